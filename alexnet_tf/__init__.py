@@ -1,0 +1,53 @@
+"""AlexNet (Krizhevsky, Sutskever, Hinton, 2012) as a TensorFlow/Keras package.
+
+The modules, in order. A module imports only modules above it:
+
+    config          every flag, its validator, and the frozen Config that mains hand on
+    architecture    the paper's net and each variant, as data
+    ops             the custom op library and its gradient
+    layers          normalisations, unshared convolution, dropout, the input's last steps
+    towers          which device a tower lives on, and the proof of it
+    model           Architecture -> Keras model; AlexNet, preprocess_input, decode_predictions
+    progress        the bar of long work
+    records         the on-disk example and the statistics beside it
+    augment         pure tensor functions: the resize rule, crops, views, PCA colour
+    datasets        TFDS builders, one folder each
+    sources         a folder a class, or a TFDS dataset, as examples read on demand
+    prepare         any source -> square records with their statistics
+    data            prepared records -> batches
+    optimizer       the update rules, `paper` and `code`
+    schedule        when the learning rate changes
+    checkpoint      what is saved, and in which order it is restored
+    evaluate        centre-crop and ten-crop evaluation
+    train           the loop
+    export          checkpoint -> SavedModel that a stock server runs
+    predict         images in, classes out
+
+The public names below load on first use, so that importing the package costs nothing.
+"""
+
+import importlib
+import os
+
+# Notices about what TensorFlow was compiled with; errors are still told.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "AlexNet": "model",
+    "preprocess_input": "model",
+    "decode_predictions": "model",
+    "LocalResponseNormalization": "layers",
+}
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'alexnet_tf' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"alexnet_tf.{_PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

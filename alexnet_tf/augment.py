@@ -1,0 +1,99 @@
+"""Pure tensor functions on pictures: the resize rule, crops, views, PCA colour.
+
+What is random takes its numbers as arguments; `draw` makes them for a whole epoch from
+(seed, epoch), a row an example, so that a run is the same interrupted or not.
+"""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+ColorNoise = Literal["paper", "code", "none"]
+
+# Offsets of the five crops as fractions of the margin (row, column): paper section 4.1.
+_CROPS = ((0.5, 0.5), (0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
+VIEWS = 2 * len(_CROPS)
+
+
+def resize(image: tf.Tensor, size: int) -> tf.Tensor:
+    """The one resize rule: shorter side to `size`, then the centre square.
+
+    Paper section 2. Bilinear with antialiasing, which is area-weighted downwards.
+    `image` uint8 or float [H, W, 3], 0-255; returns uint8 [size, size, 3].
+    """
+    shape = tf.shape(image)
+    height, width = shape[0], shape[1]
+    shorter = tf.minimum(height, width)
+
+    def scaled(side: tf.Tensor) -> tf.Tensor:  # rounded, exact in integers
+        return tf.maximum((2 * side * size + shorter) // (2 * shorter), size)
+
+    height, width = scaled(height), scaled(width)
+    resized = tf.image.resize(image, [height, width], antialias=True)
+    square = tf.image.crop_to_bounding_box(
+        resized, (height - size) // 2, (width - size) // 2, size, size
+    )
+    return tf.cast(tf.clip_by_value(tf.round(square), 0, 255), tf.uint8)
+
+
+class Draws(NamedTuple):
+    """The random numbers of one epoch, a row an example."""
+
+    place: tf.Tensor  # float32 [N, 2] in [0, 1): row and column of the crop
+    mirror: tf.Tensor  # bool [N]
+    color: tf.Tensor  # float32 [N, 3], standard normal
+
+
+def draw(seed: int, epoch: int, count: int) -> Draws:
+    """The draws of `epoch` for examples 0 to `count` - 1."""
+    uniform = tf.random.stateless_uniform([count, 3], seed=[seed, 2 * epoch])
+    normal = tf.random.stateless_normal([count, 3], seed=[seed, 2 * epoch + 1])
+    return Draws(uniform[:, :2], uniform[:, 2] < 0.5, normal)
+
+
+def random_crop(image: tf.Tensor, place: tf.Tensor, side: int) -> tf.Tensor:
+    """The `side` square of [S, S, 3] at `place`, two fractions in [0, 1)."""
+    positions = tf.cast(tf.shape(image)[:2] - side + 1, tf.float32)
+    top, left = tf.unstack(tf.cast(place * positions, tf.int32))
+    return tf.image.crop_to_bounding_box(image, top, left, side, side)
+
+
+def center_crop(images: tf.Tensor, side: int) -> tf.Tensor:
+    """The middle of [..., S, S, C]: [..., side, side, C]."""
+    margin = (images.shape[-2] - side) // 2
+    return images[..., margin : margin + side, margin : margin + side, :]
+
+
+def views(image: tf.Tensor, side: int) -> tf.Tensor:
+    """The ten test views of [S, S, C]: [10, side, side, C].
+
+    Centre first, then the corners; then the same five mirrored. Paper section 4.1.
+    """
+    margin = image.shape[0] - side
+    crops = []
+    for down, right in _CROPS:
+        top, left = int(down * margin), int(right * margin)
+        crops.append(image[top : top + side, left : left + side])
+    five = tf.stack(crops)
+    return tf.concat([five, five[:, :, ::-1]], axis=0)
+
+
+def color_axes(
+    reading: ColorNoise, eigenvectors: np.ndarray, stdevs: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """(axes float32 [3, 3], gain): a picture's shift is `axes @ alpha`, alpha ~ N(0, 1).
+
+    Fancy PCA, paper section 4.1, with `eigenvectors` and `stdevs` (square roots of the
+    eigenvalues) of pixels 0-255. "code": 0.1 * stdev along each eigenvector, and the
+    picture divided by 1.1 after (`convdata_jpeg.py`). "paper": the text's eigenvalue
+    itself, of pixels scaled to 0-1, and the shift brought back to 0-255. "none": none.
+    """
+    if reading == "code":
+        return (0.1 * eigenvectors * stdevs).astype(np.float32), 1 / 1.1
+    if reading == "paper":
+        eigenvalues = (stdevs / 255) ** 2
+        return (0.1 * 255 * eigenvectors * eigenvalues).astype(np.float32), 1.0
+    if reading == "none":
+        return np.zeros((3, 3), np.float32), 1.0
+    raise ValueError(f"color noise must be paper, code or none, got {reading!r}")

@@ -1,0 +1,175 @@
+"""What is saved, and in which order it is restored.
+
+A checkpoint holds, by name, every weight and its velocity, the step, and the loop's
+state as JSON; all else (order, crops, colour, dropout masks) is a function of the seed
+and the step. Names say nothing of devices, so a checkpoint moves between one device and
+two.
+
+    RUN/checkpoints/step-200.index ...    the newest, `keep` of them
+    RUN/best/step-100.index ...           the one with the least validation error
+"""
+
+import json
+import logging
+import os
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+NEWEST = "checkpoints"
+BEST = "best"
+
+
+class CheckpointError(OSError):
+    """A checkpoint that cannot be written, found, or restored."""
+
+
+def _named(model: keras.Model) -> dict[str, tf.Variable]:
+    return {v.path: v.value for v in model.trainable_variables}
+
+
+class Checkpoints:
+    """Saves and restores one run in `run_dir`."""
+
+    def __init__(
+        self,
+        run_dir: str | os.PathLike[str],
+        model: keras.Model,
+        velocities: Sequence[tf.Variable],
+        keep: int = 2,
+    ):
+        self._run_dir = pathlib.Path(run_dir)
+        self._keep = keep
+        weights = _named(model)
+        with tf.device("/CPU:0"):
+            self._step = tf.Variable(0, dtype=tf.int64)
+            self._state = tf.Variable("{}", dtype=tf.string)
+        self._saved = tf.train.Checkpoint(
+            weights=weights,
+            velocities=dict(zip(weights, velocities, strict=True)),
+            step=self._step,
+            state=self._state,
+        )
+
+    def save(self, step: int, state: Mapping[str, Any], folder: str = NEWEST) -> str:
+        """Writes a checkpoint, then removes the oldest ones; returns its prefix.
+
+        Raises CheckpointError where the disk is full; what was there stays.
+        """
+        self._step.assign(step)
+        self._state.assign(json.dumps(state))
+        where = self._run_dir / folder
+        where.mkdir(parents=True, exist_ok=True)
+        prefix = str(where / f"step-{step}")
+        try:
+            # The index is written last and renamed: with it the checkpoint is whole.
+            self._saved.write(prefix)
+        except tf.errors.OpError as error:
+            _remove(prefix)
+            last = newest(self._run_dir / NEWEST)
+            raise CheckpointError(
+                f"cannot write checkpoint {prefix} ({error.message}); the run can be "
+                f"resumed from {last or 'its start'}: free the disk, then --resume"
+            ) from error
+        for old in prefixes(where)[: -(1 if folder == BEST else self._keep)]:
+            _remove(old)
+        return prefix
+
+    def restore(self) -> tuple[int, dict[str, Any]] | None:
+        """(step, state) of the newest whole checkpoint, restored; None without any.
+
+        A broken one is passed over with a warning that names it and the next.
+        """
+        found = prefixes(self._run_dir / NEWEST)
+        for prefix in reversed(found):
+            try:
+                self._saved.read(prefix).assert_consumed()
+            except (tf.errors.OpError, tf.errors.NotFoundError, ValueError) as error:
+                logging.warning(
+                    "checkpoint %s is broken (%s); trying the one before",
+                    prefix,
+                    str(error).splitlines()[0],
+                )
+                continue
+            except AssertionError as error:
+                raise CheckpointError(
+                    f"checkpoint {prefix} is of another net: {_first_line(error)}"
+                ) from error
+            return int(self._step), json.loads(self._state.numpy())
+        if found:
+            raise CheckpointError(
+                f"no checkpoint in {self._run_dir / NEWEST} can be read: "
+                f"{', '.join(found)}"
+            )
+        return None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0]
+
+
+def _remove(prefix: str) -> None:
+    path = pathlib.Path(prefix)
+    for file in path.parent.glob(f"{path.name}.*"):
+        file.unlink()
+
+
+def prefixes(folder: str | os.PathLike[str]) -> list[str]:
+    """The whole checkpoints of a folder, oldest first."""
+    steps = []
+    for index in pathlib.Path(folder).glob("step-*.index"):
+        if match := re.fullmatch(r"step-(\d+)\.index", index.name):
+            steps.append((int(match[1]), str(index.with_suffix(""))))
+    return [prefix for _, prefix in sorted(steps)]
+
+
+def newest(folder: str | os.PathLike[str]) -> str | None:
+    found = prefixes(folder)
+    return found[-1] if found else None
+
+
+def locate(checkpoint: str | os.PathLike[str]) -> tuple[pathlib.Path, str]:
+    """(run folder, checkpoint prefix) of a run folder or of one checkpoint.
+
+    Raises CheckpointError, saying what was looked for, where there is none.
+    """
+    path = pathlib.Path(checkpoint)
+    if path.suffix == ".index":
+        path = path.with_suffix("")
+    if path.is_dir():
+        run_dir = path.parent if path.name in (NEWEST, BEST) else path
+        found = newest(path if path != run_dir else path / NEWEST)
+        if found is None:
+            raise CheckpointError(
+                f"{path} holds no checkpoint: --checkpoint takes a run folder of "
+                "alexnet_tf.train, or one checkpoint as RUN/checkpoints/step-200"
+            )
+        return run_dir, found
+    if not path.with_name(path.name + ".index").exists():
+        raise CheckpointError(
+            f"there is no checkpoint {path}: --checkpoint takes a run folder of "
+            "alexnet_tf.train, or one checkpoint as RUN/checkpoints/step-200"
+        )
+    return path.parent.parent, str(path)
+
+
+def load_weights(prefix: str, model: keras.Model) -> None:
+    """Restores the weights alone, for evaluation and export.
+
+    Raises CheckpointError for a checkpoint of another net, or a broken one.
+    """
+    try:
+        status = tf.train.Checkpoint(weights=_named(model)).read(prefix)
+        status.assert_existing_objects_matched().expect_partial()
+    except AssertionError as error:
+        raise CheckpointError(
+            f"checkpoint {prefix} is of another net: {_first_line(error)}"
+        ) from error
+    except (tf.errors.OpError, ValueError) as error:
+        raise CheckpointError(
+            f"checkpoint {prefix} cannot be read: {_first_line(error)}"
+        ) from error

@@ -1,0 +1,429 @@
+"""Every flag, its validator, and the frozen `Config` that mains hand on.
+
+A field of `Config` is a flag: its type and default are the flag's, and its metadata
+tells the help and which mains read it. Only mains read flags.
+"""
+
+import dataclasses
+import os
+import pathlib
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from absl import app, flags, logging
+
+MAINS = ("prepare", "train", "evaluate", "export", "predict")
+EVERY_MODEL = ("train", "evaluate", "export")
+
+
+def _flag(
+    default: Any,
+    help: str,
+    *readers: str,
+    check: Callable | None = None,
+    free: bool = False,
+) -> Any:
+    """`free`: may differ when a run is resumed, because it changes no number."""
+    metadata = {"help": help, "readers": readers, "check": check, "free": free}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def _at_least(least: float) -> Callable:
+    def check(value):
+        numbers = value if isinstance(value, tuple) else (value,)
+        return all(number >= least for number in numbers) or f"at least {least:g}"
+
+    return check
+
+
+def _between(low: float, high: float) -> Callable:
+    return lambda value: low <= value < high or f"at least {low:g} and below {high:g}"
+
+
+_POSITIVE = _at_least(1)
+_NOT_NEGATIVE = _at_least(0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The resolved flags of one run."""
+
+    # What is trained on.
+    dataset: str = _flag(
+        "garments",
+        "a prepared folder, garments (embedded), or tfds:NAME; the latter two are "
+        "prepared under --data_dir on first use",
+        "train",
+    )
+    data_dir: str = _flag(
+        "data",
+        "folder for datasets prepared by name",
+        "prepare",
+        "train",
+        free=True,
+    )
+    source: str = _flag("garments", "garments, tfds:NAME, or folder:/path", "prepare")
+    output: str = _flag(
+        "",
+        "folder to write: the prepared dataset (default DATA_DIR/SOURCE-SIZE), the "
+        "exported versions (default RUN/export)",
+        "prepare",
+        "export",
+    )
+    size: int = _flag(
+        256,
+        "side of the prepared pictures in pixels: 256 for AlexNet, 32 for the CIFAR "
+        "nets",
+        "prepare",
+        check=_POSITIVE,
+    )
+    encoding: Literal["auto", "jpeg", "raw"] = _flag(
+        "auto", "jpeg (quality 95) or raw bytes; auto: raw up to 64 pixels", "prepare"
+    )
+    holdout: float = _flag(
+        0.1,
+        "part of a folder without train/ and validation/ that becomes validation",
+        "prepare",
+        check=_between(0, 1),
+    )
+    max_bad_files: int = _flag(
+        0,
+        "unreadable pictures to name and leave out before one stops the work",
+        "prepare",
+        check=_NOT_NEGATIVE,
+    )
+    workers: int = _flag(
+        0, "threads that prepare; 0: one a core", "prepare", check=_NOT_NEGATIVE
+    )
+
+    # The net.
+    architecture: str = _flag("code", "the net; see README for the names", "train")
+    init: Literal["paper", "code"] = _flag(
+        "code", "initial weights: paper, std 0.01; code, each layer its own", "train"
+    )
+    dropout: Literal["original", "inverted"] = _flag(
+        "original",
+        "original: halve at test time, as in 2012; inverted: double in training",
+        "train",
+    )
+    lrn: Literal["op", "stock"] = _flag(
+        "op", "local response normalization: our op, or TensorFlow's", "train"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = _flag(
+        "auto",
+        "compute type (weights, update, softmax and loss are float32 always); auto: "
+        "bfloat16 where the processor or GPU multiplies in it",
+        *EVERY_MODEL,
+    )
+
+    # Where it runs.
+    tower_devices: tuple[str, ...] = _flag(
+        ("auto",),
+        "a device a tower, or one for all; auto: the first GPUs, else the CPU",
+        "train",
+        "evaluate",
+        free=True,
+    )
+    logical_cpus: int = _flag(
+        1,
+        "logical devices the processor is split into",
+        "train",
+        "evaluate",
+        check=_POSITIVE,
+        free=True,
+    )
+    logical_gpus: int = _flag(
+        1,
+        "logical devices the first GPU is split into",
+        "train",
+        "evaluate",
+        check=_POSITIVE,
+        free=True,
+    )
+    logical_gpu_mib: int = _flag(
+        4096,
+        "memory of each logical GPU in MiB",
+        "train",
+        "evaluate",
+        check=_POSITIVE,
+        free=True,
+    )
+
+    # The run.
+    run_dir: str = _flag(
+        "runs/default",
+        "folder for checkpoints, logs and the resolved flags",
+        "train",
+        free=True,
+    )
+    resume: bool = _flag(
+        False,
+        "continue the run in --run_dir; starts it where there is none",
+        "train",
+        free=True,
+    )
+    seed: int = _flag(
+        0, "of weights, order, crops, colour and dropout", "train", check=_NOT_NEGATIVE
+    )
+    batch_size: int = _flag(
+        128, "pictures a step", "train", "evaluate", check=_POSITIVE
+    )
+    epochs: float = _flag(
+        2.0,
+        "passes over the training split",
+        "train",
+        check=_NOT_NEGATIVE,
+        free=True,
+    )
+    max_steps: int = _flag(
+        0,
+        "stop after this many steps; 0: after --epochs",
+        "train",
+        check=_NOT_NEGATIVE,
+        free=True,
+    )
+    validate_epochs: float = _flag(
+        1.0,
+        "passes between validations (centre crop); 0: only at the end",
+        "train",
+        check=_NOT_NEGATIVE,
+    )
+    checkpoint_steps: int = _flag(
+        1000,
+        "steps between checkpoints, besides those at validations and the end",
+        "train",
+        check=_POSITIVE,
+        free=True,
+    )
+    keep_checkpoints: int = _flag(
+        2,
+        "newest checkpoints kept, besides the best",
+        "train",
+        check=_POSITIVE,
+        free=True,
+    )
+    log_steps: int = _flag(
+        10,
+        "steps between lines in the log",
+        "train",
+        check=_POSITIVE,
+        free=True,
+    )
+
+    # The recipe.
+    update: Literal["paper", "code"] = _flag(
+        "code", "update rule: paper, one rate; code, twice the rate for biases", "train"
+    )
+    learning_rate: float = _flag(0.01, "initial rate", "train", check=_NOT_NEGATIVE)
+    momentum: float = _flag(0.9, "momentum", "train", check=_between(0, 1))
+    weight_decay: float = _flag(
+        -1.0,
+        "decay of weights, inside the velocity and times the rate; -1: each layer its "
+        "own (AlexNet 0.0005)",
+        "train",
+    )
+    schedule: Literal["plateau", "epochs"] = _flag(
+        "epochs",
+        "plateau: rate / 10 when validation error stops improving; epochs: at "
+        "--drop_epochs",
+        "train",
+    )
+    drop_epochs: tuple[float, ...] = _flag(
+        (), "epochs at which the rate is divided by ten", "train", check=_NOT_NEGATIVE
+    )
+    bias_drop_epochs: tuple[float, ...] = _flag(
+        (), "the same for biases, --update=code only", "train", check=_NOT_NEGATIVE
+    )
+    conv1_drop_epoch: float = _flag(
+        0.0,
+        "epoch at which conv1's rate is divided by ten once more; 0: never",
+        "train",
+        check=_NOT_NEGATIVE,
+    )
+    conv1_freeze_epoch: float = _flag(
+        0.0, "epoch at which conv1 stops; 0: never", "train", check=_NOT_NEGATIVE
+    )
+    plateau_patience: int = _flag(
+        3,
+        "validations without gain before a drop, --schedule=plateau",
+        "train",
+        check=_POSITIVE,
+    )
+    plateau_gain: float = _flag(
+        0.1,
+        "least gain in percent of top-1 error, --schedule=plateau",
+        "train",
+        check=_NOT_NEGATIVE,
+    )
+    plateau_drops: int = _flag(
+        3, "most drops, --schedule=plateau", "train", check=_NOT_NEGATIVE
+    )
+    color_noise: Literal["paper", "code", "none"] = _flag(
+        "code",
+        "PCA colour: code, alpha times the standard deviation; paper, times the "
+        "eigenvalue",
+        "train",
+    )
+    color_noise_end_epoch: float = _flag(
+        0.0, "epoch at which colour noise ends; 0: never", "train", check=_NOT_NEGATIVE
+    )
+    crop_sharing: int = _flag(
+        1,
+        "consecutive pictures that share a crop and a mirror; the 2012 program: 32",
+        "train",
+        check=_POSITIVE,
+    )
+
+    # What is made of a run.
+    checkpoint: str = _flag(
+        "runs/default",
+        "a run folder (its newest checkpoint) or one checkpoint",
+        "evaluate",
+        "export",
+    )
+    split: str = _flag(
+        "", "split to evaluate; default validation, else test", "evaluate"
+    )
+    evaluate_dataset: str = _flag(
+        "", "prepared folder to evaluate on; default: the run's own", "evaluate"
+    )
+    format: Literal["table", "json", "csv"] = _flag(
+        "table", "what is printed", "evaluate", "predict"
+    )
+    version: int = _flag(
+        0, "version to export as; 0: the next free one", "export", check=_NOT_NEGATIVE
+    )
+    export_format: Literal["saved_model", "keras"] = _flag(
+        "saved_model",
+        "saved_model, for servers; keras, a .keras file for alexnet_tf.AlexNet",
+        "export",
+    )
+    top: int = _flag(
+        5, "classes that are returned, best first", "export", "predict", check=_POSITIVE
+    )
+    model: str = _flag(
+        "runs/default/export",
+        "an exported version, or the folder of versions (the highest is taken)",
+        "predict",
+    )
+
+
+def fields_of(main: str) -> list[dataclasses.Field]:
+    """The fields that `main` reads."""
+    return [f for f in dataclasses.fields(Config) if main in f.metadata["readers"]]
+
+
+def define(main: str, values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines the flags of one main."""
+    for field in fields_of(main):
+        _define(field, values)
+
+
+def _define(field: dataclasses.Field, values: flags.FlagValues) -> None:
+    name, default, help = field.name, field.default, field.metadata["help"]
+    kind: Any = field.type
+    origin = typing.get_origin(kind)
+    if origin is Literal:
+        flags.DEFINE_enum(
+            name, default, typing.get_args(kind), help, flag_values=values
+        )
+    elif origin is tuple:
+        flags.DEFINE_list(name, list(map(str, default)), help, flag_values=values)
+    else:
+        define = {
+            str: flags.DEFINE_string,
+            int: flags.DEFINE_integer,
+            float: flags.DEFINE_float,
+            bool: flags.DEFINE_boolean,
+        }[kind]
+        define(name, default, help, flag_values=values)
+    check = field.metadata["check"]
+    if check:
+        flags.register_validator(name, _validator(field, check), flag_values=values)
+
+
+def _validator(field: dataclasses.Field, check: Callable) -> Callable:
+    def validate(value) -> bool:
+        try:
+            verdict = check(_typed(field, value))
+        except ValueError:
+            verdict = "numbers, separated by commas"
+        if verdict is not True:
+            raise flags.ValidationError(f"must be {verdict}, got {value}")
+        return True
+
+    return validate
+
+
+def _typed(field: dataclasses.Field, value: Any) -> Any:
+    kind: Any = field.type
+    if typing.get_origin(kind) is tuple:
+        element = typing.get_args(kind)[0]
+        return tuple(element(part) for part in value)
+    return value
+
+
+def collect(main: str, values: flags.FlagValues = flags.FLAGS) -> Config:
+    """The parsed flags of `main` as a Config; what it does not read has its default."""
+    return Config(**{f.name: _typed(f, values[f.name].value) for f in fields_of(main)})
+
+
+def defining(config: Config) -> dict[str, Any]:
+    """The flags that make a training run the run it is."""
+    return {
+        field.name: getattr(config, field.name)
+        for field in fields_of("train")
+        if not field.metadata["free"]
+    }
+
+
+def write(path: str | os.PathLike[str], main: str, config: Config) -> None:
+    """Writes the resolved flags of `main` as a flag file."""
+    lines = []
+    for field in fields_of(main):
+        value = getattr(config, field.name)
+        if isinstance(value, tuple):
+            value = ",".join(map(str, value))
+        lines.append(f"--{field.name}={value}")
+    pathlib.Path(path).write_text("\n".join(lines) + "\n")
+
+
+def read(path: str | os.PathLike[str], main: str) -> Config:
+    """The Config of a flag file that `write` made."""
+    values = flags.FlagValues()
+    define(main, values)
+    values(["", *pathlib.Path(path).read_text().splitlines()])
+    return collect(main, values)
+
+
+def refuse_arguments(arguments: Sequence[str]) -> None:
+    """Raises where a main that takes only flags is given something else."""
+    if arguments:
+        raise ValueError(f"unexpected argument {arguments[0]!r}: flags begin with --")
+
+
+def run(main: str, function: Callable[[Config, Sequence[str]], None]) -> None:
+    """Runs a main: parses its flags, and ends a user's error in one line and status 1.
+
+    `function` gets the Config and the arguments that are no flags. With --v=1 an error
+    keeps its traceback.
+    """
+    define(main)
+    flags.FLAGS.set_default("verbosity", logging.WARNING)  # libraries' chatter
+
+    def body(argv: Sequence[str]) -> None:
+        try:
+            function(collect(main), argv[1:])
+        except (ValueError, OSError, RuntimeError) as error:
+            if logging.level_debug():
+                raise
+            text = " ".join(str(error).split())
+            print(f"alexnet_tf.{main}: {text}", file=sys.stderr)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            print(f"alexnet_tf.{main}: interrupted", file=sys.stderr)
+            sys.exit(130)
+
+    app.run(body)

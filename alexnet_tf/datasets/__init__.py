@@ -1,0 +1,1 @@
+"""TFDS builders of this package; importing one registers it with TFDS."""

@@ -1,0 +1,1 @@
+"""The embedded default: a part of Fashion-MNIST, as a TFDS builder."""

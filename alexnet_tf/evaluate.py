@@ -1,0 +1,208 @@
+"""Centre-crop and ten-crop evaluation.
+
+    python -m alexnet_tf.evaluate --checkpoint=runs/demo
+
+Paper section 4.1: the ten crops' softmax outputs are averaged. Ties get fractional
+credit, as in the released program (`layer_kernels.cu`). Errors are in percent.
+"""
+
+import json
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf import (
+    architecture,
+    augment,
+    checkpoint,
+    config,
+    data,
+    model,
+    prepare,
+    progress,
+    records,
+    towers,
+)
+
+
+def credit(scores: tf.Tensor, labels: tf.Tensor, k: int) -> tf.Tensor:
+    """How far each row's label is among its `k` best: float32 [N], 0 to 1.
+
+    `scores` [N, classes]. Where the label ties with others over the last of the `k`
+    places, it gets its share of them; a row with NaN gets nothing.
+    """
+    scores = tf.cast(scores, tf.float32)
+    own = tf.gather(scores, labels, axis=1, batch_dims=1)[:, None]
+    above = tf.reduce_sum(tf.cast(scores > own, tf.float32), axis=1)
+    equal = tf.reduce_sum(tf.cast(scores == own, tf.float32), axis=1)
+    share = tf.clip_by_value((k - above) / tf.maximum(equal, 1), 0, 1)
+    finite = tf.reduce_all(tf.math.is_finite(scores), axis=1)
+    return tf.where(finite, share, tf.zeros_like(share))
+
+
+def plain_inputs(images: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The inputs of a model with a mean, for pictures as they are: uint8 [N, H, W, 3]."""
+    count = tf.shape(images)[0]
+    return {
+        "image": images,
+        "mirror": tf.zeros([count], tf.bool),
+        "shift": tf.zeros([count, 3]),
+        "gain": tf.ones([count]),
+    }
+
+
+def evaluate(
+    net: keras.Model,
+    dataset: records.Dataset,
+    split: str,
+    *,
+    crop: int,
+    batch_size: int = 128,
+    ten_crop: bool = True,
+) -> dict[str, dict[str, float]]:
+    """Errors in percent and loss in nats of `net`, a model of logits with a mean.
+
+    Returns `center_crop`, and with `ten_crop` also `ten_crop`, each with `top1_error`,
+    `top5_error` and `loss` (the mean cross-entropy).
+    """
+    views = augment.VIEWS if ten_crop else 1
+    ways = {"center_crop": 1, "ten_crop": views} if ten_crop else {"center_crop": 1}
+
+    @tf.function(reduce_retracing=True)
+    def measure(images, labels):
+        side = images.shape[2]
+        flat = tf.reshape(images, [-1, side, side, 3])
+        logits = tf.cast(net(plain_inputs(flat), training=False), tf.float32)
+        probabilities = tf.reshape(tf.nn.softmax(logits), [-1, views, logits.shape[-1]])
+        sums = []
+        for count in ways.values():
+            mean = tf.reduce_mean(probabilities[:, :count], axis=1)
+            own = tf.gather(mean, labels, axis=1, batch_dims=1)
+            nats = -tf.math.log(tf.maximum(own, 1e-30))
+            sums.append(
+                [
+                    tf.reduce_sum(part)
+                    for part in (
+                        credit(mean, labels, 1),
+                        credit(mean, labels, 5),
+                        nats,
+                    )
+                ]
+            )
+        return tf.convert_to_tensor(sums)
+
+    batches = data.evaluation_batches(
+        dataset,
+        split,
+        batch_size=max(1, batch_size // views),
+        crop=crop,
+        ten_crop=ten_crop,
+    )
+    total = np.zeros((len(ways), 3))
+    count = dataset.counts[split]
+    with progress.bar(count, f"evaluating {split}", "picture") as bar:
+        for images, labels in batches:
+            total += measure(images, labels).numpy()
+            bar.update(len(labels))
+    return {
+        way: {
+            "top1_error": 100 * (1 - top1 / count),
+            "top5_error": 100 * (1 - top5 / count),
+            "loss": nats / count,
+        }
+        for way, (top1, top5, nats) in zip(ways, total, strict=True)
+    }
+
+
+def restore(
+    flags: config.Config, devices: Sequence[str | None] | None = None
+) -> tuple[pathlib.Path, str, config.Config, records.Dataset, keras.Model]:
+    """What `--checkpoint` names: run folder, prefix, its flags, dataset, and the model."""
+    run_dir, prefix = checkpoint.locate(flags.checkpoint)
+    run = config.read(run_dir / "resolved.flags", "train")
+    net = architecture.find(run.architecture)
+    dataset = prepare.find_or_prepare(
+        run.dataset,
+        size=net.record_size,
+        encoding=net.record_encoding,
+        data_dir=run.data_dir,
+    )
+    net = net.with_classes(len(dataset.classes))
+    if devices is None:
+        devices = towers.resolve(flags.tower_devices, net.towers)
+    restored = model.build(
+        net,
+        mean=dataset.statistics().mean_crop(net.input_size),
+        devices=devices,
+        precision=towers.precision(flags.precision),
+        dropout=run.dropout,
+        lrn=run.lrn,
+    )
+    checkpoint.load_weights(prefix, restored)
+    return run_dir, prefix, run, dataset, restored
+
+
+def text(results: Mapping[str, Any], form: str) -> str:
+    """The results as a table, JSON or CSV."""
+    if form == "json":
+        return json.dumps(results, indent=1)
+    ways = ("center_crop", "ten_crop")
+    measures = ("top1_error", "top5_error", "loss")
+    if form == "csv":
+        lines = [",".join(("", *measures))]
+        lines += [
+            ",".join((w, *(f"{results[w][m]:.6g}" for m in measures))) for w in ways
+        ]
+        return "\n".join(lines)
+    lines = [f"{'':14}{'centre crop':>12}{'ten crops':>12}"]
+    for name, measure, unit in (
+        ("top-1 error", "top1_error", " %"),
+        ("top-5 error", "top5_error", " %"),
+        ("loss", "loss", "  "),
+    ):
+        cells = "".join(f"{results[way][measure]:10.2f}{unit}" for way in ways)
+        lines.append(f"{name:14}{cells}")
+    return "\n".join(lines)
+
+
+def main(flags: config.Config, arguments: Sequence[str]) -> None:
+    config.refuse_arguments(arguments)
+    towers.configure(flags.logical_cpus, flags.logical_gpus, flags.logical_gpu_mib)
+    run_dir, prefix, run, dataset, net = restore(flags)
+    if flags.evaluate_dataset:
+        other = records.read_description(flags.evaluate_dataset)
+        if (other.size, other.classes) != (dataset.size, dataset.classes):
+            raise ValueError(
+                f"{other.path} has pictures of {other.size} pixels in "
+                f"{len(other.classes)} classes; the run was trained on {dataset.size} "
+                f"pixels and {len(dataset.classes)} classes, or other names"
+            )
+        dataset = other
+    split = flags.split or dataset.evaluation_split
+    results = evaluate(
+        net,
+        dataset,
+        split,
+        crop=architecture.find(run.architecture).input_size,
+        batch_size=flags.batch_size,
+    )
+    print(text(results, flags.format))
+    described = {
+        "checkpoint": prefix,
+        "dataset": str(dataset.path),
+        "split": split,
+        "pictures": dataset.counts[split],
+        "precision": towers.precision(flags.precision),
+    }
+    output = pathlib.Path(run_dir) / "evaluation.json"
+    output.write_text(json.dumps({**described, **results}, indent=1) + "\n")
+    print(f"written to {output}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    config.run("evaluate", main)

@@ -1,0 +1,339 @@
+"""The Keras layers that AlexNet needs and Keras does not have.
+
+Channels last throughout: [N, H, W, C]. Arithmetic that decides digits (sums of squares,
+powers, means) is done in float32 whatever the compute type.
+"""
+
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf import ops
+
+Implementation = Literal["op", "stock"]
+DropoutConvention = Literal["original", "inverted"]
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+    return value
+
+
+@keras.saving.register_keras_serializable(package="alexnet_tf")
+class Convolution(keras.layers.Conv2D):
+    """`keras.layers.Conv2D` with `zeros` = (before, after) on both spatial axes.
+
+    The released program pads 224 pixels by three, to the right and below only.
+    """
+
+    def __init__(self, filters, kernel_size, zeros=(0, 0), **kwargs: Any):
+        super().__init__(filters, kernel_size, **kwargs)
+        self.zeros = tuple(zeros)
+
+    def call(self, inputs):
+        # Explicit padding would be the plain way, and 20 times slower in bfloat16: it
+        # leaves oneDNN. "SAME" and a pad with "VALID" are the same numbers inside it.
+        half = self.kernel_size[0] // 2
+        if self.zeros == (half, half) and self.strides == (1, 1):
+            padding = "SAME"
+        else:
+            padding = "VALID"
+            if any(self.zeros):
+                edges = list(self.zeros)
+                inputs = tf.pad(inputs, [[0, 0], edges, edges, [0, 0]])
+        convolved = tf.nn.conv2d(inputs, self.kernel, self.strides, padding)
+        return tf.nn.bias_add(convolved, self.bias)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        grow = sum(self.zeros)
+        return super().compute_output_shape(
+            (batch, height + grow, width + grow, channels)
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"zeros": self.zeros}
+
+
+@keras.saving.register_keras_serializable(package="alexnet_tf")
+class LocalResponseNormalization(keras.layers.Layer):
+    """b_i = a_i / (k + alpha * sum a_j^2)^beta over the `size` nearest channels.
+
+    Paper section 3.3, whose constants are the defaults; the sum is clipped at the first
+    and the last channel and `alpha` multiplies it undivided. (The released program
+    divides alpha by `size`: pass alpha=2e-5.)
+
+    Args:
+        size: n, the channels in a window; odd.
+        k, alpha, beta: the formula's constants.
+        implementation: "op", this package's own kernel, or "stock",
+            `tf.nn.local_response_normalization` in float32: the one to export.
+
+    Input and output: [N, H, W, C]; float32, bfloat16 or float16.
+    """
+
+    def __init__(
+        self,
+        size: int = 5,
+        k: float = 2.0,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        implementation: Implementation = "op",
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if size < 1 or size % 2 == 0:
+            raise ValueError(f"size must be odd and at least 1, got {size}")
+        self.size = size
+        self.k = k
+        self.alpha = alpha
+        self.beta = beta
+        self.implementation = _one_of("implementation", implementation, ("op", "stock"))
+        # XLA has no kernel for the custom op; saying so keeps jit_compile="auto" off.
+        self.supports_jit = implementation == "stock"
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def call(self, inputs):
+        if self.implementation == "op":
+            return ops.local_response_normalization(
+                inputs, size=self.size, k=self.k, alpha=self.alpha, beta=self.beta
+            )
+        normalized = tf.nn.local_response_normalization(
+            tf.cast(inputs, tf.float32),
+            depth_radius=self.size // 2,
+            bias=self.k,
+            alpha=self.alpha,
+            beta=self.beta,
+        )
+        return tf.cast(normalized, inputs.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "size": self.size,
+            "k": self.k,
+            "alpha": self.alpha,
+            "beta": self.beta,
+            "implementation": self.implementation,
+        }
+
+
+def _box_sum(x: tf.Tensor, size: int) -> tf.Tensor:
+    """Sums over `size` x `size` squares of one map, clipped at the border."""
+    margin = size // 2
+    edges = [[0, 0], [margin, margin], [margin, margin], [0, 0]]
+    return tf.nn.avg_pool2d(tf.pad(x, edges), size, 1, "VALID") * float(size * size)
+
+
+def spatial_normalization(
+    x: tf.Tensor, *, size: int, k: float, alpha: float, beta: float
+) -> tf.Tensor:
+    """x / (k + alpha * sum of x^2 over a square of the same map)^beta; x [N, H, W, C]."""
+
+    @tf.custom_gradient
+    def normalize(x):
+        scale = k + alpha * _box_sum(tf.square(x), size)
+        root = tf.pow(scale, -beta)
+
+        def gradient(dy):
+            inner = _box_sum(dy * x * root / scale, size)
+            return dy * root - (2 * alpha * beta) * x * inner
+
+        return x * root, gradient
+
+    return tf.cast(normalize(tf.cast(x, tf.float32)), x.dtype)
+
+
+@keras.saving.register_keras_serializable(package="alexnet_tf")
+class SpatialNormalization(keras.layers.Layer):
+    """Normalisation within one map: the released program's `rnorm` layer (`cnorm2`).
+
+    Input and output: [N, H, W, C].
+    """
+
+    def __init__(
+        self,
+        size: int = 5,
+        k: float = 1.0,
+        alpha: float = 0.001 / 25,
+        beta: float = 0.75,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if size < 1 or size % 2 == 0:
+            raise ValueError(f"size must be odd and at least 1, got {size}")
+        self.size = size
+        self.k = k
+        self.alpha = alpha
+        self.beta = beta
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def call(self, inputs):
+        return spatial_normalization(
+            inputs, size=self.size, k=self.k, alpha=self.alpha, beta=self.beta
+        )
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "size": self.size,
+            "k": self.k,
+            "alpha": self.alpha,
+            "beta": self.beta,
+        }
+
+
+@keras.saving.register_keras_serializable(package="alexnet_tf")
+class UnsharedConvolution(keras.layers.Layer):
+    """A convolution with a kernel and a bias of its own at every position.
+
+    cuda-convnet's `local` layer, paper section 3.3's CIFAR-10 net. Stride 1;
+    `padding` = zeros (before, after) on both spatial axes.
+
+    Input [N, H, W, C]; kernel [H', W', size * size * C, filters], bias
+    [H', W', filters]; output [N, H', W', filters].
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        size: int,
+        padding: tuple[int, int] = (0, 0),
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.size = size
+        self.padding = tuple(padding)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def build(self, input_shape):
+        _, height, width, filters = self.compute_output_shape(input_shape)
+        taps = self.size * self.size * input_shape[-1]
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(height, width, taps, filters),
+            initializer=self.kernel_initializer,
+        )
+        self.bias = self.add_weight(
+            name="bias",
+            shape=(height, width, filters),
+            initializer=self.bias_initializer,
+        )
+
+    def call(self, inputs):
+        before_after = list(self.padding)
+        padded = tf.pad(inputs, [[0, 0], before_after, before_after, [0, 0]])
+        height, width = self.kernel.shape[:2]
+        # Slices, whose gradient is cheaper than that of tf.image.extract_patches.
+        patches = tf.concat(
+            [
+                padded[:, row : row + height, column : column + width]
+                for row in range(self.size)
+                for column in range(self.size)
+            ],
+            axis=-1,
+        )
+        return tf.einsum("nhwt,hwtf->nhwf", patches, self.kernel) + self.bias
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        grow = sum(self.padding) - self.size + 1
+        return (batch, height + grow, width + grow, self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "filters": self.filters,
+            "size": self.size,
+            "padding": self.padding,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+        }
+
+
+@keras.saving.register_keras_serializable(package="alexnet_tf")
+class Dropout(keras.layers.Layer):
+    """Dropout whose mask is a function of (seed, step, place in the batch).
+
+    Paper section 4.2. `convention="original"` is the paper's and the 2012 program's:
+    kept activations pass unchanged in training, and all are multiplied by 1 - rate at
+    test time. "inverted" is today's: kept activations are divided by 1 - rate in
+    training. `step` counts the training calls and belongs in a checkpoint; with it an
+    interrupted run draws the masks it would have drawn.
+
+    Input and output: [N, units].
+    """
+
+    def __init__(
+        self,
+        rate: float = 0.5,
+        convention: DropoutConvention = "original",
+        seed: int = 0,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ValueError(f"rate must be at least 0 and below 1, got {rate}")
+        self.rate = rate
+        self.convention = _one_of("convention", convention, ("original", "inverted"))
+        self.seed = seed
+
+    def build(self, input_shape):
+        # A plain variable: checkpoints hold it, and it is no parameter of the net.
+        self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
+
+    def call(self, inputs, training=False):
+        keep = tf.cast(1 - self.rate, inputs.dtype)
+        if not training:
+            return inputs * keep if self.convention == "original" else inputs
+        seed = tf.stack([tf.constant(self.seed, tf.int64), self.step])
+        kept = tf.random.stateless_uniform(tf.shape(inputs), seed) >= self.rate
+        with tf.control_dependencies([kept]):
+            self.step.assign_add(1)
+        dropped = tf.where(kept, inputs, tf.zeros([], inputs.dtype))
+        return dropped if self.convention == "original" else dropped / keep
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "rate": self.rate,
+            "convention": self.convention,
+            "seed": self.seed,
+        }
+
+
+class Preprocessing(keras.layers.Layer):
+    """uint8 crops to the net's input: mirror, add colour, subtract the mean, cast.
+
+    The host sends bytes; this runs where the tower does. Inputs: `image` uint8
+    [N, H, W, 3], `mirror` bool [N], `shift` float32 [N, 3] in pixel values, `gain`
+    float32 [N]. Output: (image + shift - mean) * gain, [N, H, W, 3] in the compute
+    type. `mean` is [H, W, 3] or broadcasts to it.
+    """
+
+    def __init__(self, mean: np.ndarray, **kwargs: Any):
+        super().__init__(autocast=False, **kwargs)
+        self.mean = np.asarray(mean, np.float32)
+
+    def call(self, image, mirror, shift, gain):
+        rows = [-1, 1, 1]
+        image = tf.where(tf.reshape(mirror, [*rows, 1]), image[:, :, ::-1], image)
+        centred = tf.cast(image, tf.float32) - self.mean
+        shifted = centred + tf.reshape(shift, [*rows, 3])
+        return tf.cast(shifted * tf.reshape(gain, [*rows, 1]), self.compute_dtype)
+
+    def compute_output_spec(self, image, mirror, shift, gain):
+        return keras.KerasTensor(image.shape, dtype=self.compute_dtype)

@@ -1,0 +1,343 @@
+"""Architecture -> Keras model.
+
+One builder for every net. Towers become layers named `conv1_tower0`, `conv1_tower1`;
+where both live on one device they are still two convolutions, so that a checkpoint
+moves freely between one device and two.
+"""
+
+import itertools
+import os
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from alexnet_tf import architecture as architectures
+from alexnet_tf import layers, towers
+
+Initialization = Literal["paper", "code"]
+
+# Red, green, blue: the centre of the 2012 program's ILSVRC mean image, 0-255.
+MEAN_RGB = (127.2, 118.6, 103.4)
+
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
+
+def build(
+    architecture: architectures.Architecture,
+    *,
+    mean: np.ndarray | None = None,
+    devices: Sequence[str | None] | None = None,
+    precision: str = "float32",
+    initialization: Initialization = "code",
+    dropout: layers.DropoutConvention = "original",
+    lrn: layers.Implementation = "op",
+    seed: int = 0,
+    include_top: bool = True,
+    classifier_activation: str | None = None,
+    name: str | None = None,
+) -> keras.Model:
+    """The Keras model of an architecture.
+
+    Args:
+        mean: with a mean image [H, W, 3] (or three channel means), the model takes what
+            the host sends, a dict of `image` uint8 [N, H, W, 3], `mirror` bool [N],
+            `shift` float32 [N, 3] and `gain` float32 [N], and finishes it on each
+            tower's device; without, it takes the finished image, float [N, H, W, 3].
+        devices: one a tower; None leaves placement to TensorFlow.
+        precision: the compute type; weights are float32 always.
+        initialization: "code" takes each layer's own standard deviation, "paper" 0.01.
+        dropout: see `layers.Dropout`.
+        lrn: see `layers.LocalResponseNormalization`.
+        seed: of weights and dropout.
+        include_top: False ends at the last map before the dense layers.
+        classifier_activation: of the last layer; None gives logits.
+
+    Returns: a model of logits [N, classes] (or probabilities, or a map [N, H, W, C]).
+    """
+    devices = list(devices) if devices is not None else [None] * architecture.towers
+    if len(devices) != architecture.towers:
+        raise ValueError(
+            f"{architecture.name} has {architecture.towers} towers, "
+            f"got {len(devices)} devices"
+        )
+    if precision not in POLICIES:
+        raise ValueError(
+            f"precision must be one of {', '.join(POLICIES)}, got {precision!r}"
+        )
+    if initialization not in ("paper", "code"):
+        raise ValueError(
+            f"initialization must be paper or code, got {initialization!r}"
+        )
+    policy = POLICIES[precision]
+    shared = len(set(devices)) == 1  # one device: what both towers need is made once
+    seeds = itertools.count(seed * 1000)
+
+    inputs, streams = _inputs(
+        architecture, mean, devices[:1] if shared else devices, policy
+    )
+    for extent in architectures.extents(architecture):
+        layer = extent.layer
+        if isinstance(layer, architectures.Dense) and not include_top:
+            break
+        if isinstance(layer, architectures.Dense) and len(streams[0].shape) == 4:
+            streams = [
+                towers.place(
+                    keras.layers.Flatten(dtype=policy, name=f"flatten_{tower}"), device
+                )(stream)
+                for tower, (stream, device) in enumerate(
+                    zip(streams, devices, strict=True)
+                )
+            ]
+        if isinstance(layer, architectures.Weighted):
+            alone = isinstance(layer, architectures.Dense) and not layer.split
+            count = 1 if alone else architecture.towers
+            if layer.inputs == "both":
+                streams = _exchange(
+                    streams, extent.name, devices[:count], shared, policy
+                )
+            if len(streams) == 1:
+                streams = streams * count
+        else:
+            count = len(streams)
+        streams = [
+            towers.place(
+                _layer(
+                    layer,
+                    side=stream.shape[1],
+                    name=extent.name + (f"_tower{tower}" if count > 1 else ""),
+                    towers_share=count,
+                    policy=policy,
+                    initialization=initialization,
+                    dropout=dropout,
+                    lrn=lrn,
+                    seed=next(seeds),
+                ),
+                device,
+            )(stream)
+            for tower, (stream, device) in enumerate(
+                zip(streams, devices[:count], strict=True)
+            )
+        ]
+    (outputs,) = _exchange(streams, "outputs", devices[:1], True, policy)
+    if classifier_activation is not None and include_top:
+        outputs = keras.layers.Activation(
+            classifier_activation, dtype="float32", name="predictions"
+        )(outputs)
+    return keras.Model(inputs, outputs, name=name or architecture.name)
+
+
+def _inputs(architecture, mean, devices, policy):
+    """The model's inputs, and the image as each device sees it."""
+    side = architecture.input_size
+    if mean is None:
+        image = keras.Input((side, side, 3), name="image")
+        return image, [image] * len(devices)
+    inputs = {
+        "image": keras.Input((side, side, 3), dtype="uint8", name="image"),
+        "mirror": keras.Input((), dtype="bool", name="mirror"),
+        "shift": keras.Input((3,), dtype="float32", name="shift"),
+        "gain": keras.Input((), dtype="float32", name="gain"),
+    }
+    return inputs, [
+        towers.place(
+            layers.Preprocessing(mean, dtype=policy, name=f"preprocessing_{number}"),
+            device,
+        )(**inputs)
+        for number, device in enumerate(devices)
+    ]
+
+
+def _exchange(streams, name, devices, shared, policy):
+    """All towers' maps or units, first tower first, on each of `devices`."""
+    if len(streams) == 1:
+        return streams
+    if shared:
+        devices = devices[:1]
+    return [
+        towers.place(
+            keras.layers.Concatenate(dtype=policy, name=f"{name}_inputs_{number}"),
+            device,
+        )(streams)
+        for number, device in enumerate(devices)
+    ]
+
+
+def _layer(
+    layer, *, side, name, towers_share, policy, initialization, dropout, lrn, seed
+) -> keras.layers.Layer:
+    """One tower's Keras layer for one line of an architecture."""
+    common: dict[str, Any] = {"name": name, "dtype": policy}
+    if isinstance(layer, architectures.Weighted):
+        std = layer.std if initialization == "code" else architectures.PAPER_STD
+        common["kernel_initializer"] = keras.initializers.RandomNormal(
+            stddev=std, seed=seed
+        )
+        common["bias_initializer"] = keras.initializers.Constant(layer.bias)
+    match layer:
+        case architectures.Convolution():
+            return layers.Convolution(
+                layer.filters // towers_share,
+                layer.size,
+                strides=layer.stride,
+                zeros=layer.padding,
+                **common,
+            )
+        case architectures.Unshared():
+            return layers.UnsharedConvolution(
+                layer.filters // towers_share,
+                layer.size,
+                padding=layer.padding,
+                **common,
+            )
+        case architectures.Dense():
+            return keras.layers.Dense(layer.units // towers_share, **common)
+        case architectures.Relu():
+            return keras.layers.ReLU(**common)
+        case architectures.ResponseNormalization():
+            return layers.LocalResponseNormalization(
+                layer.size,
+                layer.k,
+                layer.alpha,
+                layer.beta,
+                implementation=lrn,
+                **common,
+            )
+        case architectures.SpatialNormalization():
+            return layers.SpatialNormalization(
+                layer.size, layer.k, layer.alpha, layer.beta, **common
+            )
+        case architectures.MaxPool():
+            # "same" hangs one column over the end where "valid" would leave one out.
+            over = (side - layer.size) % layer.stride
+            return keras.layers.MaxPooling2D(
+                layer.size, layer.stride, padding="same" if over else "valid", **common
+            )
+        case architectures.Dropout():
+            return layers.Dropout(layer.rate, dropout, seed, **common)
+    raise TypeError(f"no Keras layer for {layer!r}")
+
+
+def AlexNet(  # noqa: N802, named as keras.applications names its models
+    include_top: bool = True,
+    weights: str | os.PathLike[str] | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    classes: int = 1000,
+    classifier_activation: str | None = "softmax",
+    name: str = "alexnet",
+    *,
+    architecture: str = "paper",
+    lrn: layers.Implementation = "op",
+    initialization: Initialization = "code",
+    dropout: layers.DropoutConvention = "original",
+    seed: int = 0,
+) -> keras.Model:
+    """AlexNet in the manner of keras.applications.
+
+    Args:
+        include_top: False ends at the last pooling, [N, 6, 6, 256] at 224 pixels.
+        weights: None for a random start, or a `.weights.h5` or `.keras` file of the
+            same net (`python -m alexnet_tf.export --format=keras` writes one).
+        input_shape: (side, side, 3); default the architecture's own, (224, 224, 3).
+        classes: outputs of the last layer.
+        classifier_activation: of the last layer; None gives logits.
+        architecture: a name in `architecture.ARCHITECTURES`.
+        lrn, initialization, dropout, seed: see `build`.
+
+    Returns: a model of float images [N, side, side, 3], as `preprocess_input` makes them.
+
+    Raises:
+        ValueError: for an input shape the net cannot take, or weights of another net.
+        FileNotFoundError: for weights that are not there.
+    """
+    net = architectures.find(architecture).with_classes(classes)
+    if input_shape is not None:
+        net = net.with_input_size(input_shape)
+    model = build(
+        net,
+        lrn=lrn,
+        initialization=initialization,
+        dropout=dropout,
+        seed=seed,
+        include_top=include_top,
+        classifier_activation=classifier_activation,
+        name=name,
+    )
+    if weights is not None:
+        _load_weights(model, weights)
+    return model
+
+
+def _load_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
+    path = os.fspath(path)
+    if not path.endswith((".weights.h5", ".keras")):
+        raise ValueError(
+            f"weights must be a .weights.h5 or a .keras file, got {path!r}; "
+            "python -m alexnet_tf.export --format=keras makes one of a checkpoint"
+        )
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"weights: no file {path!r}")
+    if path.endswith(".weights.h5"):
+        model.load_weights(path)
+    else:
+        copy_weights(keras.saving.load_model(path, compile=False), model)
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Sets every weight of `target` from the layer of the same name in `source`.
+
+    Raises ValueError naming the first layer that `source` lacks or whose shapes differ.
+    """
+    for layer in target.layers:
+        if not layer.weights:
+            continue
+        try:
+            found = source.get_layer(layer.name).weights
+        except ValueError:
+            raise ValueError(
+                f"the weights have no layer {layer.name}: they are of another net"
+            ) from None
+        for mine, theirs in zip(layer.weights, found, strict=True):
+            if mine.shape != theirs.shape:
+                raise ValueError(
+                    f"layer {layer.name}: the net's {mine.name} is {mine.shape}, "
+                    f"the weights' {theirs.shape}"
+                )
+            mine.assign(theirs)
+
+
+def preprocess_input(x, mean: Sequence[float] | np.ndarray = MEAN_RGB):
+    """RGB pixels 0-255, [..., H, W, 3], to the net's input: float32 less the mean.
+
+    `mean` is three channel means or a mean image; the default is that of ILSVRC.
+    The pixels are not rescaled: a net scaled to [0, 1] does not start to learn.
+    """
+    if isinstance(x, np.ndarray):
+        return x.astype(np.float32) - np.asarray(mean, np.float32)
+    return keras.ops.cast(x, "float32") - np.asarray(mean, np.float32)
+
+
+def decode_predictions(
+    preds, top: int = 5, class_names: Sequence[str] | None = None
+) -> list[list[tuple[int, str, float]]]:
+    """The `top` classes of each row of `preds` [N, classes], best first.
+
+    Returns a list an image of (class index, class name, score). Without `class_names`
+    a class is called by its index.
+    """
+    preds = np.asarray(preds)
+    if preds.ndim != 2:
+        raise ValueError(f"preds must be [N, classes], got shape {preds.shape}")
+    if class_names is not None and len(class_names) != preds.shape[1]:
+        raise ValueError(
+            f"class_names has {len(class_names)} names for {preds.shape[1]} classes"
+        )
+    names = class_names or [str(index) for index in range(preds.shape[1])]
+    return [
+        [
+            (int(i), names[i], float(row[i]))
+            for i in np.argsort(-row, kind="stable")[:top]
+        ]
+        for row in preds
+    ]

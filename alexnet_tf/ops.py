@@ -1,0 +1,158 @@
+# Copyright 2026 The alexnet_tf authors. Apache-2.0.
+"""The custom op library, loaded here and nowhere else, and the gradients of its ops.
+
+TensorFlow gives an empty module, and no error, to whoever loads the same ops twice.
+"""
+
+import math
+import pathlib
+import re
+
+import tensorflow as tf
+
+_LIBRARY = pathlib.Path(__file__).with_name("_alexnet_ops.so")
+_FORWARD = "AlexnetTf>LocalResponseNormalization"
+
+
+class OpLibraryError(ImportError):
+    """The op library is missing, or was built for another TensorFlow."""
+
+
+def _build_text(library: pathlib.Path) -> str:
+    """What `library` was built for, from the text that its C++ side leaves in it."""
+    if not library.exists():
+        source_tree = (library.parents[1] / "custom_ops").is_dir()
+        advice = (
+            "Python found the package's source tree first: type `make setup` there to "
+            "build the library in place, or start Python from another folder to use "
+            "an installed wheel"
+            if source_tree
+            else "type `pip install .` in the source tree to build it"
+        )
+        raise OpLibraryError(
+            f"the op library {library} does not exist: {advice}", path=str(library)
+        )
+    found = re.search(rb"alexnet_tf build: ([^;\0]*);", library.read_bytes())
+    if found is None:
+        raise OpLibraryError(
+            f"{library} is not an op library of alexnet_tf: type `make setup`, or "
+            "`pip install .`, to build it again",
+            path=str(library),
+        )
+    return found[1].decode()
+
+
+def _check_tensorflow(build: dict[str, str], running: str, library: pathlib.Path):
+    """Raises OpLibraryError unless the minor versions agree."""
+    wanted = build["tensorflow"].split(".")[:2]
+    if running.split(".")[:2] != wanted:
+        raise OpLibraryError(
+            f"{library} was built for TensorFlow {'.'.join(wanted)}, and this is "
+            f"{running}: install tensorflow~={build['tensorflow']}, or build the "
+            "library again with `make setup` or `pip install .`",
+            path=str(library),
+        )
+
+
+def _load(library: pathlib.Path):
+    build = dict(part.split("=", 1) for part in _build_text(library).split())
+    _check_tensorflow(build, tf.__version__, library)
+    return tf.load_op_library(str(library)), build
+
+
+_ops, _build = _load(_LIBRARY)
+
+
+def cuda_version() -> str | None:
+    """The CUDA version that the library's GPU kernels were built with, if any."""
+    return None if _build["cuda"] == "none" else _build["cuda"]
+
+
+def _check_constants(size: int, k: float, alpha: float, beta: float) -> None:
+    # The kernel checks too, for graphs that were not built here.
+    if size < 1 or size % 2 == 0:
+        raise ValueError(f"size must be odd and at least 1, got {size}")
+    if not 0 < k < math.inf:
+        raise ValueError(f"k must be positive and finite, got {k}")
+    for name, value in (("alpha", alpha), ("beta", beta)):
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name} must be finite and at least 0, got {value}")
+
+
+def local_response_normalization(
+    x, *, size=5, k=2.0, alpha=1e-4, beta=0.75, name=None
+) -> tf.Tensor:
+    """Local response normalization across channels (AlexNet paper, section 3.3).
+
+    `y_i = x_i / (k + alpha * sum_j x_j^2)^beta`, with the sum over the channels `j`
+    with `|j - i| <= size // 2` that exist. The defaults are the paper's. The
+    arithmetic is float32 for every type; the gradient recomputes from `x`, and has no
+    gradient of its own.
+
+    Args:
+        x: `[batch, height, width, channels]`, float32, float16 or bfloat16.
+        size: channels in the window, odd: the paper's n.
+        k: added to the sum, positive.
+        alpha: factor of the sum itself. Caffe's and PyTorch's alpha is `size` times
+            this one.
+        beta: the exponent, at least 0.
+        name: of the op.
+
+    Returns:
+        A tensor as `x`.
+
+    Raises:
+        ValueError: a constant, or the rank of `x`, is wrong.
+        tf.errors.InvalidArgumentError: the rank, where it is known only at run time.
+    """
+    _check_constants(size, k, alpha, beta)
+    return _ops.alexnet_tf_local_response_normalization(
+        x, size=size, k=k, alpha=alpha, beta=beta, name=name
+    )
+
+
+@tf.RegisterGradient(_FORWARD)
+def _local_response_normalization_gradient(op, dy):
+    return _ops.alexnet_tf_local_response_normalization_grad(
+        dy,
+        op.inputs[0],
+        **{key: op.get_attr(key) for key in ("size", "k", "alpha", "beta")},
+    )
+
+
+def local_response_normalization_xla(
+    x, *, size=5, k=2.0, alpha=1e-4, beta=0.75, name=None
+) -> tf.Tensor:
+    """`local_response_normalization` in stock ops, for `jit_compile=True`.
+
+    XLA cannot compile a custom op; it fuses these. The gradient is written out, since
+    automatic differentiation of padding and slices is slow; it also has a gradient of
+    its own.
+    """
+    _check_constants(size, k, alpha, beta)
+
+    def window_sum(values):
+        # The padding is the zeros outside the row.
+        half = size // 2
+        channels = tf.shape(values)[-1]
+        padded = tf.pad(values, [[0, 0]] * 3 + [[half, half]])
+        return tf.add_n([padded[..., d : d + channels] for d in range(size)])
+
+    @tf.custom_gradient
+    def normalize(x):
+        wide = tf.cast(x, tf.float32)
+        scale = k + alpha * window_sum(tf.square(wide))
+        power = tf.pow(scale, -beta)
+
+        def gradient(dy):
+            direct = tf.cast(dy, tf.float32) * power
+            pulled = window_sum(direct * wide / scale)
+            dx = direct - 2 * alpha * beta * wide * pulled
+            return tf.cast(dx, x.dtype)
+
+        return tf.cast(wide * power, x.dtype), gradient
+
+    with tf.name_scope(name or "local_response_normalization"):
+        x = tf.convert_to_tensor(x)
+        x.shape.assert_has_rank(4)
+        return normalize(x)

@@ -1,0 +1,99 @@
+"""The update rules, `paper` and `code`.
+
+Paper section 5, and `Weights::update` of the released program: the decay enters the
+velocity, times the rate; momentum multiplies the velocity. Both leave biases undecayed:
+the text's rule names weights, and the program has no decay for biases. `code` gives
+biases twice the rate, which `schedule.Rates` carries.
+"""
+
+import re
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from alexnet_tf import architecture as architectures
+from alexnet_tf import schedule
+
+
+def momentum_step(w, v, gradient, *, rate, momentum, decay):
+    """v <- momentum * v - decay * rate * w - rate * gradient; w <- w + v.
+
+    Returns the new (w, v). Paper section 5.
+    """
+    v = momentum * v - decay * rate * w - rate * gradient
+    return w + v, v
+
+
+class MomentumSGD(tf.Module):
+    """`momentum_step` for every variable of a model, in place.
+
+    `keras.optimizers.SGD(weight_decay=...)` decays outside the momentum, which is
+    another rule. Each velocity lives on the device of its variable.
+
+    Args:
+        variables: the model's trainable variables.
+        decays: a weight decay for each.
+        momentum: of the velocity.
+    """
+
+    def __init__(
+        self,
+        variables: Sequence[keras.Variable],
+        decays: Sequence[float],
+        momentum: float = 0.9,
+    ):
+        super().__init__()
+        if len(variables) != len(decays):
+            raise ValueError(
+                f"{len(variables)} variables need as many decays, got {len(decays)}"
+            )
+        self._variables = list(variables)
+        self._decays = list(decays)
+        self._momentum = momentum
+        self.velocities = []
+        for variable in variables:
+            with tf.device(variable.value.device):
+                zeros = tf.zeros(variable.shape)
+                self.velocities.append(tf.Variable(zeros, trainable=False))
+
+    def apply(self, gradients: Sequence[tf.Tensor], rates: schedule.Rates) -> None:
+        """One step; `gradients` in the order of the variables."""
+        for variable, velocity, gradient, decay in zip(
+            self._variables, self.velocities, gradients, self._decays, strict=True
+        ):
+            with tf.device(velocity.device):
+                if decay:
+                    gradient = gradient + decay * variable.value
+                # One pass: v <- momentum * v - rate * gradient; w <- w + v.
+                tf.raw_ops.ResourceApplyKerasMomentum(
+                    var=variable.value.handle,
+                    accum=velocity.handle,
+                    lr=rates.of(variable.path),
+                    grad=gradient,
+                    momentum=self._momentum,
+                )
+
+
+def decays_of(
+    architecture: architectures.Architecture,
+    variables: Sequence[keras.Variable],
+    weight_decay: float | None = None,
+) -> list[float]:
+    """Each variable's weight decay: the layer's own, or `weight_decay` for all weights.
+
+    Biases have none.
+    """
+    own = {
+        layer.name: layer.decay
+        for layer in architecture.layers
+        if isinstance(layer, architectures.Weighted)
+    }
+    decays = []
+    for variable in variables:
+        layer, kind = variable.path.split("/")
+        decay = own[re.sub(r"_tower\d+$", "", layer)]
+        if weight_decay is not None:
+            decay = weight_decay
+        decays.append(decay if kind == "kernel" else 0.0)
+    return decays

@@ -1,0 +1,139 @@
+"""Which device a tower lives on, and the proof of it.
+
+Paper section 3.2 and the released program's `layers-145.cfg`: half of the kernels on
+each device, exchange only at conv3, fc6, fc7 and fc8. TensorFlow places an operation
+where `tf.device` says when the operation is made, and a variable where it says when the
+variable is made; a layer does the first in `call` and the second in `build`, so
+`place` wraps both. The backward pass follows through `colocated_gradients`.
+"""
+
+import collections
+import functools
+import pathlib
+from collections.abc import Sequence
+from typing import TypeVar
+
+import keras
+import tensorflow as tf
+
+L = TypeVar("L", bound=keras.layers.Layer)
+
+
+def configure(
+    logical_cpus: int = 1, logical_gpus: int = 1, logical_gpu_mib: int = 4096
+) -> None:
+    """Splits the first processor, and the first GPU, into logical devices.
+
+    Must come before TensorFlow's first operation. Each logical GPU gets
+    `logical_gpu_mib` of the card's memory. From here on an operation that names a
+    device it cannot run on is an error.
+    """
+    if logical_cpus > 1:
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * logical_cpus,
+        )
+    if logical_gpus > 1:
+        gpus = tf.config.list_physical_devices("GPU")
+        if not gpus:
+            raise ValueError(
+                f"--logical_gpus={logical_gpus} needs a GPU and TensorFlow sees none: "
+                "use --logical_cpus, or install alexnet_tf[gpu] and NVIDIA's driver"
+            )
+        part = tf.config.LogicalDeviceConfiguration(memory_limit=logical_gpu_mib)
+        tf.config.set_logical_device_configuration(gpus[0], [part] * logical_gpus)
+    tf.config.set_soft_device_placement(False)
+
+
+def canonical(device: str) -> str:
+    """'/GPU:0' or 'GPU:0' as TensorFlow prints it in a placement: 'GPU:0'."""
+    spec = tf.DeviceSpec.from_string(device if device[:1] == "/" else f"/{device}")
+    if spec.device_type is None:
+        raise ValueError(f"a device looks like /GPU:0 or /CPU:0, got {device!r}")
+    return f"{spec.device_type}:{spec.device_index or 0}"
+
+
+def resolve(requested: Sequence[str], towers: int) -> tuple[str, ...]:
+    """One existing device for each of `towers` towers, as '/GPU:0'.
+
+    `requested` names one device for all towers or one a tower. ["auto"] takes the first
+    GPUs, or the processor where there is none. A device that does not exist raises,
+    with the devices there are and what to type.
+    """
+    present = [canonical(d.name) for d in tf.config.list_logical_devices()]
+    if list(requested) == ["auto"]:
+        gpus = [name for name in present if name.startswith("GPU")]
+        requested = gpus[:towers] if len(gpus) >= towers else gpus[:1] or ["CPU:0"]
+    wanted = [canonical(name) for name in requested]
+    if len(wanted) == 1:
+        wanted *= towers
+    if len(wanted) != towers:
+        raise ValueError(
+            f"--tower_devices names {len(wanted)} devices and the net has {towers} "
+            f"{'towers' if towers > 1 else 'tower'}: name {towers}, or one for all"
+        )
+    for name in wanted:
+        if name not in present:
+            raise ValueError(
+                f"--tower_devices asks for /{name}, and TensorFlow sees only "
+                f"{', '.join(f'/{p}' for p in present)}. On a machine with one GPU: "
+                "--tower_devices=/GPU:0, or --logical_gpus=2 to split it. "
+                "Without a GPU: --tower_devices=/CPU:0, or "
+                "--logical_cpus=2 --tower_devices=/CPU:0,/CPU:1"
+            )
+    return tuple(f"/{name}" for name in wanted)
+
+
+def precision(requested: str) -> str:
+    """`requested`, or for "auto" bfloat16 where this machine multiplies in it."""
+    if requested != "auto":
+        return requested
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = tf.config.experimental.get_device_details(gpus[0])
+        native = details.get("compute_capability", (0, 0)) >= (8, 0)
+    else:
+        cpuinfo = pathlib.Path("/proc/cpuinfo")
+        flags = cpuinfo.read_text().split() if cpuinfo.exists() else []
+        native = "avx512_bf16" in flags or "amx_bf16" in flags
+    return "bfloat16" if native else "float32"
+
+
+def place(layer: L, device: str | None) -> L:
+    """`layer` with its variables and its operations on `device`; None leaves it."""
+    if device is not None:
+        for method in ("build", "call"):
+            setattr(layer, method, _under(device, getattr(layer, method)))
+    return layer
+
+
+def _under(device: str, method):
+    @functools.wraps(method)
+    def on_device(*args, **kwargs):
+        with tf.device(device):
+            return method(*args, **kwargs)
+
+    return on_device
+
+
+def colocated_gradients(
+    loss: tf.Tensor, variables: Sequence[keras.Variable]
+) -> list[tf.Tensor]:
+    """d loss / d variable, each operation on the device of the one it differentiates.
+
+    Inside a `tf.function` only. `tf.GradientTape` would put the whole backward pass on
+    the first device (tensorflow issues 33688 and 54460).
+    """
+    return tf.compat.v1.gradients(
+        loss,
+        [variable.value for variable in variables],
+        colocate_gradients_with_ops=True,
+    )
+
+
+def devices_of(function: tf.types.experimental.ConcreteFunction) -> dict[str, set[str]]:
+    """Operation type -> the devices that a traced function puts it on."""
+    found: dict[str, set[str]] = collections.defaultdict(set)
+    for op in function.graph.get_operations():
+        found[op.type].add(canonical(op.device) if op.device else "")
+    return found

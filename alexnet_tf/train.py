@@ -1,0 +1,362 @@
+"""The training loop.
+
+    python -m alexnet_tf.train --flagfile=tools/paper.flags
+    python -m alexnet_tf.train                      # the embedded pictures, a few minutes
+
+Paper section 5: batches of 128, momentum 0.9, weight decay 0.0005. A run folder holds
+`resolved.flags`, `log.jsonl`, TensorBoard's `train/` and `validation/`, `checkpoints/`
+and `best/`.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import math
+import os
+import pathlib
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from alexnet_tf import (
+    architecture,
+    checkpoint,
+    config,
+    data,
+    evaluate,
+    layers,
+    model,
+    optimizer,
+    prepare,
+    progress,
+    schedule,
+    towers,
+)
+
+
+class DivergedError(RuntimeError):
+    """The loss is no number any more."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One training step, traced once: batch in, loss and top-1 error out."""
+
+    net: keras.Model
+    rule: optimizer.MomentumSGD
+
+    def trace(self, batches: tf.data.Dataset) -> tf.types.experimental.ConcreteFunction:
+        """The step for batches of this form: (inputs, labels, rates) -> [2] float32."""
+        inputs, labels = batches.element_spec
+        rate = tf.TensorSpec([], tf.float32)
+        return tf.function(self._step).get_concrete_function(
+            inputs, labels, schedule.Rates(rate, rate, rate)
+        )
+
+    def _step(self, inputs, labels, rates):
+        logits = tf.cast(self.net(inputs, training=True), tf.float32)
+        loss = tf.reduce_mean(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        )
+        gradients = towers.colocated_gradients(loss, self.net.trainable_variables)
+        self.rule.apply(gradients, rates)
+        error = 100 * (1 - tf.reduce_mean(evaluate.credit(logits, labels, 1)))
+        return tf.stack([loss, error])
+
+
+def make_schedule(flags: config.Config) -> schedule.Schedule:
+    """The schedule that the flags name."""
+    bias_factor = 2.0 if flags.update == "code" else 1.0
+    if flags.schedule == "plateau":
+        return schedule.Plateau(
+            flags.learning_rate,
+            patience=flags.plateau_patience,
+            gain=flags.plateau_gain,
+            most_drops=flags.plateau_drops,
+            bias_factor=bias_factor,
+        )
+    return schedule.Epochs(
+        flags.learning_rate,
+        flags.drop_epochs,
+        bias_factor=bias_factor,
+        bias_drops=flags.bias_drop_epochs or None,
+        conv1_drop=flags.conv1_drop_epoch,
+        conv1_freeze=flags.conv1_freeze_epoch,
+    )
+
+
+class Training:
+    """One run: what it consists of, and the loop over its steps."""
+
+    def __init__(self, flags: config.Config):
+        net = architecture.find(flags.architecture)
+        self.flags = flags
+        self.dataset = prepare.find_or_prepare(
+            flags.dataset,
+            size=net.record_size,
+            encoding=net.record_encoding,
+            data_dir=flags.data_dir,
+        )
+        self.architecture = net.with_classes(len(self.dataset.classes))
+        self.devices = towers.resolve(flags.tower_devices, net.towers)
+        self.net = model.build(
+            self.architecture,
+            mean=self.dataset.statistics().mean_crop(net.input_size),
+            devices=self.devices,
+            precision=flags.precision,
+            initialization=flags.init,
+            dropout=flags.dropout,
+            lrn=flags.lrn,
+            seed=flags.seed,
+        )
+        variables = self.net.trainable_variables
+        decay = None if flags.weight_decay < 0 else flags.weight_decay
+        self.rule = optimizer.MomentumSGD(
+            variables,
+            optimizer.decays_of(self.architecture, variables, decay),
+            flags.momentum,
+        )
+        self.schedule = make_schedule(flags)
+        self.steps_per_epoch = data.steps_per_epoch(self.dataset, flags.batch_size)
+        self.last_step = math.ceil(flags.epochs * self.steps_per_epoch)
+        if flags.max_steps:
+            self.last_step = min(self.last_step, flags.max_steps)
+        self.checkpoints = checkpoint.Checkpoints(
+            flags.run_dir, self.net, self.rule.velocities, flags.keep_checkpoints
+        )
+        self.step = 0
+        self.best_error = math.inf
+        self._stopped_by: int | None = None
+
+    def batches(self) -> tf.data.Dataset:
+        """The batches from this step to the last."""
+        flags = self.flags
+        return data.training_batches(
+            self.dataset,
+            data.Recipe(
+                flags.batch_size,
+                self.architecture.input_size,
+                flags.seed,
+                flags.color_noise,
+                flags.color_noise_end_epoch,
+                flags.crop_sharing,
+            ),
+            first_step=self.step,
+            last_step=self.last_step,
+        )
+
+    def restore(self) -> bool:
+        """Takes up the newest checkpoint of the run folder, if there is one."""
+        found = self.checkpoints.restore()
+        if found is None:
+            return False
+        self.step, state = found
+        self.best_error = state["best_error"]
+        self.schedule.restore(state["schedule"])
+        for layer in self.net.layers:
+            if isinstance(layer, layers.Dropout):
+                layer.step.assign(self.step)
+        return True
+
+    def save(self, folder: str = checkpoint.NEWEST) -> str:
+        """Writes a checkpoint, unless the weights are no numbers any more."""
+        for variable in self.net.trainable_variables:
+            if not bool(tf.reduce_all(tf.math.is_finite(variable.value))):
+                raise self._diverged(f"{variable.path} is not finite")
+        state = {"best_error": self.best_error, "schedule": self.schedule.state()}
+        return self.checkpoints.save(self.step, state, folder)
+
+    def run(self, log: "Log") -> None:
+        """Trains from this step to the last, or to a signal."""
+        flags = self.flags
+        batches = self.batches()
+        step_function = Step(self.net, self.rule).trace(batches)
+        every = max(1, round(flags.validate_epochs * self.steps_per_epoch))
+        pending: list[tf.Tensor] = []
+        since = time.monotonic()
+        total = self.last_step * flags.batch_size
+        done = self.step * flags.batch_size
+        with (
+            self._signals(),
+            progress.bar(total, "training", "picture", done) as bar,
+        ):
+            for inputs, labels in batches:
+                rates = self.schedule.rates(self.step / self.steps_per_epoch)
+                pending.append(
+                    step_function(
+                        inputs,
+                        labels,
+                        schedule.Rates(*(tf.constant(r, tf.float32) for r in rates)),
+                    )
+                )
+                self.step += 1
+                bar.update(flags.batch_size)
+                last = self.step == self.last_step or self._stopped_by is not None
+                if self.step % flags.log_steps == 0 or last:
+                    loss, error = np.mean([p.numpy() for p in pending], axis=0)
+                    if not math.isfinite(loss):
+                        raise self._diverged(f"the loss is {loss}")
+                    seconds = time.monotonic() - since
+                    log.write(
+                        "train",
+                        self.step,
+                        loss=float(loss),
+                        top1_error=float(error),
+                        rate=float(rates.weights),
+                        pictures_per_s=len(pending) * flags.batch_size / seconds,
+                    )
+                    bar.set_postfix(loss=f"{loss:.3f}", top1_error=f"{error:.1f}%")
+                    pending, since = [], time.monotonic()
+                if last and self._stopped_by is not None:
+                    break
+                if self.step == self.last_step or (
+                    flags.validate_epochs and self.step % every == 0
+                ):
+                    self._validate(log)
+                    self.save()
+                    since = time.monotonic()
+                elif self.step % flags.checkpoint_steps == 0:
+                    self.save()
+                    since = time.monotonic()
+        if self._stopped_by is not None:
+            prefix = self.save()
+            name = signal.Signals(self._stopped_by).name
+            logging.warning("%s: stopped at step %d, saved %s", name, self.step, prefix)
+            if self._stopped_by == signal.SIGINT:
+                raise KeyboardInterrupt
+
+    def _validate(self, log: "Log") -> None:
+        results = evaluate.evaluate(
+            self.net,
+            self.dataset,
+            self.dataset.evaluation_split,
+            crop=self.architecture.input_size,
+            batch_size=self.flags.batch_size,
+            ten_crop=False,
+        )["center_crop"]
+        log.write("validation", self.step, **results)
+        if self.schedule.observe(results["top1_error"]):
+            progress.say(f"step {self.step}: learning rate divided by ten")
+        if results["top1_error"] < self.best_error:
+            self.best_error = results["top1_error"]
+            self.save(checkpoint.BEST)
+
+    def _diverged(self, what: str) -> DivergedError:
+        folder = pathlib.Path(self.flags.run_dir) / checkpoint.NEWEST
+        return DivergedError(
+            f"step {self.step}: {what}; the last good checkpoint is "
+            f"{checkpoint.newest(folder) or 'none'}. Try a lower --learning_rate"
+        )
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGTERM (a preemption) and Ctrl-C end the loop after the step at hand."""
+
+        def stop(number, frame):
+            del frame
+            self._stopped_by = number
+
+        kinds = (signal.SIGTERM, signal.SIGINT)
+        before = [signal.signal(kind, stop) for kind in kinds]
+        try:
+            yield
+        finally:
+            for kind, handler in zip(kinds, before, strict=True):
+                signal.signal(kind, handler)
+
+
+class Log:
+    """`log.jsonl`, a line a record, and TensorBoard's event files, alike."""
+
+    def __init__(self, run_dir: str | os.PathLike[str], step: int):
+        """Continues the log of a run at `step`: lines from after it are dropped."""
+        self._run_dir = pathlib.Path(run_dir)
+        self._path = self._run_dir / "log.jsonl"
+        kept = []
+        if self._path.exists():
+            for line in self._path.read_text().splitlines():
+                with contextlib.suppress(json.JSONDecodeError):  # cut off by a kill
+                    if json.loads(line)["step"] <= step:
+                        kept.append(line + "\n")
+        self._path.write_text("".join(kept))
+        self._writers: dict[str, Any] = {}
+
+    def write(self, kind: str, step: int, **values: float) -> None:
+        """One record of `kind`, train or validation."""
+        with self._path.open("a") as file:
+            file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        if kind not in self._writers:
+            self._writers[kind] = tf.summary.create_file_writer(
+                str(self._run_dir / kind)
+            )
+        with tf.device("/CPU:0"), self._writers[kind].as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        self._writers[kind].flush()
+
+
+@contextlib.contextmanager
+def exclusive(run_dir: str | os.PathLike[str]) -> Iterator[None]:
+    """Holds the run folder; a second run in it raises."""
+    folder = pathlib.Path(run_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"another run is writing into {folder}: choose another --run_dir"
+            ) from None
+        yield
+
+
+def settle(flags: config.Config) -> None:
+    """Checks the flags against what is in the run folder, and leaves them there."""
+    path = pathlib.Path(flags.run_dir) / "resolved.flags"
+    if path.exists():
+        if not flags.resume:
+            raise ValueError(
+                f"{flags.run_dir} holds a run already: continue it with --resume, or "
+                "choose another --run_dir"
+            )
+        before = config.defining(config.read(path, "train"))
+        for name, now in config.defining(flags).items():
+            if before[name] != now:
+                raise ValueError(
+                    f"{flags.run_dir} was started with --{name}={before[name]}, now "
+                    f"it is {now}: give the same, or choose another --run_dir"
+                )
+    config.write(path, "train", flags)
+
+
+def main(flags: config.Config, arguments: Sequence[str]) -> None:
+    config.refuse_arguments(arguments)
+    towers.configure(flags.logical_cpus, flags.logical_gpus, flags.logical_gpu_mib)
+    tf.config.experimental.enable_op_determinism()
+    flags = dataclasses.replace(flags, precision=towers.precision(flags.precision))
+    with exclusive(flags.run_dir):
+        training = Training(flags)
+        settle(flags)
+        resumed = training.restore() if flags.resume else False
+        print(
+            f"{flags.architecture} in {flags.precision} on "
+            f"{', '.join(training.devices)}; {training.dataset.path}; "
+            f"step {training.step} to {training.last_step}"
+            f"{' (resumed)' if resumed else ''}; run folder {flags.run_dir}",
+            file=sys.stderr,
+        )
+        if training.step < training.last_step:
+            training.run(Log(flags.run_dir, training.step))
+    print(f"{flags.run_dir}: step {training.step} of {training.last_step}")
+
+
+if __name__ == "__main__":
+    config.run("train", main)

@@ -1,0 +1,68 @@
+// Copyright 2026 The alexnet_tf authors. Apache-2.0.
+//
+// Local response normalization across channels (AlexNet paper, section 3.3):
+//
+//   s_i  = k + alpha * sum of x_j^2 over |j - i| <= size / 2 within the row
+//   y_i  = x_i * s_i^-beta
+//   dx_i = dy_i * s_i^-beta
+//          - 2 alpha beta x_i * sum over the same window of
+//            dy_j x_j s_j^(-beta - 1)
+//
+// A row is the channels of one pixel, contiguous in memory. Nothing here knows
+// TensorFlow: the library is built, tested and timed alone.
+#ifndef ALEXNET_TF_LRN_LRN_H_
+#define ALEXNET_TF_LRN_LRN_H_
+
+#include <cstdint>
+#include <string>
+
+namespace alexnet_tf {
+
+struct LrnParams {
+  int size = 5;  // the paper's n: odd, at least 1
+  float k = 2.0f;
+  float alpha = 1e-4f;
+  float beta = 0.75f;
+};
+
+// Empty where `params` make sense, else which one does not, what was expected
+// and what came.
+std::string LrnParamsError(const LrnParams& params);
+
+// 16-bit floats as they lie in memory; the arithmetic is float32.
+struct Half {
+  std::uint16_t bits;
+};
+struct BFloat16 {
+  std::uint16_t bits;
+};
+
+// The formula above in plain double-precision loops: what every kernel is held
+// against.
+void LrnReferenceForward(const LrnParams& params, const double* x,
+                         std::int64_t rows, std::int64_t channels, double* y);
+void LrnReferenceGradient(const LrnParams& params, const double* dy,
+                          const double* x, std::int64_t rows,
+                          std::int64_t channels, double* dx);
+
+enum class LrnIsa { kBaseline, kAvx2, kAvx512 };
+
+const char* LrnIsaName(LrnIsa isa);
+
+// Chooses "avx512", "avx2" or "baseline" by name, or where `requested` is null
+// or empty the best that this processor has. Returns an empty string, or what
+// is wrong with the request.
+std::string ChooseLrnIsa(const char* requested, LrnIsa* isa);
+
+// Single-threaded vector kernels, for T of float, Half and BFloat16. Pointers
+// need the alignment of T only; `y` may be `x`, and `dx` may be `dy` or `x`.
+template <typename T>
+void LrnForward(LrnIsa isa, const LrnParams& params, const T* x,
+                std::int64_t rows, std::int64_t channels, T* y);
+template <typename T>
+void LrnGradient(LrnIsa isa, const LrnParams& params, const T* dy, const T* x,
+                 std::int64_t rows, std::int64_t channels, T* dx);
+
+}  // namespace alexnet_tf
+
+#endif  // ALEXNET_TF_LRN_LRN_H_

@@ -1,0 +1,556 @@
+// Copyright 2026 The alexnet_tf authors. Apache-2.0.
+//
+// What a vector is on each processor, and which kernels run. One binary holds
+// every instruction set: only the functions between BEGIN_TARGET and END_TARGET
+// use more than the compiler's default, and nothing in there may have external
+// linkage, or the linker could pick its copy for everyone.
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <string>
+
+#include "custom_ops/lrn/lrn.h"
+
+#if defined(__x86_64__) && !defined(ALEXNET_TF_PORTABLE)
+#define ALEXNET_TF_X86 1
+#include <immintrin.h>
+#endif
+
+// GCC 12 takes the deliberately undefined operands in its own intrinsics for
+// mistakes of ours.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+
+namespace alexnet_tf {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kLargest = std::numeric_limits<float>::max();
+constexpr float kSmallest = std::numeric_limits<float>::min();
+
+// Powers with kernels of their own.
+enum class Power { kThreeQuarters, kHalf, kOne, kAny };
+
+struct Constants {
+  float k, alpha, beta;
+  float beta_high, beta_low;  // beta in two parts, the first of 12 bits
+  float power_at_infinity;    // limit of s^-beta
+  float two_alpha_beta;
+  std::int64_t half;  // neighbours on each side, at most all of them
+};
+
+// Planes of rows in float32, each row between zeros at least as wide as half a
+// window, so that windows need no bounds.
+struct Scratch {
+  float* first;
+  std::int64_t row_stride, plane_stride;
+
+  float* Row(int plane, std::int64_t row) const {
+    return first + plane * plane_stride + row * row_stride;
+  }
+};
+
+template <typename T>
+struct Kernels {
+  void (*forward)(const Constants&, const Scratch&, const T* x,
+                  std::int64_t rows, std::int64_t channels, T* y);
+  void (*gradient)(const Constants&, const Scratch&, const T* dy, const T* x,
+                   std::int64_t rows, std::int64_t channels, T* dx);
+};
+
+Power PowerOf(float beta) {
+  if (beta == 0.75f) return Power::kThreeQuarters;
+  if (beta == 0.5f) return Power::kHalf;
+  if (beta == 1.0f) return Power::kOne;
+  return Power::kAny;
+}
+
+// -------------------------------------------------------------------- baseline
+// 128-bit vectors in the compiler's own terms: SSE2, or NEON on Arm.
+namespace baseline {
+
+constexpr std::int64_t kLanes = 4;
+typedef float Float __attribute__((vector_size(16)));
+typedef std::int32_t Bits32 __attribute__((vector_size(16)));
+typedef std::uint16_t Bits16 __attribute__((vector_size(8)));
+
+template <typename V, typename T>
+inline V Read(const T* p, std::int64_t count) {
+  V v = {};
+  constexpr std::int64_t kAll = sizeof(V) / sizeof(T);
+  if (count == kAll) {
+    std::memcpy(&v, p, sizeof(V));
+  } else {
+    std::memcpy(&v, p, count * sizeof(T));
+  }
+  return v;
+}
+
+template <typename V, typename T>
+inline void Write(T* p, V v, std::int64_t count) {
+  constexpr std::int64_t kAll = sizeof(V) / sizeof(T);
+  if (count == kAll) {
+    std::memcpy(p, &v, sizeof(V));
+  } else {
+    std::memcpy(p, &v, count * sizeof(T));
+  }
+}
+
+inline Float LoadScratch(const float* p) { return Read<Float>(p, kLanes); }
+inline void StoreScratch(float* p, Float v) { Write(p, v, kLanes); }
+
+typedef Bits32 RawBits;
+inline Bits32 LoadBits(const BFloat16* p, std::int64_t count) {
+  return Read<Bits32>(p, count);
+}
+inline void StoreBits(BFloat16* p, Bits32 bits, std::int64_t count) {
+  Write(p, bits, count);
+}
+
+inline Float Load(const float* p, std::int64_t count) {
+  return Read<Float>(p, count);
+}
+
+inline Float Load(const BFloat16* p, std::int64_t count) {
+  const Bits16 bits = Read<Bits16>(p, count);
+  return reinterpret_cast<Float>(__builtin_convertvector(bits, Bits32) << 16);
+}
+
+// The exponent moves from bias 15 to 127. For subnormals, a float with their
+// mantissa and the exponent of 2^-14, less 2^-14, is exact.
+inline Float Load(const Half* p, std::int64_t count) {
+  const Bits32 bits =
+      __builtin_convertvector(Read<Bits16>(p, count), Bits32);
+  const Bits32 sign = (bits & 0x8000) << 16, magnitude = bits & 0x7fff;
+  const Bits32 exponent = magnitude & 0x7c00;
+  const Bits32 normal = (magnitude << 13) + (112 << 23);
+  const Bits32 special = (magnitude << 13) | 0x7f800000;
+  const Float offset = Float{} + 0x1p-14f;
+  const Float subnormal =
+      reinterpret_cast<Float>((magnitude << 13) + (113 << 23)) - offset;
+  const Bits32 finite =
+      exponent == 0 ? reinterpret_cast<Bits32>(subnormal) : normal;
+  return reinterpret_cast<Float>(sign |
+                                 (exponent == 0x7c00 ? special : finite));
+}
+
+inline void Store(float* p, Float v, std::int64_t count) {
+  Write(p, v, count);
+}
+
+inline void Store(BFloat16* p, Float v, std::int64_t count) {
+  const Bits32 bits = reinterpret_cast<Bits32>(v);
+  const Bits32 rounded = bits + 0x7fff + ((bits >> 16) & 1);
+  Write(p, __builtin_convertvector(rounded >> 16, Bits16), count);
+}
+
+inline void Store(Half* p, Float v, std::int64_t count) {
+  const Bits32 bits = reinterpret_cast<Bits32>(v);
+  const Bits32 sign = (bits >> 16) & 0x8000, magnitude = bits & 0x7fffffff;
+  const Bits32 normal =
+      (magnitude - (112 << 23) + 0xfff + ((magnitude >> 13) & 1)) >> 13;
+  // Adding 0.5 leaves a subnormal's rounded mantissa in the lowest bits.
+  const Float shifted = reinterpret_cast<Float>(magnitude) + 0.5f;
+  const Bits32 subnormal = reinterpret_cast<Bits32>(shifted) - 0x3f000000;
+  Bits32 half = magnitude < 0x38800000 ? subnormal : normal;
+  half = magnitude >= 0x477ff000 ? Bits32{} + 0x7c00 : half;
+  half = magnitude > 0x7f800000 ? Bits32{} + 0x7e00 : half;
+  Write(p, __builtin_convertvector(sign | half, Bits16), count);
+}
+
+template <int kFirst>
+inline Float Join(Float low, Float high) {
+  return __builtin_shufflevector(low, high, kFirst, kFirst + 1, kFirst + 2,
+                                 kFirst + 3);
+}
+
+// NaN stays NaN in both.
+inline Float Max(float low, Float v) { return low > v ? Float{} + low : v; }
+inline Float Min(float high, Float v) { return high < v ? Float{} + high : v; }
+
+#if defined(ALEXNET_TF_X86)
+constexpr int kEstimateBits = 11;
+inline Float RsqrtEstimate(Float s) { return _mm_rsqrt_ps(s); }
+#else
+constexpr int kEstimateBits = 11;
+// Halving the exponent is right to 4 bits, and one step of third order makes
+// that 13.
+inline Float RsqrtEstimate(Float s) {
+  const Float r = reinterpret_cast<Float>(
+      0x5f375a86 - (reinterpret_cast<Bits32>(s) >> 1));
+  const Float e = 1.0f - r * (r * s);
+  const Float refined = r + r * e * (0.5f + 0.375f * e);
+  return s == kInfinity ? Float{} : refined;
+}
+#endif
+
+#include "custom_ops/lrn/lrn_cpu_kernels.inc"
+
+}  // namespace baseline
+
+#if defined(ALEXNET_TF_X86)
+
+// ------------------------------------------------------------------------ AVX2
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c")
+namespace avx2 {
+
+constexpr std::int64_t kLanes = 8;
+typedef float Float __attribute__((vector_size(32)));
+
+inline Float LoadScratch(const float* p) { return _mm256_loadu_ps(p); }
+inline void StoreScratch(float* p, Float v) { _mm256_storeu_ps(p, v); }
+
+typedef __m256i RawBits;
+inline __m256i LoadBits(const BFloat16* p, std::int64_t count) {
+  BFloat16 rest[2 * kLanes] = {};
+  if (count < 2 * kLanes) {
+    for (std::int64_t i = 0; i < count; ++i) rest[i] = p[i];
+    p = rest;
+  }
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+
+inline void StoreBits(BFloat16* p, __m256i bits, std::int64_t count) {
+  BFloat16 rest[2 * kLanes];
+  BFloat16* to = count < 2 * kLanes ? rest : p;
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bits);
+  if (count < 2 * kLanes) {
+    for (std::int64_t i = 0; i < count; ++i) p[i] = rest[i];
+  }
+}
+
+inline Float Widen(const float* p) { return _mm256_loadu_ps(p); }
+
+inline __m128i Load16(const void* p) {
+  return _mm_loadu_si128(static_cast<const __m128i*>(p));
+}
+
+inline Float Widen(const Half* p) { return _mm256_cvtph_ps(Load16(p)); }
+
+inline Float Widen(const BFloat16* p) {
+  const __m256i bits = _mm256_cvtepu16_epi32(Load16(p));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(bits, 16));
+}
+
+inline void Narrow(float* p, Float v) { _mm256_storeu_ps(p, v); }
+
+inline void Narrow(Half* p, Float v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                   _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
+
+inline void Narrow(BFloat16* p, Float v) {
+  typedef std::int32_t Bits32 __attribute__((vector_size(32)));
+  const Bits32 bits = reinterpret_cast<Bits32>(v);
+  const Bits32 rounded = bits + 0x7fff + ((bits >> 16) & 1);
+  const __m256i high = _mm256_srli_epi32(reinterpret_cast<__m256i>(rounded), 16);
+  const __m256i packed =
+      _mm256_permute4x64_epi64(_mm256_packus_epi32(high, high), 0x08);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                   _mm256_castsi256_si128(packed));
+}
+
+template <typename T>
+inline Float Load(const T* p, std::int64_t count) {
+  if (count == kLanes) return Widen(p);
+  T rest[kLanes] = {};
+  for (std::int64_t i = 0; i < count; ++i) rest[i] = p[i];
+  return Widen(rest);
+}
+
+template <typename T>
+inline void Store(T* p, Float v, std::int64_t count) {
+  if (count == kLanes) return Narrow(p, v);
+  T rest[kLanes];
+  Narrow(rest, v);
+  for (std::int64_t i = 0; i < count; ++i) p[i] = rest[i];
+}
+
+// NaN, the second operand, stays NaN in both.
+inline Float Max(float low, Float v) {
+  return _mm256_max_ps(_mm256_set1_ps(low), v);
+}
+inline Float Min(float high, Float v) {
+  return _mm256_min_ps(_mm256_set1_ps(high), v);
+}
+
+template <int kFirst>
+inline Float Join(Float low, Float high) {
+  const __m256i a = _mm256_castps_si256(low), b = _mm256_castps_si256(high);
+  const __m256i middle = _mm256_permute2x128_si256(a, b, 0x21);
+  return _mm256_castsi256_ps(
+      kFirst < 4 ? _mm256_alignr_epi8(middle, a, 4 * (kFirst & 3))
+                 : _mm256_alignr_epi8(b, middle, 4 * (kFirst & 3)));
+}
+
+constexpr int kEstimateBits = 11;
+inline Float RsqrtEstimate(Float s) { return _mm256_rsqrt_ps(s); }
+
+#include "custom_ops/lrn/lrn_cpu_kernels.inc"
+
+}  // namespace avx2
+#pragma GCC pop_options
+
+// --------------------------------------------------------------------- AVX-512
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,f16c")
+namespace avx512 {
+
+constexpr std::int64_t kLanes = 16;
+typedef float Float __attribute__((vector_size(64)));
+
+inline Float LoadScratch(const float* p) { return _mm512_loadu_ps(p); }
+inline void StoreScratch(float* p, Float v) { _mm512_storeu_ps(p, v); }
+
+inline __mmask16 FirstLanes(std::int64_t count) {
+  return static_cast<__mmask16>((1u << count) - 1);
+}
+
+inline __mmask32 First16(std::int64_t count) {
+  return static_cast<__mmask32>((std::uint64_t{1} << count) - 1);
+}
+typedef __m512i RawBits;
+inline __m512i LoadBits(const BFloat16* p, std::int64_t count) {
+  return _mm512_maskz_loadu_epi16(First16(count), p);
+}
+inline void StoreBits(BFloat16* p, __m512i bits, std::int64_t count) {
+  _mm512_mask_storeu_epi16(p, First16(count), bits);
+}
+
+inline __m256i Load16(const void* p, std::int64_t count) {
+  return _mm256_maskz_loadu_epi16(FirstLanes(count), p);
+}
+
+inline void Store16(void* p, __m256i bits, std::int64_t count) {
+  _mm256_mask_storeu_epi16(p, FirstLanes(count), bits);
+}
+
+inline Float Load(const float* p, std::int64_t count) {
+  return _mm512_maskz_loadu_ps(FirstLanes(count), p);
+}
+
+inline Float Load(const Half* p, std::int64_t count) {
+  return _mm512_cvtph_ps(Load16(p, count));
+}
+
+inline Float Load(const BFloat16* p, std::int64_t count) {
+  const __m512i bits = _mm512_cvtepu16_epi32(Load16(p, count));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16));
+}
+
+inline void Store(float* p, Float v, std::int64_t count) {
+  _mm512_mask_storeu_ps(p, FirstLanes(count), v);
+}
+
+inline void Store(Half* p, Float v, std::int64_t count) {
+  Store16(p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT), count);
+}
+
+inline void Store(BFloat16* p, Float v, std::int64_t count) {
+  typedef std::int32_t Bits32 __attribute__((vector_size(64)));
+  const Bits32 bits = reinterpret_cast<Bits32>(v);
+  const Bits32 rounded = bits + 0x7fff + ((bits >> 16) & 1);
+  Store16(p, _mm512_cvtepi32_epi16(reinterpret_cast<__m512i>(rounded >> 16)),
+          count);
+}
+
+// Lanes kFirst.. of low, then as many of high as are missing.
+// NaN, the second operand, stays NaN in both.
+inline Float Max(float low, Float v) {
+  return _mm512_max_ps(_mm512_set1_ps(low), v);
+}
+inline Float Min(float high, Float v) {
+  return _mm512_min_ps(_mm512_set1_ps(high), v);
+}
+
+template <int kFirst>
+inline Float Join(Float low, Float high) {
+  return _mm512_castsi512_ps(_mm512_alignr_epi32(
+      _mm512_castps_si512(high), _mm512_castps_si512(low), kFirst));
+}
+
+constexpr int kEstimateBits = 14;
+inline Float RsqrtEstimate(Float s) { return _mm512_rsqrt14_ps(s); }
+
+#include "custom_ops/lrn/lrn_cpu_kernels.inc"
+
+}  // namespace avx512
+#pragma GCC pop_options
+
+#endif  // ALEXNET_TF_X86
+
+// -------------------------------------------------------------------- dispatch
+
+constexpr std::int64_t kMaxLanes = 16;
+constexpr std::int64_t kMaxPlanes = 3;
+// Rows of one plane at a time: small enough to stay in the first-level cache.
+constexpr std::int64_t kPlaneFloats = 1024;
+
+std::int64_t RoundUp(std::int64_t n) {
+  return (n + kMaxLanes - 1) / kMaxLanes * kMaxLanes;
+}
+
+Constants ConstantsOf(const LrnParams& params, std::int64_t channels) {
+  Constants c;
+  c.k = params.k;
+  c.alpha = params.alpha;
+  c.beta = params.beta;
+  std::uint32_t bits;
+  std::memcpy(&bits, &params.beta, sizeof(bits));
+  bits &= 0xfffff000u;
+  std::memcpy(&c.beta_high, &bits, sizeof(bits));
+  c.beta_low = params.beta - c.beta_high;
+  c.power_at_infinity = params.beta == 0 ? 1 : 0;
+  c.two_alpha_beta = 2 * params.alpha * params.beta;
+  const std::int64_t half = params.size / 2;
+  c.half = half < channels ? half : channels - 1;
+  return c;
+}
+
+template <typename T>
+Kernels<T> Choose(LrnIsa isa, const LrnParams& params, std::int64_t channels) {
+#if defined(ALEXNET_TF_X86)
+  if (isa == LrnIsa::kAvx512) return avx512::Choose<T>(params, channels);
+  if (isa == LrnIsa::kAvx2) return avx2::Choose<T>(params, channels);
+#endif
+  static_cast<void>(isa);
+  return baseline::Choose<T>(params, channels);
+}
+
+// Cuts rows into blocks that fit the scratch memory.
+class Blocks {
+ public:
+  Blocks(const Constants& c, std::int64_t rows, std::int64_t channels) {
+    const std::int64_t pad = RoundUp(c.half);
+    const std::int64_t stride = RoundUp(channels) + pad;
+    block_ = kPlaneFloats / stride;
+    if (block_ < 1) block_ = 1;
+    if (block_ > rows) block_ = rows;
+    const std::int64_t plane = pad + block_ * stride;
+    memory_.reset(new float[kMaxPlanes * plane]());
+    scratch_ = {memory_.get() + pad, stride, plane};
+  }
+
+  std::int64_t block() const { return block_; }
+  const Scratch& scratch() const { return scratch_; }
+
+ private:
+  std::int64_t block_;
+  std::unique_ptr<float[]> memory_;
+  Scratch scratch_;
+};
+
+bool Supported(LrnIsa isa) {
+#if defined(ALEXNET_TF_X86)
+  switch (isa) {
+    case LrnIsa::kAvx512:
+      return __builtin_cpu_supports("avx512f") &&
+             __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512dq") &&
+             __builtin_cpu_supports("avx512vl");
+    case LrnIsa::kAvx2:
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+             __builtin_cpu_supports("f16c");
+    case LrnIsa::kBaseline:
+      return true;
+  }
+#endif
+  return isa == LrnIsa::kBaseline;
+}
+
+}  // namespace
+
+std::string LrnParamsError(const LrnParams& params) {
+  if (params.size < 1 || params.size % 2 == 0) {
+    return "size must be odd and at least 1, got " +
+           std::to_string(params.size);
+  }
+  // Smaller values are flushed to zero where TensorFlow computes.
+  if (!(params.k >= std::numeric_limits<float>::min() &&
+        std::isfinite(params.k))) {
+    return "k must be positive and finite, got " + std::to_string(params.k);
+  }
+  if (!(params.alpha >= 0 && std::isfinite(params.alpha))) {
+    return "alpha must be finite and at least 0, got " +
+           std::to_string(params.alpha);
+  }
+  if (!(params.beta >= 0 && std::isfinite(params.beta))) {
+    return "beta must be finite and at least 0, got " +
+           std::to_string(params.beta);
+  }
+  return "";
+}
+
+const char* LrnIsaName(LrnIsa isa) {
+  switch (isa) {
+    case LrnIsa::kAvx512:
+      return "avx512";
+    case LrnIsa::kAvx2:
+      return "avx2";
+    case LrnIsa::kBaseline:
+      break;
+  }
+  return "baseline";
+}
+
+std::string ChooseLrnIsa(const char* requested, LrnIsa* isa) {
+  const std::string name = requested == nullptr ? "" : requested;
+  for (LrnIsa candidate :
+       {LrnIsa::kAvx512, LrnIsa::kAvx2, LrnIsa::kBaseline}) {
+    if (name.empty() ? Supported(candidate) : name == LrnIsaName(candidate)) {
+      *isa = candidate;
+      return Supported(candidate)
+                 ? ""
+                 : "this processor does not have \"" + name + "\"";
+    }
+  }
+  return "expected \"avx512\", \"avx2\" or \"baseline\", got \"" + name + "\"";
+}
+
+template <typename T>
+void LrnForward(LrnIsa isa, const LrnParams& params, const T* x,
+                std::int64_t rows, std::int64_t channels, T* y) {
+  if (rows == 0 || channels == 0) return;
+  const Constants c = ConstantsOf(params, channels);
+  const auto forward = Choose<T>(isa, params, channels).forward;
+  const Blocks blocks(c, rows, channels);
+  for (std::int64_t row = 0; row < rows; row += blocks.block()) {
+    const std::int64_t start = row * channels;
+    const std::int64_t left = rows - row;
+    forward(c, blocks.scratch(), x + start,
+            left < blocks.block() ? left : blocks.block(), channels,
+            y + start);
+  }
+}
+
+template <typename T>
+void LrnGradient(LrnIsa isa, const LrnParams& params, const T* dy, const T* x,
+                 std::int64_t rows, std::int64_t channels, T* dx) {
+  if (rows == 0 || channels == 0) return;
+  const Constants c = ConstantsOf(params, channels);
+  const auto gradient = Choose<T>(isa, params, channels).gradient;
+  const Blocks blocks(c, rows, channels);
+  for (std::int64_t row = 0; row < rows; row += blocks.block()) {
+    const std::int64_t start = row * channels;
+    const std::int64_t left = rows - row;
+    gradient(c, blocks.scratch(), dy + start, x + start,
+             left < blocks.block() ? left : blocks.block(), channels,
+             dx + start);
+  }
+}
+
+#define INSTANTIATE(T)                                                      \
+  template void LrnForward<T>(LrnIsa, const LrnParams&, const T*,           \
+                              std::int64_t, std::int64_t, T*);              \
+  template void LrnGradient<T>(LrnIsa, const LrnParams&, const T*, const T*, \
+                               std::int64_t, std::int64_t, T*);
+INSTANTIATE(float)
+INSTANTIATE(Half)
+INSTANTIATE(BFloat16)
+#undef INSTANTIATE
+
+}  // namespace alexnet_tf

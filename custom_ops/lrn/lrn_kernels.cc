@@ -1,0 +1,158 @@
+// Copyright 2026 The alexnet_tf authors. Apache-2.0.
+
+#include <cstdlib>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "custom_ops/lrn/lrn.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/register_types.h"
+#include "tensorflow/core/util/work_sharder.h"
+
+namespace alexnet_tf {
+namespace {
+
+using ::tensorflow::DeviceBase;
+using ::tensorflow::OpKernel;
+using ::tensorflow::OpKernelConstruction;
+using ::tensorflow::OpKernelContext;
+using ::tensorflow::Tensor;
+
+// TensorFlow's element types and the library's.
+template <typename T>
+struct Plain;
+template <>
+struct Plain<float> {
+  using Type = float;
+};
+template <>
+struct Plain<Eigen::half> {
+  using Type = Half;
+};
+template <>
+struct Plain<tensorflow::bfloat16> {
+  using Type = BFloat16;
+};
+
+template <typename T>
+const typename Plain<T>::Type* Data(const Tensor& tensor) {
+  return reinterpret_cast<const typename Plain<T>::Type*>(
+      tensor.flat<T>().data());
+}
+
+template <typename T>
+typename Plain<T>::Type* Data(Tensor* tensor) {
+  return reinterpret_cast<typename Plain<T>::Type*>(tensor->flat<T>().data());
+}
+
+// The attributes, read and validated.
+class LrnOp : public OpKernel {
+ public:
+  explicit LrnOp(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("size", &params_.size));
+    OP_REQUIRES_OK(context, context->GetAttr("k", &params_.k));
+    OP_REQUIRES_OK(context, context->GetAttr("alpha", &params_.alpha));
+    OP_REQUIRES_OK(context, context->GetAttr("beta", &params_.beta));
+    const std::string error = LrnParamsError(params_);
+    OP_REQUIRES(context, error.empty(), absl::InvalidArgumentError(error));
+  }
+
+ protected:
+  static absl::Status CheckRank(const char* name, const Tensor& tensor) {
+    if (tensor.dims() == 4) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat(
+        name, " must have rank 4, [batch, height, width, channels], got shape ",
+        tensor.shape().DebugString()));
+  }
+
+  LrnParams params_;
+};
+
+// Cuts the rows of `tensor` over TensorFlow's own threads. Rows do not depend
+// on each other, so results do not depend on the cut.
+template <typename Work>
+void ShardRows(OpKernelContext* context, const Tensor& tensor,
+               int64_t cycles_per_value, Work work) {
+  const int64_t channels = tensor.dim_size(3);
+  if (tensor.NumElements() == 0) return;
+  const DeviceBase::CpuWorkerThreads& workers =
+      *context->device()->tensorflow_cpu_worker_threads();
+  tensorflow::Shard(workers.num_threads, workers.workers,
+                    tensor.NumElements() / channels,
+                    channels * cycles_per_value, work);
+}
+
+class LrnCpuOp : public LrnOp {
+ public:
+  explicit LrnCpuOp(OpKernelConstruction* context) : LrnOp(context) {
+    const std::string error = ChooseLrnIsa(std::getenv("ALEXNET_TF_ISA"), &isa_);
+    OP_REQUIRES(context, error.empty(),
+                absl::FailedPreconditionError(
+                    absl::StrCat("environment variable ALEXNET_TF_ISA: ", error)));
+  }
+
+ protected:
+  LrnIsa isa_;
+};
+
+template <typename T>
+class LrnForwardCpuOp : public LrnCpuOp {
+ public:
+  using LrnCpuOp::LrnCpuOp;
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor& x = context->input(0);
+    OP_REQUIRES_OK(context, CheckRank("x", x));
+    Tensor* y;
+    OP_REQUIRES_OK(context, context->forward_input_or_allocate_output(
+                                {0}, 0, x.shape(), &y));
+    const int64_t channels = x.dim_size(3);
+    ShardRows(context, x, 3, [&](int64_t first, int64_t last) {
+      LrnForward(isa_, params_, Data<T>(x) + first * channels, last - first,
+                 channels, Data<T>(y) + first * channels);
+    });
+  }
+};
+
+template <typename T>
+class LrnGradientCpuOp : public LrnCpuOp {
+ public:
+  using LrnCpuOp::LrnCpuOp;
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor& dy = context->input(0);
+    const Tensor& x = context->input(1);
+    OP_REQUIRES_OK(context, CheckRank("x", x));
+    OP_REQUIRES(context, dy.shape() == x.shape(),
+                absl::InvalidArgumentError(absl::StrCat(
+                    "dy must have the shape of x, ", x.shape().DebugString(),
+                    ", got ", dy.shape().DebugString())));
+    Tensor* dx;
+    OP_REQUIRES_OK(context, context->forward_input_or_allocate_output(
+                                {0, 1}, 0, x.shape(), &dx));
+    const int64_t channels = x.dim_size(3);
+    ShardRows(context, x, 6, [&](int64_t first, int64_t last) {
+      const int64_t start = first * channels;
+      LrnGradient(isa_, params_, Data<T>(dy) + start, Data<T>(x) + start,
+                  last - first, channels, Data<T>(dx) + start);
+    });
+  }
+};
+
+#define REGISTER_CPU(T)                                                   \
+  REGISTER_KERNEL_BUILDER(Name("AlexnetTf>LocalResponseNormalization")    \
+                              .Device(tensorflow::DEVICE_CPU)             \
+                              .TypeConstraint<T>("T"),                    \
+                          LrnForwardCpuOp<T>);                            \
+  REGISTER_KERNEL_BUILDER(Name("AlexnetTf>LocalResponseNormalizationGrad") \
+                              .Device(tensorflow::DEVICE_CPU)             \
+                              .TypeConstraint<T>("T"),                    \
+                          LrnGradientCpuOp<T>);
+REGISTER_CPU(float)
+REGISTER_CPU(Eigen::half)
+REGISTER_CPU(tensorflow::bfloat16)
+#undef REGISTER_CPU
+
+}  // namespace
+}  // namespace alexnet_tf

@@ -1,0 +1,424 @@
+# Copyright 2026 The alexnet_tf authors. Apache-2.0.
+"""The LRN op against the formula in double precision, stock TensorFlow and itself."""
+
+import ctypes
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import hypothesis
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import strategies as st
+
+from alexnet_tf import ops
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PAPER = {"size": 5, "k": 2.0, "alpha": 1e-4, "beta": 0.75}
+DTYPES = [tf.float32, tf.float16, tf.bfloat16]
+ISAS = ["avx512", "avx2", "baseline"]
+
+# Relative error of rounding to the type, and the smallest step it has.
+ROUNDING = {
+    tf.float32: (5e-7, 1e-37),
+    tf.float16: (2**-11 + 1e-6, 2**-25),
+    tf.bfloat16: (2**-8 + 1e-6, 1e-37),
+}
+
+
+def window_sum(values, size):
+    half = size // 2
+    sums = np.zeros_like(values)
+    channels = values.shape[-1]
+    for i in range(channels):
+        window = values[..., max(0, i - half) : min(channels, i + half + 1)]
+        sums[..., i] = window.sum(-1)
+    return sums
+
+
+def reference(x, dy, *, size, k, alpha, beta):
+    """y, dx and the size of the terms of dx, in double precision."""
+    k, alpha, beta = (float(np.float32(v)) for v in (k, alpha, beta))
+    x, dy = np.asarray(x, np.float64), np.asarray(dy, np.float64)
+    scale = k + alpha * window_sum(x * x, size)
+    pull = dy * x * scale ** (-beta - 1)
+    direct = dy * scale**-beta
+    pulled = 2 * alpha * beta * x * window_sum(pull, size)
+    terms = 2 * alpha * beta * np.abs(x) * window_sum(np.abs(pull), size)
+    return x * scale**-beta, direct - pulled, np.abs(direct) + terms
+
+
+def op_and_gradient(x, dy, function=ops.local_response_normalization, **constants):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = function(x, **constants)
+    return y, tape.gradient(y, x, dy)
+
+
+def as_double(tensor):
+    return tf.cast(tensor, tf.float64).numpy()
+
+
+def random_pair(shape, dtype=tf.float32, scale=30.0, seed=1):
+    """x and dy; the scale makes the sum of squares matter beside k."""
+    random = np.random.default_rng(seed)
+    x = tf.cast(random.normal(size=shape) * scale, dtype)
+    return x, tf.cast(random.normal(size=shape), dtype)
+
+
+def assert_matches_reference(x, dy, y, dx, **constants):
+    relative, tiny = ROUNDING[x.dtype]
+    terms = min(constants["size"], x.shape[-1])
+    relative += 1e-7 * terms**0.5
+    want_y, want_dx, scale = reference(as_double(x), as_double(dy), **constants)
+    assert np.all(np.abs(as_double(y) - want_y) <= relative * np.abs(want_y) + tiny)
+    assert np.all(np.abs(as_double(dx) - want_dx) <= relative * scale + tiny)
+
+
+def test_numbers_worked_by_hand():
+    x = tf.reshape([1.0, 2.0, 3.0], [1, 1, 1, 3])
+    y, dx = op_and_gradient(
+        x, tf.ones_like(x), size=3, k=1.0, alpha=1.0, beta=1.0
+    )  # s = 6, 15, 14
+    np.testing.assert_allclose(y[0, 0, 0], [1 / 6, 2 / 15, 3 / 14], rtol=3e-7)
+    pull = [1 / 36, 2 / 225, 3 / 196]
+    expected = [
+        1 / 6 - 2 * 1 * (pull[0] + pull[1]),
+        1 / 15 - 2 * 2 * sum(pull),
+        1 / 14 - 2 * 3 * (pull[1] + pull[2]),
+    ]
+    np.testing.assert_allclose(dx[0, 0, 0], expected, rtol=2e-6)
+
+
+def test_defaults_are_the_papers():
+    x, dy = random_pair([2, 3, 3, 16])
+    assert_matches_reference(x, dy, *op_and_gradient(x, dy), **PAPER)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.name)
+@pytest.mark.parametrize("beta", [0.75, 0.5, 1.0, 0.6, 2.3])
+@pytest.mark.parametrize("channels", [1, 3, 5, 31, 48, 96, 128, 256, 1000])
+def test_every_type_matches_the_reference(dtype, beta, channels):
+    constants = PAPER | {"beta": beta}
+    x, dy = random_pair([3, 1, 5, channels], dtype)
+    assert_matches_reference(x, dy, *op_and_gradient(x, dy, **constants), **constants)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.name)
+@pytest.mark.parametrize("size", [1, 3, 7, 9, 11, 31, 33, 101])
+@pytest.mark.parametrize("channels", [1, 2, 31, 40])
+def test_every_window_matches_the_reference(dtype, size, channels):
+    constants = PAPER | {"size": size, "alpha": 1e-3}
+    x, dy = random_pair([2, 2, 1, channels], dtype)
+    assert_matches_reference(x, dy, *op_and_gradient(x, dy, **constants), **constants)
+
+
+@hypothesis.settings(deadline=None, max_examples=60, derandomize=True)
+@hypothesis.given(
+    shape=st.tuples(*[st.integers(1, 4)] * 3, st.integers(1, 40)),
+    half=st.integers(0, 6),
+    k=st.floats(0.5, 4, width=32),
+    alpha=st.floats(0, 2, width=32),
+    beta=st.sampled_from([0.75, 0.5, 1.0, 0.3, 1.7]),
+    seed=st.integers(0, 1000),
+)
+def test_equals_stock_tensorflow(shape, half, k, alpha, beta, seed):
+    x, dy = random_pair(shape, scale=3.0, seed=seed)
+    constants = {"alpha": alpha, "beta": beta}
+    y, dx = op_and_gradient(x, dy, size=2 * half + 1, k=k, **constants)
+    stock_y, stock_dx = op_and_gradient(
+        x,
+        dy,
+        tf.nn.local_response_normalization,
+        depth_radius=half,
+        bias=k,
+        **constants,
+    )
+    np.testing.assert_allclose(y, stock_y, rtol=3e-6, atol=1e-7)
+    np.testing.assert_allclose(dx, stock_dx, rtol=3e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_gradient_is_the_numerical_one(isa, monkeypatch):
+    monkeypatch.setenv("ALEXNET_TF_ISA", isa)
+    x, _ = random_pair([1, 2, 1, 7], scale=1.0)
+
+    @tf.function
+    def normalize(x):
+        return ops.local_response_normalization(x, size=3, k=1.5, alpha=0.5)
+
+    try:
+        theoretical, numerical = tf.test.compute_gradient(normalize, [x], delta=1e-2)
+    except tf.errors.FailedPreconditionError as error:
+        pytest.skip(error.message)
+    np.testing.assert_allclose(theoretical[0], numerical[0], atol=2e-4)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.name)
+def test_every_instruction_set_matches_the_reference(isa, dtype, monkeypatch):
+    monkeypatch.setenv("ALEXNET_TF_ISA", isa)
+    x, dy = random_pair([2, 3, 3, 45], dtype)
+    # A new function makes new kernels, which read the variable.
+    run = tf.function(lambda x, dy: op_and_gradient(x, dy, **PAPER))
+    try:
+        y, dx = run(x, dy)
+    except tf.errors.FailedPreconditionError as error:
+        pytest.skip(error.message)
+    assert_matches_reference(x, dy, y, dx, **PAPER)
+
+
+def test_unknown_instruction_set_is_named(monkeypatch):
+    monkeypatch.setenv("ALEXNET_TF_ISA", "mmx")
+    run = tf.function(ops.local_response_normalization)
+    with pytest.raises(
+        tf.errors.FailedPreconditionError, match='ALEXNET_TF_ISA: expected .* got "mmx"'
+    ):
+        run(tf.ones([1, 1, 1, 8]))
+
+
+def test_batches_odd_and_sliced():
+    x, dy = random_pair([7, 3, 1, 5])
+    y, dx = op_and_gradient(x, dy)
+    for first, last in [(1, 2), (3, 7), (0, 5)]:
+        part_y, part_dx = op_and_gradient(x[first:last], dy[first:last])
+        np.testing.assert_array_equal(part_y, y[first:last])
+        np.testing.assert_array_equal(part_dx, dx[first:last])
+
+
+def test_nan_stays_in_its_window():
+    for special in (np.nan, np.inf, -np.inf):
+        for beta in (0.75, 0.5, 1.0, 0.6):
+            values = np.full([1, 1, 1, 20], 1.5, np.float32)
+            values[..., 9] = special
+            y = ops.local_response_normalization(values, beta=beta)[0, 0, 0].numpy()
+            assert np.isnan(y[9])
+            if np.isnan(special):
+                assert np.isnan(y[7:12]).all()
+            else:
+                np.testing.assert_array_equal(y[[7, 8, 10, 11]], 0)
+            rest = np.r_[0:7, 12:20]
+            np.testing.assert_allclose(y[rest], 1.5 / 2.001125**beta, rtol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [[0, 3, 3, 4], [2, 0, 3, 4], [2, 3, 3, 0]])
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.name)
+def test_empty_tensors(shape, dtype):
+    x = tf.zeros(shape, dtype)
+    y, dx = op_and_gradient(x, x)
+    assert y.shape == dx.shape == shape
+    assert y.dtype == dx.dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("constants", "message"),
+    [
+        ({"size": 4}, "size must be odd and at least 1, got 4"),
+        ({"size": -3}, "size must be odd and at least 1, got -3"),
+        ({"k": 0.0}, "k must be positive and finite, got 0"),
+        ({"k": float("inf")}, "k must be positive and finite, got inf"),
+        ({"alpha": -1e-4}, "alpha must be finite and at least 0, got -0.0001"),
+        ({"beta": -0.5}, "beta must be finite and at least 0, got -0.5"),
+        ({"beta": float("nan")}, "beta must be finite and at least 0, got nan"),
+    ],
+)
+def test_wrong_constants_are_named(constants, message):
+    x = tf.ones([1, 1, 1, 8])
+    for function in (
+        ops.local_response_normalization,
+        ops.local_response_normalization_xla,
+    ):
+        with pytest.raises(ValueError, match=message):
+            function(x, **constants)
+    # A graph from elsewhere meets the kernel's own check.
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        ops._ops.alexnet_tf_local_response_normalization(x, **(PAPER | constants))
+
+
+def test_wrong_ranks_and_shapes_are_named():
+    with pytest.raises(tf.errors.InvalidArgumentError, match="rank 4.*got shape"):
+        ops.local_response_normalization(tf.ones([2, 8]))
+    with pytest.raises(ValueError, match="must have rank 4"):
+        ops.local_response_normalization_xla(tf.ones([2, 8]))
+
+    @tf.function(input_signature=[tf.TensorSpec([2, 8])])
+    def wrong_rank(x):
+        return ops.local_response_normalization(x)
+
+    with pytest.raises(ValueError, match="rank 4 but is rank 2"):
+        wrong_rank.get_concrete_function()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="shape of x"):
+        ops._ops.alexnet_tf_local_response_normalization_grad(
+            tf.ones([1, 1, 1, 7]), tf.ones([1, 1, 1, 8])
+        )
+
+
+def test_shapes_are_inferred():
+    @tf.function(input_signature=[tf.TensorSpec([None, 4, None, 8])])
+    def forward(x):
+        return ops.local_response_normalization(x)
+
+    assert forward.get_concrete_function().output_shapes.as_list() == [None, 4, None, 8]
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([3, None, 5, None]),
+            tf.TensorSpec([None, 4, 5, 8]),
+        ]
+    )
+    def gradient(dy, x):
+        return ops._ops.alexnet_tf_local_response_normalization_grad(dy, x)
+
+    assert gradient.get_concrete_function().output_shapes.as_list() == [3, 4, 5, 8]
+
+    @tf.function(input_signature=[tf.TensorSpec(None)])
+    def unknown(x):
+        return ops.local_response_normalization(x)
+
+    assert unknown.get_concrete_function().output_shapes.rank == 4
+
+
+def test_graph_equals_eager_and_leaves_its_input_alone():
+    x, dy = random_pair([2, 3, 3, 48])
+    eager = op_and_gradient(x, dy)
+
+    @tf.function
+    def graph(x, dy):
+        # Temporaries may lend their memory to results, but not while in use.
+        doubled, doubled_dy = 2 * x, 2 * dy
+        y, dx = op_and_gradient(doubled / 2, doubled_dy / 2)
+        normalized = ops.local_response_normalization(doubled)
+        return y, dx, doubled, doubled_dy, normalized
+
+    y, dx, doubled, doubled_dy, normalized = graph(x, dy)
+    np.testing.assert_array_equal(y, eager[0])
+    np.testing.assert_array_equal(dx, eager[1])
+    np.testing.assert_array_equal(doubled, 2 * x)
+    np.testing.assert_array_equal(doubled_dy, 2 * dy)
+    np.testing.assert_array_equal(normalized, ops.local_response_normalization(2 * x))
+
+
+def test_bits_do_not_depend_on_the_number_of_threads():
+    program = """
+import hashlib, sys
+import tensorflow as tf
+from alexnet_tf import ops
+tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
+x = tf.random.stateless_normal([16, 27, 27, 48], seed=(1, 2)) * 30
+with tf.GradientTape() as tape:
+    tape.watch(x)
+    y = ops.local_response_normalization(x)
+dx = tape.gradient(y, x)
+print(hashlib.sha256(y.numpy().tobytes() + dx.numpy().tobytes()).hexdigest())
+"""
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", program, threads],
+            cwd=ROOT,
+            check=True,
+            stdout=subprocess.PIPE,
+        ).stdout
+        for threads in ("1", "2")
+    }
+    assert len(digests) == 1
+
+
+def test_gradient_of_the_gradient_is_refused():
+    x, _ = random_pair([1, 1, 1, 8])
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        _, dx = op_and_gradient(x, tf.ones_like(x))
+    with pytest.raises(LookupError, match="LocalResponseNormalizationGrad"):
+        outer.gradient(dx, x)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.name)
+@pytest.mark.parametrize("size", [5, 9])
+def test_xla_fallback_compiles_and_equals_the_op(dtype, size):
+    constants = PAPER | {"size": size}
+    x, dy = random_pair([2, 3, 3, 31], dtype)
+
+    @tf.function(jit_compile=True)
+    def compiled(x, dy):
+        return op_and_gradient(x, dy, ops.local_response_normalization_xla, **constants)
+
+    y, dx = compiled(x, dy)
+    assert y.dtype == dx.dtype == dtype
+    assert_matches_reference(x, dy, y, dx, **constants)
+
+
+def test_missing_library_says_what_to_type(tmp_path):
+    installed = tmp_path / "site-packages" / "alexnet_tf" / "_alexnet_ops.so"
+    with pytest.raises(ops.OpLibraryError, match="pip install") as raised:
+        ops._load(installed)
+    assert str(installed) in str(raised.value)
+    (tmp_path / "source" / "custom_ops").mkdir(parents=True)
+    with pytest.raises(ImportError, match="source tree first: type `make setup`"):
+        ops._load(tmp_path / "source" / "alexnet_tf" / "_alexnet_ops.so")
+
+
+def test_library_of_another_tensorflow_is_refused(tmp_path):
+    library = tmp_path / "_alexnet_ops.so"
+    library.write_bytes(b"\0alexnet_tf build: tensorflow=2.19.1 cuda=none;\0")
+    with pytest.raises(ops.OpLibraryError, match=r"for TensorFlow 2\.19, and this is"):
+        ops._load(library)
+    library.write_bytes(b"something else")
+    with pytest.raises(ops.OpLibraryError, match="not an op library"):
+        ops._load(library)
+
+
+@pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm")
+def test_library_needs_no_cuda_from_tensorflow():
+    symbols = subprocess.run(
+        ["nm", "-D", "--undefined-only", ops._LIBRARY],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+    assert "cuda" not in symbols
+    library = ctypes.CDLL(str(ops._LIBRARY))
+    built = ctypes.string_at(
+        ctypes.addressof(ctypes.c_char.in_dll(library, "alexnet_tf_build"))
+    )
+    assert f"cuda={ops.cuda_version() or 'none'};".encode() in built
+
+
+# As a user's compiler sees the library, under the sanitizers, and without any
+# instruction set of x86 (what Arm compiles).
+CPP_BUILDS = {
+    "release": ["-O3"],
+    "sanitized": ["-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+    "portable": ["-O2", "-DALEXNET_TF_PORTABLE"],
+}
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_cpp_library_alone(tmp_path):
+    sources = [
+        f"custom_ops/lrn/{name}.cc" for name in ("lrn_test", "lrn_cpu", "lrn_reference")
+    ]
+    flags = ["-std=c++17", "-fno-math-errno", "-Wall", "-Wextra", "-Werror", "-I."]
+    builds = {
+        name: subprocess.Popen(
+            ["g++", *flags, *extra, *sources, "-o", tmp_path / name],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name, extra in CPP_BUILDS.items()
+    }
+    for build in builds.values():
+        _, errors = build.communicate()
+        assert build.returncode == 0, errors
+    for name in builds:
+        test = subprocess.run(
+            [tmp_path / name],
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert test.returncode == 0, f"{name}: {test.stdout}"
+        assert "baseline: run" in test.stdout

@@ -15,8 +15,8 @@ The modules, in order. A module imports only modules above it:
     sources         a folder a class, or a TFDS dataset, as examples read on demand
     prepare         any source -> square records with their statistics
     data            prepared records -> batches
-    optimizer       the update rules, `paper` and `code`
     schedule        when the learning rate changes
+    optimizer       the update rules, `paper` and `code`
     checkpoint      what is saved, and in which order it is restored
     evaluate        centre-crop and ten-crop evaluation
     train           the loop

@@ -10,18 +10,22 @@ two.
 """
 
 import json
-import logging
 import os
 import pathlib
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
+from absl import logging
 
 NEWEST = "checkpoints"
 BEST = "best"
+
+# What TensorFlow raises for a file that is cut off, altered, or none of its own.
+_UNREADABLE = (tf.errors.OpError, IndexError, RuntimeError, ValueError)
 
 
 class CheckpointError(OSError):
@@ -65,6 +69,8 @@ class Checkpoints:
         where = self._run_dir / folder
         where.mkdir(parents=True, exist_ok=True)
         prefix = str(where / f"step-{step}")
+        for left in where.glob("step-*_temp"):  # by a kill in the middle of a write
+            shutil.rmtree(left, ignore_errors=True)
         try:
             # The index is written last and renamed: with it the checkpoint is whole.
             self._saved.write(prefix)
@@ -88,11 +94,11 @@ class Checkpoints:
         for prefix in reversed(found):
             try:
                 self._saved.read(prefix).assert_consumed()
-            except (tf.errors.OpError, tf.errors.NotFoundError, ValueError) as error:
+            except _UNREADABLE as error:
                 logging.warning(
                     "checkpoint %s is broken (%s); trying the one before",
                     prefix,
-                    str(error).splitlines()[0],
+                    _first_line(error),
                 )
                 continue
             except AssertionError as error:
@@ -116,6 +122,7 @@ def _remove(prefix: str) -> None:
     path = pathlib.Path(prefix)
     for file in path.parent.glob(f"{path.name}.*"):
         file.unlink()
+    shutil.rmtree(f"{prefix}_temp", ignore_errors=True)  # left by a write that failed
 
 
 def prefixes(folder: str | os.PathLike[str]) -> list[str]:
@@ -169,7 +176,7 @@ def load_weights(prefix: str, model: keras.Model) -> None:
         raise CheckpointError(
             f"checkpoint {prefix} is of another net: {_first_line(error)}"
         ) from error
-    except (tf.errors.OpError, ValueError) as error:
+    except _UNREADABLE as error:
         raise CheckpointError(
             f"checkpoint {prefix} cannot be read: {_first_line(error)}"
         ) from error

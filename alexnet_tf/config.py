@@ -15,7 +15,6 @@ from typing import Any, Literal
 from absl import app, flags, logging
 
 MAINS = ("prepare", "train", "evaluate", "export", "predict")
-EVERY_MODEL = ("train", "evaluate", "export")
 
 
 def _flag(
@@ -115,7 +114,8 @@ class Config:
         "auto",
         "compute type (weights, update, softmax and loss are float32 always); auto: "
         "bfloat16 where the processor or GPU multiplies in it",
-        *EVERY_MODEL,
+        "train",
+        "evaluate",
     )
 
     # Where it runs.
@@ -295,6 +295,9 @@ class Config:
     version: int = _flag(
         0, "version to export as; 0: the next free one", "export", check=_NOT_NEGATIVE
     )
+    dtype: Literal["float32", "bfloat16"] = _flag(
+        "float32", "compute type of the exported graph", "export"
+    )
     export_format: Literal["saved_model", "keras"] = _flag(
         "saved_model",
         "saved_model, for servers; keras, a .keras file for alexnet_tf.AlexNet",
@@ -322,7 +325,8 @@ def define(main: str, values: flags.FlagValues = flags.FLAGS) -> None:
 
 
 def _define(field: dataclasses.Field, values: flags.FlagValues) -> None:
-    name, default, help = field.name, field.default, field.metadata["help"]
+    name, help = field.name, field.metadata["help"]
+    default: Any = field.default
     kind: Any = field.type
     origin = typing.get_origin(kind)
     if origin is Literal:
@@ -332,7 +336,7 @@ def _define(field: dataclasses.Field, values: flags.FlagValues) -> None:
     elif origin is tuple:
         flags.DEFINE_list(name, list(map(str, default)), help, flag_values=values)
     else:
-        define = {
+        define: Any = {
             str: flags.DEFINE_string,
             int: flags.DEFINE_integer,
             float: flags.DEFINE_float,

@@ -6,6 +6,7 @@ Paper section 4.1: the ten crops' softmax outputs are averaged. Ties get fractio
 credit, as in the released program (`layer_kernels.cu`). Errors are in percent.
 """
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -16,12 +17,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf import architecture as architectures
 from alexnet_tf import (
-    architecture,
     augment,
     checkpoint,
     config,
     data,
+    layers,
     model,
     prepare,
     progress,
@@ -119,13 +121,37 @@ def evaluate(
     }
 
 
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """What a checkpoint is, taken up again."""
+
+    run_dir: pathlib.Path
+    prefix: str
+    architecture: architectures.Architecture
+    dataset: records.Dataset
+    net: keras.Model
+
+
 def restore(
-    flags: config.Config, devices: Sequence[str | None] | None = None
-) -> tuple[pathlib.Path, str, config.Config, records.Dataset, keras.Model]:
-    """What `--checkpoint` names: run folder, prefix, its flags, dataset, and the model."""
-    run_dir, prefix = checkpoint.locate(flags.checkpoint)
+    which: str,
+    *,
+    precision: towers.Precision = "float32",
+    tower_devices: Sequence[str] | None = None,
+    lrn: layers.Implementation | None = None,
+    with_preprocessing: bool = True,
+) -> Restored:
+    """The net of a run folder's newest checkpoint, or of one checkpoint.
+
+    Args:
+        which: as `--checkpoint`.
+        precision, tower_devices: as the flags; no devices leave placement open.
+        lrn: the implementation; None for the run's own.
+        with_preprocessing: True for a model of bytes to logits, as it was trained;
+            False for a model of finished images to probabilities.
+    """
+    run_dir, prefix = checkpoint.locate(which)
     run = config.read(run_dir / "resolved.flags", "train")
-    net = architecture.find(run.architecture)
+    net = architectures.find(run.architecture)
     dataset = prepare.find_or_prepare(
         run.dataset,
         size=net.record_size,
@@ -133,18 +159,18 @@ def restore(
         data_dir=run.data_dir,
     )
     net = net.with_classes(len(dataset.classes))
-    if devices is None:
-        devices = towers.resolve(flags.tower_devices, net.towers)
+    mean = dataset.statistics().mean_crop(net.input_size)
     restored = model.build(
         net,
-        mean=dataset.statistics().mean_crop(net.input_size),
-        devices=devices,
-        precision=towers.precision(flags.precision),
+        mean=mean if with_preprocessing else None,
+        devices=tower_devices and towers.resolve(tower_devices, net.towers),
+        precision=towers.precision(precision),
         dropout=run.dropout,
-        lrn=run.lrn,
+        lrn=lrn or run.lrn,
+        classifier_activation=None if with_preprocessing else "softmax",
     )
     checkpoint.load_weights(prefix, restored)
-    return run_dir, prefix, run, dataset, restored
+    return Restored(run_dir, prefix, net, dataset, restored)
 
 
 def text(results: Mapping[str, Any], form: str) -> str:
@@ -173,7 +199,12 @@ def text(results: Mapping[str, Any], form: str) -> str:
 def main(flags: config.Config, arguments: Sequence[str]) -> None:
     config.refuse_arguments(arguments)
     towers.configure(flags.logical_cpus, flags.logical_gpus, flags.logical_gpu_mib)
-    run_dir, prefix, run, dataset, net = restore(flags)
+    restored = restore(
+        flags.checkpoint,
+        precision=flags.precision,
+        tower_devices=flags.tower_devices,
+    )
+    dataset = restored.dataset
     if flags.evaluate_dataset:
         other = records.read_description(flags.evaluate_dataset)
         if (other.size, other.classes) != (dataset.size, dataset.classes):
@@ -185,21 +216,21 @@ def main(flags: config.Config, arguments: Sequence[str]) -> None:
         dataset = other
     split = flags.split or dataset.evaluation_split
     results = evaluate(
-        net,
+        restored.net,
         dataset,
         split,
-        crop=architecture.find(run.architecture).input_size,
+        crop=restored.architecture.input_size,
         batch_size=flags.batch_size,
     )
     print(text(results, flags.format))
     described = {
-        "checkpoint": prefix,
+        "checkpoint": restored.prefix,
         "dataset": str(dataset.path),
         "split": split,
         "pictures": dataset.counts[split],
         "precision": towers.precision(flags.precision),
     }
-    output = pathlib.Path(run_dir) / "evaluation.json"
+    output = restored.run_dir / "evaluation.json"
     output.write_text(json.dumps({**described, **results}, indent=1) + "\n")
     print(f"written to {output}", file=sys.stderr)
 

@@ -219,7 +219,7 @@ def _layer(
     raise TypeError(f"no Keras layer for {layer!r}")
 
 
-def AlexNet(  # noqa: N802, named as keras.applications names its models
+def AlexNet(
     include_top: bool = True,
     weights: str | os.PathLike[str] | None = None,
     input_shape: tuple[int, int, int] | None = None,

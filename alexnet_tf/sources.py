@@ -10,7 +10,7 @@ import hashlib
 import io
 import pathlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -45,7 +45,7 @@ class Source:
 
     name: str
     classes: tuple[str, ...]
-    splits: dict[str, Sequence[Example]]
+    splits: Mapping[str, Sequence[Example]]
 
 
 def open_source(
@@ -80,7 +80,7 @@ def decode(data: bytes, name: str) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # EXIF junk, and Pillow's own size warning
-            image = Image.open(io.BytesIO(data))
+            image: Image.Image = Image.open(io.BytesIO(data))
             if image.width * image.height > MAX_PIXELS:
                 raise BadImageError(
                     f"{name}: {image.width} x {image.height} is more than "
@@ -103,7 +103,7 @@ def _folder(root: pathlib.Path, holdout: float) -> Source:
     splits = {c.name: c for c in children if c.name in _SPLIT_FOLDERS}
     if "train" in splits:
         classes = tuple(c.name for c in _subfolders(splits["train"]))
-        found = {
+        found: dict[str, list[Example]] = {
             _SPLIT_FOLDERS[name]: _class_examples(folder, classes)
             for name, folder in sorted(splits.items())
         }

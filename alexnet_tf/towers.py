@@ -11,11 +11,12 @@ import collections
 import functools
 import pathlib
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import keras
 import tensorflow as tf
 
+Precision = Literal["auto", "float32", "bfloat16"]
 L = TypeVar("L", bound=keras.layers.Layer)
 
 
@@ -47,7 +48,10 @@ def configure(
 
 def canonical(device: str) -> str:
     """'/GPU:0' or 'GPU:0' as TensorFlow prints it in a placement: 'GPU:0'."""
-    spec = tf.DeviceSpec.from_string(device if device[:1] == "/" else f"/{device}")
+    try:
+        spec = tf.DeviceSpec.from_string(device if device[:1] == "/" else f"/{device}")
+    except ValueError:
+        spec = tf.DeviceSpec()
     if spec.device_type is None:
         raise ValueError(f"a device looks like /GPU:0 or /CPU:0, got {device!r}")
     return f"{spec.device_type}:{spec.device_index or 0}"
@@ -84,7 +88,7 @@ def resolve(requested: Sequence[str], towers: int) -> tuple[str, ...]:
     return tuple(f"/{name}" for name in wanted)
 
 
-def precision(requested: str) -> str:
+def precision(requested: Precision) -> Literal["float32", "bfloat16"]:
     """`requested`, or for "auto" bfloat16 where this machine multiplies in it."""
     if requested != "auto":
         return requested

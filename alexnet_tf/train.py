@@ -334,6 +334,7 @@ def settle(flags: config.Config) -> None:
                     f"{flags.run_dir} was started with --{name}={before[name]}, now "
                     f"it is {now}: give the same, or choose another --run_dir"
                 )
+    path.parent.mkdir(parents=True, exist_ok=True)
     config.write(path, "train", flags)
 
 
@@ -341,7 +342,8 @@ def main(flags: config.Config, arguments: Sequence[str]) -> None:
     config.refuse_arguments(arguments)
     towers.configure(flags.logical_cpus, flags.logical_gpus, flags.logical_gpu_mib)
     tf.config.experimental.enable_op_determinism()
-    flags = dataclasses.replace(flags, precision=towers.precision(flags.precision))
+    precision = towers.precision(flags.precision)
+    flags = dataclasses.replace(flags, precision=precision)
     with exclusive(flags.run_dir):
         training = Training(flags)
         settle(flags)

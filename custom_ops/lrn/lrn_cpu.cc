@@ -318,6 +318,7 @@ inline __m512i LoadBits(const BFloat16* p, std::int64_t count) {
   return _mm512_maskz_loadu_epi16(First16(count), p);
 }
 inline void StoreBits(BFloat16* p, __m512i bits, std::int64_t count) {
+  if (count == 32) { _mm512_stream_si512((__m512i*)p, bits); return; }
   _mm512_mask_storeu_epi16(p, First16(count), bits);
 }
 
@@ -343,10 +344,12 @@ inline Float Load(const BFloat16* p, std::int64_t count) {
 }
 
 inline void Store(float* p, Float v, std::int64_t count) {
+  if (count == 16) { _mm512_stream_ps(p, v); return; }
   _mm512_mask_storeu_ps(p, FirstLanes(count), v);
 }
 
 inline void Store(Half* p, Float v, std::int64_t count) {
+  if (count == 16) { _mm256_stream_si256((__m256i*)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT)); return; }
   Store16(p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT), count);
 }
 

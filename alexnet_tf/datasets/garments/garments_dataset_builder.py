@@ -1,6 +1,7 @@
 """10,000 + 2,000 pictures of Fashion-MNIST that travel in the package."""
 
 import pathlib
+from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -36,7 +37,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     name = "garments"
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(

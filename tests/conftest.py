@@ -1,0 +1,51 @@
+"""Small pictures and datasets that many tests share."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexnet_tf import config, prepare, sources, train
+
+
+def write_pictures(root, classes=3, each=6, size=(40, 36)):
+    """A folder a class of noisy pictures whose brightness tells the class."""
+    rng = np.random.default_rng(0)
+    for label in range(classes):
+        folder = root / f"class{label}"
+        folder.mkdir(parents=True)
+        for number in range(each):
+            noise = rng.integers(0, 60, (size[1], size[0], 3))
+            pixels = (noise + 60 * label).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+
+
+@pytest.fixture(scope="session")
+def small_dataset(tmp_path_factory):
+    """A prepared dataset of 32-pixel pictures: 24 to train, 12 to validate, 3 classes."""
+    root = tmp_path_factory.mktemp("pictures")
+    write_pictures(root / "train", each=8)
+    write_pictures(root / "validation", each=4)
+    source = sources.open_source(f"folder:{root}")
+    return prepare.prepare(
+        source, tmp_path_factory.mktemp("data") / "small", size=32, encoding="raw"
+    )
+
+
+@pytest.fixture(scope="session")
+def trained_run(small_dataset, tmp_path_factory):
+    """A run folder of the CIFAR-10 net, trained a little on the small pictures."""
+    run_dir = tmp_path_factory.mktemp("runs") / "trained"
+    flags = config.Config(
+        dataset=str(small_dataset.path),
+        run_dir=str(run_dir),
+        architecture="cifar10_11pct",
+        precision="float32",
+        batch_size=8,
+        learning_rate=0.003,
+        epochs=30.0,
+        validate_epochs=0.0,
+        color_noise="none",
+    )
+    train.settle(flags)
+    train.Training(flags).run(train.Log(run_dir, 0))
+    return run_dir

@@ -1,0 +1,434 @@
+"""The nets as data, line by line against the numbers that are known of them.
+
+The numbers are the paper's, or worked by hand from its section 3.5; none is printed by
+the code under test.
+"""
+
+import dataclasses
+import math
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from alexnet_tf import architecture
+from alexnet_tf.architecture import ARCHITECTURES, CODE, PAPER
+
+ALEXNETS = [net for name, net in ARCHITECTURES.items() if name != "cifar10_11pct"]
+TWO_TOWERS = [net for net in ALEXNETS if net.name != "one_gpu"]
+
+
+def name_of(net):
+    return net.name
+
+
+def weighted(net):
+    """Name -> layer, of the layers that have weights."""
+    return {x.name: x for x in net.layers if isinstance(x, architecture.Weighted)}
+
+
+def chain(net):
+    """The kinds of the layers in order, those with weights by their names."""
+    return [
+        x.name if isinstance(x, architecture.Weighted) else type(x).__name__
+        for x in net.layers
+    ]
+
+
+def kinds(net, kind):
+    return [layer for layer in net.layers if isinstance(layer, kind)]
+
+
+def sides(net):
+    """The side of every map that is not the one before's, from the first layer on."""
+    found = []
+    for extent in architecture.extents(net):
+        if len(extent.shape) == 3 and found[-1:] != [extent.shape[0]]:
+            found.append(extent.shape[0])
+    return found
+
+
+# conv: size, stride, zeros, filters, side of its map, channels one kernel sees
+PAPER_CONVOLUTIONS = {
+    "conv1": (11, 4, (0, 3), 96, 55, 3),
+    "conv2": (5, 1, (2, 2), 256, 27, 48),
+    "conv3": (3, 1, (1, 1), 384, 13, 256),
+    "conv4": (3, 1, (1, 1), 384, 13, 192),
+    "conv5": (3, 1, (1, 1), 256, 13, 192),
+}
+PAPER_PARAMETERS = {
+    "conv1": 34_944,
+    "conv2": 307_456,
+    "conv3": 885_120,
+    "conv4": 663_936,
+    "conv5": 442_624,
+    "fc6": 37_752_832,
+    "fc7": 16_781_312,
+    "fc8": 4_097_000,
+}
+
+
+@pytest.mark.parametrize("name", PAPER_CONVOLUTIONS)
+def test_the_papers_convolutions_are_those_of_section_3_5(name):
+    size, stride, zeros, filters, side, seen = PAPER_CONVOLUTIONS[name]
+    layer = weighted(PAPER)[name]
+    assert (layer.size, layer.stride, layer.padding) == (size, stride, zeros)
+    assert layer.filters == filters
+    (extent,) = [e for e in architecture.extents(PAPER) if e.name == name]
+    assert extent.shape == (side, side, filters)
+    assert extent.parameters == size * size * seen * filters + filters
+    assert extent.multiply_adds == size * size * seen * filters * side * side
+
+
+def test_the_papers_parameters_layer_by_layer():
+    found = {e.name: e.parameters for e in architecture.extents(PAPER) if e.parameters}
+    assert found == PAPER_PARAMETERS
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("paper", 60_965_224),
+        ("code", 60_965_224),
+        ("one_gpu", 59_798_312),
+        ("no_lrn", 60_965_224),
+        ("pool2x2", 60_965_224),
+        ("conv6", 60_965_224 + 3 * 3 * 256 * 256 + 256),
+        ("cifar10_11pct", 2_112_970),
+    ],
+)
+def test_parameters_of_every_net(name, parameters):
+    assert architecture.parameters(ARCHITECTURES[name]) == parameters
+
+
+def test_biases_and_weights_make_the_total():
+    biases = sum(
+        layer.filters if isinstance(layer, architecture.Convolution) else layer.units
+        for layer in weighted(PAPER).values()
+    )
+    assert (biases, 60_965_224 - biases) == (10_568, 60_954_656)
+
+
+def test_without_the_split_the_papers_net_has_62_378_344_parameters():
+    whole = dataclasses.replace(PAPER, towers=1)
+    assert architecture.parameters(whole) == 62_378_344
+
+
+def test_multiply_adds_of_the_papers_net():
+    costs = {
+        e.name: e.multiply_adds for e in architecture.extents(PAPER) if e.multiply_adds
+    }
+    assert costs == {
+        "conv1": 105_415_200,
+        "conv2": 223_948_800,
+        "conv3": 149_520_384,
+        "conv4": 112_140_288,
+        "conv5": 74_760_192,
+        "fc6": 37_748_736,
+        "fc7": 16_777_216,
+        "fc8": 4_096_000,
+    }
+    assert architecture.multiply_adds(PAPER) == 724_406_816
+
+
+def test_training_flop_counts_no_gradient_of_the_image():
+    # Forward 2, backward twice 2 a multiply-add, less conv1's gradient of its input.
+    expected = 6 * 724_406_816 - 2 * 105_415_200
+    assert architecture.training_flop(PAPER) == expected
+
+
+def test_neurons_are_those_of_figure_2():
+    neurons = {
+        e.name: math.prod(e.shape) for e in architecture.extents(PAPER) if e.parameters
+    }
+    assert list(neurons.values()) == [
+        290_400,  # the figure's 253,440 is 55 x 48 x 96: a slip
+        186_624,
+        64_896,
+        64_896,
+        43_264,
+        4096,
+        4096,
+        1000,
+    ]
+    assert sum(neurons.values()) == 659_272  # "650,000 neurons"
+    assert neurons["conv1"] // 55 * 48 == 253_440
+    assert PAPER.input_size**2 * 3 == 150_528
+
+
+def test_only_conv3_and_conv4_hold_more_than_a_hundredth_of_the_parameters():
+    share = {
+        name: 100 * PAPER_PARAMETERS[name] / architecture.parameters(PAPER)
+        for name in PAPER_CONVOLUTIONS
+    }
+    assert [name for name in share if share[name] > 1] == ["conv3", "conv4"]
+    assert (round(share["conv3"], 2), round(share["conv4"], 2)) == (1.45, 1.09)
+
+
+MIDDLE = ["conv3", "Relu", "conv4", "Relu", "conv5", "Relu", "MaxPool"]
+HEAD = ["fc6", "Relu", "Dropout", "fc7", "Relu", "Dropout", "fc8"]
+LRN, SPATIAL = "ResponseNormalization", "SpatialNormalization"
+PAPER_FIRST = ["conv1", "Relu", LRN, "MaxPool"]
+PAPER_SECOND = ["conv2", "Relu", LRN, "MaxPool"]
+CODE_FIRST = ["conv1", LRN, "MaxPool", "Relu"]
+CODE_SECOND = ["conv2", "Relu", LRN, SPATIAL, "MaxPool"]
+NO_LRN_START = ["conv1", "MaxPool", "Relu", "conv2", "Relu", "MaxPool"]
+CIFAR = ["conv1", "Relu", "MaxPool", LRN, "conv2", "Relu", LRN, "MaxPool"]
+CIFAR += ["local3", "Relu", "local4", "Relu", "fc10"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("paper", PAPER_FIRST + PAPER_SECOND + MIDDLE + HEAD),
+        ("code", CODE_FIRST + CODE_SECOND + MIDDLE + HEAD),
+        ("one_gpu", CODE_FIRST + CODE_SECOND + MIDDLE + HEAD),
+        ("no_lrn", NO_LRN_START + MIDDLE + HEAD),
+        ("pool2x2", CODE_FIRST + CODE_SECOND + MIDDLE + HEAD),
+        ("conv6", [*CODE_FIRST, *CODE_SECOND, *MIDDLE, "conv6", "Relu", *HEAD]),
+        ("cifar10_11pct", CIFAR),
+    ],
+)
+def test_the_order_of_layers(name, expected):
+    assert chain(ARCHITECTURES[name]) == expected
+
+
+def test_normalisation_constants_of_the_paper():
+    assert (
+        kinds(PAPER, architecture.ResponseNormalization)
+        == [architecture.ResponseNormalization(size=5, k=2, alpha=1e-4, beta=0.75)] * 2
+    )
+
+
+@pytest.mark.parametrize("name", ["code", "one_gpu", "pool2x2", "conv6"])
+def test_normalisation_constants_of_the_program(name):
+    net = ARCHITECTURES[name]
+    for layer in kinds(net, architecture.ResponseNormalization):
+        assert (layer.size, layer.k, layer.beta) == (5, 2, 0.75)
+        assert layer.alpha == pytest.approx(2e-5)
+    (spatial,) = kinds(net, architecture.SpatialNormalization)
+    assert (spatial.size, spatial.k, spatial.beta) == (5, 1, 0.75)
+    assert spatial.alpha == pytest.approx(4e-5)
+
+
+def test_normalisation_constants_of_the_cifar_net():
+    net = ARCHITECTURES["cifar10_11pct"]
+    for layer in kinds(net, architecture.ResponseNormalization):
+        assert (layer.size, layer.k, layer.beta) == (9, 1, 0.75)
+        assert layer.alpha == pytest.approx(1.1111e-4, rel=1e-4)
+
+
+@pytest.mark.parametrize("net", ALEXNETS, ids=name_of)
+def test_biases_start_at_one_where_section_5_says(net):
+    ones = {name for name, layer in weighted(net).items() if layer.bias == 1}
+    zeros = {name for name, layer in weighted(net).items() if layer.bias == 0}
+    assert ones - {"conv6"} == {"conv2", "conv4", "conv5", "fc6", "fc7"}
+    assert zeros == {"conv1", "conv3", "fc8"}
+
+
+@pytest.mark.parametrize("net", ALEXNETS, ids=name_of)
+def test_the_program_starts_conv3_to_conv5_wider(net):
+    wide = {name for name, layer in weighted(net).items() if layer.std == 0.03}
+    assert wide - {"conv6"} == {"conv3", "conv4", "conv5"}
+    rest = [layer.std for name, layer in weighted(net).items() if name not in wide]
+    assert set(rest) == {0.01}
+    assert architecture.PAPER_STD == 0.01
+
+
+def test_standard_deviations_and_biases_of_the_cifar_net():
+    layers = weighted(ARCHITECTURES["cifar10_11pct"])
+    assert {name: layer.std for name, layer in layers.items()} == {
+        "conv1": 1e-4,
+        "conv2": 0.01,
+        "local3": 0.04,
+        "local4": 0.04,
+        "fc10": 0.01,
+    }
+    assert {layer.bias for layer in layers.values()} == {0.0}
+
+
+def test_weight_decay_of_every_layer():
+    for net in ALEXNETS:
+        assert {layer.decay for layer in weighted(net).values()} == {0.0005}
+    cifar = weighted(ARCHITECTURES["cifar10_11pct"])
+    assert [layer.decay for layer in cifar.values()] == [0, 0, 0.004, 0.004, 0.01]
+
+
+@pytest.mark.parametrize("net", TWO_TOWERS, ids=name_of)
+def test_towers_meet_at_conv3_and_the_dense_layers_alone(net):
+    assert net.towers == 2
+    both = {name for name, layer in weighted(net).items() if layer.inputs == "both"}
+    assert both - {"conv6"} == {"conv3", "fc6", "fc7", "fc8"}
+    assert ("conv6" in both) == (net.name == "conv6")
+    whole = [x.name for x in kinds(net, architecture.Dense) if not x.split]
+    assert whole == ["fc8"]  # it stands on the first tower
+
+
+def test_one_gpu_has_half_the_kernels_and_a_whole_conv5():
+    net = ARCHITECTURES["one_gpu"]
+    filters = [layer.filters for layer in kinds(net, architecture.Convolution)]
+    assert (net.towers, filters) == (1, [48, 128, 192, 192, 256])
+    units = [layer.units for layer in kinds(net, architecture.Dense)]
+    assert units == [4096, 4096, 1000]
+
+
+def test_conv6_reads_both_towers_of_the_last_pooling():
+    conv6 = weighted(ARCHITECTURES["conv6"])["conv6"]
+    assert (conv6.filters, conv6.size, conv6.padding) == (256, 3, (1, 1))
+    (extent,) = [
+        e for e in architecture.extents(ARCHITECTURES["conv6"]) if e.name == "conv6"
+    ]
+    assert extent.shape == (6, 6, 256)
+    assert extent.parameters == 590_080
+
+
+@pytest.mark.parametrize("net", ALEXNETS, ids=name_of)
+def test_dropout_of_a_half_follows_fc6_and_fc7(net):
+    order = chain(net)
+    places = [i for i, kind in enumerate(order) if kind == "Dropout"]
+    assert [order[i - 2] for i in places] == ["fc6", "fc7"]
+    assert {layer.rate for layer in kinds(net, architecture.Dropout)} == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("paper", [55, 27, 13, 6]),
+        ("code", [55, 27, 13, 6]),
+        ("one_gpu", [55, 27, 13, 6]),
+        ("no_lrn", [55, 27, 13, 6]),
+        ("conv6", [55, 27, 13, 6]),
+        ("pool2x2", [55, 28, 26, 13, 11, 6]),
+        ("cifar10_11pct", [24, 12, 6]),
+    ],
+)
+def test_sides_of_the_maps(name, expected):
+    assert sides(ARCHITECTURES[name]) == expected
+
+
+def test_non_overlapping_pooling_keeps_13_pixels_until_conv5():
+    net = ARCHITECTURES["pool2x2"]
+    pools = kinds(net, architecture.MaxPool)
+    assert pools == [architecture.MaxPool(size=2, stride=2)] * 3
+    after = [
+        e.shape[0]
+        for e in architecture.extents(net)
+        if isinstance(e.layer, architecture.Convolution | architecture.MaxPool)
+    ]
+    assert after == [55, 28, 26, 13, 13, 13, 11, 6]
+
+
+@pytest.mark.parametrize(
+    "net", [net for net in ALEXNETS if net.name != "pool2x2"], ids=name_of
+)
+def test_pooling_overlaps(net):
+    pools = kinds(net, architecture.MaxPool)
+    assert pools == [architecture.MaxPool(size=3, stride=2)] * 3
+
+
+@pytest.mark.parametrize("net", ALEXNETS, ids=name_of)
+def test_every_alexnet_feeds_9216_units_to_fc6_from_crops_of_224(net):
+    assert (net.input_size, net.record_size, net.record_encoding) == (224, 256, "jpeg")
+    extents = list(architecture.extents(net))
+    fc6 = [extent.name for extent in extents].index("fc6")
+    assert math.prod(extents[fc6 - 1].shape) == 9216
+
+
+def test_the_cifar_net_takes_crops_of_24_and_keeps_raw_pictures():
+    net = ARCHITECTURES["cifar10_11pct"]
+    assert (net.input_size, net.record_size, net.record_encoding) == (24, 32, "raw")
+    assert (net.towers, net.classes) == (1, 10)
+
+
+@hypothesis.given(
+    size=st.integers(1, 300),
+    window=st.integers(1, 12),
+    stride=st.integers(1, 5),
+    before=st.integers(0, 4),
+    after=st.integers(0, 4),
+)
+@hypothesis.settings(deadline=None)
+def test_a_convolution_stands_wherever_it_fits(size, window, stride, before, after):
+    whole = size + before + after
+    hypothesis.assume(window <= whole)
+    places = [at for at in range(0, whole, stride) if at + window <= whole]
+    found = architecture.convolved(size, window, stride, (before, after))
+    assert found == len(places)
+
+
+@hypothesis.given(st.integers(1, 300), st.integers(1, 12), st.data())
+@hypothesis.settings(deadline=None)
+def test_pooling_leaves_no_pixel_out_and_no_window_empty(size, window, data):
+    hypothesis.assume(window <= size)
+    stride = data.draw(st.integers(1, window))
+    last = (architecture.pooled(size, window, stride) - 1) * stride
+    assert last + window >= size
+    assert last < size
+    assert last - stride + window < size  # one window fewer would leave some out
+
+
+def test_three_zeros_to_the_right_make_the_programs_55_positions():
+    assert architecture.convolved(224, 11, 4, (0, 3)) == 1 + math.ceil((224 - 11) / 4)
+    assert architecture.convolved(224, 11, 4, (0, 0)) == 54
+
+
+def test_with_classes_changes_the_last_layer_alone():
+    net = PAPER.with_classes(7)
+    assert (net.classes, PAPER.classes) == (7, 1000)
+    assert net.layers[:-1] == PAPER.layers[:-1]
+    expected = dataclasses.replace(PAPER.layers[-1], units=7)
+    assert net.layers[-1] == expected
+
+
+@pytest.mark.parametrize("classes", [1, 0, -3])
+def test_fewer_than_two_classes_are_refused(classes):
+    with pytest.raises(ValueError, match=f"at least 2, got {classes}"):
+        PAPER.with_classes(classes)
+
+
+def test_a_net_that_ends_in_a_map_has_no_classes_to_change():
+    headless = dataclasses.replace(PAPER, layers=PAPER.layers[:4])
+    with pytest.raises(ValueError, match="paper does not end in a dense layer"):
+        headless.with_classes(10)
+
+
+def test_with_input_size_resizes_every_map():
+    net = PAPER.with_input_size((67, 67, 3))
+    assert net.input_size == 67
+    assert sides(net) == [15, 7, 3, 1]  # (67 + 3 - 11) / 4 = 14.75
+    fewer = (9216 - 256) * 4096
+    assert architecture.parameters(net) == 60_965_224 - fewer
+
+
+@pytest.mark.parametrize(
+    "shape", [(224, 225, 3), (224, 224, 1), (224, 224), (3, 224, 224)]
+)
+def test_an_input_that_is_no_square_rgb_image_is_refused(shape):
+    with pytest.raises(ValueError, match=r"input_shape must be \(side, side, 3\), got"):
+        PAPER.with_input_size(shape)
+
+
+@pytest.mark.parametrize(
+    ("side", "where"), [(5, "conv1"), (8, "conv1_maxpool"), (20, "conv5_maxpool")]
+)
+def test_an_input_too_small_is_refused_with_the_layer_that_ends_it(side, where):
+    with pytest.raises(ValueError, match=f"too small.* at {where} of the net paper"):
+        PAPER.with_input_size((side, side, 3))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_net_is_found_by_its_name(name):
+    assert architecture.find(name).name == name
+    assert architecture.find(name).description
+
+
+def test_an_unknown_name_lists_those_there_are():
+    with pytest.raises(ValueError, match="paper, code, one_gpu.*got 'vgg'"):
+        architecture.find("vgg")
+
+
+def test_a_net_cannot_be_changed_in_place():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        CODE.towers = 1
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        CODE.layers[0].filters = 1

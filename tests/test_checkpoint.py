@@ -1,0 +1,159 @@
+"""What is saved comes back, and what cannot be read is said."""
+
+import pathlib
+import resource
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from alexnet_tf import checkpoint
+
+
+def net(units=3, seed=0):
+    inputs = keras.Input((4,))
+    start = keras.initializers.RandomNormal(seed=seed)
+    outputs = keras.layers.Dense(units, name="fc8", kernel_initializer=start)(inputs)
+    return keras.Model(inputs, outputs)
+
+
+def saver(run_dir, model, keep=2):
+    velocities = [tf.Variable(tf.ones(v.shape)) for v in model.trainable_variables]
+    return checkpoint.Checkpoints(run_dir, model, velocities, keep), velocities
+
+
+def test_weights_velocities_step_and_state_come_back(tmp_path):
+    saved, other = net(seed=1), net(seed=2)
+    first, velocities = saver(tmp_path, saved)
+    velocities[0].assign(tf.fill([4, 3], 7.0))
+    first.save(12, {"best_error": 3.5})
+    second, restored = saver(tmp_path, other)
+    assert second.restore() == (12, {"best_error": 3.5})
+    np.testing.assert_array_equal(saved.get_weights()[0], other.get_weights()[0])
+    assert restored[0].numpy().tolist() == [[7.0] * 3] * 4
+
+
+def test_a_folder_without_checkpoints_restores_nothing(tmp_path):
+    assert saver(tmp_path, net())[0].restore() is None
+
+
+def test_the_newest_are_kept_and_the_best_beside_them(tmp_path):
+    saved, _ = saver(tmp_path, net(), keep=2)
+    for step in (5, 10, 200):
+        saved.save(step, {})
+    saved.save(10, {}, checkpoint.BEST)
+    saved.save(200, {}, checkpoint.BEST)
+    names = [
+        pathlib.Path(p).name for p in checkpoint.prefixes(tmp_path / "checkpoints")
+    ]
+    assert names == ["step-10", "step-200"]
+    assert checkpoint.prefixes(tmp_path / "best") == [str(tmp_path / "best/step-200")]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "index"])
+def test_a_broken_newest_falls_back_to_the_one_before(tmp_path, caplog, damage):
+    model = net(seed=3)
+    saved, _ = saver(tmp_path, model)
+    saved.save(1, {})
+    good = model.get_weights()[0]
+    model.layers[-1].kernel.assign(good + 1)
+    prefix = saved.save(2, {})
+    if damage == "index":
+        pathlib.Path(f"{prefix}.index").write_bytes(b"")
+    else:
+        data = pathlib.Path(f"{prefix}.data-00000-of-00001")
+        content = bytearray(data.read_bytes())
+        if damage == "cut":
+            del content[len(content) // 2 :]
+        else:
+            # Bits of a weight: the checksum of its tensor no longer holds.
+            spot = content.find((good + 1).tobytes())
+            content[spot] ^= 0xFF
+        data.write_bytes(content)
+    assert saver(tmp_path, model)[0].restore() == (1, {})
+    np.testing.assert_array_equal(model.get_weights()[0], good)
+    assert "step-2 is broken" in caplog.text
+
+
+def test_when_all_are_broken_that_is_an_error(tmp_path):
+    saved, _ = saver(tmp_path, net())
+    prefix = saved.save(1, {})
+    pathlib.Path(f"{prefix}.data-00000-of-00001").write_bytes(b"")
+    with pytest.raises(checkpoint.CheckpointError, match="can be read"):
+        saver(tmp_path, net())[0].restore()
+
+
+def test_another_net_is_refused(tmp_path):
+    prefix = saver(tmp_path, net(units=3))[0].save(1, {})
+    with pytest.raises(checkpoint.CheckpointError, match="fc8"):
+        checkpoint.load_weights(prefix, net(units=5))
+    inputs = keras.Input((4,))
+    other = keras.Model(inputs, keras.layers.Dense(3, name="conv9")(inputs))
+    with pytest.raises(checkpoint.CheckpointError, match="of another net"):
+        checkpoint.load_weights(prefix, other)
+
+
+def test_a_run_folder_a_kind_and_a_prefix_all_name_a_checkpoint(tmp_path):
+    saved, _ = saver(tmp_path, net())
+    prefix = saved.save(1, {})
+    best = saved.save(1, {}, checkpoint.BEST)
+    assert checkpoint.locate(tmp_path) == (tmp_path, prefix)
+    assert checkpoint.locate(prefix) == (tmp_path, prefix)
+    assert checkpoint.locate(f"{prefix}.index") == (tmp_path, prefix)
+    assert checkpoint.locate(tmp_path / "best") == (tmp_path, best)
+
+
+def test_what_is_no_checkpoint_is_refused_with_what_to_give(tmp_path):
+    for path in (tmp_path, tmp_path / "nothing", tmp_path / "checkpoints/step-9"):
+        with pytest.raises(checkpoint.CheckpointError, match="takes a run folder"):
+            checkpoint.locate(path)
+
+
+FULL = """
+import resource, sys
+import numpy as np, tensorflow as tf
+sys.path.insert(0, {tests!r})
+import test_checkpoint
+from alexnet_tf import checkpoint
+saved, _ = test_checkpoint.saver({run!r}, test_checkpoint.net())
+saved.save(1, {{}})
+import signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (64, resource.RLIM_INFINITY))
+try:
+    saved.save(2, {{}})
+except checkpoint.CheckpointError as error:
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    )
+    print(error)
+    print(saved.restore()[0])
+"""
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path):
+    """A limit on file size stands in for the disk: writes fail with EFBIG."""
+    assert resource.RLIMIT_FSIZE is not None
+    code = FULL.format(tests=str(pathlib.Path(__file__).parent), run=str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    message, step = done.stdout.strip().splitlines()
+    assert "cannot write checkpoint" in message
+    assert "step-1" in message
+    assert step == "1"
+    left = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert left == ["step-1.data-00000-of-00001", "step-1.index"]
+
+
+def test_a_checkpoint_can_be_copied_elsewhere(tmp_path):
+    model = net(seed=4)
+    prefix = saver(tmp_path / "a", model)[0].save(1, {})
+    shutil.copytree(pathlib.Path(prefix).parent, tmp_path / "b")
+    other = net(seed=5)
+    checkpoint.load_weights(str(tmp_path / "b/step-1"), other)
+    np.testing.assert_array_equal(model.get_weights()[0], other.get_weights()[0])

@@ -1,0 +1,140 @@
+"""Errors as the paper counts them."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from alexnet_tf import architecture as architectures
+from alexnet_tf import data, evaluate, model
+
+
+def credit(scores, label, k):
+    return float(evaluate.credit(tf.constant([scores]), tf.constant([label]), k)[0])
+
+
+def test_the_best_k_classes_get_credit():
+    scores = [0.1, 0.4, 0.3, 0.2]
+    assert [credit(scores, label, 1) for label in range(4)] == [0, 1, 0, 0]
+    assert [credit(scores, label, 2) for label in range(4)] == [0, 1, 1, 0]
+    assert [credit(scores, label, 4) for label in range(4)] == [1, 1, 1, 1]
+
+
+def test_a_tie_shares_the_places_that_are_left():
+    # Two share first place; three share the two places behind the first.
+    assert credit([0.4, 0.4, 0.2], 0, 1) == 0.5
+    assert credit([0.7, 0.1, 0.1, 0.1], 2, 3) == pytest.approx(2 / 3)
+    assert credit([0.25] * 4, 3, 1) == 0.25
+
+
+def test_credit_over_all_classes_adds_up_to_k():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        scores = rng.integers(0, 4, 7).astype(np.float32)  # many ties
+        for k in (1, 3, 5):
+            total = sum(credit(scores, label, k) for label in range(7))
+            assert total == pytest.approx(k, abs=1e-5)
+
+
+def test_what_is_no_number_gets_no_credit():
+    assert credit([np.nan, 0.1], 0, 1) == 0
+    assert credit([np.nan, 0.1], 1, 1) == 0
+
+
+@pytest.fixture(scope="module")
+def net(small_dataset):
+    architecture = architectures.CIFAR10_11PCT.with_classes(3)
+    built = model.build(
+        architecture, mean=small_dataset.statistics().mean_crop(24), seed=3
+    )
+    for variable in built.trainable_variables:  # a net that says something
+        variable.assign(variable * 4)
+    return built
+
+
+def test_center_and_ten_crops_are_what_a_plain_loop_gives(small_dataset, net):
+    results = evaluate.evaluate(
+        net, small_dataset, "validation", crop=24, batch_size=30
+    )
+    ((views, labels),) = data.evaluation_batches(
+        small_dataset, "validation", batch_size=12, crop=24, ten_crop=True
+    )
+    probabilities = np.zeros((12, 10, 3))
+    for picture in range(12):
+        for view in range(10):
+            pixels = views[picture, view].numpy()[None]
+            outputs = net(evaluate.plain_inputs(tf.constant(pixels)), training=False)
+            exponent = np.exp(outputs.numpy()[0] - outputs.numpy().max())
+            probabilities[picture, view] = exponent / exponent.sum()
+    for way, chosen in (
+        ("center_crop", probabilities[:, 0]),
+        ("ten_crop", probabilities.mean(1)),
+    ):
+        wrong = np.mean(chosen.argmax(-1) != labels.numpy())
+        loss = -np.log(chosen[np.arange(12), labels.numpy()]).mean()
+        assert results[way]["top1_error"] == pytest.approx(100 * wrong, abs=1e-3)
+        assert results[way]["loss"] == pytest.approx(loss, rel=1e-4)
+        assert results[way]["top5_error"] == pytest.approx(0, abs=1e-4)  # of 3 classes
+
+
+def test_center_crop_alone_is_the_same_center_crop(small_dataset, net):
+    both = evaluate.evaluate(net, small_dataset, "validation", crop=24)
+    alone = evaluate.evaluate(net, small_dataset, "validation", crop=24, ten_crop=False)
+    assert list(alone) == ["center_crop"]
+    for measure, value in alone["center_crop"].items():
+        assert value == pytest.approx(both["center_crop"][measure], rel=1e-5, abs=1e-4)
+
+
+RESULTS = {
+    "center_crop": {"top1_error": 40.7, "top5_error": 18.25, "loss": 1.75},
+    "ten_crop": {"top1_error": 39.0, "top5_error": 16.6, "loss": 1.5},
+}
+
+
+def test_the_table_shows_both_ways_side_by_side():
+    lines = evaluate.text(RESULTS, "table").splitlines()
+    assert lines[1].split() == ["top-1", "error", "40.70", "%", "39.00", "%"]
+    assert lines[2].split() == ["top-5", "error", "18.25", "%", "16.60", "%"]
+
+
+def test_json_and_csv_hold_the_same_numbers():
+    assert json.loads(evaluate.text(RESULTS, "json")) == RESULTS
+    header, center, ten = evaluate.text(RESULTS, "csv").splitlines()
+    assert header == ",top1_error,top5_error,loss"
+    assert center == "center_crop,40.7,18.25,1.75"
+    assert ten == "ten_crop,39,16.6,1.5"
+
+
+def test_the_command_evaluates_a_run_and_leaves_its_numbers(trained_run):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "alexnet_tf.evaluate"),
+            *(f"--checkpoint={trained_run}", "--format=json", "--precision=float32"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    printed = json.loads(done.stdout)
+    written = json.loads((trained_run / "evaluation.json").read_text())
+    for way in ("center_crop", "ten_crop"):
+        assert written[way] == printed[way]
+        assert 0 <= printed[way]["top1_error"] <= 100
+    assert written["pictures"] == 12
+    assert written["split"] == "validation"
+
+
+def test_a_missing_checkpoint_is_one_clear_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "alexnet_tf.evaluate", f"--checkpoint={tmp_path}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "holds no checkpoint" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,210 @@
+"""The update rule: three steps by hand, and Keras' own momentum beside it."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from alexnet_tf import architecture, model, optimizer, schedule
+
+PAPER_RATES = schedule.Rates(weights=0.1, biases=0.1, conv1_factor=1.0)
+CODE_RATES = schedule.Rates(weights=0.1, biases=0.2, conv1_factor=1.0)
+
+
+class Net(keras.Model):
+    """Two layers whose variables are called as the model's are: conv1 and conv2."""
+
+    def __init__(self, outputs=1, l2=None):
+        super().__init__()
+        for name in ("conv1_tower0", "conv2_tower0"):
+            layer = keras.layers.Dense(outputs, kernel_regularizer=l2, name=name)
+            layer.build((None, outputs))
+            setattr(self, name, layer)
+
+    @property
+    def variables_in_order(self):
+        return [*self.conv1_tower0.weights, *self.conv2_tower0.weights]
+
+
+def variables_at(*values):
+    """conv1's kernel and bias, conv2's kernel and bias, scalars at `values`."""
+    variables = Net().variables_in_order
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(np.full(variable.shape, value))
+    return variables
+
+
+def values(variables):
+    return [float(np.squeeze(variable)) for variable in variables]
+
+
+def apply(rule, gradients, rates):
+    kinds = [[[gradients[0]]], [gradients[1]], [[gradients[2]]], [gradients[3]]]
+    rule.apply([tf.constant(g, tf.float32) for g in kinds], rates)
+
+
+def test_decay_enters_the_velocity():
+    w, v = optimizer.momentum_step(1.0, 0.0, 0.0, rate=0.1, momentum=0.9, decay=0.5)
+    assert (w, v) == pytest.approx((0.95, -0.05))
+
+
+def test_three_steps_by_hand():
+    # rate 0.1, momentum 0.5, decay 0.2, so v <- v / 2 - w / 50 - gradient / 10.
+    w, v = 2.0, 0.0
+    w, v = optimizer.momentum_step(w, v, 1.0, rate=0.1, momentum=0.5, decay=0.2)
+    assert (w, v) == pytest.approx((1.86, -0.14))  # 0 - 0.04 - 0.1
+    w, v = optimizer.momentum_step(w, v, -2.0, rate=0.1, momentum=0.5, decay=0.2)
+    assert (w, v) == pytest.approx((1.9528, 0.0928))  # -0.07 - 0.0372 + 0.2
+    w, v = optimizer.momentum_step(w, v, 0.0, rate=0.1, momentum=0.5, decay=0.2)
+    assert (w, v) == pytest.approx((1.960144, 0.007344))  # 0.0464 - 0.039056
+
+
+@pytest.mark.parametrize(
+    ("rates", "bias_steps"),
+    [
+        # momentum 0.5, no decay: v = -0.1, -0.05 - 0.1, -0.075 + 0.2
+        (PAPER_RATES, (1.9, 1.75, 1.875)),
+        # twice the rate, twice the way
+        (CODE_RATES, (1.8, 1.5, 1.75)),
+    ],
+    ids=["paper", "code"],
+)
+def test_three_steps_of_a_weight_and_a_bias(rates, bias_steps):
+    variables = variables_at(2, 2, 2, 2)
+    rule = optimizer.MomentumSGD(variables, [0.2, 0, 0.2, 0], momentum=0.5)
+    # The weights' steps: v = -0.04 - 0.1; -0.07 - 0.0372 - 0.1; -0.1036 - 0.033056 + 0.2
+    weight_steps = (1.86, 1.6528, 1.716144)
+    for weight, bias, gradient in zip(
+        weight_steps, bias_steps, (1, 1, -2), strict=True
+    ):
+        apply(rule, [gradient] * 4, rates)
+        assert values(variables) == pytest.approx([weight, bias] * 2, rel=1e-6)
+
+
+def test_conv1_has_a_rate_of_its_own():
+    variables = variables_at(1, 1, 1, 1)
+    rule = optimizer.MomentumSGD(variables, [0] * 4)
+    apply(rule, [1] * 4, schedule.Rates(0.1, 0.2, conv1_factor=0.1))
+    assert values(variables) == pytest.approx([0.99, 0.98, 0.9, 0.8])
+
+
+def test_a_rate_of_zero_leaves_only_the_momentum_there_was():
+    variables = variables_at(1, 1, 1, 1)
+    rule = optimizer.MomentumSGD(variables, [0.5] * 4)
+    for factor in (1.0, 0.0):
+        apply(rule, [1, 0, 0, 0], schedule.Rates(0.1, 0.1, factor))
+    # v = -0.05 - 0.1, then 0.9 of it: frozen conv1 coasts.
+    assert values(variables)[0] == pytest.approx(1 - 0.15 - 0.135)
+
+
+def test_the_rule_in_place_is_the_pure_one():
+    rng = np.random.default_rng(0)
+    variables = variables_at(*rng.normal(size=4))
+    pure = [(w, 0.0) for w in values(variables)]
+    decays = [0.0005, 0, 0.1, 0]
+    rule = optimizer.MomentumSGD(variables, decays)
+    for _ in range(5):
+        gradients = rng.normal(size=4)
+        apply(rule, gradients, CODE_RATES)
+        pure = [
+            optimizer.momentum_step(w, v, g, rate=rate, momentum=0.9, decay=decay)
+            for (w, v), g, rate, decay in zip(
+                pure, gradients, (0.1, 0.2, 0.1, 0.2), decays, strict=True
+            )
+        ]
+        assert values(variables) == pytest.approx([w for w, _ in pure], rel=1e-5)
+        assert values(rule.velocities) == pytest.approx([v for _, v in pure], rel=1e-4)
+
+
+def test_keras_momentum_with_half_the_decay_as_l2_is_the_same_rule():
+    ours, theirs = Net(3), Net(3, l2=keras.regularizers.L2(2.5e-4))
+    for mine, other in zip(
+        ours.variables_in_order, theirs.variables_in_order, strict=True
+    ):
+        start = np.random.default_rng(mine.shape[0]).normal(size=mine.shape) + 1
+        mine.assign(start)
+        other.assign(start)
+    x = tf.constant(np.random.default_rng(1).normal(size=(8, 3)), tf.float32)
+
+    def gradients(net, regularized):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(net.conv2_tower0(net.conv1_tower0(x)) - 1))
+            if regularized:
+                layers = (net.conv1_tower0, net.conv2_tower0)
+                loss += sum(layer.losses[0] for layer in layers)
+        variables = [variable.value for variable in net.variables_in_order]
+        return tape.gradient(loss, variables)
+
+    rule = optimizer.MomentumSGD(ours.variables_in_order, [5e-4, 0, 5e-4, 0])
+    stock = keras.optimizers.SGD(0.1, momentum=0.9)
+    for rate in (0.1, 0.1, 0.1, 0.01, 0.01, 0.01):
+        rule.apply(gradients(ours, False), schedule.Rates(rate, rate, 1.0))
+        stock.learning_rate = rate
+        stock.apply(gradients(theirs, True), theirs.variables_in_order)
+        for mine, other in zip(
+            ours.variables_in_order, theirs.variables_in_order, strict=True
+        ):
+            np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-7)
+
+
+def test_a_traced_step_takes_its_rates_as_tensors():
+    variables = variables_at(1, 1, 1, 1)
+    rule = optimizer.MomentumSGD(variables, [0] * 4)
+
+    @tf.function
+    def step(rates):
+        rule.apply([tf.ones(v.shape) for v in variables], rates)
+
+    step(schedule.Rates(*(tf.constant(rate) for rate in (0.1, 0.2, 0.5))))
+    assert values(variables) == pytest.approx([0.95, 0.9, 0.9, 0.8])
+
+
+def test_velocities_start_at_zero_beside_their_variables():
+    variables = variables_at(1, 2, 3, 4)
+    rule = optimizer.MomentumSGD(variables, [0] * 4)
+    assert values(rule.velocities) == [0] * 4
+    places = [variable.value.device for variable in variables]
+    assert [velocity.device for velocity in rule.velocities] == places
+
+
+def test_a_checkpoint_holds_the_velocities():
+    rule = optimizer.MomentumSGD(variables_at(1, 2, 3, 4), [0] * 4)
+    assert len(rule.variables) == 4
+
+
+def test_every_variable_needs_a_decay():
+    with pytest.raises(ValueError, match="4 variables need as many decays, got 3"):
+        optimizer.MomentumSGD(variables_at(1, 2, 3, 4), [0] * 3)
+
+
+@pytest.fixture(scope="module")
+def cifar_variables():
+    net = model.build(architecture.find("cifar10_11pct"))
+    return net.trainable_variables
+
+
+def test_decays_are_the_layers_own_and_biases_have_none(cifar_variables):
+    net = architecture.find("cifar10_11pct")
+    decays = optimizer.decays_of(net, cifar_variables)
+    found = {v.path: d for v, d in zip(cifar_variables, decays, strict=True)}
+    assert found == {
+        "conv1/kernel": 0,
+        "conv2/kernel": 0,
+        "local3/kernel": 0.004,
+        "local4/kernel": 0.004,
+        "fc10/kernel": 0.01,
+    } | {f"{layer}/bias": 0 for layer in ("conv1", "conv2", "local3", "local4", "fc10")}
+
+
+def test_one_decay_may_stand_for_all_weights_and_no_bias(cifar_variables):
+    net = architecture.find("cifar10_11pct")
+    decays = optimizer.decays_of(net, cifar_variables, 0.0)
+    assert set(decays) == {0.0}
+    decays = optimizer.decays_of(net, cifar_variables, 0.002)
+    kinds = [v.path.split("/")[-1] for v in cifar_variables]
+    assert decays == [0.002 if kind == "kernel" else 0 for kind in kinds]
+
+
+def test_the_layers_of_two_towers_decay_by_the_layers_name():
+    decays = optimizer.decays_of(architecture.find("paper"), variables_at(1, 1, 1, 1))
+    assert decays == [0.0005, 0, 0.0005, 0]

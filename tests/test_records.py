@@ -1,0 +1,240 @@
+"""Records written and read back, and the statistics against numpy on all pixels."""
+
+import json
+
+import hypothesis
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import strategies as st
+
+from alexnet_tf import records
+
+
+def picture(size=8, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3))
+    return pixels.astype(np.uint8)
+
+
+def smooth_picture(size=32):
+    """Gentle slopes, which a JPEG keeps to a few levels."""
+    row, column = np.mgrid[:size, :size]
+    planes = (3 * row + 40, 3 * column + 60, 200 - 2 * row - 2 * column)
+    return np.stack(planes, axis=-1).astype(np.uint8)
+
+
+def decoded(record, size, encoding):
+    """(picture, label) of one record."""
+    encoded, label = records.parse(tf.constant([record]))
+    return records.decode_image(encoded[0], size, encoding).numpy(), int(label[0])
+
+
+def test_a_raw_record_is_its_picture():
+    image = picture()
+    encoded = records.encode_image(image, "raw")
+    assert len(encoded) == 8 * 8 * 3
+    found, label = decoded(records.serialize(encoded, 7, "a.png"), 8, "raw")
+    np.testing.assert_array_equal(found, image)
+    assert label == 7
+
+
+def test_a_jpeg_record_is_its_picture_to_a_few_levels():
+    image = smooth_picture()
+    encoded = records.encode_image(image, "jpeg")
+    assert encoded[:3] == b"\xff\xd8\xff"
+    found, label = decoded(records.serialize(encoded, 999, "b.png"), 32, "jpeg")
+    assert np.abs(found.astype(int) - image).max() <= 4
+    assert label == 999
+
+
+def test_a_jpeg_keeps_its_colour_at_full_resolution():
+    # One red column: with the colour at half resolution its neighbours would be red.
+    image = np.zeros((16, 16, 3), np.uint8)
+    image[:, 8] = (255, 0, 0)
+    record = records.serialize(records.encode_image(image, "jpeg"), 0, "")
+    found, _ = decoded(record, 16, "jpeg")
+    assert found[:, 8, 0].min() > 225
+    assert found[:, [7, 9]].max() < 30
+
+
+def test_a_record_is_an_example_that_anyone_can_read():
+    example = tf.train.Example.FromString(
+        records.serialize(b"bytes", 3, "folder/über.png")
+    )
+    feature = example.features.feature
+    assert feature["image/encoded"].bytes_list.value[:] == [b"bytes"]
+    assert feature["image/class/label"].int64_list.value[:] == [3]
+    assert feature["image/filename"].bytes_list.value[0].decode() == "folder/über.png"
+
+
+def test_the_same_example_is_the_same_bytes():
+    assert len({records.serialize(b"bytes", 3, "name") for _ in range(5)}) == 1
+
+
+def test_records_are_parsed_many_at_a_time():
+    examples = [records.serialize(bytes([i]), 10 * i, "") for i in range(4)]
+    encoded, labels = records.parse(tf.constant(examples))
+    assert encoded.numpy().tolist() == [b"\x00", b"\x01", b"\x02", b"\x03"]
+    assert labels.dtype == tf.int32
+    assert labels.numpy().tolist() == [0, 10, 20, 30]
+
+
+def test_a_record_of_another_size_is_an_error():
+    encoded = records.encode_image(picture(8), "raw")
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        records.decode_image(tf.constant(encoded), 9, "raw")
+    encoded = records.encode_image(picture(8), "jpeg")
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        records.decode_image(tf.constant(encoded), 9, "jpeg")
+
+
+def test_records_are_read_in_any_order_across_shards(tmp_path):
+    examples = [b"record %d" % i for i in range(7)]
+    paths = [str(tmp_path / records.shard_name("train", i, 2)) for i in range(2)]
+    records.write_shard(paths[0], examples[:3])
+    records.write_shard(paths[1], examples[3:])
+    source = records.open_records(paths)
+    assert len(source) == 7
+    order = [6, 0, 3, 3, 5, 1]
+    assert source.__getitems__(order) == [examples[i] for i in order]
+    assert source[2] == examples[2]
+
+
+def test_a_shard_is_named_by_its_place():
+    assert records.shard_name("train", 3, 12) == "train-00003-of-00012.array_record"
+
+
+def statistics_of(pictures):
+    accumulator = records.StatisticsAccumulator(pictures[0].shape[0])
+    for image in pictures:
+        accumulator.add(image)
+    return accumulator.result()
+
+
+@hypothesis.given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 99))
+@hypothesis.settings(deadline=None, max_examples=20)
+def test_statistics_are_numpys_over_all_pixels(count, size, seed):
+    pictures = [picture(size, seed + i) for i in range(count)]
+    found = statistics_of(pictures)
+    every = np.stack(pictures).astype(np.float64)
+    np.testing.assert_allclose(found.mean, every.mean(0), rtol=1e-6, atol=1e-6)
+    assert found.mean.dtype == np.float32
+    expected = np.cov(every.reshape(-1, 3), rowvar=False, bias=True)
+    np.testing.assert_allclose(found.covariance, expected, rtol=1e-9, atol=1e-7)
+
+
+def colourful(count=20):
+    """Pictures whose three channels go together, as those of photographs do."""
+    rng = np.random.default_rng(0)
+    grey = rng.uniform(60, 200, (count, 6, 6, 1))
+    pixels = grey + rng.normal(0, (5, 10, 25), (count, 6, 6, 3))
+    return list(pixels.clip(0, 255).astype(np.uint8))
+
+
+def test_axes_and_deviations_make_the_covariance_again():
+    found = statistics_of(colourful())
+    vectors, stdevs = found.eigenvectors, found.stdevs
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(3), atol=1e-12)
+    again = vectors @ np.diag(stdevs**2) @ vectors.T
+    np.testing.assert_allclose(again, found.covariance, rtol=1e-9)
+    assert stdevs[0] > stdevs[1] > stdevs[2] > 0
+
+
+def test_the_strongest_axis_of_photographs_is_brightness():
+    axis = statistics_of(colourful()).eigenvectors[:, 0]
+    np.testing.assert_allclose(axis, np.full(3, 3**-0.5), atol=0.05)
+
+
+def test_the_order_of_the_pictures_changes_no_bit():
+    pictures = colourful()
+    forward, backward = statistics_of(pictures), statistics_of(pictures[::-1])
+    for name in ("mean", "covariance", "eigenvectors", "stdevs"):
+        np.testing.assert_array_equal(getattr(forward, name), getattr(backward, name))
+
+
+def test_the_sign_of_an_axis_does_not_hang_on_the_solver(monkeypatch):
+    plain = statistics_of(colourful())
+    solve = np.linalg.eigh
+    monkeypatch.setattr(
+        np.linalg, "eigh", lambda matrix: (solve(matrix)[0], -solve(matrix)[1])
+    )
+    np.testing.assert_array_equal(
+        statistics_of(colourful()).eigenvectors, plain.eigenvectors
+    )
+
+
+def test_grey_pictures_have_one_axis_and_no_negative_deviation():
+    grey = [np.repeat(image[..., :1], 3, axis=-1) for image in colourful()]
+    found = statistics_of(grey)
+    spread = np.stack(grey).std()
+    np.testing.assert_allclose(
+        found.stdevs, [3**0.5 * spread, 0, 0], rtol=1e-9, atol=1e-3
+    )
+
+
+def test_statistics_of_nothing_are_an_error():
+    with pytest.raises(ValueError, match="training split has no pictures"):
+        records.StatisticsAccumulator(4).result()
+
+
+@pytest.mark.parametrize(("side", "first"), [(8, 0), (6, 1), (4, 2), (5, 1)])
+def test_the_mean_is_cropped_in_its_middle(side, first):
+    found = statistics_of([picture(8)]).mean_crop(side)
+    expected = picture(8)[first : first + side, first : first + side]
+    np.testing.assert_array_equal(found, expected)
+
+
+def a_dataset(path, **changes):
+    described = {
+        "name": "two",
+        "size": 6,
+        "encoding": "raw",
+        "classes": ("cat", "dog & wölf"),
+        "counts": {"train": 3, "test": 2},
+    }
+    return records.Dataset(**(described | changes), path=path)
+
+
+def test_a_description_is_read_as_it_was_written(tmp_path):
+    dataset, statistics = a_dataset(tmp_path), statistics_of(colourful())
+    records.write_description(dataset, statistics)
+    found = records.read_description(str(tmp_path))
+    assert found == dataset
+    assert found.path == tmp_path
+    for name in ("mean", "covariance", "eigenvectors", "stdevs"):
+        written = getattr(statistics, name)
+        np.testing.assert_array_equal(getattr(found.statistics(), name), written)
+        assert getattr(found.statistics(), name).dtype == written.dtype
+    described = json.loads((tmp_path / "dataset.json").read_text())
+    assert described["counts"] == {"train": 3, "test": 2}
+
+
+def test_a_folder_that_is_not_prepared_says_how_to_prepare_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"python -m alexnet_tf\.prepare"):
+        records.read_description(tmp_path)
+    with pytest.raises(FileNotFoundError, match="nowhere is no prepared dataset"):
+        records.read_description(tmp_path / "nowhere")
+
+
+def test_validation_is_evaluated_on_before_test(tmp_path):
+    counts = {"train": 1, "test": 1}
+    assert a_dataset(tmp_path, counts=counts).evaluation_split == "test"
+    counts["validation"] = 1
+    assert a_dataset(tmp_path, counts=counts).evaluation_split == "validation"
+    with pytest.raises(ValueError, match="no validation or test split"):
+        _ = a_dataset(tmp_path, counts={"train": 1}).evaluation_split
+
+
+def test_shards_are_found_in_order_and_by_split(tmp_path):
+    names = [records.shard_name("train", i, 11) for i in (10, 2, 0)]
+    for name in [*names, records.shard_name("test", 0, 1)]:
+        records.write_shard(tmp_path / name, [b"record"])
+    found = a_dataset(tmp_path).shards("train")
+    assert found == [str(tmp_path / name) for name in reversed(names)]
+
+
+def test_a_missing_split_or_shard_is_named(tmp_path):
+    with pytest.raises(ValueError, match="no split 'validation', only train, test"):
+        a_dataset(tmp_path).shards("validation")
+    with pytest.raises(FileNotFoundError, match=r"no train-\*\.array_record"):
+        a_dataset(tmp_path).shards("train")

@@ -1,0 +1,136 @@
+"""The 2012 schedule at its epochs, and the plateau rule validation by validation."""
+
+import json
+
+import pytest
+
+from alexnet_tf import schedule
+
+# The released program's run of 2010: PAPER.md, section 3.
+PROGRAM = schedule.Epochs(
+    0.01,
+    drops=(23, 51, 78),
+    bias_factor=2,
+    bias_drops=(23,),
+    conv1_drop=68,
+    conv1_freeze=72,
+)
+
+
+def rate_of(plan, epoch, path):
+    return plan.rates(epoch).of(path)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "weights", "biases", "conv1"),
+    [
+        (0, 1e-2, 0.02, 1e-2),
+        (22.999, 1e-2, 0.02, 1e-2),
+        (23, 1e-3, 0.002, 1e-3),
+        (50.999, 1e-3, 0.002, 1e-3),
+        (51, 1e-4, 0.002, 1e-4),
+        (67.999, 1e-4, 0.002, 1e-4),
+        (68, 1e-4, 0.002, 1e-5),
+        (71.999, 1e-4, 0.002, 1e-5),
+        (72, 1e-4, 0.002, 0),
+        (78, 1e-5, 0.002, 0),
+        (92.999, 1e-5, 0.002, 0),
+    ],
+)
+def test_the_schedule_of_2012(epoch, weights, biases, conv1):
+    assert rate_of(PROGRAM, epoch, "fc8/kernel") == pytest.approx(weights)
+    assert rate_of(PROGRAM, epoch, "fc8/bias") == pytest.approx(biases)
+    assert rate_of(PROGRAM, epoch, "conv1_tower1/kernel") == pytest.approx(conv1)
+    expected = biases * conv1 / weights
+    assert rate_of(PROGRAM, epoch, "conv1_tower1/bias") == pytest.approx(expected)
+
+
+def test_without_drops_of_their_own_biases_drop_with_the_weights():
+    plan = schedule.Epochs(0.01, drops=(2, 4), bias_factor=2)
+    for epoch, rate in ((1.9, 0.01), (2, 0.001), (4, 0.0001)):
+        assert plan.rates(epoch) == pytest.approx((rate, 2 * rate, 1))
+
+
+def test_without_drops_the_rate_stays():
+    assert schedule.Epochs(0.01).rates(1000) == (0.01, 0.01, 1)
+
+
+def test_the_order_of_the_drops_does_not_matter():
+    plan = schedule.Epochs(1.0, drops=(51, 23))
+    assert plan.rates(30).weights == pytest.approx(0.1)
+
+
+def test_fixed_epochs_do_not_listen():
+    plan = schedule.Epochs(0.01, drops=(1,))
+    assert not any(plan.observe(error) for error in (50, 50, 50, 50, 90))
+    plan.restore(plan.state())
+    assert plan.rates(0).weights == 0.01
+
+
+def test_the_rate_drops_after_so_many_validations_without_gain():
+    plan = schedule.Plateau(0.01, patience=2, gain=0.5)
+    told = [plan.observe(error) for error in (60, 50, 49.6, 49.5, 49.5, 49.2, 49.1)]
+    # 49.6 gains less than 0.5 of 50; 49.5 gains it, and is the one to beat from then on.
+    assert told == [False, False, False, False, False, True, False]
+    assert plan.rates(0).weights == pytest.approx(0.001)
+
+
+def test_patience_starts_again_after_a_drop():
+    plan = schedule.Plateau(0.01, patience=2)
+    told = [plan.observe(40) for _ in range(6)]
+    assert told == [False, False, True, False, True, False]
+
+
+def test_a_gain_starts_patience_again():
+    plan = schedule.Plateau(0.01, patience=2, gain=1)
+    told = [plan.observe(error) for error in (40, 40, 39, 39, 38, 38, 38)]
+    assert told == [False] * 6 + [True]
+
+
+def test_three_drops_are_the_most():
+    plan = schedule.Plateau(0.01, patience=1)
+    told = [plan.observe(40) for _ in range(6)]
+    assert told == [False, True, True, True, False, False]
+    assert plan.rates(0).weights == pytest.approx(1e-5)
+
+
+def test_biases_follow_the_plateau_at_their_own_rate():
+    plan = schedule.Plateau(0.01, patience=1, bias_factor=2)
+    plan.observe(40)
+    plan.observe(40)
+    assert plan.rates(7) == pytest.approx((0.001, 0.002, 1))
+
+
+ERRORS = (60, 50, 50.1, 50.1, 50.1, 45, 45, 45, 45, 44, 44, 44, 44, 44, 44)
+
+
+@pytest.mark.parametrize("stop", range(len(ERRORS)))
+def test_a_restored_plateau_goes_on_as_if_never_stopped(stop):
+    whole = schedule.Plateau(0.01, patience=2)
+    expected = [(whole.observe(error), whole.rates(0)) for error in ERRORS]
+
+    plan, found = schedule.Plateau(0.01, patience=2), []
+    for error in ERRORS[:stop]:
+        found.append((plan.observe(error), plan.rates(0)))
+    saved = json.dumps(plan.state())
+    plan = schedule.Plateau(0.01, patience=2)
+    plan.restore(json.loads(saved))
+    for error in ERRORS[stop:]:
+        found.append((plan.observe(error), plan.rates(0)))
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "rate"),
+    [
+        ("conv1/kernel", 0.5),
+        ("conv1_tower0/kernel", 0.5),
+        ("conv1_tower0/bias", 1.0),
+        ("conv2_tower1/kernel", 1.0),
+        ("conv2_tower1/bias", 2.0),
+        ("fc8/kernel", 1.0),
+        ("local3/bias", 2.0),
+    ],
+)
+def test_rates_go_by_the_name_of_the_variable(path, rate):
+    assert schedule.Rates(1.0, 2.0, 0.5).of(path) == rate

@@ -1,0 +1,205 @@
+"""Placement of two towers, forward and backward, on two logical processors.
+
+Each test runs in a process of its own: logical devices are fixed at TensorFlow's first
+operation.
+"""
+
+import re
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from alexnet_tf import towers
+
+PRELUDE = """
+import numpy as np
+import tensorflow as tf
+from alexnet_tf import architecture as A, model, optimizer, schedule, towers, train
+
+towers.configure(logical_cpus=2)
+NET = A.Architecture(
+    name="small",
+    description="the paper's net, narrow",
+    input_size=67,
+    record_size=80,
+    towers=2,
+    layers=(
+        A.Convolution("conv1", filters=8, size=11, stride=4, padding=(0, 3)),
+        A.Relu(),
+        A.ResponseNormalization(),
+        A.MaxPool(),
+        A.Convolution("conv2", filters=16, size=5, padding=(2, 2), bias=1.0),
+        A.Relu(),
+        A.ResponseNormalization(),
+        A.Convolution("conv3", filters=24, size=3, padding=(1, 1), inputs="both"),
+        A.Relu(),
+        A.Convolution("conv4", filters=24, size=3, padding=(1, 1), bias=1.0),
+        A.Relu(),
+        A.MaxPool(),
+        A.Dense("fc6", units=32, bias=1.0, inputs="both"),
+        A.Relu(),
+        A.Dropout(),
+        A.Dense("fc7", units=32, bias=1.0, inputs="both"),
+        A.Relu(),
+        A.Dropout(),
+        A.Dense("fc8", units=10, inputs="both", split=False),
+    ),
+)
+
+def build(devices):
+    return model.build(NET, mean=np.full(3, 127.0), devices=devices, seed=5)
+
+def batch(count=6):
+    rng = np.random.default_rng(0)
+    return {
+        "image": tf.constant(rng.integers(0, 256, (count, 67, 67, 3)), tf.uint8),
+        "mirror": tf.constant(rng.integers(0, 2, count), tf.bool),
+        "shift": tf.constant(rng.normal(size=(count, 3)), tf.float32),
+        "gain": tf.ones([count]),
+    }, tf.constant(rng.integers(0, 10, count), tf.int32)
+"""
+
+
+def in_a_process(body):
+    """Runs `body` after the prelude; its standard output."""
+    code = textwrap.dedent(PRELUDE) + textwrap.dedent(body)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_variables_and_velocities_live_with_their_towers():
+    in_a_process("""
+    net = build(["/CPU:0", "/CPU:1"])
+    rule = optimizer.MomentumSGD(net.trainable_variables, [0.0] * 26)
+    assert len(net.trainable_variables) == 26
+    for variable, velocity in zip(net.trainable_variables, rule.velocities):
+        device = "CPU:1" if "_tower1/" in variable.path else "CPU:0"
+        assert towers.canonical(variable.value.device) == device, variable.path
+        assert towers.canonical(velocity.device) == device, variable.path
+    """)
+
+
+def test_every_product_forward_and_backward_runs_on_its_own_tower():
+    in_a_process("""
+    net = build(["/CPU:0", "/CPU:1"])
+    rule = optimizer.MomentumSGD(net.trainable_variables, [0.0] * 26)
+    batches = tf.data.Dataset.from_tensors(batch())
+    graph = train.Step(net, rule).trace(batches).graph
+
+    # An operation's layer stands in its name: small/conv1_tower1/Conv2D, and for the
+    # gradient gradients/small/conv1_tower1/Conv2D_grad/Conv2DBackpropFilter.
+    kinds = (
+        "Conv2D", "Conv2DBackpropFilter", "Conv2DBackpropInput", "MatMul", "MaxPool",
+        "MaxPoolGrad", "AlexnetTf>LocalResponseNormalization",
+        "AlexnetTf>LocalResponseNormalizationGrad", "BiasAdd", "BiasAddGrad", "Relu",
+        "ReluGrad", "StatelessRandomUniformV2", "ResourceApplyKerasMomentum",
+    )
+    count = {kind: {"CPU:0": 0, "CPU:1": 0} for kind in kinds}
+    for op in graph.get_operations():
+        if op.type in kinds:
+            count[op.type][towers.canonical(op.device)] += 1
+    # (The trace holds conv1's input gradient too; nothing reads it and it never runs.)
+    halves = {
+        "Conv2D": 4, "Conv2DBackpropFilter": 4, "Conv2DBackpropInput": 4, "MaxPool": 2,
+        "MaxPoolGrad": 2, "AlexnetTf>LocalResponseNormalization": 2,
+        "AlexnetTf>LocalResponseNormalizationGrad": 2, "Relu": 6, "ReluGrad": 6,
+        "StatelessRandomUniformV2": 2,
+    }
+    for kind, half in halves.items():
+        assert count[kind] == {"CPU:0": half, "CPU:1": half}, (kind, count[kind])
+    # fc6 and fc7 on both, each a product forward and two backward; fc8 on the first.
+    assert count["MatMul"] == {"CPU:0": 9, "CPU:1": 6}, count["MatMul"]
+    assert count["ResourceApplyKerasMomentum"] == {"CPU:0": 14, "CPU:1": 12}
+    for op in graph.get_operations():
+        if "_tower1" in op.name and op.type in kinds:
+            assert towers.canonical(op.device) == "CPU:1", op.name
+        if "_tower0" in op.name and op.type in kinds:
+            assert towers.canonical(op.device) == "CPU:0", op.name
+    """)
+
+
+def test_activations_cross_only_at_conv3_fc6_fc7_and_fc8():
+    crossing = in_a_process("""
+    net = build(["/CPU:0", "/CPU:1"])
+    forward = tf.function(lambda x: net(x, training=False))
+    graph = forward.get_concrete_function(batch()[0]).graph
+    for op in graph.get_operations():
+        for tensor in op.inputs:
+            if tensor.op.device and op.device and tensor.op.device != op.device:
+                print(op.name.split("/")[1].removesuffix("_1"))
+    """)
+    assert set(crossing.split()) == {
+        "conv3_inputs_0",
+        "conv3_inputs_1",
+        "fc6_inputs_0",
+        "fc6_inputs_1",
+        "fc7_inputs_0",
+        "fc7_inputs_1",
+        "fc8_inputs_0",
+    }
+
+
+def test_two_devices_compute_what_one_does():
+    in_a_process("""
+    results = []
+    for devices in (["/CPU:0", "/CPU:0"], ["/CPU:0", "/CPU:1"]):
+        net = build(devices)
+        rule = optimizer.MomentumSGD(net.trainable_variables, [5e-4] * 26)
+        batches = tf.data.Dataset.from_tensors(batch())
+        step = train.Step(net, rule).trace(batches)
+        rates = schedule.Rates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
+        for _ in range(3):
+            loss = step(*batch(), rates).numpy()
+        results.append((loss, net.get_weights(), [v.numpy() for v in rule.velocities]))
+    (one_loss, *one), (two_loss, *two) = results
+    np.testing.assert_allclose(one_loss, two_loss, rtol=1e-6)
+    for ours, theirs in zip(one[0] + one[1], two[0] + two[1], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-8)
+    """)
+
+
+def test_the_gradient_tape_would_not_split_the_backward_pass():
+    """Why `colocated_gradients` is there: the day this fails, the tape will do."""
+    devices = in_a_process("""
+    net = build(["/CPU:0", "/CPU:1"])
+    @tf.function
+    def step(inputs):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(net(inputs, training=True))
+        return tape.gradient(loss, [v.value for v in net.trainable_variables])
+    found = towers.devices_of(step.get_concrete_function(batch()[0]))
+    print(found["Conv2DBackpropFilter"])
+    """)
+    assert "CPU:1" not in devices
+
+
+def test_devices_are_named_as_tensorflow_prints_them():
+    assert towers.canonical("/GPU:1") == "GPU:1"
+    assert towers.canonical("gpu:0") == "GPU:0"
+    assert towers.canonical("/job:localhost/replica:0/task:0/device:CPU:1") == "CPU:1"
+    with pytest.raises(ValueError, match="/GPU:0 or /CPU:0, got 'nonsense'"):
+        towers.canonical("nonsense")
+
+
+def test_a_missing_device_is_refused_with_what_to_type():
+    with pytest.raises(ValueError, match=re.escape("asks for /GPU:0")) as error:
+        towers.resolve(["/GPU:0", "/GPU:1"], towers=2)
+    for advice in ("--logical_gpus=2", "--tower_devices=/CPU:0", "--logical_cpus=2"):
+        assert advice in str(error.value)
+
+
+def test_one_device_serves_every_tower():
+    assert towers.resolve(["/CPU:0"], towers=2) == ("/CPU:0", "/CPU:0")
+    assert towers.resolve(["auto"], towers=2) == ("/CPU:0", "/CPU:0")
+    with pytest.raises(ValueError, match="names 2 devices and the net has 1 tower"):
+        towers.resolve(["/CPU:0", "/CPU:1"], towers=1)
+
+
+def test_logical_gpus_without_a_gpu_are_refused():
+    with pytest.raises(ValueError, match="TensorFlow sees none"):
+        towers.configure(logical_gpus=2)

@@ -1,0 +1,343 @@
+"""The loop: what it writes, how it stops, and that it goes on as if it never had."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from alexnet_tf import checkpoint, config, layers, train
+
+
+def flags(dataset, run_dir, **changes):
+    """A run of seconds: the CIFAR-10 net on the small pictures."""
+    return dataclasses.replace(
+        config.Config(
+            dataset=str(dataset.path),
+            run_dir=str(run_dir),
+            architecture="cifar10_11pct",
+            precision="float32",
+            batch_size=8,
+            learning_rate=0.001,
+            epochs=2.0,
+            log_steps=1,
+            checkpoint_steps=1,
+        ),
+        **changes,
+    )
+
+
+def run(settings, resume=False):
+    """Trains in this process; the Training."""
+    training = train.Training(settings)
+    train.settle(dataclasses.replace(settings, resume=resume))
+    if resume:
+        assert training.restore()
+    training.run(train.Log(settings.run_dir, training.step))
+    return training
+
+
+def log_of(run_dir, kind="train"):
+    lines = (pathlib.Path(run_dir) / "log.jsonl").read_text().splitlines()
+    return [record for record in map(json.loads, lines) if record["kind"] == kind]
+
+
+def weights(run_dir):
+    reader = tf.train.load_checkpoint(
+        checkpoint.newest(pathlib.Path(run_dir) / "checkpoints")
+    )
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if name.startswith(("weights", "velocities"))
+    }
+
+
+def same(one, other):
+    assert one.keys() == other.keys()
+    return all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_leaves_log_tensorboard_flags_and_checkpoints(small_dataset, tmp_path):
+    training = run(flags(small_dataset, tmp_path / "run"))
+    assert training.step == 6
+    records = log_of(tmp_path / "run")
+    assert [r["step"] for r in records] == [1, 2, 3, 4, 5, 6]
+    assert all(
+        {"loss", "top1_error", "rate", "pictures_per_s"} <= set(r) for r in records
+    )
+    validations = log_of(tmp_path / "run", "validation")
+    assert [r["step"] for r in validations] == [3, 6]
+    assert list((tmp_path / "run/train").glob("events*"))
+    assert list((tmp_path / "run/validation").glob("events*"))
+    assert config.read(tmp_path / "run/resolved.flags", "train").batch_size == 8
+    best = checkpoint.newest(tmp_path / "run/best")
+    least = min(validations, key=lambda r: r["top1_error"])
+    assert best.endswith(f"step-{least['step']}")
+
+
+def test_the_net_learns_the_pictures(small_dataset, tmp_path):
+    settings = flags(
+        small_dataset,
+        tmp_path / "run",
+        epochs=40.0,
+        validate_epochs=0.0,
+        learning_rate=0.003,
+        checkpoint_steps=1000,
+        color_noise="none",
+    )
+    run(settings)
+    losses = [r["loss"] for r in log_of(tmp_path / "run")]
+    assert np.mean(losses[-5:]) < 0.5 * losses[0]
+
+
+def test_the_same_flags_give_the_same_run_and_another_seed_another(
+    small_dataset, tmp_path
+):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run(flags(small_dataset, tmp_path / name, seed=seed, max_steps=3))
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
+
+
+def test_a_run_resumed_at_any_step_is_the_run_undisturbed(small_dataset, tmp_path):
+    run(flags(small_dataset, tmp_path / "whole"))
+    for stop in (1, 3, 5):
+        parts = tmp_path / f"parts{stop}"
+        run(flags(small_dataset, parts, max_steps=stop))
+        run(flags(small_dataset, parts), resume=True)
+        assert same(weights(tmp_path / "whole"), weights(parts)), stop
+        assert [r["step"] for r in log_of(parts)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_dropout_goes_on_where_it_stopped(small_dataset, tmp_path):
+    # The CIFAR-10 net has none; the masks' counter is what a resumed AlexNet restores.
+    settings = flags(small_dataset, tmp_path / "run", max_steps=2)
+    run(settings)
+    training = train.Training(settings)
+    dropout = layers.Dropout(0.5)
+    dropout.build((1, 4))
+    training.net = type("Net", (), {"layers": [dropout]})()
+    assert training.restore()
+    assert int(dropout.step) == 2
+
+
+def test_the_schedule_is_taken_up_too(small_dataset, tmp_path):
+    settings = flags(
+        small_dataset,
+        tmp_path / "run",
+        schedule="plateau",
+        plateau_patience=1,
+        plateau_gain=100.0,  # nothing is gain enough: a drop at each validation
+        plateau_drops=2,
+        epochs=4.0,
+    )
+    run(dataclasses.replace(settings, epochs=2.0))
+    training = run(settings, resume=True)
+    rates = [r["rate"] for r in log_of(tmp_path / "run")]
+    # The first validation is a best; the second and the third drop the rate.
+    assert rates == pytest.approx([1e-3] * 6 + [1e-4] * 3 + [1e-5] * 3)
+    assert training.schedule.state()["drops"] == 2
+
+
+def test_a_loss_that_is_no_number_stops_the_run(small_dataset, tmp_path):
+    run(flags(small_dataset, tmp_path / "run", max_steps=2))
+    training = train.Training(flags(small_dataset, tmp_path / "run"))
+    training.restore()
+    training.net.trainable_variables[0].assign(
+        np.full(training.net.trainable_variables[0].shape, np.nan)
+    )
+    with pytest.raises(train.DivergedError, match=r"last good checkpoint is .*step-2"):
+        training.run(train.Log(tmp_path / "run", 2))
+    assert checkpoint.newest(tmp_path / "run/checkpoints").endswith("step-2")
+
+
+def test_weights_that_are_no_numbers_are_not_saved(small_dataset, tmp_path):
+    training = train.Training(flags(small_dataset, tmp_path / "run"))
+    training.net.trainable_variables[2].assign(
+        np.full(training.net.trainable_variables[2].shape, np.inf)
+    )
+    with pytest.raises(train.DivergedError, match="is not finite"):
+        training.save()
+    assert checkpoint.newest(tmp_path / "run/checkpoints") is None
+
+
+def test_a_folder_with_a_run_is_not_overwritten(small_dataset, tmp_path):
+    settings = flags(small_dataset, tmp_path / "run", max_steps=1)
+    train.settle(settings)
+    with pytest.raises(ValueError, match="holds a run already"):
+        train.settle(settings)
+    train.settle(dataclasses.replace(settings, resume=True, max_steps=9))
+
+
+def test_a_resumed_run_must_be_the_same_run(small_dataset, tmp_path):
+    (tmp_path / "run").mkdir()
+    settings = flags(small_dataset, tmp_path / "run", resume=True)
+    train.settle(settings)
+    changed = dataclasses.replace(settings, learning_rate=0.5)
+    with pytest.raises(ValueError, match=r"--learning_rate=0.001, now it is 0.5"):
+        train.settle(changed)
+
+
+def test_two_runs_cannot_share_a_folder(tmp_path):
+    with (
+        train.exclusive(tmp_path),
+        pytest.raises(ValueError, match="another run is writing"),
+        train.exclusive(tmp_path),
+    ):
+        pass
+    with train.exclusive(tmp_path):
+        pass
+
+
+def test_a_half_written_log_line_is_dropped(tmp_path):
+    (tmp_path / "log.jsonl").write_text(
+        '{"kind": "train", "step": 1}\n{"kind": "train", "step": 5}\n{"kind": "tr'
+    )
+    train.Log(tmp_path, 3).write("train", 4, loss=1.0)
+    assert [r["step"] for r in log_of(tmp_path)] == [1, 4]
+
+
+def test_decay_and_rates_reach_the_right_variables(small_dataset, tmp_path):
+    """One step with a gradient of known size, worked by hand from the weights."""
+    settings = flags(small_dataset, tmp_path / "run", update="code", weight_decay=0.5)
+    training = train.Training(settings)
+    start = [v.numpy().copy() for v in training.net.trainable_variables]
+    rates = training.schedule.rates(0.0)
+    assert (rates.weights, rates.biases) == pytest.approx((0.001, 0.002))
+    gradients = [tf.ones(v.shape) for v in training.net.trainable_variables]
+    training.rule.apply(gradients, rates)
+    for variable, before in zip(training.net.trainable_variables, start, strict=True):
+        if variable.path.endswith("/bias"):
+            expected = before - 0.002
+        else:
+            expected = before - 0.001 * (0.5 * before + 1)
+        np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-5, atol=1e-7)
+
+
+def command(dataset, run_dir, *more):
+    return [
+        sys.executable,
+        "-m",
+        "alexnet_tf.train",
+        f"--dataset={dataset.path}",
+        f"--run_dir={run_dir}",
+        "--architecture=cifar10_11pct",
+        "--precision=float32",
+        "--batch_size=8",
+        "--learning_rate=0.001",
+        "--checkpoint_steps=1",
+        "--log_steps=1",
+        *more,
+    ]
+
+
+def kill_until_done(dataset, run_dir, kills, steps, how=signal.SIGKILL):
+    """Starts the run again and again, killing it at random steps; how often it ran."""
+    rng = random.Random(0)
+    for starts in range(1, kills + 2):
+        process = subprocess.Popen(
+            command(
+                dataset, run_dir, "--resume", "--epochs=1000", f"--max_steps={steps}"
+            ),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        log = pathlib.Path(run_dir) / "log.jsonl"
+        if starts <= kills:
+            before = log.read_text().count('"train"') if log.exists() else 0
+            target = before + rng.randint(1, max(1, steps // (kills + 1)))
+            while process.poll() is None:
+                if log.exists() and log.read_text().count('"train"') >= target:
+                    break
+                time.sleep(0.01)
+            time.sleep(rng.random() * 0.05)
+            process.send_signal(how)
+        _, errors = process.communicate(timeout=120)
+        if starts > kills:
+            assert process.returncode == 0, errors[-2000:]
+
+
+def test_a_run_killed_twice_is_bit_equal_to_one_undisturbed(small_dataset, tmp_path):
+    kill_until_done(small_dataset, tmp_path / "killed", kills=2, steps=40)
+    done = subprocess.run(
+        command(small_dataset, tmp_path / "whole", "--epochs=1000", "--max_steps=40"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
+    steps = [r["step"] for r in log_of(tmp_path / "killed")]
+    assert steps == list(range(1, 41))
+
+
+@pytest.mark.long
+def test_a_run_killed_twenty_times_is_bit_equal_to_one_undisturbed(
+    small_dataset, tmp_path
+):
+    kill_until_done(small_dataset, tmp_path / "killed", kills=20, steps=200)
+    subprocess.run(
+        command(small_dataset, tmp_path / "whole", "--epochs=1000", "--max_steps=200"),
+        capture_output=True,
+        check=True,
+    )
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
+
+
+def test_sigterm_saves_and_ends_well(small_dataset, tmp_path):
+    process = subprocess.Popen(
+        command(
+            small_dataset, tmp_path, "--epochs=100000", "--checkpoint_steps=1000000"
+        ),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ, PYTHONUNBUFFERED="1"),
+    )
+    log = tmp_path / "log.jsonl"
+    while process.poll() is None and not (log.exists() and log.stat().st_size):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors[-2000:]
+    assert "SIGTERM: stopped at step" in errors
+    saved = checkpoint.newest(tmp_path / "checkpoints")
+    step = int(saved.rsplit("-", 1)[1])
+    assert f"step {step} of" in output
+    assert log_of(tmp_path)[-1]["step"] == step
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--dataset=/nowhere"], "/nowhere is no prepared dataset"),
+        (["--architecture=alexnet"], "architecture must be one of paper, code"),
+        (["--tower_devices=/GPU:7"], "asks for /GPU:7"),
+        (["--batch_size=1000"], "fewer than --batch_size=1000"),
+        (["stray"], "unexpected argument 'stray'"),
+        (["--architecture=code"], "prepare it again with --size=256"),
+        (["--logical_gpus=2"], "TensorFlow sees none"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(small_dataset, tmp_path, arguments, words):
+    done = subprocess.run(
+        command(small_dataset, tmp_path / "run", *arguments),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    (line,) = [t for t in done.stderr.splitlines() if t.startswith("alexnet_tf.train")]
+    assert words in line
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run/resolved.flags").exists()

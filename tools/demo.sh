@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# The whole way on the embedded pictures: prepare, train, evaluate, export, predict.
+# Run again, it takes up where it stopped. RUN=... and DATA=... name other folders.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+RUN="${RUN:-runs/demo}"
+DATA="${DATA:-data}"
+
+step() { printf '\n== %s (%d s)\n' "$1" "$SECONDS"; }
+
+step "Preparing the embedded pictures in $DATA/garments-256"
+if [[ ! -d "$DATA/garments-256" ]]; then
+  python -m alexnet_tf.prepare --source=garments --data_dir="$DATA" \
+    --output="$DATA/garments-256"
+fi
+
+step "Training AlexNet's two towers, the 2012 program's recipe, in $RUN"
+python -m alexnet_tf.train --data_dir="$DATA" --run_dir="$RUN" --resume
+
+step "Evaluating on the test pictures"
+python -m alexnet_tf.evaluate --checkpoint="$RUN"
+
+step "Exporting a SavedModel"
+python -m alexnet_tf.export --checkpoint="$RUN" --output="$RUN/export"
+
+step "Classifying five pictures that were in neither split"
+python -m alexnet_tf.predict --model="$RUN/export" --top=3 tools/pictures/*.png
+
+step "Done"
+cat <<END
+  the run, its log and checkpoints   $RUN
+  errors, centre crop and ten crops  $RUN/evaluation.json
+  the exported model, by version     $RUN/export
+  curves                             tensorboard --logdir $RUN
+END

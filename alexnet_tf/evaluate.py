@@ -23,7 +23,6 @@ from alexnet_tf import (
     checkpoint,
     config,
     data,
-    layers,
     model,
     prepare,
     progress,
@@ -137,7 +136,7 @@ def restore(
     *,
     precision: towers.Precision = "float32",
     tower_devices: Sequence[str] | None = None,
-    lrn: layers.Implementation | None = None,
+    stock: bool = False,
     with_preprocessing: bool = True,
 ) -> Restored:
     """The net of a run folder's newest checkpoint, or of one checkpoint.
@@ -145,7 +144,7 @@ def restore(
     Args:
         which: as `--checkpoint`.
         precision, tower_devices: as the flags; no devices leave placement open.
-        lrn: the implementation; None for the run's own.
+        stock: TensorFlow's own operations only, uncompiled: what a server runs.
         with_preprocessing: True for a model of bytes to logits, as it was trained;
             False for a model of finished images to probabilities.
     """
@@ -166,7 +165,8 @@ def restore(
         devices=tower_devices and towers.resolve(tower_devices, net.towers),
         precision=towers.precision(precision),
         dropout=run.dropout,
-        lrn=lrn or run.lrn,
+        lrn="stock" if stock else run.lrn,
+        jit=not stock,
         classifier_activation=None if with_preprocessing else "softmax",
     )
     checkpoint.load_weights(prefix, restored)

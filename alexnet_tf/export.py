@@ -166,7 +166,7 @@ def main(flags: config.Config, arguments: Sequence[str]) -> None:
     restored = evaluate.restore(
         flags.checkpoint,
         precision=flags.dtype,
-        lrn=None if kept else "stock",
+        stock=not kept,
         with_preprocessing=not kept,
     )
     folder = pathlib.Path(flags.output or restored.run_dir / "export")

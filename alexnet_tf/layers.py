@@ -135,16 +135,22 @@ def spatial_normalization(
 ) -> tf.Tensor:
     """x / (k + alpha * sum of x^2 over a square of the same map)^beta; x [N, H, W, C]."""
 
+    def power(scale):
+        if beta != 0.75:
+            return tf.pow(scale, -beta)
+        root = tf.math.rsqrt(scale)  # five times as fast as the general power
+        return root * tf.sqrt(root)
+
     @tf.custom_gradient
     def normalize(x):
         scale = k + alpha * _box_sum(tf.square(x), size)
-        root = tf.pow(scale, -beta)
+        shrunk = power(scale)
 
         def gradient(dy):
-            inner = _box_sum(dy * x * root / scale, size)
-            return dy * root - (2 * alpha * beta) * x * inner
+            inner = _box_sum(dy * x * shrunk / scale, size)
+            return dy * shrunk - (2 * alpha * beta) * x * inner
 
-        return x * root, gradient
+        return x * shrunk, gradient
 
     return tf.cast(normalize(tf.cast(x, tf.float32)), x.dtype)
 
@@ -315,25 +321,39 @@ class Dropout(keras.layers.Layer):
         }
 
 
-class Preprocessing(keras.layers.Layer):
-    """uint8 crops to the net's input: mirror, add colour, subtract the mean, cast.
+def finish(image, mirror, shift, gain, mean) -> tf.Tensor:
+    """(image + shift - mean) * gain of uint8 crops, some of them mirrored: float32.
 
-    The host sends bytes; this runs where the tower does. Inputs: `image` uint8
-    [N, H, W, 3], `mirror` bool [N], `shift` float32 [N, 3] in pixel values, `gain`
-    float32 [N]. Output: (image + shift - mean) * gain, [N, H, W, 3] in the compute
-    type. `mean` is [H, W, 3] or broadcasts to it.
+    `image` uint8 [N, H, W, 3], `mirror` bool [N], `shift` float32 [N, 3] in pixel
+    values, `gain` float32 [N]; `mean` float32, [H, W, 3] or what broadcasts to it.
+    """
+    rows = [-1, 1, 1]
+    image = tf.where(tf.reshape(mirror, [*rows, 1]), image[:, :, ::-1], image)
+    centred = tf.cast(image, tf.float32) - mean
+    shifted = centred + tf.reshape(shift, [*rows, 3])
+    return shifted * tf.reshape(gain, [*rows, 1])
+
+
+class Preprocessing(keras.layers.Layer):
+    """uint8 crops to the net's input, where the tower lives: see `finish`.
+
+    The host sends bytes. With `jit`, XLA makes one pass of what is a dozen (at batch
+    128 on two cores 17 ms against 590); an export leaves it out, for a stock server
+    refuses compiled functions. Output: [N, H, W, 3] in the compute type.
     """
 
-    def __init__(self, mean: np.ndarray, **kwargs: Any):
+    def __init__(self, mean: np.ndarray, jit: bool = True, **kwargs: Any):
         super().__init__(autocast=False, **kwargs)
-        self.mean = np.asarray(mean, np.float32)
+        mean = np.asarray(mean, np.float32)
+
+        def finished(image, mirror, shift, gain):
+            image = finish(image, mirror, shift, gain, mean)
+            return tf.cast(image, self.compute_dtype)
+
+        self._finished = tf.function(finished, jit_compile=True) if jit else finished
 
     def call(self, image, mirror, shift, gain):
-        rows = [-1, 1, 1]
-        image = tf.where(tf.reshape(mirror, [*rows, 1]), image[:, :, ::-1], image)
-        centred = tf.cast(image, tf.float32) - self.mean
-        shifted = centred + tf.reshape(shift, [*rows, 3])
-        return tf.cast(shifted * tf.reshape(gain, [*rows, 1]), self.compute_dtype)
+        return self._finished(image, mirror, shift, gain)
 
     def compute_output_spec(self, image, mirror, shift, gain):
         return keras.KerasTensor(image.shape, dtype=self.compute_dtype)

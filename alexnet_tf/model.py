@@ -33,6 +33,7 @@ def build(
     initialization: Initialization = "code",
     dropout: layers.DropoutConvention = "original",
     lrn: layers.Implementation = "op",
+    jit: bool = True,
     seed: int = 0,
     include_top: bool = True,
     classifier_activation: str | None = None,
@@ -50,6 +51,7 @@ def build(
         initialization: "code" takes each layer's own standard deviation, "paper" 0.01.
         dropout: see `layers.Dropout`.
         lrn: see `layers.LocalResponseNormalization`.
+        jit: see `layers.Preprocessing`.
         seed: of weights and dropout.
         include_top: False ends at the last map before the dense layers.
         classifier_activation: of the last layer; None gives logits.
@@ -75,7 +77,7 @@ def build(
     seeds = itertools.count(seed * 1000)
 
     inputs, streams = _inputs(
-        architecture, mean, devices[:1] if shared else devices, policy
+        architecture, mean, jit, devices[:1] if shared else devices, policy
     )
     for extent in architectures.extents(architecture):
         layer = extent.layer
@@ -128,7 +130,7 @@ def build(
     return keras.Model(inputs, outputs, name=name or architecture.name)
 
 
-def _inputs(architecture, mean, devices, policy):
+def _inputs(architecture, mean, jit, devices, policy):
     """The model's inputs, and the image as each device sees it."""
     side = architecture.input_size
     if mean is None:
@@ -142,7 +144,9 @@ def _inputs(architecture, mean, devices, policy):
     }
     return inputs, [
         towers.place(
-            layers.Preprocessing(mean, dtype=policy, name=f"preprocessing_{number}"),
+            layers.Preprocessing(
+                mean, jit, dtype=policy, name=f"preprocessing_{number}"
+            ),
             device,
         )(**inputs)
         for number, device in enumerate(devices)

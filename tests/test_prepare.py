@@ -1,8 +1,6 @@
 """Preparation: what is written is what the source holds, or nothing is."""
 
-import io
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -228,28 +226,6 @@ def test_what_is_there_is_never_overwritten(tmp_path):
             a_source([example(0)]), tmp_path / "made", size=8, encoding="raw"
         )
     assert (tmp_path / "made" / "mine.txt").read_text() == "precious"
-
-
-def test_pictures_of_every_kind_are_read_by_many_threads_without_a_warning(tmp_path):
-    # Pillow warns of each of these; pytest makes a warning that escapes an error.
-    image = Image.fromarray(picture(0)).quantize(8)
-    for name in ("a", "b"):
-        folder = tmp_path / "pictures" / "train" / name
-        folder.mkdir(parents=True)
-        for number in range(40):
-            buffer = io.BytesIO()
-            image.save(buffer, "PNG", transparency=bytes([number] * 8))
-            (folder / f"{number}.png").write_bytes(buffer.getvalue())
-    source = sources.open_source(f"folder:{tmp_path / 'pictures'}")
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)  # threads take turns as often as they can
-    try:
-        dataset = prepare.prepare(
-            source, tmp_path / "made", size=8, encoding="raw", workers=8
-        )
-    finally:
-        sys.setswitchinterval(interval)
-    assert dataset.counts == {"train": 80}
 
 
 def test_a_prepared_folder_is_found_by_its_path(made):

@@ -1,8 +1,11 @@
 """Pictures of every kind and folders of every layout, made here with Pillow."""
 
+import concurrent.futures
 import io
 import pathlib
 import shutil
+import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -185,6 +188,31 @@ def test_a_monstrous_picture_is_refused_too():
 
 def test_a_bad_image_is_a_value_error():
     assert issubclass(sources.BadImageError, ValueError)
+
+
+def test_decoding_in_two_threads_leaves_the_warning_filters_as_they_were(monkeypatch):
+    # The second thread begins while the first is at it, and ends after it.
+    inside = [threading.Event(), threading.Event()]
+    first_done = threading.Event()
+    arrivals, opened = iter((0, 1)), Image.open
+
+    def open_in_turn(*arguments):
+        number = next(arrivals)
+        inside[number].set()
+        (inside[1] if number == 0 else first_done).wait(1)
+        return opened(*arguments)
+
+    data = encoded(quarters(), "PNG")
+    monkeypatch.setattr(Image, "open", open_in_turn)
+    before = list(warnings.filters)
+    with concurrent.futures.ThreadPoolExecutor(2) as executor:
+        first = executor.submit(sources.decode, data, "first")
+        inside[0].wait(1)
+        second = executor.submit(sources.decode, data, "second")
+        first.result()
+        first_done.set()
+        second.result()
+    assert warnings.filters == before
 
 
 def fill(folder, count, suffix=".png"):

@@ -1,0 +1,315 @@
+"""Batches: which pictures, in which order, cut and coloured how, from which step on."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from alexnet_tf import augment, data, prepare, records, sources
+
+SIZE, CROP, COUNT, BATCH = 8, 6, 26, 4
+STEPS = COUNT // BATCH
+RECIPE = data.Recipe(
+    batch_size=BATCH,
+    crop=CROP,
+    seed=0,
+    color_noise="code",
+    color_noise_end_epoch=0.0,
+    crop_sharing=1,
+)
+
+
+def picture(number):
+    """Row, column and number, so that a pixel tells where it was and in which picture."""
+    row, column = np.mgrid[:SIZE, :SIZE]
+    return np.stack([row, column, np.full_like(row, number)], -1).astype(np.uint8)
+
+
+def numbers(inputs):
+    """Which picture each of a batch is."""
+    return np.asarray(inputs["image"])[:, 0, 0, 2].tolist()
+
+
+def corners(inputs):
+    """The row and column where each crop of a batch begins."""
+    return [tuple(corner) for corner in np.asarray(inputs["image"])[:, 0, 0, :2]]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """26 pictures to train, 7 to validate; picture n is of class n % 5."""
+
+    def examples(count):
+        return [
+            sources.Example(str(n), n % 5, lambda n=n: picture(n)) for n in range(count)
+        ]
+
+    source = sources.Source(
+        "numbered",
+        tuple("abcde"),
+        {"train": examples(COUNT), "validation": examples(7)},
+    )
+    folder = tmp_path_factory.mktemp("data") / "numbered"
+    return prepare.prepare(source, folder, size=SIZE, encoding="raw")
+
+
+def batches(dataset, first=0, last=3 * STEPS, **changes):
+    recipe = RECIPE._replace(**changes)
+    found = data.training_batches(dataset, recipe, first_step=first, last_step=last)
+    return [
+        ({key: value.numpy() for key, value in inputs.items()}, labels.numpy())
+        for inputs, labels in found
+    ]
+
+
+def assert_same(one, two):
+    assert len(one) == len(two)
+    for (inputs, labels), (other_inputs, other_labels) in zip(one, two, strict=True):
+        np.testing.assert_array_equal(labels, other_labels)
+        for key in ("image", "mirror", "shift", "gain"):
+            np.testing.assert_array_equal(inputs[key], other_inputs[key])
+
+
+@pytest.fixture(scope="module")
+def run(dataset):
+    """Three epochs of batches."""
+    return batches(dataset)
+
+
+def test_a_batch_has_the_forms_the_model_wants(dataset):
+    found = data.training_batches(dataset, RECIPE, first_step=0, last_step=1)
+    inputs, labels = found.element_spec
+    assert inputs == {
+        "image": tf.TensorSpec([BATCH, CROP, CROP, 3], tf.uint8),
+        "mirror": tf.TensorSpec([BATCH], tf.bool),
+        "shift": tf.TensorSpec([BATCH, 3], tf.float32),
+        "gain": tf.TensorSpec([BATCH], tf.float32),
+    }
+    assert labels == tf.TensorSpec([BATCH], tf.int32)
+
+
+def test_there_are_as_many_batches_as_steps(dataset, run):
+    assert data.steps_per_epoch(dataset, BATCH) == STEPS == 6
+    assert len(run) == 18
+    assert batches(dataset, 5, 5) == []
+
+
+def test_fewer_pictures_than_a_batch_are_an_error(dataset):
+    with pytest.raises(ValueError, match="26 training pictures, fewer than .*=27"):
+        data.steps_per_epoch(dataset, 27)
+
+
+@pytest.mark.parametrize("step", [1, 5, 6, 7, 13, 17])
+def test_a_run_resumed_at_any_step_sees_what_it_would_have_seen(dataset, run, step):
+    assert_same(batches(dataset, first=step), run[step:])
+
+
+def test_the_same_seed_gives_the_same_batches(dataset, run):
+    assert_same(batches(dataset), run)
+
+
+def orders(run):
+    """The pictures of each epoch, in the order they came in."""
+    flat = [number for inputs, _ in run for number in numbers(inputs)]
+    return [flat[i : i + STEPS * BATCH] for i in range(0, len(flat), STEPS * BATCH)]
+
+
+def test_no_picture_comes_twice_in_an_epoch(run):
+    for order in orders(run):
+        assert len(set(order)) == len(order) == STEPS * BATCH
+
+
+def test_the_pictures_left_over_are_others_each_epoch(dataset):
+    left = [
+        frozenset(range(COUNT)) - frozenset(order)
+        for order in orders(batches(dataset, last=8 * STEPS))
+    ]
+    assert {len(pictures) for pictures in left} == {COUNT % BATCH}
+    assert len(set(left)) > 4
+
+
+def test_epochs_and_seeds_have_orders_of_their_own(dataset, run):
+    found = orders(run) + orders(batches(dataset, seed=1))
+    assert len({tuple(order) for order in found}) == 6
+    assert tuple(range(STEPS * BATCH)) not in {tuple(order) for order in found}
+
+
+def test_the_order_is_a_fair_shuffle(dataset):
+    # Where picture 0 stands in 200 epochs: all over, its mean in the middle.
+    plan = data._Plan(dataset, RECIPE)
+    places = [plan._draw_epoch(epoch)[0].tolist().index(0) for epoch in range(200)]
+    deviation = np.sqrt((COUNT**2 - 1) / 12)
+    assert abs(np.mean(places) - (COUNT - 1) / 2) < 5 * deviation / np.sqrt(200)
+    assert len(set(places)) == COUNT
+
+
+def test_labels_go_with_their_pictures(run):
+    for inputs, labels in run:
+        assert labels.tolist() == [number % 5 for number in numbers(inputs)]
+
+
+def test_crops_are_whole_squares_of_their_picture_at_every_place(dataset):
+    seen = set()
+    for inputs, _ in batches(dataset, last=20 * STEPS):
+        for image, (row, column) in zip(inputs["image"], corners(inputs), strict=True):
+            whole = picture(image[0, 0, 2])
+            expected = whole[row : row + CROP, column : column + CROP]
+            np.testing.assert_array_equal(image, expected)
+            seen.add((int(row), int(column)))
+    assert seen == {(row, column) for row in range(3) for column in range(3)}
+
+
+def test_a_picture_is_cut_and_coloured_anew_each_epoch(run):
+    drawn = {number: set() for number in range(COUNT)}
+    for inputs, _ in run:
+        for number, shift in zip(numbers(inputs), inputs["shift"], strict=True):
+            assert tuple(shift) not in drawn[number]
+            drawn[number].add(tuple(shift))
+    shifts = set.union(*drawn.values())
+    assert len(shifts) == 3 * STEPS * BATCH
+
+
+def test_every_draw_is_by_seed_epoch_and_picture_alone(dataset):
+    # Batches of another size: other steps, the same draws for the same picture.
+    drawn = {}
+    for size in (4, 13):
+        for inputs, _ in batches(dataset, last=COUNT // size, batch_size=size):
+            rows = zip(
+                numbers(inputs),
+                corners(inputs),
+                inputs["mirror"],
+                inputs["shift"],
+                strict=True,
+            )
+            for number, corner, mirror, shift in rows:
+                values = (corner, bool(mirror), tuple(shift))
+                assert drawn.setdefault(number, values) == values
+    assert len(drawn) == COUNT
+
+
+def test_the_shift_is_the_pictures_draw_along_the_colour_axes(dataset, run):
+    statistics = dataset.statistics()
+    alpha = augment.draw(0, 0, COUNT).color.numpy()
+    axes = 0.1 * statistics.eigenvectors * statistics.stdevs
+    for inputs, _ in run[:STEPS]:
+        expected = alpha[numbers(inputs)] @ axes.T
+        np.testing.assert_allclose(inputs["shift"], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(inputs["gain"], 1 / 1.1)
+
+
+@pytest.mark.parametrize(("reading", "gain"), [("paper", 1), ("none", 1)])
+def test_other_readings_of_colour(dataset, reading, gain):
+    for inputs, _ in batches(dataset, last=2, color_noise=reading):
+        assert (np.abs(inputs["shift"]).max() > 0) == (reading == "paper")
+        np.testing.assert_array_equal(inputs["gain"], gain)
+
+
+@pytest.mark.parametrize(("end", "step"), [(1.0, 6), (0.5, 3), (1.75, 11)])
+def test_colour_noise_and_its_gain_end_at_their_epoch(dataset, end, step):
+    found = batches(dataset, color_noise_end_epoch=end)
+    colored = [bool(np.abs(inputs["shift"]).max() > 0) for inputs, _ in found]
+    assert colored == [number < step for number in range(3 * STEPS)]
+    for number, (inputs, _) in enumerate(found):
+        expected = 1 / 1.1 if number < step else 1.0
+        np.testing.assert_allclose(inputs["gain"], expected, rtol=1e-6)
+
+
+def test_the_end_of_colour_changes_nothing_else(dataset, run):
+    for (inputs, labels), (others, other_labels) in zip(
+        batches(dataset, color_noise_end_epoch=1.0), run, strict=True
+    ):
+        np.testing.assert_array_equal(labels, other_labels)
+        np.testing.assert_array_equal(inputs["image"], others["image"])
+        np.testing.assert_array_equal(inputs["mirror"], others["mirror"])
+
+
+def test_consecutive_pictures_share_a_crop_and_a_mirror_and_no_colour(dataset):
+    places, mirrors = set(), set()
+    for inputs, _ in batches(
+        dataset, last=20, batch_size=12, crop_sharing=5, color_noise="code"
+    ):
+        whole = list(zip(corners(inputs), inputs["mirror"].tolist(), strict=True))
+        for start in (0, 5, 10):  # the last group of a batch is a short one
+            group = whole[start : start + 5]
+            assert len(set(group)) == 1
+            places.add(group[0][0])
+            mirrors.add(group[0][1])
+        assert len({tuple(shift) for shift in inputs["shift"]}) == 12
+    assert len(places) > 4
+    assert mirrors == {False, True}
+
+
+def test_half_of_the_pictures_are_mirrored(dataset):
+    mirrored = np.concatenate(
+        [inputs["mirror"] for inputs, _ in batches(dataset, last=40 * STEPS)]
+    )
+    error = 5 * 0.5 / np.sqrt(len(mirrored))
+    assert abs(mirrored.mean() - 0.5) < error
+
+
+def test_jpeg_records_become_batches_too(tmp_path):
+    smooth = np.full((SIZE, SIZE, 3), 90, np.uint8)
+    source = sources.Source(
+        "grey", ("a", "b"), {"train": [sources.Example("0", 1, lambda: smooth)] * 4}
+    )
+    grey = prepare.prepare(source, tmp_path / "grey", size=SIZE, encoding="jpeg")
+    ((inputs, labels),) = batches(grey, last=1)
+    assert np.abs(inputs["image"].astype(int) - 90).max() <= 2
+    assert labels.tolist() == [1] * 4
+
+
+def test_a_truncated_dataset_is_an_error_and_not_a_shorter_epoch(dataset):
+    more = dataclasses.replace(dataset, counts={"train": COUNT + 100})
+    with pytest.raises((tf.errors.OpError, ValueError)):
+        batches(more, last=(COUNT + 100) // BATCH)
+
+
+def evaluated(dataset, batch_size, ten_crop, crop=CROP):
+    found = data.evaluation_batches(
+        dataset, "validation", batch_size=batch_size, crop=crop, ten_crop=ten_crop
+    )
+    return [(views.numpy(), labels.numpy()) for views, labels in found]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "sizes"), [(3, [3, 3, 1]), (7, [7]), (1, [1] * 7), (100, [7])]
+)
+@pytest.mark.parametrize("ten_crop", [False, True])
+def test_evaluation_sees_every_picture_once_in_order(
+    dataset, batch_size, sizes, ten_crop
+):
+    found = evaluated(dataset, batch_size, ten_crop)
+    assert [len(labels) for _, labels in found] == sizes
+    views = np.concatenate([views for views, _ in found])
+    assert views.shape == (7, 10 if ten_crop else 1, CROP, CROP, 3)
+    assert views[:, 0, 0, 0, 2].tolist() == list(range(7))
+    labels = np.concatenate([labels for _, labels in found])
+    assert labels.tolist() == [number % 5 for number in range(7)]
+
+
+def test_the_ten_views_of_evaluation_are_augments(dataset):
+    ((views, _),) = evaluated(dataset, 7, True)
+    for number in range(7):
+        expected = augment.views(tf.constant(picture(number)), CROP)
+        np.testing.assert_array_equal(views[number], expected)
+
+
+def test_the_first_of_ten_views_is_the_centre_crop(dataset):
+    for crop in (5, 6, 8):
+        ((ten, _),) = evaluated(dataset, 7, True, crop)
+        ((centre, _),) = evaluated(dataset, 7, False, crop)
+        np.testing.assert_array_equal(ten[:, :1], centre)
+
+
+def test_evaluation_of_a_split_that_is_not_there_is_refused(dataset):
+    with pytest.raises(ValueError, match="no split 'test', only train, validation"):
+        data.evaluation_batches(
+            dataset, "test", batch_size=2, crop=CROP, ten_crop=False
+        )
+
+
+def test_records_lie_in_the_order_of_the_source(dataset):
+    source = records.open_records(dataset.shards("validation"))
+    _, labels = records.parse(tf.constant(source.__getitems__(list(range(7)))))
+    assert labels.numpy().tolist() == [0, 1, 2, 3, 4, 0, 1]

@@ -23,9 +23,20 @@ def _flag(
     *readers: str,
     check: Callable | None = None,
     free: bool = False,
+    name: str | None = None,
 ) -> Any:
-    """`free`: may differ when a run is resumed, because it changes no number."""
-    metadata = {"help": help, "readers": readers, "check": check, "free": free}
+    """A flag of the mains `readers`.
+
+    `free`: may differ when a run is resumed, because it changes no number; `name`: of
+    the flag, where two mains give one name two meanings.
+    """
+    metadata = {
+        "help": help,
+        "readers": readers,
+        "check": check,
+        "free": free,
+        "name": name,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -64,13 +75,7 @@ class Config:
         free=True,
     )
     source: str = _flag("garments", "garments, tfds:NAME, or folder:/path", "prepare")
-    output: str = _flag(
-        "",
-        "folder to write: the prepared dataset (default DATA_DIR/SOURCE-SIZE), the "
-        "exported versions (default RUN/export)",
-        "prepare",
-        "export",
-    )
+    output: str = _flag("", "folder to write; default DATA_DIR/SOURCE-SIZE", "prepare")
     size: int = _flag(
         256,
         "side of the prepared pictures in pixels: 256 for AlexNet, 32 for the CIFAR "
@@ -292,6 +297,12 @@ class Config:
     format: Literal["table", "json", "csv"] = _flag(
         "table", "what is printed", "evaluate", "predict"
     )
+    export_dir: str = _flag(
+        "",
+        "folder of versions to write into; default RUN/export",
+        "export",
+        name="output",
+    )
     version: int = _flag(
         0, "version to export as; 0: the next free one", "export", check=_NOT_NEGATIVE
     )
@@ -302,6 +313,7 @@ class Config:
         "saved_model",
         "saved_model, for servers; keras, a .keras file for alexnet_tf.AlexNet",
         "export",
+        name="format",
     )
     top: int = _flag(
         5, "classes that are returned, best first", "export", "predict", check=_POSITIVE
@@ -318,6 +330,10 @@ def fields_of(main: str) -> list[dataclasses.Field]:
     return [f for f in dataclasses.fields(Config) if main in f.metadata["readers"]]
 
 
+def flag_name(field: dataclasses.Field) -> str:
+    return field.metadata["name"] or field.name
+
+
 def define(main: str, values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of one main."""
     for field in fields_of(main):
@@ -325,7 +341,7 @@ def define(main: str, values: flags.FlagValues = flags.FLAGS) -> None:
 
 
 def _define(field: dataclasses.Field, values: flags.FlagValues) -> None:
-    name, help = field.name, field.metadata["help"]
+    name, help = flag_name(field), field.metadata["help"]
     default: Any = field.default
     kind: Any = field.type
     origin = typing.get_origin(kind)
@@ -371,7 +387,9 @@ def _typed(field: dataclasses.Field, value: Any) -> Any:
 
 def collect(main: str, values: flags.FlagValues = flags.FLAGS) -> Config:
     """The parsed flags of `main` as a Config; what it does not read has its default."""
-    return Config(**{f.name: _typed(f, values[f.name].value) for f in fields_of(main)})
+    return Config(
+        **{f.name: _typed(f, values[flag_name(f)].value) for f in fields_of(main)}
+    )
 
 
 def defining(config: Config) -> dict[str, Any]:
@@ -390,7 +408,7 @@ def write(path: str | os.PathLike[str], main: str, config: Config) -> None:
         value = getattr(config, field.name)
         if isinstance(value, tuple):
             value = ",".join(map(str, value))
-        lines.append(f"--{field.name}={value}")
+        lines.append(f"--{flag_name(field)}={value}")
     pathlib.Path(path).write_text("\n".join(lines) + "\n")
 
 
@@ -415,6 +433,9 @@ def run(main: str, function: Callable[[Config, Sequence[str]], None]) -> None:
     keeps its traceback.
     """
     define(main)
+    for field in fields_of(main):  # so that --help shows them
+        flag = flags.FLAGS[flag_name(field)]
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     flags.FLAGS.set_default("verbosity", logging.WARNING)  # libraries' chatter
 
     def body(argv: Sequence[str]) -> None:

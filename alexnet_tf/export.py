@@ -169,7 +169,7 @@ def main(flags: config.Config, arguments: Sequence[str]) -> None:
         stock=not kept,
         with_preprocessing=not kept,
     )
-    folder = pathlib.Path(flags.output or restored.run_dir / "export")
+    folder = pathlib.Path(flags.export_dir or restored.run_dir / "export")
     version = flags.version or next_version(folder)
     if kept:
         path = folder / f"{version}.keras"

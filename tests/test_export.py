@@ -171,7 +171,7 @@ def test_versions_count_up_and_are_never_overwritten(trained_run, tmp_path):
 def test_a_keras_file_is_weights_for_alexnet(trained_run, tmp_path):
     done = command(
         *("export", f"--checkpoint={trained_run}", f"--output={tmp_path}"),
-        "--export_format=keras",
+        "--format=keras",
     )
     assert done.returncode == 0, done.stderr[-3000:]
     file = tmp_path / "1.keras"

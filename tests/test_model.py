@@ -5,6 +5,7 @@ The full nets hold 61 million parameters: each is built once.
 
 import dataclasses
 import math
+import warnings
 
 import keras
 import numpy as np
@@ -472,10 +473,11 @@ def test_the_weights_of_a_run_fit_without_its_top(tmp_path):
     below = small(seed=2, include_top=False)
     model.copy_weights(keras.saving.load_model(path), below)
     for layer in below.layers:
-        for ours, theirs in zip(
-            layer.weights, whole.get_layer(layer.name).weights, strict=True
-        ):
-            np.testing.assert_array_equal(ours, theirs)
+        if layer.weights:
+            for ours, theirs in zip(
+                layer.weights, whole.get_layer(layer.name).weights, strict=True
+            ):
+                np.testing.assert_array_equal(ours, theirs)
 
 
 def test_weights_of_another_net_are_refused_by_the_layer_that_differs(tmp_path):
@@ -490,8 +492,10 @@ def test_weights_of_another_net_are_refused_by_the_layer_that_differs(tmp_path):
 def test_h5_weights_of_another_net_are_refused(tmp_path):
     path = tmp_path / "ten.weights.h5"
     cifar(classes=10).save_weights(path)
-    with pytest.raises(ValueError, match="10"):
-        cifar(classes=7, weights=path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras, of what it finds on the way
+        with pytest.raises(ValueError, match="fc10"):
+            cifar(classes=7, weights=path)
 
 
 @pytest.mark.parametrize("name", ["none.keras", "none.weights.h5"])

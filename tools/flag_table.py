@@ -32,7 +32,7 @@ def table() -> str:
     for field in dataclasses.fields(config.Config):
         readers = ", ".join(field.metadata["readers"])
         lines.append(
-            f"| `--{field.name}` | {_kind(field)} | {_default(field)} | {readers} "
+            f"| `--{config.flag_name(field)}` | {_kind(field)} | {_default(field)} | {readers} "
             f"| {field.metadata['help']} |"
         )
     return "\n".join(lines) + "\n"

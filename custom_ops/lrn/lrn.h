@@ -45,11 +45,11 @@ void LrnReferenceGradient(const LrnParams& params, const double* dy,
                           const double* x, std::int64_t rows,
                           std::int64_t channels, double* dx);
 
-enum class LrnIsa { kBaseline, kAvx2, kAvx512 };
+enum class LrnIsa { kBaseline, kAvx2, kAvx512, kAvx512Bf16 };
 
 const char* LrnIsaName(LrnIsa isa);
 
-// Chooses "avx512", "avx2" or "baseline" by name, or where `requested` is null
+// Chooses "avx512_bf16", "avx512", "avx2" or "baseline" by name, or where `requested` is null
 // or empty the best that this processor has. Returns an empty string, or what
 // is wrong with the request.
 std::string ChooseLrnIsa(const char* requested, LrnIsa* isa);

@@ -11,6 +11,7 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <type_traits>
 
 #include "custom_ops/lrn/lrn.h"
 
@@ -167,6 +168,24 @@ inline Float Join(Float low, Float high) {
                                  kFirst + 3);
 }
 
+inline bool AnyInfinite(Float a, Float b) {
+  const Bits32 infinite = (a == kInfinity) | (b == kInfinity);
+  return infinite[0] | infinite[1] | infinite[2] | infinite[3];
+}
+
+// To nearest, ties to even. NaN stays NaN: with inputs of bfloat16 its lower
+// half is zero, and nothing carries into the upper.
+inline Bits32 RoundToBFloat16(Float v) {
+  const Bits32 bits = reinterpret_cast<Bits32>(v);
+  return bits + 0x7fff + ((bits >> 16) & 1);
+}
+
+// Even lanes of bfloat16 from the first, odd ones from the second.
+inline Bits32 PackBFloat16(Float even, Float odd) {
+  return ((RoundToBFloat16(even) >> 16) & 0xffff) |
+         (RoundToBFloat16(odd) & -0x10000);
+}
+
 // NaN stays NaN in both.
 inline Float Max(float low, Float v) { return low > v ? Float{} + low : v; }
 inline Float Min(float high, Float v) { return high < v ? Float{} + high : v; }
@@ -200,6 +219,7 @@ namespace avx2 {
 
 constexpr std::int64_t kLanes = 8;
 typedef float Float __attribute__((vector_size(32)));
+typedef std::int32_t Bits32 __attribute__((vector_size(32)));
 
 inline Float LoadScratch(const float* p) { return _mm256_loadu_ps(p); }
 inline void StoreScratch(float* p, Float v) { _mm256_storeu_ps(p, v); }
@@ -244,7 +264,6 @@ inline void Narrow(Half* p, Float v) {
 }
 
 inline void Narrow(BFloat16* p, Float v) {
-  typedef std::int32_t Bits32 __attribute__((vector_size(32)));
   const Bits32 bits = reinterpret_cast<Bits32>(v);
   const Bits32 rounded = bits + 0x7fff + ((bits >> 16) & 1);
   const __m256i high = _mm256_srli_epi32(reinterpret_cast<__m256i>(rounded), 16);
@@ -268,6 +287,25 @@ inline void Store(T* p, Float v, std::int64_t count) {
   T rest[kLanes];
   Narrow(rest, v);
   for (std::int64_t i = 0; i < count; ++i) p[i] = rest[i];
+}
+
+// Positive floats are in the order of their bits. NaN may count as infinite.
+inline bool AnyInfinite(Float a, Float b) {
+  const __m256i most = _mm256_max_epi32(_mm256_castps_si256(a),
+                                        _mm256_castps_si256(b));
+  const __m256i limit = _mm256_set1_epi32(0x7f7fffff);
+  return _mm256_movemask_epi8(_mm256_cmpgt_epi32(most, limit)) != 0;
+}
+
+inline Bits32 RoundToBFloat16(Float v) {
+  const Bits32 bits = reinterpret_cast<Bits32>(v);
+  return bits + 0x7fff + ((bits >> 16) & 1);
+}
+
+inline __m256i PackBFloat16(Float even, Float odd) {
+  return reinterpret_cast<__m256i>(
+      ((RoundToBFloat16(even) >> 16) & 0xffff) |
+      (RoundToBFloat16(odd) & -0x10000));
 }
 
 // NaN, the second operand, stays NaN in both.
@@ -302,6 +340,7 @@ namespace avx512 {
 
 constexpr std::int64_t kLanes = 16;
 typedef float Float __attribute__((vector_size(64)));
+typedef std::int32_t Bits32 __attribute__((vector_size(64)));
 
 inline Float LoadScratch(const float* p) { return _mm512_loadu_ps(p); }
 inline void StoreScratch(float* p, Float v) { _mm512_storeu_ps(p, v); }
@@ -354,7 +393,6 @@ inline void Store(Half* p, Float v, std::int64_t count) {
 }
 
 inline void Store(BFloat16* p, Float v, std::int64_t count) {
-  typedef std::int32_t Bits32 __attribute__((vector_size(64)));
   const Bits32 bits = reinterpret_cast<Bits32>(v);
   const Bits32 rounded = bits + 0x7fff + ((bits >> 16) & 1);
   Store16(p, _mm512_cvtepi32_epi16(reinterpret_cast<__m512i>(rounded >> 16)),
@@ -362,6 +400,24 @@ inline void Store(BFloat16* p, Float v, std::int64_t count) {
 }
 
 // Lanes kFirst.. of low, then as many of high as are missing.
+// Positive floats are in the order of their bits. NaN may count as infinite.
+inline bool AnyInfinite(Float a, Float b) {
+  const __m512i most = _mm512_max_epi32(_mm512_castps_si512(a),
+                                        _mm512_castps_si512(b));
+  return _mm512_cmpgt_epi32_mask(most, _mm512_set1_epi32(0x7f7fffff)) != 0;
+}
+
+inline Bits32 RoundToBFloat16(Float v) {
+  const Bits32 bits = reinterpret_cast<Bits32>(v);
+  return bits + 0x7fff + ((bits >> 16) & 1);
+}
+
+inline __m512i PackBFloat16(Float even, Float odd) {
+  return reinterpret_cast<__m512i>(
+      ((RoundToBFloat16(even) >> 16) & 0xffff) |
+      (RoundToBFloat16(odd) & -0x10000));
+}
+
 // NaN, the second operand, stays NaN in both.
 inline Float Max(float low, Float v) {
   return _mm512_max_ps(_mm512_set1_ps(low), v);
@@ -379,7 +435,40 @@ inline Float Join(Float low, Float high) {
 constexpr int kEstimateBits = 14;
 inline Float RsqrtEstimate(Float s) { return _mm512_rsqrt14_ps(s); }
 
+namespace plain {
+
+using avx512::AnyInfinite;
+using avx512::Max;
+using avx512::Min;
+using avx512::RsqrtEstimate;
+
 #include "custom_ops/lrn/lrn_cpu_kernels.inc"
+
+}  // namespace plain
+
+#pragma GCC push_options
+#pragma GCC target("avx512bf16")
+namespace bf16 {
+
+using avx512::AnyInfinite;
+using avx512::Max;
+using avx512::Min;
+using avx512::RsqrtEstimate;
+
+// The processor's own rounding leaves the even half before the odd one.
+inline __m512i PackBFloat16(Float even, Float odd) {
+  const __m512i halves =
+      reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(odd, even));
+  const __m512i lanes = _mm512_set_epi16(
+      31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22,
+      6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  return _mm512_permutexvar_epi16(lanes, halves);
+}
+
+#include "custom_ops/lrn/lrn_cpu_kernels.inc"
+
+}  // namespace bf16
+#pragma GCC pop_options
 
 }  // namespace avx512
 #pragma GCC pop_options
@@ -417,7 +506,12 @@ Constants ConstantsOf(const LrnParams& params, std::int64_t channels) {
 template <typename T>
 Kernels<T> Choose(LrnIsa isa, const LrnParams& params, std::int64_t channels) {
 #if defined(ALEXNET_TF_X86)
-  if (isa == LrnIsa::kAvx512) return avx512::Choose<T>(params, channels);
+  if constexpr (std::is_same<T, BFloat16>::value) {
+    if (isa == LrnIsa::kAvx512Bf16) {
+      return avx512::bf16::Choose<T>(params, channels);
+    }
+  }
+  if (isa >= LrnIsa::kAvx512) return avx512::plain::Choose<T>(params, channels);
   if (isa == LrnIsa::kAvx2) return avx2::Choose<T>(params, channels);
 #endif
   static_cast<void>(isa);
@@ -450,6 +544,8 @@ class Blocks {
 bool Supported(LrnIsa isa) {
 #if defined(ALEXNET_TF_X86)
   switch (isa) {
+    case LrnIsa::kAvx512Bf16:
+      return Supported(LrnIsa::kAvx512) && __builtin_cpu_supports("avx512bf16");
     case LrnIsa::kAvx512:
       return __builtin_cpu_supports("avx512f") &&
              __builtin_cpu_supports("avx512bw") &&
@@ -490,6 +586,8 @@ std::string LrnParamsError(const LrnParams& params) {
 
 const char* LrnIsaName(LrnIsa isa) {
   switch (isa) {
+    case LrnIsa::kAvx512Bf16:
+      return "avx512_bf16";
     case LrnIsa::kAvx512:
       return "avx512";
     case LrnIsa::kAvx2:
@@ -503,7 +601,7 @@ const char* LrnIsaName(LrnIsa isa) {
 std::string ChooseLrnIsa(const char* requested, LrnIsa* isa) {
   const std::string name = requested == nullptr ? "" : requested;
   for (LrnIsa candidate :
-       {LrnIsa::kAvx512, LrnIsa::kAvx2, LrnIsa::kBaseline}) {
+       {LrnIsa::kAvx512Bf16, LrnIsa::kAvx512, LrnIsa::kAvx2, LrnIsa::kBaseline}) {
     if (name.empty() ? Supported(candidate) : name == LrnIsaName(candidate)) {
       *isa = candidate;
       return Supported(candidate)
@@ -511,7 +609,7 @@ std::string ChooseLrnIsa(const char* requested, LrnIsa* isa) {
                  : "this processor does not have \"" + name + "\"";
     }
   }
-  return "expected \"avx512\", \"avx2\" or \"baseline\", got \"" + name + "\"";
+  return "expected \"avx512_bf16\", \"avx512\", \"avx2\" or \"baseline\", got \"" + name + "\"";
 }
 
 template <typename T>

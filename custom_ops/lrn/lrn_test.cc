@@ -278,7 +278,7 @@ void CheckParams() {
 
 int Main() {
   CheckParams();
-  for (const char* name : {"baseline", "avx2", "avx512"}) {
+  for (const char* name : {"baseline", "avx2", "avx512", "avx512_bf16"}) {
     LrnIsa isa;
     const std::string error = ChooseLrnIsa(name, &isa);
     if (!error.empty()) {

@@ -11,7 +11,7 @@ text and `CODE` the program; the ablations are the program's own, and follow it.
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 Inputs = Literal["own", "both"]
@@ -257,7 +257,7 @@ def _head(classes: int = 1000) -> tuple[Layer, ...]:
 
 
 def _middle(
-    filters: tuple[int, int, int], conv5_padding: tuple[int, int] = (1, 1)
+    filters: Sequence[int], conv5_padding: tuple[int, int] = (1, 1)
 ) -> tuple[Layer, ...]:
     """conv3 to conv5, without the pooling. P section 3.5; std: `layers-145.cfg`."""
     conv3, conv4, conv5 = filters
@@ -286,7 +286,33 @@ def _conv2(filters: int, padding: tuple[int, int] = (2, 2)) -> Convolution:
     return Convolution("conv2", filters=filters, size=5, padding=padding, bias=1.0)
 
 
-_CODE_LRN = ResponseNormalization(alpha=1e-4 / 5)  # the program divides by the size
+_OVERLAPPING = MaxPool()
+
+
+def _program(
+    filters: tuple[int, int, int, int, int],
+    pool: MaxPool = _OVERLAPPING,
+    conv2_padding: tuple[int, int] = (2, 2),
+    conv5_padding: tuple[int, int] = (1, 1),
+) -> tuple[Layer, ...]:
+    """The released program's order: `layers-145.cfg` and its relatives."""
+    conv1, conv2, *middle = filters
+    lrn = ResponseNormalization(alpha=1e-4 / 5)  # the program divides by the size
+    return (
+        _conv1(conv1),
+        lrn,
+        pool,
+        Relu(),
+        _conv2(conv2, conv2_padding),
+        Relu(),
+        lrn,
+        SpatialNormalization(),
+        pool,
+        *_middle(middle, conv5_padding),
+        pool,
+        *_head(),
+    )
+
 
 PAPER = Architecture(
     name="paper",
@@ -309,48 +335,20 @@ PAPER = Architecture(
     ),
 )
 
-CODE = Architecture(
+CODE = dataclasses.replace(
+    PAPER,
     name="code",
     description="the 2012 program's net, layers-145.cfg",
-    input_size=224,
-    record_size=256,
-    towers=2,
-    layers=(
-        _conv1(96),
-        _CODE_LRN,
-        MaxPool(),
-        Relu(),
-        _conv2(256),
-        Relu(),
-        _CODE_LRN,
-        SpatialNormalization(),
-        MaxPool(),
-        *_middle((384, 384, 256)),
-        MaxPool(),
-        *_head(),
-    ),
+    layers=_program((96, 256, 384, 384, 256)),
 )
 
-ONE_GPU = Architecture(
+ONE_GPU = dataclasses.replace(
+    PAPER,
     name="one_gpu",
-    description="half the kernels on one device (P footnote to 3.2), layers-145-half.cfg",
-    input_size=224,
-    record_size=256,
+    description="half the kernels on one device (P, footnote to 3.2), "
+    "layers-145-half.cfg",
     towers=1,
-    layers=(
-        _conv1(48),
-        _CODE_LRN,
-        MaxPool(),
-        Relu(),
-        _conv2(128),
-        Relu(),
-        _CODE_LRN,
-        SpatialNormalization(),
-        MaxPool(),
-        *_middle((192, 192, 256)),
-        MaxPool(),
-        *_head(),
-    ),
+    layers=_program((48, 128, 192, 192, 256)),
 )
 
 NO_LRN = dataclasses.replace(
@@ -364,36 +362,25 @@ NO_LRN = dataclasses.replace(
     ),
 )
 
-POOL2X2 = Architecture(
+POOL2X2 = dataclasses.replace(
+    CODE,
     name="pool2x2",
     description="pooling without overlap, 2x2 with stride 2, layers-147.cfg",
-    input_size=224,
-    record_size=256,
-    towers=2,
-    layers=(
-        _conv1(96),
-        _CODE_LRN,
-        MaxPool(2, 2),
-        Relu(),
-        _conv2(256, padding=(1, 1)),
-        Relu(),
-        _CODE_LRN,
-        SpatialNormalization(),
-        MaxPool(2, 2),
-        *_middle((384, 384, 256), conv5_padding=(0, 0)),
-        MaxPool(2, 2),
-        *_head(),
+    layers=_program(
+        (96, 256, 384, 384, 256),
+        pool=MaxPool(2, 2),
+        conv2_padding=(1, 1),
+        conv5_padding=(0, 0),
     ),
 )
 
-CONV6 = Architecture(
+CONV6 = dataclasses.replace(
+    CODE,
     name="conv6",
     description="a sixth convolution after the last pooling, layers-146-2012-2011.cfg",
-    input_size=224,
-    record_size=256,
-    towers=2,
     layers=(
         *CODE.layers[: -len(_head())],
+        # Its start is not on record; that of conv4 and conv5.
         Convolution(
             "conv6",
             filters=256,

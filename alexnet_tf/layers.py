@@ -9,6 +9,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
 
 from alexnet_tf import ops
 
@@ -58,6 +59,13 @@ class Convolution(keras.layers.Conv2D):
         return super().get_config() | {"zeros": self.zeros}
 
 
+def _being_compiled() -> bool:
+    """Whether the graph at hand is traced for `jit_compile=True`."""
+    return control_flow_util.GraphOrParentsInXlaContext(
+        tf.compat.v1.get_default_graph()
+    )
+
+
 @keras.saving.register_keras_serializable(package="alexnet_tf")
 class LocalResponseNormalization(keras.layers.Layer):
     """b_i = a_i / (k + alpha * sum a_j^2)^beta over the `size` nearest channels.
@@ -69,7 +77,8 @@ class LocalResponseNormalization(keras.layers.Layer):
     Args:
         size: n, the channels in a window; odd.
         k, alpha, beta: the formula's constants.
-        implementation: "op", this package's own kernel, or "stock",
+        implementation: "op", this package's own kernel (under `jit_compile=True` the
+            same formula in operations that XLA compiles), or "stock",
             `tf.nn.local_response_normalization` in float32: the one to export.
 
     Input and output: [N, H, W, C]; float32, bfloat16 or float16.
@@ -92,13 +101,19 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.alpha = alpha
         self.beta = beta
         self.implementation = _one_of("implementation", implementation, ("op", "stock"))
-        # XLA has no kernel for the custom op; saying so keeps jit_compile="auto" off.
+        # XLA cannot compile the op, and what stands in for it there is slower: saying
+        # so keeps jit_compile="auto" off.
         self.supports_jit = implementation == "stock"
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def call(self, inputs):
         if self.implementation == "op":
-            return ops.local_response_normalization(
+            normalize = (
+                ops.local_response_normalization_xla
+                if _being_compiled()
+                else ops.local_response_normalization
+            )
+            return normalize(
                 inputs, size=self.size, k=self.k, alpha=self.alpha, beta=self.beta
             )
         normalized = tf.nn.local_response_normalization(

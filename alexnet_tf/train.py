@@ -74,7 +74,8 @@ class Step:
 
 def make_schedule(flags: config.Config) -> schedule.Schedule:
     """The schedule that the flags name."""
-    bias_factor = 2.0 if flags.update == "code" else 1.0
+    apart = flags.update == "code"
+    bias_factor = 2.0 if apart else 1.0
     if flags.schedule == "plateau":
         return schedule.Plateau(
             flags.learning_rate,
@@ -87,7 +88,7 @@ def make_schedule(flags: config.Config) -> schedule.Schedule:
         flags.learning_rate,
         flags.drop_epochs,
         bias_factor=bias_factor,
-        bias_drops=flags.bias_drop_epochs or None,
+        bias_drops=(flags.bias_drop_epochs or None) if apart else None,
         conv1_drop=flags.conv1_drop_epoch,
         conv1_freeze=flags.conv1_freeze_epoch,
     )

@@ -43,6 +43,7 @@ def trained_run(small_dataset, tmp_path_factory):
         batch_size=8,
         learning_rate=0.003,
         epochs=30.0,
+        drop_epochs=(),
         validate_epochs=0.0,
         color_noise="none",
     )

@@ -178,17 +178,19 @@ def test_draws_cover_every_place_evenly():
     assert seen.min() > 0
 
 
-def test_draws_are_half_mirrored_and_standard_normal():
+def test_draws_are_uniform_half_mirrored_and_normal_and_all_independent():
     count = 40_000
-    draws = augment.draw(7, 3, count)
     error = 5 / np.sqrt(count)
-    mirror, color = draws.mirror.numpy(), draws.color.numpy()
-    assert abs(mirror.mean() - 0.5) < error / 2
-    np.testing.assert_allclose(color.mean(0), 0, atol=error)
-    together = np.column_stack([draws.place, mirror, color])
-    correlation = np.corrcoef(together, rowvar=False)
-    np.testing.assert_allclose(correlation, np.eye(6), atol=error)
-    np.testing.assert_allclose(color.std(0), 1, atol=error)
+    columns = []
+    for epoch in range(3):
+        place, mirror, color = (part.numpy() for part in augment.draw(7, epoch, count))
+        np.testing.assert_allclose(place.mean(0), 0.5, atol=error)
+        assert abs(mirror.mean() - 0.5) < error / 2
+        np.testing.assert_allclose(color.mean(0), 0, atol=error)
+        np.testing.assert_allclose(color.std(0), 1, atol=error)
+        columns += [*place.T, mirror, *color.T]
+    correlation = np.corrcoef(columns)
+    np.testing.assert_allclose(correlation, np.eye(18), atol=error)
 
 
 def arrays(draws):

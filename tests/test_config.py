@@ -38,6 +38,12 @@ def test_every_flag_has_help_and_a_reader(field):
     assert set(field.metadata["readers"]) <= set(config.MAINS)
 
 
+def test_a_main_has_no_two_flags_of_one_name():
+    for main in config.MAINS:
+        names = [config.flag_name(field) for field in config.fields_of(main)]
+        assert len(set(names)) == len(names)
+
+
 @pytest.mark.parametrize("main", config.MAINS)
 def test_defaults_pass_their_own_validators(main):
     assert parsed(main) == DEFAULTS
@@ -59,7 +65,7 @@ def test_a_default_is_of_its_flags_type():
 def test_a_main_has_its_own_flags_and_no_others(main):
     values = flags.FlagValues()
     config.define(main, values)
-    expected = {f.name for f in FIELDS if main in f.metadata["readers"]}
+    expected = {config.flag_name(field) for field in config.fields_of(main)}
     assert set(values) == expected
     for name in expected:
         assert values[name].help
@@ -81,6 +87,13 @@ def test_a_main_reads_every_flag_that_it_has_and_no_other(main):
     own = {field.name for field in config.fields_of(main)}
     every = {field.name for field in FIELDS}
     assert flags_read_in(main) & every == own
+
+
+def test_a_name_may_mean_another_thing_in_another_main():
+    assert parsed("prepare", "--output=here").output == "here"
+    exported = parsed("export", "--output=here", "--format=keras")
+    assert (exported.export_dir, exported.export_format) == ("here", "keras")
+    assert (exported.output, exported.format) == (DEFAULTS.output, DEFAULTS.format)
 
 
 def test_flags_become_values_of_their_types():
@@ -179,7 +192,8 @@ def test_a_file_holds_every_flag_of_its_main(tmp_path):
     path = tmp_path / "resolved.flags"
     config.write(path, "export", DEFAULTS)
     found = {line.split("=")[0] for line in path.read_text().splitlines()}
-    assert found == {f"--{field.name}" for field in config.fields_of("export")}
+    names = map(config.flag_name, config.fields_of("export"))
+    assert found == {f"--{name}" for name in names}
 
 
 def test_flags_that_make_the_run_are_told_from_those_that_do_not():
@@ -270,7 +284,7 @@ def test_help_tells_every_flag_and_its_default():
     done = run("print('ran')", "--help")
     assert "ran" not in done.stdout
     for field in config.fields_of("prepare"):
-        assert f"--{field.name}" in done.stdout.replace("--[no]", "--")
+        assert f"--{config.flag_name(field)}" in done.stdout.replace("--[no]", "--")
     assert "(default: '256')" in done.stdout
 
 

@@ -126,11 +126,12 @@ def spatial_by_hand(x, size, k, alpha, beta):
     return x / (k + alpha * box_sums(x * x, size)) ** beta
 
 
+@pytest.mark.parametrize("beta", [0.75, 0.6])
 @pytest.mark.parametrize("size", [1, 3, 5, 9])
-def test_spatial_normalisation_is_a_loop_over_squares(size):
+def test_spatial_normalisation_is_a_loop_over_squares(size, beta):
     x = noise(2, 6, 7, 3, scale=2)
-    layer = layers.SpatialNormalization(size, 1.5, 0.1, 0.75)
-    expected = spatial_by_hand(x, size, 1.5, 0.1, 0.75)
+    layer = layers.SpatialNormalization(size, 1.5, 0.1, beta)
+    expected = spatial_by_hand(x, size, 1.5, 0.1, beta)
     np.testing.assert_allclose(layer(x), expected, rtol=1e-5)
 
 
@@ -140,9 +141,9 @@ def test_spatial_normalisation_has_the_constants_of_cnorm2():
     np.testing.assert_allclose(layers.SpatialNormalization()(x), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("size", [3, 5])
-def test_the_gradient_of_spatial_normalisation_is_the_numeric_one(size):
-    constants = {"size": size, "k": 1.5, "alpha": 0.1, "beta": 0.75}
+@pytest.mark.parametrize(("size", "beta"), [(3, 0.75), (5, 0.75), (5, 0.6)])
+def test_the_gradient_of_spatial_normalisation_is_the_numeric_one(size, beta):
+    constants = {"size": size, "k": 1.5, "alpha": 0.1, "beta": beta}
     x, pull = noise(1, 5, 4, 2, scale=2), noise(1, 5, 4, 2, seed=1)
     variable = tf.Variable(x)
     with tf.GradientTape() as tape:
@@ -364,10 +365,12 @@ def crops():
     }
 
 
+@pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("shape", [(4, 5, 3), (3,)], ids=["mean image", "means"])
-def test_preprocessing_is_mirror_colour_mean_and_gain(shape):
+def test_preprocessing_is_mirror_colour_mean_and_gain(shape, jit):
     mean = np.random.default_rng(1).uniform(0, 255, shape)
-    found = layers.Preprocessing(mean)(**crops())
+    found = layers.Preprocessing(mean, jit)(**crops())
+    assert found.dtype == tf.float32
     expected = finished_by_hand(**crops(), mean=mean)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
 

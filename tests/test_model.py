@@ -317,9 +317,10 @@ def test_the_last_pooling_window_may_hang_over(side, size, stride):
     np.testing.assert_allclose(built(x), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_mean_makes_the_model_finish_what_the_host_sends():
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_mean_makes_the_model_finish_what_the_host_sends(jit):
     mean = np.random.default_rng(0).uniform(80, 140, (99, 99, 3)).astype(np.float32)
-    whole, plain = small(mean=mean, seed=2), small(seed=2)
+    whole, plain = small(mean=mean, jit=jit, seed=2), small(seed=2)
     rng = np.random.default_rng(1)
     inputs = {
         "image": rng.integers(0, 256, (3, 99, 99, 3)).astype(np.uint8),

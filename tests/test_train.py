@@ -28,6 +28,7 @@ def flags(dataset, run_dir, **changes):
             batch_size=8,
             learning_rate=0.001,
             epochs=2.0,
+            drop_epochs=(),
             log_steps=1,
             checkpoint_steps=1,
         ),

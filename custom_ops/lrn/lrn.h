@@ -56,12 +56,30 @@ std::string ChooseLrnIsa(const char* requested, LrnIsa* isa);
 
 // Single-threaded vector kernels, for T of float, Half and BFloat16. Pointers
 // need the alignment of T only; `y` may be `x`, and `dx` may be `dy` or `x`.
+// `stream` writes past the caches where that is possible: for results too large
+// to be found there again.
 template <typename T>
 void LrnForward(LrnIsa isa, const LrnParams& params, const T* x,
-                std::int64_t rows, std::int64_t channels, T* y);
+                std::int64_t rows, std::int64_t channels, T* y,
+                bool stream = false);
 template <typename T>
 void LrnGradient(LrnIsa isa, const LrnParams& params, const T* dy, const T* x,
-                 std::int64_t rows, std::int64_t channels, T* dx);
+                 std::int64_t rows, std::int64_t channels, T* dx,
+                 bool stream = false);
+
+// The same on a GPU, of contiguous device memory and not in place. `stream` is a
+// cudaStream_t; the results are cudaError_t of the launch, 0 for success.
+template <typename T>
+int LrnForwardCuda(void* stream, const LrnParams& params, const T* x,
+                   std::int64_t rows, std::int64_t channels, T* y);
+template <typename T>
+int LrnGradientCuda(void* stream, const LrnParams& params, const T* dy,
+                    const T* x, std::int64_t rows, std::int64_t channels,
+                    T* dx);
+std::string LrnCudaErrorText(int error);
+
+// Empty, or what is wrong with the driver.
+std::string LrnCudaDriverError();
 
 }  // namespace alexnet_tf
 

@@ -74,6 +74,7 @@ Power PowerOf(float beta) {
 namespace baseline {
 
 constexpr std::int64_t kLanes = 4;
+constexpr bool kCanStream = false;
 typedef float Float __attribute__((vector_size(16)));
 typedef std::int32_t Bits32 __attribute__((vector_size(16)));
 typedef std::uint16_t Bits16 __attribute__((vector_size(8)));
@@ -218,6 +219,7 @@ inline Float RsqrtEstimate(Float s) {
 namespace avx2 {
 
 constexpr std::int64_t kLanes = 8;
+constexpr bool kCanStream = false;
 typedef float Float __attribute__((vector_size(32)));
 typedef std::int32_t Bits32 __attribute__((vector_size(32)));
 
@@ -339,6 +341,7 @@ inline Float RsqrtEstimate(Float s) { return _mm256_rsqrt_ps(s); }
 namespace avx512 {
 
 constexpr std::int64_t kLanes = 16;
+constexpr bool kCanStream = true;
 typedef float Float __attribute__((vector_size(64)));
 typedef std::int32_t Bits32 __attribute__((vector_size(64)));
 
@@ -357,7 +360,6 @@ inline __m512i LoadBits(const BFloat16* p, std::int64_t count) {
   return _mm512_maskz_loadu_epi16(First16(count), p);
 }
 inline void StoreBits(BFloat16* p, __m512i bits, std::int64_t count) {
-  if (count == 32) { _mm512_stream_si512((__m512i*)p, bits); return; }
   _mm512_mask_storeu_epi16(p, First16(count), bits);
 }
 
@@ -383,12 +385,10 @@ inline Float Load(const BFloat16* p, std::int64_t count) {
 }
 
 inline void Store(float* p, Float v, std::int64_t count) {
-  if (count == 16) { _mm512_stream_ps(p, v); return; }
   _mm512_mask_storeu_ps(p, FirstLanes(count), v);
 }
 
 inline void Store(Half* p, Float v, std::int64_t count) {
-  if (count == 16) { _mm256_stream_si256((__m256i*)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT)); return; }
   Store16(p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT), count);
 }
 
@@ -426,6 +426,23 @@ inline Float Min(float high, Float v) {
   return _mm512_min_ps(_mm512_set1_ps(high), v);
 }
 
+// Past the caches, to 64-byte aligned memory. bfloat16 comes packed.
+inline void StreamBits(void* p, __m512i bits) {
+  _mm512_stream_si512(static_cast<__m512i*>(p), bits);
+}
+
+inline void StreamGroup(float* p, Float a, Float b) {
+  _mm512_stream_ps(p, a);
+  _mm512_stream_ps(p + kLanes, b);
+}
+
+inline void StreamGroup(Half* p, Float a, Float b) {
+  const __m512i low = _mm512_castsi256_si512(
+      _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+  StreamBits(p, _mm512_inserti64x4(
+                    low, _mm512_cvtps_ph(b, _MM_FROUND_TO_NEAREST_INT), 1));
+}
+
 template <int kFirst>
 inline Float Join(Float low, Float high) {
   return _mm512_castsi512_ps(_mm512_alignr_epi32(
@@ -441,6 +458,11 @@ using avx512::AnyInfinite;
 using avx512::Max;
 using avx512::Min;
 using avx512::RsqrtEstimate;
+using avx512::StreamGroup;
+
+inline void StreamGroup(BFloat16* p, Float even, Float odd) {
+  StreamBits(p, PackBFloat16(even, odd));
+}
 
 #include "custom_ops/lrn/lrn_cpu_kernels.inc"
 
@@ -454,6 +476,7 @@ using avx512::AnyInfinite;
 using avx512::Max;
 using avx512::Min;
 using avx512::RsqrtEstimate;
+using avx512::StreamGroup;
 
 // The processor's own rounding leaves the even half before the odd one.
 inline __m512i PackBFloat16(Float even, Float odd) {
@@ -463,6 +486,10 @@ inline __m512i PackBFloat16(Float even, Float odd) {
       31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22,
       6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   return _mm512_permutexvar_epi16(lanes, halves);
+}
+
+inline void StreamGroup(BFloat16* p, Float even, Float odd) {
+  StreamBits(p, PackBFloat16(even, odd));
 }
 
 #include "custom_ops/lrn/lrn_cpu_kernels.inc"
@@ -504,18 +531,35 @@ Constants ConstantsOf(const LrnParams& params, std::int64_t channels) {
 }
 
 template <typename T>
-Kernels<T> Choose(LrnIsa isa, const LrnParams& params, std::int64_t channels) {
+Kernels<T> Choose(LrnIsa isa, const LrnParams& params, std::int64_t channels,
+                  bool stream) {
 #if defined(ALEXNET_TF_X86)
   if constexpr (std::is_same<T, BFloat16>::value) {
     if (isa == LrnIsa::kAvx512Bf16) {
-      return avx512::bf16::Choose<T>(params, channels);
+      return avx512::bf16::Choose<T>(params, channels, stream);
     }
   }
-  if (isa >= LrnIsa::kAvx512) return avx512::plain::Choose<T>(params, channels);
-  if (isa == LrnIsa::kAvx2) return avx2::Choose<T>(params, channels);
+  if (isa >= LrnIsa::kAvx512) {
+    return avx512::plain::Choose<T>(params, channels, stream);
+  }
+  if (isa == LrnIsa::kAvx2) return avx2::Choose<T>(params, channels, stream);
 #endif
   static_cast<void>(isa);
-  return baseline::Choose<T>(params, channels);
+  return baseline::Choose<T>(params, channels, stream);
+}
+
+// Whether every row of `output` can be written in whole cache lines.
+template <typename T>
+bool InWholeLines(const T* output, std::int64_t channels) {
+  constexpr std::uintptr_t kLine = 64;
+  return reinterpret_cast<std::uintptr_t>(output) % kLine == 0 &&
+         channels * sizeof(T) % kLine == 0;
+}
+
+void FinishStreaming() {
+#if defined(ALEXNET_TF_X86)
+  _mm_sfence();
+#endif
 }
 
 // Cuts rows into blocks that fit the scratch memory.
@@ -614,26 +658,28 @@ std::string ChooseLrnIsa(const char* requested, LrnIsa* isa) {
 
 template <typename T>
 void LrnForward(LrnIsa isa, const LrnParams& params, const T* x,
-                std::int64_t rows, std::int64_t channels, T* y) {
+                std::int64_t rows, std::int64_t channels, T* y, bool stream) {
   if (rows == 0 || channels == 0) return;
   const Constants c = ConstantsOf(params, channels);
-  const auto forward = Choose<T>(isa, params, channels).forward;
+  stream = stream && InWholeLines(y, channels);
+  const auto forward = Choose<T>(isa, params, channels, stream).forward;
   const Blocks blocks(c, rows, channels);
   for (std::int64_t row = 0; row < rows; row += blocks.block()) {
     const std::int64_t start = row * channels;
     const std::int64_t left = rows - row;
     forward(c, blocks.scratch(), x + start,
-            left < blocks.block() ? left : blocks.block(), channels,
-            y + start);
+            left < blocks.block() ? left : blocks.block(), channels, y + start);
   }
+  if (stream) FinishStreaming();
 }
 
 template <typename T>
 void LrnGradient(LrnIsa isa, const LrnParams& params, const T* dy, const T* x,
-                 std::int64_t rows, std::int64_t channels, T* dx) {
+                 std::int64_t rows, std::int64_t channels, T* dx, bool stream) {
   if (rows == 0 || channels == 0) return;
   const Constants c = ConstantsOf(params, channels);
-  const auto gradient = Choose<T>(isa, params, channels).gradient;
+  stream = stream && InWholeLines(dx, channels);
+  const auto gradient = Choose<T>(isa, params, channels, stream).gradient;
   const Blocks blocks(c, rows, channels);
   for (std::int64_t row = 0; row < rows; row += blocks.block()) {
     const std::int64_t start = row * channels;
@@ -642,13 +688,14 @@ void LrnGradient(LrnIsa isa, const LrnParams& params, const T* dy, const T* x,
              left < blocks.block() ? left : blocks.block(), channels,
              dx + start);
   }
+  if (stream) FinishStreaming();
 }
 
-#define INSTANTIATE(T)                                                      \
-  template void LrnForward<T>(LrnIsa, const LrnParams&, const T*,           \
-                              std::int64_t, std::int64_t, T*);              \
+#define INSTANTIATE(T)                                                       \
+  template void LrnForward<T>(LrnIsa, const LrnParams&, const T*,            \
+                              std::int64_t, std::int64_t, T*, bool);         \
   template void LrnGradient<T>(LrnIsa, const LrnParams&, const T*, const T*, \
-                               std::int64_t, std::int64_t, T*);
+                               std::int64_t, std::int64_t, T*, bool);
 INSTANTIATE(float)
 INSTANTIATE(Half)
 INSTANTIATE(BFloat16)

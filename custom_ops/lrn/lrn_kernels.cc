@@ -1,5 +1,6 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 
+#include <cstddef>
 #include <cstdlib>
 #include <string>
 
@@ -9,6 +10,10 @@
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/register_types.h"
 #include "tensorflow/core/util/work_sharder.h"
+
+#if defined(ALEXNET_TF_CUDA)
+#include "xla/stream_executor/stream.h"
+#endif
 
 namespace alexnet_tf {
 namespace {
@@ -66,8 +71,20 @@ class LrnOp : public OpKernel {
         tensor.shape().DebugString()));
   }
 
+  static absl::Status CheckShapes(const Tensor& dy, const Tensor& x) {
+    if (dy.shape() == x.shape()) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat(
+        "dy must have the shape of x, ", x.shape().DebugString(), ", got ",
+        dy.shape().DebugString()));
+  }
+
   LrnParams params_;
 };
+
+// What is this large has left the caches before anyone reads it.
+bool BeyondCaches(const Tensor& output) {
+  return output.TotalBytes() >= std::size_t{32} << 20;
+}
 
 // Cuts the rows of `tensor` over TensorFlow's own threads. Rows do not depend
 // on each other, so results do not depend on the cut.
@@ -110,7 +127,7 @@ class LrnForwardCpuOp : public LrnCpuOp {
     const int64_t channels = x.dim_size(3);
     ShardRows(context, x, 3, [&](int64_t first, int64_t last) {
       LrnForward(isa_, params_, Data<T>(x) + first * channels, last - first,
-                 channels, Data<T>(y) + first * channels);
+                 channels, Data<T>(y) + first * channels, BeyondCaches(*y));
     });
   }
 };
@@ -124,10 +141,7 @@ class LrnGradientCpuOp : public LrnCpuOp {
     const Tensor& dy = context->input(0);
     const Tensor& x = context->input(1);
     OP_REQUIRES_OK(context, CheckRank("x", x));
-    OP_REQUIRES(context, dy.shape() == x.shape(),
-                absl::InvalidArgumentError(absl::StrCat(
-                    "dy must have the shape of x, ", x.shape().DebugString(),
-                    ", got ", dy.shape().DebugString())));
+    OP_REQUIRES_OK(context, CheckShapes(dy, x));
     Tensor* dx;
     OP_REQUIRES_OK(context, context->forward_input_or_allocate_output(
                                 {0, 1}, 0, x.shape(), &dx));
@@ -135,24 +149,99 @@ class LrnGradientCpuOp : public LrnCpuOp {
     ShardRows(context, x, 6, [&](int64_t first, int64_t last) {
       const int64_t start = first * channels;
       LrnGradient(isa_, params_, Data<T>(dy) + start, Data<T>(x) + start,
-                  last - first, channels, Data<T>(dx) + start);
+                  last - first, channels, Data<T>(dx) + start, BeyondCaches(*dx));
     });
   }
 };
 
-#define REGISTER_CPU(T)                                                   \
-  REGISTER_KERNEL_BUILDER(Name("AlexnetTf>LocalResponseNormalization")    \
-                              .Device(tensorflow::DEVICE_CPU)             \
-                              .TypeConstraint<T>("T"),                    \
-                          LrnForwardCpuOp<T>);                            \
-  REGISTER_KERNEL_BUILDER(Name("AlexnetTf>LocalResponseNormalizationGrad") \
-                              .Device(tensorflow::DEVICE_CPU)             \
-                              .TypeConstraint<T>("T"),                    \
-                          LrnGradientCpuOp<T>);
+#define REGISTER_LRN(device, T, Forward, Gradient)                          \
+  REGISTER_KERNEL_BUILDER(Name("AlexnetTf>LocalResponseNormalization")      \
+                              .Device(device)                               \
+                              .TypeConstraint<T>("T"),                      \
+                          Forward<T>);                                      \
+  REGISTER_KERNEL_BUILDER(Name("AlexnetTf>LocalResponseNormalizationGrad")  \
+                              .Device(device)                               \
+                              .TypeConstraint<T>("T"),                      \
+                          Gradient<T>);
+#define REGISTER_CPU(T) \
+  REGISTER_LRN(tensorflow::DEVICE_CPU, T, LrnForwardCpuOp, LrnGradientCpuOp)
 REGISTER_CPU(float)
 REGISTER_CPU(Eigen::half)
 REGISTER_CPU(tensorflow::bfloat16)
 #undef REGISTER_CPU
+
+#if defined(ALEXNET_TF_CUDA)
+
+class LrnGpuOp : public LrnOp {
+ public:
+  explicit LrnGpuOp(OpKernelConstruction* context) : LrnOp(context) {
+    const std::string error = LrnCudaDriverError();
+    OP_REQUIRES(context, error.empty(), absl::FailedPreconditionError(error));
+  }
+
+ protected:
+  static void* Stream(OpKernelContext* context) {
+    return context->op_device_context()
+        ->stream()
+        ->platform_specific_handle()
+        .stream;
+  }
+
+  static absl::Status LaunchStatus(int error) {
+    if (error == 0) return absl::OkStatus();
+    return absl::InternalError(
+        absl::StrCat("GPU kernel launch failed: ", LrnCudaErrorText(error)));
+  }
+};
+
+template <typename T>
+class LrnForwardGpuOp : public LrnGpuOp {
+ public:
+  using LrnGpuOp::LrnGpuOp;
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor& x = context->input(0);
+    OP_REQUIRES_OK(context, CheckRank("x", x));
+    Tensor* y;
+    OP_REQUIRES_OK(context, context->allocate_output(0, x.shape(), &y));
+    if (x.NumElements() == 0) return;
+    const int64_t channels = x.dim_size(3);
+    OP_REQUIRES_OK(context,
+                   LaunchStatus(LrnForwardCuda(
+                       Stream(context), params_, Data<T>(x),
+                       x.NumElements() / channels, channels, Data<T>(y))));
+  }
+};
+
+template <typename T>
+class LrnGradientGpuOp : public LrnGpuOp {
+ public:
+  using LrnGpuOp::LrnGpuOp;
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor& dy = context->input(0);
+    const Tensor& x = context->input(1);
+    OP_REQUIRES_OK(context, CheckRank("x", x));
+    OP_REQUIRES_OK(context, CheckShapes(dy, x));
+    Tensor* dx;
+    OP_REQUIRES_OK(context, context->allocate_output(0, x.shape(), &dx));
+    if (x.NumElements() == 0) return;
+    const int64_t channels = x.dim_size(3);
+    OP_REQUIRES_OK(
+        context, LaunchStatus(LrnGradientCuda(
+                     Stream(context), params_, Data<T>(dy), Data<T>(x),
+                     x.NumElements() / channels, channels, Data<T>(dx))));
+  }
+};
+
+#define REGISTER_GPU(T) \
+  REGISTER_LRN(tensorflow::DEVICE_GPU, T, LrnForwardGpuOp, LrnGradientGpuOp)
+REGISTER_GPU(float)
+REGISTER_GPU(Eigen::half)
+REGISTER_GPU(tensorflow::bfloat16)
+#undef REGISTER_GPU
+
+#endif  // ALEXNET_TF_CUDA
 
 }  // namespace
 }  // namespace alexnet_tf

@@ -1,0 +1,387 @@
+// Copyright 2026 The alexnet_tf authors. Apache-2.0.
+//
+// Kernels first, launchers after. Rows are the channels of a pixel, so that
+// neighbours in a warp are neighbouring channels and every access of a warp is
+// contiguous.
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <string>
+#include <type_traits>
+
+#include "custom_ops/lrn/lrn.h"
+
+namespace alexnet_tf {
+namespace {
+
+enum class Power { kThreeQuarters, kHalf, kOne, kAny };
+
+struct Constants {
+  float k, alpha, beta, two_alpha_beta;
+};
+
+// The approximations of the hardware are right to 2 units in the last place,
+// and are 0 where s is infinite.
+template <Power kPower>
+__device__ __forceinline__ float InversePower(float s, float beta) {
+  if constexpr (kPower == Power::kAny) return powf(s, -beta);
+  const float r = rsqrtf(s);
+  if constexpr (kPower == Power::kHalf) return r;
+  if constexpr (kPower == Power::kOne) return r * r;
+  float root;
+  asm("sqrt.approx.f32 %0, %1;" : "=f"(root) : "f"(r));
+  return r * root;
+}
+
+__device__ __forceinline__ float ToFloat(float v) { return v; }
+__device__ __forceinline__ float ToFloat(Half v) {
+  return __half2float(__ushort_as_half(v.bits));
+}
+__device__ __forceinline__ float ToFloat(BFloat16 v) {
+  return __uint_as_float(static_cast<unsigned>(v.bits) << 16);
+}
+
+__device__ __forceinline__ void Assign(float* p, float v) { *p = v; }
+__device__ __forceinline__ void Assign(Half* p, float v) {
+  p->bits = __half_as_ushort(__float2half_rn(v));
+}
+__device__ __forceinline__ void Assign(BFloat16* p, float v) {
+  p->bits = __bfloat16_as_ushort(__float2bfloat16_rn(v));
+}
+
+// ------------------------------------------- windows of five, 16-byte accesses
+
+constexpr int kWarp = 32;
+constexpr int kWarpsPerBlock = 8;
+// A warp reads 32 vectors of 16 bytes and writes the 30 inner ones: the outer
+// two are there for their neighbours' windows, and a neighbouring warp, whose
+// inner ones they are, has them in the cache.
+constexpr int kInner = kWarp - 2;
+
+template <typename T>
+constexpr int kWidth = 16 / sizeof(T);
+
+template <typename T>
+__device__ __forceinline__ void LoadVector(const T* p, bool inside,
+                                           float (&v)[kWidth<T>]) {
+  uint4 bits = make_uint4(0, 0, 0, 0);
+  if (inside) bits = __ldg(reinterpret_cast<const uint4*>(p));
+  const unsigned words[4] = {bits.x, bits.y, bits.z, bits.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    if constexpr (std::is_same_v<T, float>) {
+      v[i] = __uint_as_float(words[i]);
+    } else {
+      v[2 * i] = ToFloat(T{static_cast<std::uint16_t>(words[i])});
+      v[2 * i + 1] = ToFloat(T{static_cast<std::uint16_t>(words[i] >> 16)});
+    }
+  }
+}
+
+template <typename T>
+__device__ __forceinline__ void StoreVector(T* p, const float (&v)[kWidth<T>]) {
+  unsigned words[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    if constexpr (std::is_same_v<T, float>) {
+      words[i] = __float_as_uint(v[i]);
+    } else {
+      T low, high;
+      Assign(&low, v[2 * i]);
+      Assign(&high, v[2 * i + 1]);
+      words[i] = low.bits | static_cast<unsigned>(high.bits) << 16;
+    }
+  }
+  *reinterpret_cast<uint4*>(p) =
+      make_uint4(words[0], words[1], words[2], words[3]);
+}
+
+// sums[i] = values[i - 2] + .. + values[i + 2] along the row, the outer values
+// from the neighbouring lanes. `first` and `last`: this lane begins, or ends, a
+// row.
+template <int kCount>
+__device__ __forceinline__ void WindowSums(const float (&values)[kCount],
+                                           bool first, bool last,
+                                           float (&sums)[kCount]) {
+  constexpr unsigned kAll = 0xffffffffu;
+  float wide[kCount + 4];
+  wide[0] = __shfl_up_sync(kAll, values[kCount - 2], 1);
+  wide[1] = __shfl_up_sync(kAll, values[kCount - 1], 1);
+  wide[kCount + 2] = __shfl_down_sync(kAll, values[0], 1);
+  wide[kCount + 3] = __shfl_down_sync(kAll, values[1], 1);
+  if (first) wide[0] = wide[1] = 0;
+  if (last) wide[kCount + 2] = wide[kCount + 3] = 0;
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) wide[i + 2] = values[i];
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    sums[i] = (wide[i] + wide[i + 1]) + wide[i + 2] +
+              (wide[i + 3] + wide[i + 4]);
+  }
+}
+
+// The vector that this lane works on. Index is 32 bits wide where that is
+// enough, since it is divided by.
+template <typename Index>
+struct Place {
+  Index vector;
+  bool inside, first, last, writes;
+
+  __device__ __forceinline__ Place(Index vectors, Index vectors_per_row) {
+    const int lane = threadIdx.x % kWarp;
+    const Index warp = static_cast<Index>(blockIdx.x) * kWarpsPerBlock +
+                       threadIdx.x / kWarp;
+    // One less than zero wraps to the largest index, which is not inside.
+    vector = warp * kInner + lane - 1;
+    inside = vector < vectors;
+    const Index column = vector % vectors_per_row;
+    first = column == 0;
+    last = column == vectors_per_row - 1;
+    writes = inside && lane > 0 && lane < kWarp - 1;
+  }
+};
+
+template <typename T, Power kPower, typename Index>
+__global__ void __launch_bounds__(kWarp* kWarpsPerBlock)
+    Forward5Kernel(Constants c, const T* __restrict__ x, Index vectors,
+                   Index vectors_per_row, T* __restrict__ y) {
+  constexpr int kCount = kWidth<T>;
+  const Place<Index> place(vectors, vectors_per_row);
+  const std::int64_t offset = static_cast<std::int64_t>(place.vector) * kCount;
+  float values[kCount], squares[kCount], sums[kCount];
+  LoadVector(x + offset, place.inside, values);
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) squares[i] = values[i] * values[i];
+  WindowSums(squares, place.first, place.last, sums);
+  if (!place.writes) return;
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    values[i] *= InversePower<kPower>(c.k + c.alpha * sums[i], c.beta);
+  }
+  StoreVector(y + offset, values);
+}
+
+template <typename T, Power kPower, typename Index>
+__global__ void __launch_bounds__(kWarp* kWarpsPerBlock)
+    Gradient5Kernel(Constants c, const T* __restrict__ dy,
+                    const T* __restrict__ x, Index vectors,
+                    Index vectors_per_row, T* __restrict__ dx) {
+  constexpr int kCount = kWidth<T>;
+  const Place<Index> place(vectors, vectors_per_row);
+  const std::int64_t offset = static_cast<std::int64_t>(place.vector) * kCount;
+  float values[kCount], direct[kCount], work[kCount], sums[kCount];
+  LoadVector(x + offset, place.inside, values);
+  LoadVector(dy + offset, place.inside, direct);
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) work[i] = values[i] * values[i];
+  WindowSums(work, place.first, place.last, sums);
+  // An outer lane misses a neighbour, but its two channels beside the inner
+  // lanes, which are all that they take from it, do not.
+  static_assert(kCount >= 4, "the outer lanes' windows");
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    const float s = c.k + c.alpha * sums[i];
+    direct[i] *= InversePower<kPower>(s, c.beta);
+    work[i] = direct[i] * values[i] * InversePower<Power::kOne>(s, 1.0f);
+  }
+  WindowSums(work, place.first, place.last, sums);
+  if (!place.writes) return;
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    direct[i] -= c.two_alpha_beta * values[i] * sums[i];
+  }
+  StoreVector(dx + offset, direct);
+}
+
+// ------------------------------------------------------- any window, any width
+
+constexpr int kThreads = 256;
+
+template <typename T>
+__device__ __forceinline__ float Scale(const Constants& c, const T* row,
+                                       std::int64_t i, std::int64_t half,
+                                       std::int64_t channels) {
+  float sum = 0;
+  const std::int64_t end = min(channels, i + half + 1);
+  for (std::int64_t j = max(std::int64_t{0}, i - half); j < end; ++j) {
+    const float v = ToFloat(row[j]);
+    sum += v * v;
+  }
+  return c.k + c.alpha * sum;
+}
+
+// One thread per value.
+template <typename T>
+__global__ void __launch_bounds__(kThreads)
+    ForwardKernel(Constants c, std::int64_t half, const T* __restrict__ x,
+                  std::int64_t count, std::int64_t channels,
+                  T* __restrict__ y) {
+  const std::int64_t at =
+      static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (at >= count) return;
+  const std::int64_t i = at % channels;
+  const float s = Scale(c, x + (at - i), i, half, channels);
+  Assign(y + at, ToFloat(x[at]) * InversePower<Power::kAny>(s, c.beta));
+}
+
+template <typename T>
+__global__ void __launch_bounds__(kThreads)
+    GradientKernel(Constants c, std::int64_t half, const T* __restrict__ dy,
+                   const T* __restrict__ x, std::int64_t count,
+                   std::int64_t channels, T* __restrict__ dx) {
+  const std::int64_t at =
+      static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (at >= count) return;
+  const std::int64_t i = at % channels;
+  const T* row_x = x + (at - i);
+  const T* row_dy = dy + (at - i);
+  float pulled = 0;
+  const std::int64_t end = min(channels, i + half + 1);
+  for (std::int64_t j = max(std::int64_t{0}, i - half); j < end; ++j) {
+    const float s = Scale(c, row_x, j, half, channels);
+    pulled += ToFloat(row_dy[j]) * ToFloat(row_x[j]) *
+              InversePower<Power::kAny>(s, c.beta) / s;
+  }
+  const float s = Scale(c, row_x, i, half, channels);
+  const float direct =
+      ToFloat(row_dy[i]) * InversePower<Power::kAny>(s, c.beta);
+  Assign(dx + at, direct - c.two_alpha_beta * ToFloat(row_x[i]) * pulled);
+}
+
+// ------------------------------------------------------------------- launchers
+
+Constants ConstantsOf(const LrnParams& params) {
+  return {params.k, params.alpha, params.beta, 2 * params.alpha * params.beta};
+}
+
+bool Aligned(const void* p) {
+  return reinterpret_cast<std::uintptr_t>(p) % 16 == 0;
+}
+
+// The largest grid is 2^31 - 1 blocks, of 15 KiB or more each: more than any
+// device holds.
+unsigned Blocks(std::int64_t work, std::int64_t per_block) {
+  return static_cast<unsigned>((work + per_block - 1) / per_block);
+}
+
+template <typename T, Power kPower>
+void LaunchForward5(cudaStream_t stream, const Constants& c, const T* x,
+                    std::int64_t vectors, std::int64_t per_row, T* y) {
+  const unsigned blocks = Blocks(vectors, kInner * kWarpsPerBlock);
+  constexpr int kBlock = kWarp * kWarpsPerBlock;
+  if (vectors < (std::int64_t{1} << 31)) {
+    Forward5Kernel<T, kPower, std::uint32_t>
+        <<<blocks, kBlock, 0, stream>>>(c, x, vectors, per_row, y);
+  } else {
+    Forward5Kernel<T, kPower, std::uint64_t>
+        <<<blocks, kBlock, 0, stream>>>(c, x, vectors, per_row, y);
+  }
+}
+
+template <typename T, Power kPower>
+void LaunchGradient5(cudaStream_t stream, const Constants& c, const T* dy,
+                     const T* x, std::int64_t vectors, std::int64_t per_row,
+                     T* dx) {
+  const unsigned blocks = Blocks(vectors, kInner * kWarpsPerBlock);
+  constexpr int kBlock = kWarp * kWarpsPerBlock;
+  if (vectors < (std::int64_t{1} << 31)) {
+    Gradient5Kernel<T, kPower, std::uint32_t>
+        <<<blocks, kBlock, 0, stream>>>(c, dy, x, vectors, per_row, dx);
+  } else {
+    Gradient5Kernel<T, kPower, std::uint64_t>
+        <<<blocks, kBlock, 0, stream>>>(c, dy, x, vectors, per_row, dx);
+  }
+}
+
+}  // namespace
+
+template <typename T>
+int LrnForwardCuda(void* stream, const LrnParams& params, const T* x,
+                   std::int64_t rows, std::int64_t channels, T* y) {
+  const std::int64_t count = rows * channels;
+  if (count == 0) return cudaSuccess;
+  const cudaStream_t on = static_cast<cudaStream_t>(stream);
+  const Constants c = ConstantsOf(params);
+  if (params.size == 5 && channels % kWidth<T> == 0 && Aligned(x) &&
+      Aligned(y)) {
+    const std::int64_t vectors = count / kWidth<T>;
+    const std::int64_t per_row = channels / kWidth<T>;
+    if (params.beta == 0.75f) {
+      LaunchForward5<T, Power::kThreeQuarters>(on, c, x, vectors, per_row, y);
+    } else if (params.beta == 0.5f) {
+      LaunchForward5<T, Power::kHalf>(on, c, x, vectors, per_row, y);
+    } else if (params.beta == 1.0f) {
+      LaunchForward5<T, Power::kOne>(on, c, x, vectors, per_row, y);
+    } else {
+      LaunchForward5<T, Power::kAny>(on, c, x, vectors, per_row, y);
+    }
+  } else {
+    ForwardKernel<<<Blocks(count, kThreads), kThreads, 0, on>>>(
+        c, params.size / 2, x, count, channels, y);
+  }
+  return cudaGetLastError();
+}
+
+template <typename T>
+int LrnGradientCuda(void* stream, const LrnParams& params, const T* dy,
+                    const T* x, std::int64_t rows, std::int64_t channels,
+                    T* dx) {
+  const std::int64_t count = rows * channels;
+  if (count == 0) return cudaSuccess;
+  const cudaStream_t on = static_cast<cudaStream_t>(stream);
+  const Constants c = ConstantsOf(params);
+  if (params.size == 5 && channels % kWidth<T> == 0 && Aligned(dy) &&
+      Aligned(x) && Aligned(dx)) {
+    const std::int64_t vectors = count / kWidth<T>;
+    const std::int64_t per_row = channels / kWidth<T>;
+    if (params.beta == 0.75f) {
+      LaunchGradient5<T, Power::kThreeQuarters>(on, c, dy, x, vectors, per_row,
+                                                dx);
+    } else if (params.beta == 0.5f) {
+      LaunchGradient5<T, Power::kHalf>(on, c, dy, x, vectors, per_row, dx);
+    } else if (params.beta == 1.0f) {
+      LaunchGradient5<T, Power::kOne>(on, c, dy, x, vectors, per_row, dx);
+    } else {
+      LaunchGradient5<T, Power::kAny>(on, c, dy, x, vectors, per_row, dx);
+    }
+  } else {
+    GradientKernel<<<Blocks(count, kThreads), kThreads, 0, on>>>(
+        c, params.size / 2, dy, x, count, channels, dx);
+  }
+  return cudaGetLastError();
+}
+
+std::string LrnCudaErrorText(int error) {
+  return cudaGetErrorString(static_cast<cudaError_t>(error));
+}
+
+std::string LrnCudaDriverError() {
+  int driver = 0;
+  const cudaError_t error = cudaDriverGetVersion(&driver);
+  if (error != cudaSuccess) return cudaGetErrorString(error);
+  constexpr int kLeast = CUDART_VERSION / 1000 * 1000;
+  if (driver >= kLeast) return "";
+  const auto text = [](int version) {
+    return std::to_string(version / 1000) + "." +
+           std::to_string(version % 1000 / 10);
+  };
+  return "the GPU driver supports CUDA " + text(driver) +
+         ", and the op library's kernels need " + text(kLeast) +
+         ": install a newer driver";
+}
+
+#define INSTANTIATE(T)                                                   \
+  template int LrnForwardCuda<T>(void*, const LrnParams&, const T*,      \
+                                 std::int64_t, std::int64_t, T*);        \
+  template int LrnGradientCuda<T>(void*, const LrnParams&, const T*,     \
+                                  const T*, std::int64_t, std::int64_t, \
+                                  T*);
+INSTANTIATE(float)
+INSTANTIATE(Half)
+INSTANTIATE(BFloat16)
+#undef INSTANTIATE
+
+}  // namespace alexnet_tf

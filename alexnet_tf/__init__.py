@@ -8,6 +8,7 @@ The modules, in order. A module imports only modules above it:
     layers          normalisations, unshared convolution, dropout, the input's last steps
     towers          which device a tower lives on, and the proof of it
     model           Architecture -> Keras model; AlexNet, preprocess_input, decode_predictions
+    lock            one process at a time in a folder
     progress        the bar of long work
     records         the on-disk example and the statistics beside it
     augment         pure tensor functions: the resize rule, crops, views, PCA colour
@@ -27,10 +28,6 @@ The public names below load on first use, so that importing the package costs no
 """
 
 import importlib
-import os
-
-# Notices about what TensorFlow was compiled with; errors are still told.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 __version__ = "0.1.0"
 

@@ -138,7 +138,8 @@ class Architecture:
 
     def with_input_size(self, shape: tuple[int, int, int]) -> "Architecture":
         """The same net for square RGB images of another side; `shape` (side, side, 3)."""
-        if len(shape) != 3 or shape[0] != shape[1] or shape[2] != 3:
+        whole = len(shape) == 3 and all(isinstance(side, int) for side in shape)
+        if not whole or shape[0] != shape[1] or shape[2] != 3:
             raise ValueError(f"input_shape must be (side, side, 3), got {shape}")
         net = dataclasses.replace(self, input_size=shape[0])
         for extent in extents(net):

@@ -222,7 +222,9 @@ class Config:
         "code", "update rule: paper, one rate; code, twice the rate for biases", "train"
     )
     learning_rate: float = _flag(0.01, "initial rate", "train", check=_NOT_NEGATIVE)
-    momentum: float = _flag(0.9, "momentum", "train", check=_between(0, 1))
+    momentum: float = _flag(
+        0.9, "part of the velocity that a step keeps", "train", check=_between(0, 1)
+    )
     weight_decay: float = _flag(
         -1.0,
         "decay of weights, inside the velocity and times the rate; -1: each layer its "
@@ -432,6 +434,13 @@ def refuse_arguments(arguments: Sequence[str]) -> None:
         raise ValueError(f"unexpected argument {arguments[0]!r}: flags begin with --")
 
 
+def _foreseen(error: Exception) -> bool:
+    """Whether an error tells a user what is wrong, rather than us."""
+    # TensorFlow's own errors by name, since flags are no reason to import it.
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"ValueError", "OSError", "RuntimeError", "OpError"})
+
+
 def run(main: str, function: Callable[[Config, Sequence[str]], None]) -> None:
     """Runs a main: parses its flags, and ends a user's error in one line and status 1.
 
@@ -447,8 +456,8 @@ def run(main: str, function: Callable[[Config, Sequence[str]], None]) -> None:
     def body(argv: Sequence[str]) -> None:
         try:
             function(collect(main), argv[1:])
-        except (ValueError, OSError, RuntimeError) as error:
-            if logging.level_debug():
+        except Exception as error:
+            if logging.level_debug() or not _foreseen(error):
                 raise
             text = " ".join(str(error).split())
             print(f"alexnet_tf.{main}: {text}", file=sys.stderr)

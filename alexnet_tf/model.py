@@ -214,7 +214,12 @@ def _layer(
             )
         case architectures.MaxPool():
             # "same" hangs one column over the end where "valid" would leave one out.
-            over = (side - layer.size) % layer.stride
+            over = (layer.size - side) % layer.stride
+            if over > 1:
+                raise ValueError(
+                    f"{name}: windows of {layer.size} by {layer.stride} hang {over} "
+                    f"columns over {side}, and at most 1 is supported"
+                )
             return keras.layers.MaxPooling2D(
                 layer.size, layer.stride, padding="same" if over else "valid", **common
             )
@@ -283,7 +288,12 @@ def _load_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
     if not os.path.isfile(path):
         raise FileNotFoundError(f"weights: no file {path!r}")
     if path.endswith(".weights.h5"):
-        model.load_weights(path)
+        try:
+            model.load_weights(path)
+        except ValueError as error:
+            raise ValueError(
+                f"{path} does not hold the weights of this net, {model.name}"
+            ) from error
     else:
         copy_weights(keras.saving.load_model(path, compile=False), model)
 
@@ -337,10 +347,11 @@ def decode_predictions(
         raise ValueError(
             f"class_names has {len(class_names)} names for {preds.shape[1]} classes"
         )
-    names = class_names or [str(index) for index in range(preds.shape[1])]
+    if class_names is None:
+        class_names = [str(index) for index in range(preds.shape[1])]
     return [
         [
-            (int(i), names[i], float(row[i]))
+            (int(i), class_names[i], float(row[i]))
             for i in np.argsort(-row, kind="stable")[:top]
         ]
         for row in preds

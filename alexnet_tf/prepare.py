@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from alexnet_tf import augment, config, progress, records, sources
+from alexnet_tf import augment, config, lock, progress, records, sources
 
 _SHARD_BYTES = 128 << 20
 
@@ -56,25 +56,26 @@ def prepare(
     if output.exists():
         raise FileExistsError(f"{output} exists: remove it, or choose another --output")
     partial = output.with_name(output.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        preparation = _Preparation(size, encoding, max_bad_files)
-        with concurrent.futures.ThreadPoolExecutor(
-            workers or os.cpu_count()
-        ) as executor:
-            counts = {
-                split: preparation.write_split(split, examples, partial, executor)
-                for split, examples in source.splits.items()
-            }
-        dataset = records.Dataset(
-            source.name, size, encoding, source.classes, counts, partial
-        )
-        records.write_description(dataset, preparation.statistics.result())
-        partial.rename(output)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    whole = partial / "whole"
+    with lock.exclusive(partial, "wait for it, or choose another --output"):
+        try:
+            shutil.rmtree(whole, ignore_errors=True)  # left by a killed process
+            whole.mkdir()
+            preparation = _Preparation(size, encoding, max_bad_files)
+            with concurrent.futures.ThreadPoolExecutor(
+                workers or os.cpu_count()
+            ) as executor:
+                counts = {
+                    split: preparation.write_split(split, examples, whole, executor)
+                    for split, examples in source.splits.items()
+                }
+            dataset = records.Dataset(
+                source.name, size, encoding, source.classes, counts, whole
+            )
+            records.write_description(dataset, preparation.statistics.result())
+            whole.rename(output)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     return records.read_description(output)
 
 

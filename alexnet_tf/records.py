@@ -147,8 +147,16 @@ def read_description(path: str | os.PathLike[str]) -> Dataset:
             f"{folder} is no prepared dataset (it has no dataset.json): prepare one "
             "with python -m alexnet_tf.prepare --source=... --output=..."
         ) from None
-    described["classes"] = tuple(described["classes"])
-    return Dataset(**described, path=folder)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{folder / 'dataset.json'} is damaged: {error}") from error
+    try:
+        described["classes"] = tuple(described["classes"])
+        return Dataset(**described, path=folder)
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder / 'dataset.json'} is of another version of alexnet_tf "
+            f"({error}): prepare the dataset again"
+        ) from error
 
 
 def encode_image(image: np.ndarray, encoding: str) -> bytes:

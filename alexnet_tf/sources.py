@@ -18,6 +18,10 @@ from PIL import Image, ImageOps
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 MAX_PIXELS = 100_000_000
 
+# EXIF junk, and Pillow's own limit on size. Not around each call: that is no safe thing
+# to do in threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 _SPLIT_FOLDERS = {
     "train": "train",
     "validation": "validation",
@@ -65,7 +69,7 @@ def open_source(
     if kind == "tfds" and rest:
         return _tfds(rest, data_dir)
     if kind == "folder" and rest:
-        return _folder(pathlib.Path(rest), holdout)
+        return _folder(pathlib.Path(rest).expanduser(), holdout)
     raise ValueError(
         f"a source is garments, tfds:NAME or folder:/path, got {specification!r}"
     )
@@ -78,18 +82,16 @@ def decode(data: bytes, name: str) -> np.ndarray:
     an alpha channel is dropped.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # EXIF junk, and Pillow's own size warning
-            image: Image.Image = Image.open(io.BytesIO(data))
-            if image.width * image.height > MAX_PIXELS:
-                raise BadImageError(
-                    f"{name}: {image.width} x {image.height} is more than "
-                    f"{MAX_PIXELS} pixels"
-                )
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I"):  # 16-bit grey, which convert() would clip
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            return np.asarray(image.convert("RGB"))
+        image: Image.Image = Image.open(io.BytesIO(data))
+        if image.width * image.height > MAX_PIXELS:
+            raise BadImageError(
+                f"{name}: {image.width} x {image.height} is more than "
+                f"{MAX_PIXELS} pixels"
+            )
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I"):  # 16-bit grey, which convert() would clip
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        return np.asarray(image.convert("RGB"))
     except BadImageError:
         raise
     except Exception as error:  # Pillow raises a dozen kinds for a broken file
@@ -101,6 +103,8 @@ def _folder(root: pathlib.Path, holdout: float) -> Source:
         raise FileNotFoundError(f"--source=folder:{root}: no such folder")
     children = _subfolders(root)
     splits = {c.name: c for c in children if c.name in _SPLIT_FOLDERS}
+    if {"val", "validation"} <= splits.keys():
+        raise ValueError(f"{root} has both val/ and validation/: leave one of them")
     if "train" in splits:
         classes = tuple(c.name for c in _subfolders(splits["train"]))
         found: dict[str, list[Example]] = {
@@ -111,8 +115,10 @@ def _folder(root: pathlib.Path, holdout: float) -> Source:
         classes = tuple(c.name for c in children)
         found = {"train": [], "validation": []}
         for example in _class_examples(root, classes):
-            # By the name's hash, so that a file keeps its split when others come.
-            digest = hashlib.sha256(example.name.encode()).digest()
+            # By the name's hash: a file keeps its split when others come, and when
+            # the folder moves.
+            name = pathlib.Path(example.name).relative_to(root).as_posix()
+            digest = hashlib.sha256(name.encode()).digest()
             held = int.from_bytes(digest[:8], "big") < holdout * 2**64
             found["validation" if held else "train"].append(example)
         for split in [split for split, examples in found.items() if not examples]:
@@ -168,12 +174,13 @@ def _tfds(name: str, data_dir: str) -> Source:
         )
     except tfds.core.DatasetNotFoundError as error:
         raise ValueError(f"tfds:{name}: TFDS has no such dataset") from error
-    if not {"image", "label"} <= set(builder.info.features or ()):
+    features = dict((builder.info.features or {}).items())
+    label = features.get("label")
+    if "image" not in features or not isinstance(label, tfds.features.ClassLabel):
         raise ValueError(
-            f"tfds:{name} is no image classification: it has no image and label"
+            f"tfds:{name} is no image classification: it has no image and class label"
         )
     builder.download_and_prepare()
-    features = builder.info.features
     splits = {}
     for split in builder.info.splits:
         if split in _SPLIT_FOLDERS:
@@ -183,7 +190,7 @@ def _tfds(name: str, data_dir: str) -> Source:
             splits[split] = _TfdsExamples(f"{name}/{split}", records)
     if "train" not in splits:
         raise ValueError(f"tfds:{name} has no train split, only {list(splits)}")
-    return Source(name.replace("/", "-"), tuple(features["label"].names), splits)
+    return Source(name.replace("/", "-"), tuple(label.names), splits)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,6 +202,8 @@ class _TfdsExamples(Sequence[Example]):
         return len(self.records)
 
     def __getitem__(self, index):
+        if not 0 <= index < len(self):
+            raise IndexError(index)
         record = self.records[index]
         name = f"{self.name}#{index}"
         return Example(

@@ -10,7 +10,6 @@ and `best/`.
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import math
 import os
@@ -33,6 +32,7 @@ from alexnet_tf import (
     data,
     evaluate,
     layers,
+    lock,
     model,
     optimizer,
     prepare,
@@ -107,6 +107,7 @@ class Training:
             data_dir=flags.data_dir,
         )
         self.architecture = net.with_classes(len(self.dataset.classes))
+        self.evaluation_split = self.dataset.evaluation_split
         self.devices = towers.resolve(flags.tower_devices, net.towers)
         self.net = model.build(
             self.architecture,
@@ -238,7 +239,7 @@ class Training:
         results = evaluate.evaluate(
             self.net,
             self.dataset,
-            self.dataset.evaluation_split,
+            self.evaluation_split,
             crop=self.architecture.input_size,
             batch_size=self.flags.batch_size,
             ten_crop=False,
@@ -304,21 +305,6 @@ class Log:
         self._writers[kind].flush()
 
 
-@contextlib.contextmanager
-def exclusive(run_dir: str | os.PathLike[str]) -> Iterator[None]:
-    """Holds the run folder; a second run in it raises."""
-    folder = pathlib.Path(run_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"another run is writing into {folder}: choose another --run_dir"
-            ) from None
-        yield
-
-
 def settle(flags: config.Config) -> None:
     """Checks the flags against what is in the run folder, and leaves them there."""
     path = pathlib.Path(flags.run_dir) / "resolved.flags"
@@ -345,7 +331,7 @@ def main(flags: config.Config, arguments: Sequence[str]) -> None:
     tf.config.experimental.enable_op_determinism()
     precision = towers.precision(flags.precision)
     flags = dataclasses.replace(flags, precision=precision)
-    with exclusive(flags.run_dir):
+    with lock.exclusive(flags.run_dir, "choose another --run_dir"):
         training = Training(flags)
         settle(flags)
         resumed = training.restore() if flags.resume else False

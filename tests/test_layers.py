@@ -67,6 +67,24 @@ def test_only_the_stock_normalisation_may_be_jitted():
     assert not layers.LocalResponseNormalization(implementation="op").supports_jit
 
 
+@pytest.mark.parametrize("implementation", ["op", "stock"])
+def test_normalisation_under_xla_is_that_without(implementation):
+    layer = layers.LocalResponseNormalization(implementation=implementation)
+    x, pull = noise(2, 3, 3, 8, scale=100), noise(2, 3, 3, 8, seed=1)
+
+    def value_and_gradient(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+        return y, tape.gradient(y, x, output_gradients=pull)
+
+    x = tf.constant(x)
+    plain = value_and_gradient(x)
+    compiled = tf.function(value_and_gradient, jit_compile=True)(x)
+    for found, expected in zip(compiled, plain, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_compile_leaves_xla_alone_where_our_op_is():
     model = keras.Sequential(
         [keras.Input((4, 4, 6)), layers.LocalResponseNormalization()]

@@ -188,17 +188,6 @@ def test_a_resumed_run_must_be_the_same_run(small_dataset, tmp_path):
         train.settle(changed)
 
 
-def test_two_runs_cannot_share_a_folder(tmp_path):
-    with (
-        train.exclusive(tmp_path),
-        pytest.raises(ValueError, match="another run is writing"),
-        train.exclusive(tmp_path),
-    ):
-        pass
-    with train.exclusive(tmp_path):
-        pass
-
-
 def test_a_half_written_log_line_is_dropped(tmp_path):
     (tmp_path / "log.jsonl").write_text(
         '{"kind": "train", "step": 1}\n{"kind": "train", "step": 5}\n{"kind": "tr'

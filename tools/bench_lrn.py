@@ -18,8 +18,7 @@ import tempfile
 import time
 
 import tensorflow as tf
-from absl import app
-from absl import flags
+from absl import app, flags
 
 from alexnet_tf import ops
 

@@ -362,6 +362,7 @@ std::string LrnCudaDriverError() {
   int driver = 0;
   const cudaError_t error = cudaDriverGetVersion(&driver);
   if (error != cudaSuccess) return cudaGetErrorString(error);
+  if (driver == 0) return "no GPU driver found";
   constexpr int kLeast = CUDART_VERSION / 1000 * 1000;
   if (driver >= kLeast) return "";
   const auto text = [](int version) {

@@ -331,3 +331,37 @@ def test_a_mistake_is_one_clear_line(small_dataset, tmp_path, arguments, words):
     assert words in line
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run/resolved.flags").exists()
+
+
+@pytest.mark.long
+def test_the_papers_flags_run_to_their_end_resume_and_export(tmp_path):
+    """The full net on the embedded pictures, its towers on two logical processors."""
+    root = pathlib.Path(__file__).parents[1]
+
+    def alexnet_tf(main, *arguments):
+        done = subprocess.run(
+            [sys.executable, "-m", f"alexnet_tf.{main}", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    paper = [
+        f"--flagfile={root / 'tools/paper.flags'}",
+        "--logical_cpus=2",
+        "--tower_devices=/CPU:0,/CPU:1",
+        "--dataset=garments",
+        f"--data_dir={tmp_path / 'data'}",
+        "--log_steps=1",
+    ]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    alexnet_tf("train", *paper, f"--run_dir={whole}", "--max_steps=4")
+    alexnet_tf("train", *paper, f"--run_dir={parts}", "--max_steps=2")
+    alexnet_tf("train", *paper, f"--run_dir={parts}", "--max_steps=4", "--resume")
+    assert same(weights(whole), weights(parts))
+    exported = alexnet_tf("export", f"--checkpoint={parts}").strip()
+    pictures = sorted(map(str, (root / "tools/pictures").glob("*.png")))
+    printed = alexnet_tf("predict", f"--model={exported}", "--format=json", *pictures)
+    assert len(json.loads(printed)) == len(pictures)

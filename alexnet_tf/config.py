@@ -176,7 +176,7 @@ class Config:
         128, "pictures a step", "train", "evaluate", check=_POSITIVE
     )
     epochs: float = _flag(
-        2.8,
+        3.4,
         "passes over the training split",
         "train",
         check=_NOT_NEGATIVE,
@@ -280,7 +280,7 @@ class Config:
         "train",
     )
     color_noise_end_epoch: float = _flag(
-        1.9, "epoch at which colour noise ends; 0: never", "train", check=_NOT_NEGATIVE
+        2.4, "epoch at which colour noise ends; 0: never", "train", check=_NOT_NEGATIVE
     )
     crop_sharing: int = _flag(
         1,

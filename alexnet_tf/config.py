@@ -238,7 +238,7 @@ class Config:
         "train",
     )
     drop_epochs: tuple[float, ...] = _flag(
-        (2.2,),
+        (2.9,),
         "epochs at which the rate is divided by ten",
         "train",
         check=_NOT_NEGATIVE,

@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 setup: $(VENV)/ready
 
 # --no-build-isolation: the op is built against the TensorFlow that will load it.
-$(VENV)/ready: pyproject.toml constraints.txt setup.py $(wildcard custom_ops/*/*)
+$(VENV)/ready: pyproject.toml constraints.txt setup.py $(wildcard custom_ops/*.cc custom_ops/*/*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt 'tensorflow~=2.21.0' setuptools wheel
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'

@@ -24,7 +24,7 @@ OPS = "custom_ops"
 # What the library was built for.
 LIBRARY_SOURCE = f"{OPS}/library.cc"
 # Free of TensorFlow, where the time goes.
-MATH_SOURCES = [f"{OPS}/lrn/lrn_reference.cc", f"{OPS}/lrn/lrn_cpu.cc"]
+MATH_SOURCES = [f"{OPS}/lrn/lrn_cpu.cc"]
 TENSORFLOW_SOURCES = [f"{OPS}/lrn/lrn_ops.cc", f"{OPS}/lrn/lrn_kernels.cc"]
 CUDA_SOURCE = f"{OPS}/lrn/lrn_cuda.cu"
 CXX_FLAGS = ["-std=c++17", "-fPIC", "-Wall", "-Wextra", "-Werror", "-DNDEBUG", "-I."]

@@ -10,5 +10,5 @@ if ! command -v bazel >/dev/null; then
   echo "bazel not found: apt-get install bazel-bootstrap" >&2
   exit 1
 fi
-bazel build //:lrn_op
-bazel test --test_output=errors --test_env=PYTHON_BIN_PATH //...
+bazel build -c opt --symlink_prefix=/ //:lrn_op
+bazel test -c opt --symlink_prefix=/ --test_output=errors --test_env=PYTHON_BIN_PATH //...

@@ -49,9 +49,9 @@ enum class LrnIsa { kBaseline, kAvx2, kAvx512, kAvx512Bf16 };
 
 const char* LrnIsaName(LrnIsa isa);
 
-// Chooses "avx512_bf16", "avx512", "avx2" or "baseline" by name, or where `requested` is null
-// or empty the best that this processor has. Returns an empty string, or what
-// is wrong with the request.
+// Chooses "avx512_bf16", "avx512", "avx2" or "baseline" by name, or where
+// `requested` is null or empty the best that this processor has. Returns an
+// empty string, or what is wrong with the request.
 std::string ChooseLrnIsa(const char* requested, LrnIsa* isa);
 
 // Single-threaded vector kernels, for T of float, Half and BFloat16. Pointers
@@ -67,8 +67,8 @@ void LrnGradient(LrnIsa isa, const LrnParams& params, const T* dy, const T* x,
                  std::int64_t rows, std::int64_t channels, T* dx,
                  bool stream = false);
 
-// The same on a GPU, of contiguous device memory and not in place. `stream` is a
-// cudaStream_t; the results are cudaError_t of the launch, 0 for success.
+// The same on a GPU, of contiguous device memory and not in place. `stream` is
+// a cudaStream_t; the results are cudaError_t of the launch, 0 for success.
 template <typename T>
 int LrnForwardCuda(void* stream, const LrnParams& params, const T* x,
                    std::int64_t rows, std::int64_t channels, T* y);

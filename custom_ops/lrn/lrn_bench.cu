@@ -134,11 +134,11 @@ std::int64_t Check(const LrnParams& params, std::int64_t rows,
   const double epsilon = Traits<T>::kEpsilon, tiny = 1e-7;
   std::int64_t wrong = 0;
   for (std::int64_t i = 0; i < count; ++i) {
-    const double terms = std::fabs(scale[i]) +
-                         2 * wide_dy[i] * std::pow(params.k, -params.beta);
+    const double terms =
+        std::fabs(scale[i]) + 2 * wide_dy[i] * std::pow(params.k, -params.beta);
     // Written so that NaN is wrong.
-    wrong += !(std::fabs(Get(got_y[i]) - y[i]) <=
-               epsilon * std::fabs(y[i]) + tiny);
+    wrong +=
+        !(std::fabs(Get(got_y[i]) - y[i]) <= epsilon * std::fabs(y[i]) + tiny);
     wrong += !(std::fabs(Get(got_dx[i]) - dx[i]) <= epsilon * terms + tiny);
   }
   return wrong;
@@ -198,9 +198,9 @@ void Time(std::int64_t batch, std::int64_t side, std::int64_t channels) {
             "copy");
   });
   const double forward = Seconds([&] {
-    Require(LrnForwardCuda(nullptr, params, x.data(), rows, channels,
-                           out.data()),
-            "forward");
+    Require(
+        LrnForwardCuda(nullptr, params, x.data(), rows, channels, out.data()),
+        "forward");
   });
   const double gradient = Seconds([&] {
     Require(LrnGradientCuda(nullptr, params, dy.data(), x.data(), rows,
@@ -210,12 +210,13 @@ void Time(std::int64_t batch, std::int64_t side, std::int64_t channels) {
   const double copy_rate = 2 * bytes / copy;
   const double forward_rate = 2 * bytes / forward;
   const double gradient_rate = 3 * bytes / gradient;
-  std::printf("%-9s %4lldx%lldx%lldx%-4lld %8.0f %8.0f %5.1f %% %8.0f %5.1f %%\n",
-              Traits<T>::kName, static_cast<long long>(batch),
-              static_cast<long long>(side), static_cast<long long>(side),
-              static_cast<long long>(channels), copy_rate / 1e9,
-              forward_rate / 1e9, 100 * forward_rate / copy_rate,
-              gradient_rate / 1e9, 100 * gradient_rate / copy_rate);
+  std::printf(
+      "%-9s %4lldx%lldx%lldx%-4lld %8.0f %8.0f %5.1f %% %8.0f %5.1f %%\n",
+      Traits<T>::kName, static_cast<long long>(batch),
+      static_cast<long long>(side), static_cast<long long>(side),
+      static_cast<long long>(channels), copy_rate / 1e9, forward_rate / 1e9,
+      100 * forward_rate / copy_rate, gradient_rate / 1e9,
+      100 * gradient_rate / copy_rate);
 }
 
 int Main() {

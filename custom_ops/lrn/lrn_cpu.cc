@@ -1,8 +1,8 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 //
 // What a vector is on each processor, and which kernels run. One binary holds
-// every instruction set: only the functions between BEGIN_TARGET and END_TARGET
-// use more than the compiler's default, and nothing in there may have external
+// every instruction set: only functions between push_options and pop_options
+// use more than the compiler's default, and nothing there may have external
 // linkage, or the linker could pick its copy for everyone.
 
 #include <cmath>
@@ -14,6 +14,10 @@
 #include <type_traits>
 
 #include "custom_ops/lrn/lrn.h"
+
+#if defined(__clang__)
+#error "the LRN kernels need GCC 10 or newer: set CXX=g++"
+#endif
 
 #if defined(__x86_64__) && !defined(ALEXNET_TF_PORTABLE)
 #define ALEXNET_TF_X86 1
@@ -104,7 +108,6 @@ inline void Write(T* p, V v, std::int64_t count) {
 inline Float LoadScratch(const float* p) { return Read<Float>(p, kLanes); }
 inline void StoreScratch(float* p, Float v) { Write(p, v, kLanes); }
 
-typedef Bits32 RawBits;
 inline Bits32 LoadBits(const BFloat16* p, std::int64_t count) {
   return Read<Bits32>(p, count);
 }
@@ -124,8 +127,7 @@ inline Float Load(const BFloat16* p, std::int64_t count) {
 // The exponent moves from bias 15 to 127. For subnormals, a float with their
 // mantissa and the exponent of 2^-14, less 2^-14, is exact.
 inline Float Load(const Half* p, std::int64_t count) {
-  const Bits32 bits =
-      __builtin_convertvector(Read<Bits16>(p, count), Bits32);
+  const Bits32 bits = __builtin_convertvector(Read<Bits16>(p, count), Bits32);
   const Bits32 sign = (bits & 0x8000) << 16, magnitude = bits & 0x7fff;
   const Bits32 exponent = magnitude & 0x7c00;
   const Bits32 normal = (magnitude << 13) + (112 << 23);
@@ -139,9 +141,7 @@ inline Float Load(const Half* p, std::int64_t count) {
                                  (exponent == 0x7c00 ? special : finite));
 }
 
-inline void Store(float* p, Float v, std::int64_t count) {
-  Write(p, v, count);
-}
+inline void Store(float* p, Float v, std::int64_t count) { Write(p, v, count); }
 
 inline void Store(BFloat16* p, Float v, std::int64_t count) {
   const Bits32 bits = reinterpret_cast<Bits32>(v);
@@ -165,8 +165,8 @@ inline void Store(Half* p, Float v, std::int64_t count) {
 
 template <int kFirst>
 inline Float Join(Float low, Float high) {
-  return __builtin_shufflevector(low, high, kFirst, kFirst + 1, kFirst + 2,
-                                 kFirst + 3);
+  return __builtin_shuffle(low, high,
+                           Bits32{kFirst, kFirst + 1, kFirst + 2, kFirst + 3});
 }
 
 inline bool AnyInfinite(Float a, Float b) {
@@ -199,8 +199,8 @@ constexpr int kEstimateBits = 11;
 // Halving the exponent is right to 4 bits, and one step of third order makes
 // that 13.
 inline Float RsqrtEstimate(Float s) {
-  const Float r = reinterpret_cast<Float>(
-      0x5f375a86 - (reinterpret_cast<Bits32>(s) >> 1));
+  const Float r =
+      reinterpret_cast<Float>(0x5f375a86 - (reinterpret_cast<Bits32>(s) >> 1));
   const Float e = 1.0f - r * (r * s);
   const Float refined = r + r * e * (0.5f + 0.375f * e);
   return s == kInfinity ? Float{} : refined;
@@ -226,7 +226,6 @@ typedef std::int32_t Bits32 __attribute__((vector_size(32)));
 inline Float LoadScratch(const float* p) { return _mm256_loadu_ps(p); }
 inline void StoreScratch(float* p, Float v) { _mm256_storeu_ps(p, v); }
 
-typedef __m256i RawBits;
 inline __m256i LoadBits(const BFloat16* p, std::int64_t count) {
   BFloat16 rest[2 * kLanes] = {};
   if (count < 2 * kLanes) {
@@ -268,7 +267,8 @@ inline void Narrow(Half* p, Float v) {
 inline void Narrow(BFloat16* p, Float v) {
   const Bits32 bits = reinterpret_cast<Bits32>(v);
   const Bits32 rounded = bits + 0x7fff + ((bits >> 16) & 1);
-  const __m256i high = _mm256_srli_epi32(reinterpret_cast<__m256i>(rounded), 16);
+  const __m256i high =
+      _mm256_srli_epi32(reinterpret_cast<__m256i>(rounded), 16);
   const __m256i packed =
       _mm256_permute4x64_epi64(_mm256_packus_epi32(high, high), 0x08);
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
@@ -293,8 +293,8 @@ inline void Store(T* p, Float v, std::int64_t count) {
 
 // Positive floats are in the order of their bits. NaN may count as infinite.
 inline bool AnyInfinite(Float a, Float b) {
-  const __m256i most = _mm256_max_epi32(_mm256_castps_si256(a),
-                                        _mm256_castps_si256(b));
+  const __m256i most =
+      _mm256_max_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b));
   const __m256i limit = _mm256_set1_epi32(0x7f7fffff);
   return _mm256_movemask_epi8(_mm256_cmpgt_epi32(most, limit)) != 0;
 }
@@ -305,9 +305,8 @@ inline Bits32 RoundToBFloat16(Float v) {
 }
 
 inline __m256i PackBFloat16(Float even, Float odd) {
-  return reinterpret_cast<__m256i>(
-      ((RoundToBFloat16(even) >> 16) & 0xffff) |
-      (RoundToBFloat16(odd) & -0x10000));
+  return reinterpret_cast<__m256i>(((RoundToBFloat16(even) >> 16) & 0xffff) |
+                                   (RoundToBFloat16(odd) & -0x10000));
 }
 
 // NaN, the second operand, stays NaN in both.
@@ -355,7 +354,6 @@ inline __mmask16 FirstLanes(std::int64_t count) {
 inline __mmask32 First16(std::int64_t count) {
   return static_cast<__mmask32>((std::uint64_t{1} << count) - 1);
 }
-typedef __m512i RawBits;
 inline __m512i LoadBits(const BFloat16* p, std::int64_t count) {
   return _mm512_maskz_loadu_epi16(First16(count), p);
 }
@@ -402,8 +400,8 @@ inline void Store(BFloat16* p, Float v, std::int64_t count) {
 // Lanes kFirst.. of low, then as many of high as are missing.
 // Positive floats are in the order of their bits. NaN may count as infinite.
 inline bool AnyInfinite(Float a, Float b) {
-  const __m512i most = _mm512_max_epi32(_mm512_castps_si512(a),
-                                        _mm512_castps_si512(b));
+  const __m512i most =
+      _mm512_max_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b));
   return _mm512_cmpgt_epi32_mask(most, _mm512_set1_epi32(0x7f7fffff)) != 0;
 }
 
@@ -413,9 +411,8 @@ inline Bits32 RoundToBFloat16(Float v) {
 }
 
 inline __m512i PackBFloat16(Float even, Float odd) {
-  return reinterpret_cast<__m512i>(
-      ((RoundToBFloat16(even) >> 16) & 0xffff) |
-      (RoundToBFloat16(odd) & -0x10000));
+  return reinterpret_cast<__m512i>(((RoundToBFloat16(even) >> 16) & 0xffff) |
+                                   (RoundToBFloat16(odd) & -0x10000));
 }
 
 // NaN, the second operand, stays NaN in both.
@@ -437,8 +434,8 @@ inline void StreamGroup(float* p, Float a, Float b) {
 }
 
 inline void StreamGroup(Half* p, Float a, Float b) {
-  const __m512i low = _mm512_castsi256_si512(
-      _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+  const __m512i low =
+      _mm512_castsi256_si512(_mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
   StreamBits(p, _mm512_inserti64x4(
                     low, _mm512_cvtps_ph(b, _MM_FROUND_TO_NEAREST_INT), 1));
 }
@@ -482,9 +479,9 @@ using avx512::StreamGroup;
 inline __m512i PackBFloat16(Float even, Float odd) {
   const __m512i halves =
       reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(odd, even));
-  const __m512i lanes = _mm512_set_epi16(
-      31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22,
-      6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  const __m512i lanes = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11,
+                                         26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
+                                         5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   return _mm512_permutexvar_epi16(lanes, halves);
 }
 
@@ -644,8 +641,8 @@ const char* LrnIsaName(LrnIsa isa) {
 
 std::string ChooseLrnIsa(const char* requested, LrnIsa* isa) {
   const std::string name = requested == nullptr ? "" : requested;
-  for (LrnIsa candidate :
-       {LrnIsa::kAvx512Bf16, LrnIsa::kAvx512, LrnIsa::kAvx2, LrnIsa::kBaseline}) {
+  for (LrnIsa candidate : {LrnIsa::kAvx512Bf16, LrnIsa::kAvx512, LrnIsa::kAvx2,
+                           LrnIsa::kBaseline}) {
     if (name.empty() ? Supported(candidate) : name == LrnIsaName(candidate)) {
       *isa = candidate;
       return Supported(candidate)
@@ -653,7 +650,9 @@ std::string ChooseLrnIsa(const char* requested, LrnIsa* isa) {
                  : "this processor does not have \"" + name + "\"";
     }
   }
-  return "expected \"avx512_bf16\", \"avx512\", \"avx2\" or \"baseline\", got \"" + name + "\"";
+  return "expected \"avx512_bf16\", \"avx512\", \"avx2\" or \"baseline\", got "
+         "\"" +
+         name + "\"";
 }
 
 template <typename T>

@@ -118,8 +118,8 @@ __device__ __forceinline__ void WindowSums(const float (&values)[kCount],
   for (int i = 0; i < kCount; ++i) wide[i + 2] = values[i];
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {
-    sums[i] = (wide[i] + wide[i + 1]) + wide[i + 2] +
-              (wide[i + 3] + wide[i + 4]);
+    sums[i] =
+        (wide[i] + wide[i + 1]) + wide[i + 2] + (wide[i + 3] + wide[i + 4]);
   }
 }
 
@@ -132,8 +132,8 @@ struct Place {
 
   __device__ __forceinline__ Place(Index vectors, Index vectors_per_row) {
     const int lane = threadIdx.x % kWarp;
-    const Index warp = static_cast<Index>(blockIdx.x) * kWarpsPerBlock +
-                       threadIdx.x / kWarp;
+    const Index warp =
+        static_cast<Index>(blockIdx.x) * kWarpsPerBlock + threadIdx.x / kWarp;
     // One less than zero wraps to the largest index, which is not inside.
     vector = warp * kInner + lane - 1;
     inside = vector < vectors;
@@ -374,12 +374,11 @@ std::string LrnCudaDriverError() {
          ": install a newer driver";
 }
 
-#define INSTANTIATE(T)                                                   \
-  template int LrnForwardCuda<T>(void*, const LrnParams&, const T*,      \
-                                 std::int64_t, std::int64_t, T*);        \
-  template int LrnGradientCuda<T>(void*, const LrnParams&, const T*,     \
-                                  const T*, std::int64_t, std::int64_t, \
-                                  T*);
+#define INSTANTIATE(T)                                                         \
+  template int LrnForwardCuda<T>(void*, const LrnParams&, const T*,            \
+                                 std::int64_t, std::int64_t, T*);              \
+  template int LrnGradientCuda<T>(void*, const LrnParams&, const T*, const T*, \
+                                  std::int64_t, std::int64_t, T*);
 INSTANTIATE(float)
 INSTANTIATE(Half)
 INSTANTIATE(BFloat16)

@@ -73,9 +73,9 @@ class LrnOp : public OpKernel {
 
   static absl::Status CheckShapes(const Tensor& dy, const Tensor& x) {
     if (dy.shape() == x.shape()) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat(
-        "dy must have the shape of x, ", x.shape().DebugString(), ", got ",
-        dy.shape().DebugString()));
+    return absl::InvalidArgumentError(
+        absl::StrCat("dy must have the shape of x, ", x.shape().DebugString(),
+                     ", got ", dy.shape().DebugString()));
   }
 
   LrnParams params_;
@@ -103,10 +103,11 @@ void ShardRows(OpKernelContext* context, const Tensor& tensor,
 class LrnCpuOp : public LrnOp {
  public:
   explicit LrnCpuOp(OpKernelConstruction* context) : LrnOp(context) {
-    const std::string error = ChooseLrnIsa(std::getenv("ALEXNET_TF_ISA"), &isa_);
+    const std::string error =
+        ChooseLrnIsa(std::getenv("ALEXNET_TF_ISA"), &isa_);
     OP_REQUIRES(context, error.empty(),
-                absl::FailedPreconditionError(
-                    absl::StrCat("environment variable ALEXNET_TF_ISA: ", error)));
+                absl::FailedPreconditionError(absl::StrCat(
+                    "environment variable ALEXNET_TF_ISA: ", error)));
   }
 
  protected:
@@ -149,19 +150,20 @@ class LrnGradientCpuOp : public LrnCpuOp {
     ShardRows(context, x, 6, [&](int64_t first, int64_t last) {
       const int64_t start = first * channels;
       LrnGradient(isa_, params_, Data<T>(dy) + start, Data<T>(x) + start,
-                  last - first, channels, Data<T>(dx) + start, BeyondCaches(*dx));
+                  last - first, channels, Data<T>(dx) + start,
+                  BeyondCaches(*dx));
     });
   }
 };
 
-#define REGISTER_LRN(device, T, Forward, Gradient)                          \
-  REGISTER_KERNEL_BUILDER(Name("AlexnetTf>LocalResponseNormalization")      \
-                              .Device(device)                               \
-                              .TypeConstraint<T>("T"),                      \
-                          Forward<T>);                                      \
-  REGISTER_KERNEL_BUILDER(Name("AlexnetTf>LocalResponseNormalizationGrad")  \
-                              .Device(device)                               \
-                              .TypeConstraint<T>("T"),                      \
+#define REGISTER_LRN(device, T, Forward, Gradient)                         \
+  REGISTER_KERNEL_BUILDER(Name("AlexnetTf>LocalResponseNormalization")     \
+                              .Device(device)                              \
+                              .TypeConstraint<T>("T"),                     \
+                          Forward<T>);                                     \
+  REGISTER_KERNEL_BUILDER(Name("AlexnetTf>LocalResponseNormalizationGrad") \
+                              .Device(device)                              \
+                              .TypeConstraint<T>("T"),                     \
                           Gradient<T>);
 #define REGISTER_CPU(T) \
   REGISTER_LRN(tensorflow::DEVICE_CPU, T, LrnForwardCpuOp, LrnGradientCpuOp)
@@ -227,10 +229,10 @@ class LrnGradientGpuOp : public LrnGpuOp {
     OP_REQUIRES_OK(context, context->allocate_output(0, x.shape(), &dx));
     if (x.NumElements() == 0) return;
     const int64_t channels = x.dim_size(3);
-    OP_REQUIRES_OK(
-        context, LaunchStatus(LrnGradientCuda(
-                     Stream(context), params_, Data<T>(dy), Data<T>(x),
-                     x.NumElements() / channels, channels, Data<T>(dx))));
+    OP_REQUIRES_OK(context,
+                   LaunchStatus(LrnGradientCuda(
+                       Stream(context), params_, Data<T>(dy), Data<T>(x),
+                       x.NumElements() / channels, channels, Data<T>(dx))));
   }
 };
 

@@ -25,8 +25,8 @@ std::vector<double> Scales(const LrnParams& params, const double* x,
   std::vector<double> squares(channels), scales(channels);
   for (std::int64_t i = 0; i < channels; ++i) squares[i] = x[i] * x[i];
   for (std::int64_t i = 0; i < channels; ++i) {
-    scales[i] = params.k + double{params.alpha} *
-                               WindowSum(squares, i, params.size);
+    scales[i] =
+        params.k + double{params.alpha} * WindowSum(squares, i, params.size);
   }
   return scales;
 }

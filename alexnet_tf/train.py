@@ -183,7 +183,7 @@ class Training:
         step_function = Step(self.net, self.rule).trace(batches)
         every = max(1, round(flags.validate_epochs * self.steps_per_epoch))
         pending: list[tf.Tensor] = []
-        since = time.monotonic()
+        since, apart_s = time.monotonic(), 0.0
         total = self.last_step * flags.batch_size
         done = self.step * flags.batch_size
         with (
@@ -206,7 +206,7 @@ class Training:
                     loss, error = np.mean([p.numpy() for p in pending], axis=0)
                     if not math.isfinite(loss):
                         raise self._diverged(f"the loss is {loss}")
-                    seconds = time.monotonic() - since
+                    seconds = time.monotonic() - since - apart_s
                     log.write(
                         "train",
                         self.step,
@@ -216,18 +216,18 @@ class Training:
                         pictures_per_s=len(pending) * flags.batch_size / seconds,
                     )
                     bar.set_postfix(loss=f"{loss:.3f}", top1_error=f"{error:.1f}%")
-                    pending, since = [], time.monotonic()
+                    pending, since, apart_s = [], time.monotonic(), 0.0
                 if last and self._stopped_by is not None:
                     break
+                pause = time.monotonic()  # what follows is no part of the rate
                 if self.step == self.last_step or (
                     flags.validate_epochs and self.step % every == 0
                 ):
                     self._validate(log)
                     self.save()
-                    since = time.monotonic()
                 elif self.step % flags.checkpoint_steps == 0:
                     self.save()
-                    since = time.monotonic()
+                apart_s += time.monotonic() - pause
         if self._stopped_by is not None:
             prefix = self.save()
             name = signal.Signals(self._stopped_by).name

@@ -495,7 +495,7 @@ def test_h5_weights_of_another_net_are_refused(tmp_path):
     cifar(classes=10).save_weights(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras, of what it finds on the way
-        with pytest.raises(ValueError, match="fc10"):
+        with pytest.raises(ValueError, match="does not hold the weights of this net"):
             cifar(classes=7, weights=path)
 
 

@@ -21,7 +21,14 @@ The modules, in order. A module imports only modules above it:
     checkpoint      what is saved, and in which order it is restored
     evaluate        centre-crop and ten-crop evaluation
     train           the loop
-    export          checkpoint -> SavedModel that a stock server runs
+    decoding        encoded pictures to pixels in a graph, safe for strangers' bytes
+    signatures      the functions of an export: pictures in, classes or features out
+    warmup          the requests that an export carries
+    portable        TFLite and ONNX files
+    versions        numbered folders, each written whole or not at all
+    check           whether a stock server can run an export
+    export          checkpoint -> SavedModel that a stock server runs, and other formats
+    client          talks to a server over REST or gRPC; imports without TensorFlow
     predict         images in, classes out
 
 The public names below load on first use, so that importing the package costs nothing.

@@ -314,14 +314,29 @@ class Config:
     version: int = _flag(
         0, "version to export as; 0: the next free one", "export", check=_NOT_NEGATIVE
     )
-    dtype: Literal["float32", "bfloat16"] = _flag(
-        "float32", "compute type of the exported graph", "export"
+    dtype: Literal["float32", "bfloat16", "float16", "int8"] = _flag(
+        "float32",
+        "compute type of the exported graph; float16 and int8 are of TFLite",
+        "export",
     )
-    export_format: Literal["saved_model", "keras"] = _flag(
+    export_format: Literal["saved_model", "tflite", "onnx", "keras"] = _flag(
         "saved_model",
-        "saved_model, for servers; keras, a .keras file for alexnet_tf.AlexNet",
+        "saved_model, for servers; tflite; onnx; keras, a .keras file for "
+        "alexnet_tf.AlexNet",
         "export",
         name="format",
+    )
+    crops: int = _flag(
+        1,
+        "views of a picture the exported model averages: 1, the centre; 10, the paper's",
+        "export",
+        check=lambda value: value in (1, 10) or "1 or 10",
+    )
+    check: str = _flag(
+        "",
+        "an exported version, or the folder of versions, to examine instead: would a "
+        "stock server run it, and does it answer as its checkpoint does",
+        "export",
     )
     top: int = _flag(
         5, "classes that are returned, best first", "export", "predict", check=_POSITIVE
@@ -330,6 +345,46 @@ class Config:
         "runs/default/export",
         "an exported version, or the folder of versions (the highest is taken)",
         "predict",
+    )
+
+    # A server in the model's place.
+    server: str = _flag(
+        "",
+        "ask a server instead: host:port (gRPC), grpcs://host:port, http://host:port "
+        "or https://host:port",
+        "predict",
+    )
+    model_name: str = _flag("alexnet", "the model's name on --server", "predict")
+    model_version: str = _flag(
+        "", "version or label on --server; default: what it serves", "predict"
+    )
+    timeout_s: float = _flag(
+        10.0,
+        "seconds for one attempt at --server",
+        "predict",
+        check=lambda value: value > 0 or "above 0",
+    )
+    attempts: int = _flag(
+        4,
+        "attempts at a picture while --server is busy or away",
+        "predict",
+        check=_POSITIVE,
+    )
+    in_flight: int = _flag(
+        8, "pictures at a time at --server", "predict", check=_POSITIVE
+    )
+    ca_file: str = _flag(
+        "",
+        "certificates to trust, PEM, for grpcs:// and https://; default: the system's",
+        "predict",
+    )
+    bench: bool = _flag(
+        False,
+        "time --server with the pictures, at 1, 2, 4 ... --in_flight at a time",
+        "predict",
+    )
+    bench_requests: int = _flag(
+        200, "requests at each step of --bench", "predict", check=_POSITIVE
     )
 
 

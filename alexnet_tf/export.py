@@ -1,191 +1,215 @@
-"""Checkpoint -> SavedModel that a stock server runs.
+"""Checkpoint -> a model that others run: a stock TensorFlow Serving, TFLite, ONNX, Keras.
 
     python -m alexnet_tf.export --checkpoint=runs/demo --output=runs/demo/export
+    python -m alexnet_tf.export --check=runs/demo/export
 
 Writes OUTPUT/VERSION/, under another name first. The graph holds stock operations only:
-the LRN is TensorFlow's, and preprocessing is inside.
+the LRN is TensorFlow's, and preprocessing is inside. `--check` examines an export as a
+server would run it and compares it with its checkpoint.
 """
 
-import contextlib
+import json
 import os
 import pathlib
-import re
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
-from alexnet_tf import augment, config, evaluate
+from alexnet_tf import architecture as architectures
+from alexnet_tf import (
+    augment,
+    check,
+    config,
+    evaluate,
+    portable,
+    records,
+    signatures,
+    versions,
+    warmup,
+)
 
-LABELS = "labels.txt"
+LABELS = portable.LABELS
+ORIGIN = "alexnet_tf.json"  # in assets.extra: what `--check` compares with
 
+CALIBRATION_PICTURES = 100
 
-def decode_image(encoded: tf.Tensor) -> tf.Tensor:
-    """The bytes of a JPEG, PNG, GIF or BMP, scalar string, to uint8 RGB [H, W, 3].
+# Largest difference of a probability, or of a feature in parts of the largest.
+TOLERANCE = {"float32": 1e-5, "bfloat16": 0.03}
 
-    The first bytes choose the decoder, so that nothing else reaches one: TensorFlow's
-    general decoder ends the process on an animated WebP. The first frame of a GIF; EXIF
-    orientation is not read. Anything else is an InvalidArgumentError.
-    """
-
-    def begins(magic: bytes) -> tf.Tensor:
-        return tf.strings.substr(encoded, 0, len(magic)) == magic
-
-    def jpeg():
-        return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
-
-    def png():
-        return tf.io.decode_png(encoded, channels=3)
-
-    def gif():
-        return tf.io.decode_gif(encoded)[0]
-
-    def bmp():
-        return tf.io.decode_bmp(encoded, channels=3)
-
-    def unknown():
-        refusal = tf.debugging.Assert(
-            False, ["image_bytes: not a JPEG, PNG, GIF or BMP"], summarize=1
-        )
-        with tf.control_dependencies([refusal]):
-            return tf.zeros([1, 1, 3], tf.uint8)
-
-    image = tf.case(
-        [
-            (begins(b"\xff\xd8\xff"), jpeg),
-            (begins(b"\x89PNG\r\n\x1a\n"), png),
-            (tf.logical_or(begins(b"GIF87a"), begins(b"GIF89a")), gif),
-            (begins(b"BM"), bmp),
-        ],
-        default=unknown,
-        exclusive=True,
-    )
-    return tf.ensure_shape(image, [None, None, 3])
-
-
-class Endpoints:
-    """The functions of an export, over a model of logits with stock operations."""
-
-    def __init__(
-        self, net: keras.Model, classes: Sequence[str], size: int, crop: int, top: int
-    ):
-        self._net = net
-        self._classes = tf.constant(list(classes))
-        self._size = size
-        self._crop = crop
-        self._top = min(top, len(classes))
-
-    def _classify(self, squares: tf.Tensor) -> dict[str, tf.Tensor]:
-        crops = augment.center_crop(squares, self._crop)
-        logits = self._net(evaluate.plain_inputs(crops), training=False)
-        probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
-        scores, indices = tf.math.top_k(probabilities, self._top)
-        return {
-            "classes": tf.gather(self._classes, indices),
-            "scores": scores,
-            "probabilities": probabilities,
-        }
-
-    def _square(self, image: tf.Tensor) -> tf.Tensor:
-        square = augment.resize(image, self._size)
-        return tf.ensure_shape(square, [self._size, self._size, 3])
-
-    def images(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Encoded images, string [N], to `classes`, `scores` [N, top], `probabilities`."""
-        squares = tf.map_fn(
-            lambda encoded: self._square(decode_image(encoded)),
-            image_bytes,
-            fn_output_signature=tf.uint8,
-        )
-        return self._classify(squares)
-
-    def pixels(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """RGB pixels 0-255, uint8 [N, H, W, 3] of any size, to the same outputs."""
-        squares = tf.map_fn(self._square, image, fn_output_signature=tf.uint8)
-        return self._classify(squares)
+_DTYPES = {
+    "saved_model": ("float32", "bfloat16"),
+    "keras": ("float32", "bfloat16"),
+    "tflite": ("float32", "float16", "int8"),
+    "onnx": ("float32",),
+}
 
 
 def save_model(
     net: keras.Model,
     path: pathlib.Path,
     *,
+    architecture: architectures.Architecture,
     classes: Sequence[str],
-    size: int,
-    crop: int,
     top: int,
+    crops: int,
 ) -> None:
-    """Writes a SavedModel with signatures `serving_default` and `predict_images`.
+    """Writes a SavedModel with every signature of `signatures`, and its warm-up.
 
     `net` takes `evaluate.plain_inputs` and has stock operations only.
     """
-    endpoints = Endpoints(net, classes, size, crop, top)
+    served = signatures.Signatures(
+        net, architecture, classes=classes, top=top, crops=crops
+    ).all()
     archive = keras.export.ExportArchive()
-    archive.add_endpoint(
-        "serving_default",
-        endpoints.images,
-        input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")],
-    )
-    archive.add_endpoint(
-        "predict_images",
-        endpoints.pixels,
-        input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")],
-    )
+    for name, (function, spec) in served.items():
+        archive.add_endpoint(name, function, input_signature=[spec])
     archive.write_out(str(path), verbose=False)
+    _name_method(path / "saved_model.pb", signatures.CLASSIFY)
     (path / "assets").mkdir(exist_ok=True)
     (path / "assets" / LABELS).write_text("\n".join(classes) + "\n")
+    warmup.write(
+        path, {name: s.input for name, s in served.items()}, signatures.CLASSIFY
+    )
 
 
-def next_version(folder: pathlib.Path) -> int:
-    """One more than the highest version in `folder`, as a server counts them."""
-    found = [int(c.stem) for c in folder.glob("*") if re.fullmatch(r"\d+", c.stem)]
-    return max(found, default=0) + 1
+def _name_method(file: pathlib.Path, signature: str) -> None:
+    """Marks a signature as one of the Classify API, which Keras cannot say."""
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    for graph in saved.meta_graphs:
+        method = tf.saved_model.CLASSIFY_METHOD_NAME
+        graph.signature_def[signature].method_name = method
+    file.write_bytes(saved.SerializeToString(deterministic=True))
+    # It holds hashes of the file as it was, and may be absent.
+    file.with_name("fingerprint.pb").unlink()
 
 
-@contextlib.contextmanager
-def _whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A name to write under; what stands there becomes `path` when all went well."""
-    if path.exists():
-        raise FileExistsError(f"{path} exists: remove it, or export another version")
-    # A leading dot, so that a server does not see it, and the suffix that Keras wants.
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield partial
-        partial.rename(path)
-    finally:
-        if partial.is_dir():
-            shutil.rmtree(partial)
-        else:
-            partial.unlink(missing_ok=True)
+def verify(path: pathlib.Path, checkpoint: str = "") -> list[check.Replay]:
+    """Checks an export and compares its answers with the checkpoint's.
+
+    `checkpoint`: another than the export was made of, as where that has moved. Raises
+    CheckError naming the first thing that is wrong; returns the requests that were run.
+    """
+    replays = check.check(path)
+    origin = json.loads((path / warmup.FOLDER / ORIGIN).read_text())
+    restored = evaluate.restore(checkpoint or origin["checkpoint"])
+    wanted = signatures.Signatures(
+        restored.net,
+        restored.architecture,
+        classes=restored.dataset.classes,
+        top=origin["top"],
+        crops=origin["crops"],
+    ).all()
+    for signature, inputs, outputs in replays:
+        (rows,) = inputs.values()
+        function, spec = wanted[signature]
+        answer = function(tf.constant(rows, spec.dtype))
+        tolerance = TOLERANCE[origin["dtype"]]
+        for name, value in answer.items():
+            _compare(f"{signature}: {name}", outputs[name], value.numpy(), tolerance)
+    return replays
+
+
+def _compare(
+    what: str, found: np.ndarray, wanted: np.ndarray, tolerance: float
+) -> None:
+    if found.shape != wanted.shape:
+        raise check.CheckError(
+            f"{what} has the shape {found.shape}, the checkpoint gives {wanted.shape}"
+        )
+    if wanted.dtype == object:
+        # Names in the order of scores, which near-equal scores may change.
+        if set(found[:, 0]) - set(wanted.ravel()):
+            raise check.CheckError(
+                f"{what} are {found[:, 0]}, the checkpoint gives {wanted[:, 0]}"
+            )
+        return
+    off = np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max())
+    if not off <= tolerance:
+        raise check.CheckError(
+            f"{what} differs from the checkpoint's by {off:.3g}, "
+            f"more than {tolerance:g}"
+        )
+
+
+def calibration(
+    dataset: records.Dataset, side: int, count: int = CALIBRATION_PICTURES
+) -> np.ndarray:
+    """Centre crops of training pictures, evenly spread: float32 [N, side, side, 3]."""
+    source = records.open_records(dataset.shards("train"))
+    indices = np.linspace(0, len(source) - 1, min(count, len(source))).astype(int)
+    encoded, _ = records.parse(tf.constant([source[int(i)] for i in indices]))
+    images = [records.decode_image(e, dataset.size, dataset.encoding) for e in encoded]
+    return augment.center_crop(tf.stack(images), side).numpy().astype(np.float32)
+
+
+def write(
+    path: pathlib.Path, flags: config.Config, restored: evaluate.Restored
+) -> None:
+    """Writes `path` in the format of the flags."""
+    side = restored.architecture.input_size
+    mean = restored.dataset.statistics().mean_crop(side)
+    classes = restored.dataset.classes
+    if flags.export_format == "keras":
+        restored.net.save(path)
+    elif flags.export_format == "onnx":
+        portable.save_onnx(restored.net, path, mean=mean, classes=classes)
+    elif flags.export_format == "tflite":
+        portable.save_tflite(
+            restored.net,
+            path,
+            mean=mean,
+            classes=classes,
+            precision=flags.dtype,
+            calibration=calibration(restored.dataset, side),
+        )
+    else:
+        save_model(
+            restored.net,
+            path,
+            architecture=restored.architecture,
+            classes=classes,
+            top=flags.top,
+            crops=flags.crops,
+        )
+        origin = {
+            "checkpoint": os.path.abspath(restored.prefix),
+            "crops": flags.crops,
+            "dtype": flags.dtype,
+            "top": flags.top,
+        }
+        described = path / warmup.FOLDER / ORIGIN
+        described.write_text(json.dumps(origin, indent=1) + "\n")
 
 
 def main(flags: config.Config, arguments: Sequence[str]) -> None:
     config.refuse_arguments(arguments)
-    kept = flags.export_format == "keras"
+    if flags.check:
+        path = versions.find(flags.check, "check")
+        given = flags.checkpoint != config.Config().checkpoint
+        replays = verify(path, flags.checkpoint if given else "")
+        names = ", ".join(replay.signature for replay in replays)
+        print(f"{path}: good: {names}")
+        return
+    if flags.dtype not in _DTYPES[flags.export_format]:
+        raise ValueError(
+            f"--dtype={flags.dtype} does not go with --format={flags.export_format}: "
+            f"use {' or '.join(_DTYPES[flags.export_format])}"
+        )
     restored = evaluate.restore(
         flags.checkpoint,
-        precision=flags.dtype,
-        stock=not kept,
-        with_preprocessing=not kept,
+        precision="bfloat16" if flags.dtype == "bfloat16" else "float32",
+        stock=flags.export_format != "keras",
+        with_preprocessing=flags.export_format == "saved_model",
     )
     folder = pathlib.Path(flags.export_dir or restored.run_dir / "export")
-    version = flags.version or next_version(folder)
-    if kept:
-        path = folder / f"{version}.keras"
-        with _whole(path) as partial:
-            restored.net.save(partial)
-    else:
-        path = folder / str(version)
-        with _whole(path) as partial:
-            save_model(
-                restored.net,
-                partial,
-                classes=restored.dataset.classes,
-                size=restored.architecture.record_size,
-                crop=restored.architecture.input_size,
-                top=flags.top,
-            )
+    version = flags.version or versions.following(folder)
+    suffix = "" if flags.export_format == "saved_model" else f".{flags.export_format}"
+    path = folder / f"{version}{suffix}"
+    with versions.whole(path) as partial:
+        write(partial, flags, restored)
     print(path)
 
 

@@ -1,22 +1,24 @@
 """Images in, classes out.
 
     python -m alexnet_tf.predict --model=runs/demo/export picture.jpg ...
+    python -m alexnet_tf.predict --server=http://localhost:8501 picture.jpg ...
 
 Prints the best classes of each file, as a table, JSON or CSV. A file that is no image is
 one line on standard error, the others go on, and the exit status is 1.
 """
 
+import contextlib
 import csv
 import io
 import json
 import pathlib
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import tensorflow as tf
+from alexnet_tf import client as clients
+from alexnet_tf import config, progress, versions
 
-from alexnet_tf import config
+MANY = 10  # files from which a progress bar is shown
 
 
 class Prediction(NamedTuple):
@@ -32,37 +34,24 @@ class Model:
 
     def __init__(self, path: str):
         """`path`: a version, or the folder of versions, whose highest is taken."""
-        folder = pathlib.Path(path)
-        if not (folder / "saved_model.pb").exists():
-            versions = [c for c in folder.glob("*") if c.name.isdigit() and c.is_dir()]
-            if not versions:
-                raise FileNotFoundError(
-                    f"--model={path}: no SavedModel there, and no version of one: "
-                    "python -m alexnet_tf.export makes one of a checkpoint"
-                )
-            folder = max(versions, key=lambda c: int(c.name))
+        import tensorflow as tf  # seconds, and a server needs none of it
+
+        folder = versions.find(path, "model")
+        self._tf = tf
         self._loaded = tf.saved_model.load(str(folder))
         self._classify = self._loaded.signatures["serving_default"]
 
-    def classify(self, image_bytes: bytes) -> tuple[list[str], list[float]]:
+    def classify(self, image_bytes: bytes) -> clients.Scored:
         """(classes, scores) of one encoded image; ValueError where it is none."""
+        tf = self._tf
         try:
             outputs = self._classify(image_bytes=tf.constant([image_bytes]))
         except tf.errors.InvalidArgumentError as error:
-            raise ValueError(_reason(error)) from error
-        return (
+            raise ValueError(clients.reason(error.message)) from error
+        return clients.Scored(
             [name.decode() for name in outputs["classes"][0].numpy()],
             outputs["scores"][0].numpy().tolist(),
         )
-
-
-def _reason(error: tf.errors.OpError) -> str:
-    """The cause that an error names, less where in the graph it came up."""
-    noise = ("Graph execution error", "Detected at node", "<stack", "[[{{node")
-    for line in map(str.strip, error.message.splitlines()):
-        if line and not line.startswith(noise):
-            return line.removeprefix("assertion failed: ").strip("[]")
-    return error.message
 
 
 def text(predictions: Sequence[Prediction], form: str) -> str:
@@ -90,22 +79,89 @@ def text(predictions: Sequence[Prediction], form: str) -> str:
     return "\n".join(lines)
 
 
+def bench_text(measured: Sequence[clients.Measured], form: str) -> str:
+    """The measurements as a table, JSON or CSV."""
+    if form == "json":
+        return json.dumps([m._asdict() for m in measured], indent=1)
+    if form == "csv":
+        lines = [",".join(clients.Measured._fields)]
+        lines += [",".join(f"{value:.6g}" for value in m) for m in measured]
+        return "\n".join(lines)
+    lines = [f"{'in flight':>9}{'a second':>10}{'p50':>10}{'p95':>10}{'p99':>10}"]
+    for m in measured:
+        times = "".join(f"{1000 * t:7.1f} ms" for t in (m.p50_s, m.p95_s, m.p99_s))
+        lines.append(f"{m.in_flight:9}{m.per_s:10.1f}{times}")
+    return "\n".join(lines)
+
+
+def _read(file: str) -> bytes:
+    return pathlib.Path(file).read_bytes()
+
+
+def _bench(flags: config.Config, files: Sequence[str], options: dict[str, Any]) -> None:
+    images = [_read(file) for file in files]
+    steps = [2**n for n in range(flags.in_flight.bit_length())]
+    steps = sorted({*steps, flags.in_flight})
+    measured = []
+    with progress.bar(len(steps) * flags.bench_requests, "measuring", "request") as bar:
+        for in_flight in steps:
+            measured.append(
+                clients.measure(
+                    flags.server,
+                    images,
+                    in_flight=in_flight,
+                    requests=flags.bench_requests,
+                    **options,
+                )
+            )
+            bar.update(flags.bench_requests)
+    print(bench_text(measured, flags.format))
+
+
 def main(flags: config.Config, arguments: Sequence[str]) -> None:
     if not arguments:
         raise ValueError(
             "no picture: python -m alexnet_tf.predict --model=... picture.jpg ..."
         )
-    loaded = Model(flags.model)
-    predictions = []
-    failed = 0
-    for file in arguments:
-        try:
-            classes, scores = loaded.classify(pathlib.Path(file).read_bytes())
-        except (OSError, ValueError) as error:
-            print(f"{file}: {error}", file=sys.stderr)
-            failed += 1
-            continue
-        predictions.append(Prediction(file, classes[: flags.top], scores[: flags.top]))
+    if flags.bench and not flags.server:
+        raise ValueError("--bench times a server: name it by --server=localhost:8500")
+    options: dict[str, Any] = {
+        "model": flags.model_name,
+        "version": flags.model_version,
+        "timeout_s": flags.timeout_s,
+        "attempts": flags.attempts,
+        "ca_file": flags.ca_file,
+    }
+    if flags.bench:
+        _bench(flags, arguments, options)
+        return
+    with contextlib.ExitStack() as stack:
+        answers: Iterator[tuple[str, clients.Scored | Exception]]
+        if flags.server:
+            client = clients.Client(flags.server, in_flight=flags.in_flight, **options)
+            stack.enter_context(client)
+            answers = client.map(lambda f: client.classify(_read(f)), arguments)
+        else:
+            loaded = Model(flags.model)
+            answers = clients.each(lambda f: loaded.classify(_read(f)), arguments)
+        predictions, failed = [], 0
+        bar = stack.enter_context(
+            progress.bar(len(arguments), "classifying", "picture")
+            if len(arguments) >= MANY
+            else contextlib.nullcontext()
+        )
+        for file, answer in answers:
+            if bar is not None:
+                bar.update()
+            if isinstance(answer, OSError | ValueError | clients.ServerError):
+                progress.say(f"{file}: {answer}")
+                failed += 1
+            elif isinstance(answer, Exception):
+                raise answer
+            else:
+                classes, scores = answer
+                best = slice(flags.top)
+                predictions.append(Prediction(file, classes[best], scores[best]))
     print(text(predictions, flags.format))
     if failed:
         raise ValueError(f"{failed} of {len(arguments)} files were not classified")

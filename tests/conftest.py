@@ -1,5 +1,8 @@
 """Small pictures and datasets that many tests share."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -50,3 +53,21 @@ def trained_run(small_dataset, tmp_path_factory):
     train.settle(flags)
     train.Training(flags).run(train.Log(run_dir, 0))
     return run_dir
+
+
+@pytest.fixture(scope="session")
+def exported(trained_run, tmp_path_factory):
+    """Version 1 of the trained run, as the command writes it."""
+    folder = tmp_path_factory.mktemp("export")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "alexnet_tf.export"),
+            *(f"--checkpoint={trained_run}", f"--output={folder}"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.strip() == str(folder / "1")
+    return folder / "1"

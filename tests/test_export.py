@@ -1,9 +1,10 @@
-"""An export holds stock operations, its weights once, and the model's numbers."""
+"""An export holds the model's numbers, its weights once, and runs where it is taken."""
 
 import io
 import json
 import subprocess
 import sys
+import zipfile
 
 import keras
 import numpy as np
@@ -12,7 +13,18 @@ import tensorflow as tf
 from PIL import Image
 
 import alexnet_tf
-from alexnet_tf import evaluate, export, predict, sources
+from alexnet_tf import (
+    augment,
+    config,
+    evaluate,
+    export,
+    portable,
+    predict,
+    records,
+    sources,
+    versions,
+)
+from alexnet_tf import signatures as signatures_module
 
 
 def command(main, *arguments):
@@ -22,15 +34,6 @@ def command(main, *arguments):
         text=True,
         check=False,
     )
-
-
-@pytest.fixture(scope="module")
-def exported(trained_run, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("export")
-    done = command("export", f"--checkpoint={trained_run}", f"--output={folder}")
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.strip() == str(folder / "1")
-    return folder / "1"
 
 
 @pytest.fixture(scope="module")
@@ -49,78 +52,6 @@ def pictures():
     return [(data, sources.decode(data, "picture")) for data in found]
 
 
-def expected(trained_run, images):
-    """Probabilities of the run's own model, our op inside, for RGB pictures."""
-    restored = evaluate.restore(trained_run)
-    squares = [tf.image.resize_with_crop_or_pad(i, 32, 32) for i in images]
-    crops = tf.stack(squares)[:, 4:28, 4:28]
-    logits = restored.net(evaluate.plain_inputs(crops), training=False)
-    return tf.nn.softmax(logits).numpy()
-
-
-SESSION = """
-import json, sys
-import numpy as np
-import tensorflow as tf
-path, inputs, outputs = sys.argv[1:]
-images = np.load(inputs, allow_pickle=True)
-graph = tf.Graph()
-with tf.compat.v1.Session(graph=graph) as session:
-    meta = tf.compat.v1.saved_model.loader.load(session, ["serve"], path)
-    found = {}
-    for name, key in (("serving_default", "image_bytes"), ("predict_images", "image")):
-        signature = meta.signature_def[name]
-        fetch = {k: v.name for k, v in signature.outputs.items()}
-        feed = {signature.inputs[key].name: images[key]}
-        found[name] = session.run(fetch, feed)
-    kinds = {op.type for op in graph.get_operations()}
-    for function in graph.as_graph_def().library.function:
-        kinds |= {node.op for node in function.node_def}
-assert not any(name.startswith("alexnet") for name in sys.modules)
-np.savez(
-    outputs,
-    kinds=sorted(kinds),
-    classes=found["serving_default"]["classes"].astype("S"),
-    **{n + "_" + k: found[n][k] for n in found for k in ("scores", "probabilities")},
-)
-"""
-
-
-def test_a_session_that_never_saw_our_library_gets_the_models_numbers(
-    exported, trained_run, tmp_path
-):
-    rng = np.random.default_rng(2)
-    pixels = rng.integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
-    encoded = [tf.io.encode_png(image).numpy() for image in pixels]
-    np.savez(
-        tmp_path / "in.npz", image_bytes=np.array(encoded, dtype=object), image=pixels
-    )
-    done = subprocess.run(
-        [
-            *(sys.executable, "-c", SESSION, str(exported)),
-            *(str(tmp_path / "in.npz"), str(tmp_path / "out.npz")),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = np.load(tmp_path / "out.npz")
-    wanted = expected(trained_run, pixels)
-    for name in ("serving_default", "predict_images"):
-        np.testing.assert_allclose(
-            found[f"{name}_probabilities"], wanted, rtol=1e-4, atol=1e-5
-        )
-        np.testing.assert_allclose(
-            found[f"{name}_scores"], -np.sort(-wanted, axis=1), rtol=1e-4, atol=1e-5
-        )
-    assert found["classes"][0, 0].decode() == f"class{wanted[0].argmax()}"
-    stock = set(found["kinds"])
-    assert "LRN" in stock
-    assert not [kind for kind in stock if ">" in kind or "Xla" in kind or "Py" in kind]
-
-
 def test_weights_stand_once(exported, trained_run):
     parameters = evaluate.restore(trained_run).net.count_params()
     size = sum(f.stat().st_size for f in (exported / "variables").iterdir())
@@ -135,20 +66,6 @@ def test_every_kind_of_picture_is_decoded_as_preparation_decodes_it(exported, pi
         one = by_bytes(image_bytes=tf.constant([data]))["probabilities"]
         other = by_pixels(image=tf.constant(pixels[None]))["probabilities"]
         np.testing.assert_allclose(one, other, atol=2e-3)
-
-
-def test_decoding_gives_pillows_pixels(pictures):
-    for data, pixels in pictures:
-        ours = export.decode_image(tf.constant(data)).numpy().astype(int)
-        assert np.abs(ours - pixels).max() <= 1, data[:8]
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"no picture", b"RIFF0000WEBPVP8X", b"II*\0tiff", b"\xff\xd8"]
-)
-def test_what_is_no_picture_is_refused_by_its_first_bytes(data):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="not a JPEG, PNG, GIF"):
-        export.decode_image(tf.constant(data))
 
 
 def test_the_labels_travel_with_the_model(exported):
@@ -188,7 +105,7 @@ def test_a_keras_file_is_weights_for_alexnet(trained_run, tmp_path):
 
 
 def write_half_and_fail(path):
-    with export._whole(path) as partial:
+    with versions.whole(path) as partial:
         partial.mkdir()
         (partial / "saved_model.pb").write_text("half")
         raise ZeroDivisionError
@@ -197,6 +114,194 @@ def write_half_and_fail(path):
 def test_a_failed_export_leaves_nothing(tmp_path):
     with pytest.raises(ZeroDivisionError):
         write_half_and_fail(tmp_path / "1")
+    assert list(tmp_path.iterdir()) == []
+
+
+def logits(restored, crops):
+    return restored.net(evaluate.plain_inputs(crops), training=False)
+
+
+@pytest.fixture(scope="module")
+def signatures(exported):
+    return tf.saved_model.load(str(exported)).signatures
+
+
+def test_the_answer_is_that_of_preparation_and_evaluation(
+    signatures, trained_run, pictures
+):
+    """By their own functions: Pillow, the resize rule, the crop, and the run's net."""
+    restored = evaluate.restore(trained_run)
+    squares = tf.stack([augment.resize(tf.constant(p), 32) for _, p in pictures])
+    wanted = tf.nn.softmax(logits(restored, augment.center_crop(squares, 24))).numpy()
+    encoded = tf.constant([data for data, _ in pictures])
+    found = signatures["serving_default"](image_bytes=encoded)
+    lossy = [data[:2] == b"\xff\xd8" for data, _ in pictures]  # a bit off in JPEG
+    exact = ~np.array(lossy)
+    np.testing.assert_allclose(found["probabilities"][exact], wanted[exact], atol=1e-5)
+    np.testing.assert_allclose(found["probabilities"], wanted, atol=2e-3)
+    best = [[f"class{n}".encode() for n in np.argsort(-row)] for row in wanted]
+    assert found["classes"].numpy()[:, 0].tolist() == [row[0] for row in best]
+    np.testing.assert_allclose(
+        found["scores"], -np.sort(-found["probabilities"].numpy(), axis=1)
+    )
+
+
+def test_signatures_agree_on_the_same_picture(signatures, pictures):
+    data, pixels = pictures[0]
+    encoded = tf.constant([data])
+    wanted = signatures["serving_default"](image_bytes=encoded)
+    for name, dtype in (
+        ("predict_images", "uint8"),
+        ("predict_float_images", "float32"),
+    ):
+        found = signatures[name](image=tf.constant(pixels[None], dtype))
+        for key in ("classes", "scores", "probabilities"):
+            np.testing.assert_array_equal(found[key], wanted[key])
+    example = records.serialize(data, 0, "a.png")
+    found = signatures["classify"](inputs=tf.constant([example]))
+    assert set(found) == {"classes", "scores"}
+    np.testing.assert_array_equal(found["scores"], wanted["scores"])
+
+
+def test_features_are_what_the_last_layer_reads(signatures, trained_run, pictures):
+    encoded = tf.constant([data for data, _ in pictures])
+    features = signatures["features"](image_bytes=encoded)["features"]
+    kernel, bias = evaluate.restore(trained_run).net.get_layer("fc10").get_weights()
+    again = tf.nn.softmax(features @ kernel + bias)
+    found = signatures["serving_default"](image_bytes=encoded)["probabilities"]
+    np.testing.assert_allclose(again, found, atol=1e-5)
+
+
+def test_ten_crops_are_averaged_as_evaluation_averages_them(trained_run):
+    restored = evaluate.restore(trained_run)
+    served = signatures_module.Signatures(
+        restored.net,
+        restored.architecture,
+        classes=restored.dataset.classes,
+        top=2,
+        crops=10,
+    ).all()
+    rng = np.random.default_rng(3)
+    pixels = tf.constant(rng.integers(0, 256, (2, 32, 32, 3)), tf.uint8)
+    found = served["predict_images"].function(pixels)
+    assert found["scores"].shape == (2, 2)
+    for row, image in enumerate(pixels):
+        of_views = tf.nn.softmax(logits(restored, augment.views(image, 24)))
+        np.testing.assert_allclose(
+            found["probabilities"][row], np.mean(of_views, axis=0), atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_pixels_that_are_no_numbers_are_refused(signatures, value):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="image"):
+        signatures["predict_float_images"](image=tf.fill([1, 4, 4, 3], value))
+
+
+@pytest.mark.parametrize("shape", [(1, 0, 5, 3), (1, 5, 0, 3), (1, 1, 101, 3)])
+def test_pixels_that_cannot_be_resized_are_refused(signatures, shape):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="rows of"):
+        signatures["predict_images"](image=tf.zeros(shape, tf.uint8))
+
+
+# TFLite and ONNX, each in its own runtime.
+
+
+@pytest.fixture(scope="module")
+def portable_case(trained_run):
+    """Crops of the run's validation pictures, and the probabilities Keras gives."""
+    restored = evaluate.restore(trained_run)
+    source = records.open_records(restored.dataset.shards("validation"))
+    encoded, _ = records.parse(tf.constant([source[i] for i in range(len(source))]))
+    squares = [records.decode_image(e, 32, "raw") for e in encoded]
+    crops = augment.center_crop(tf.stack(squares), 24)
+    probabilities = tf.nn.softmax(logits(restored, crops)).numpy()
+    return crops.numpy().astype(np.float32), probabilities
+
+
+def export_as(trained_run, folder, form, dtype="float32"):
+    done = command(
+        *("export", f"--checkpoint={trained_run}", f"--output={folder}"),
+        *(f"--format={form}", f"--dtype={dtype}"),
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder / f"1.{form}"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "off", "bytes_a_weight"),
+    [
+        ("float32", 1e-5, 4),
+        pytest.param("float16", 5e-3, 2, marks=pytest.mark.long),
+        ("int8", 0.25, 1),
+    ],
+)
+def test_tflite_agrees_with_keras_to_its_precision(
+    trained_run, tmp_path, portable_case, dtype, off, bytes_a_weight
+):
+    file = export_as(trained_run, tmp_path, "tflite", dtype)
+    images, wanted = portable_case
+    # A process of its own: the interpreter's parting notice is a warning here.
+    np.save(tmp_path / "images.npy", images)
+    done = subprocess.run(
+        [sys.executable, "-c", INTERPRETER, str(file), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = np.load(tmp_path / "found.npy")
+    np.testing.assert_allclose(found, wanted, atol=off)
+    assert (found.argmax(1) == wanted.argmax(1)).all()
+    parameters = evaluate.restore(trained_run).net.count_params()
+    assert file.stat().st_size == pytest.approx(
+        parameters * bytes_a_weight + 20_000, abs=60_000
+    )
+    labels = zipfile.ZipFile(file).read(portable.LABELS).decode()
+    assert labels.split() == ["class0", "class1", "class2"]
+
+
+INTERPRETER = """
+import sys, warnings
+warnings.simplefilter("ignore")
+import numpy as np
+import tensorflow as tf
+interpreter = tf.lite.Interpreter(sys.argv[1])
+images = np.load(sys.argv[2] + "/images.npy")
+(entry,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+interpreter.resize_tensor_input(entry["index"], images.shape)
+interpreter.allocate_tensors()
+interpreter.set_tensor(entry["index"], images)
+interpreter.invoke()
+np.save(sys.argv[2] + "/found.npy", interpreter.get_tensor(result["index"]))
+"""
+
+
+def test_onnx_agrees_with_keras(trained_run, tmp_path, portable_case):
+    import onnxruntime
+
+    file = export_as(trained_run, tmp_path, "onnx")
+    images, wanted = portable_case
+    session = onnxruntime.InferenceSession(file)
+    (found,) = session.run(["probabilities"], {"image": images})
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    labels = session.get_modelmeta().custom_metadata_map["labels"]
+    assert labels.split() == ["class0", "class1", "class2"]
+
+
+@pytest.mark.parametrize(
+    ("form", "dtype"), [("saved_model", "int8"), ("onnx", "bfloat16")]
+)
+def test_a_type_that_a_format_has_not_is_refused(trained_run, tmp_path, form, dtype):
+    flags = config.Config(
+        checkpoint=str(trained_run),
+        export_dir=str(tmp_path),
+        export_format=form,
+        dtype=dtype,
+    )
+    told = f"--dtype={dtype} does not go with --format={form}: use float32"
+    with pytest.raises(ValueError, match=told):
+        export.main(flags, [])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,0 +1,91 @@
+"""TFLite and ONNX files of a net, for devices without TensorFlow.
+
+Neither format decodes pictures. Both files take `image`, RGB pixels 0-255 as float32
+[N, C, C, 3], cropped to the net's own side, and give `probabilities` float32
+[N, classes]; the mean is inside. The class names travel in the file: in TFLite as
+`labels.txt` in the archive that ends it (any unzip reads it), in ONNX as the metadata
+`labels`, a name a line.
+"""
+
+import pathlib
+import warnings
+import zipfile
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework import convert_to_constants
+
+LABELS = "labels.txt"
+OPSET = 18
+
+
+def function(net: keras.Model, mean: np.ndarray):
+    """The tf.function of both formats.
+
+    `net` takes finished pictures and gives probabilities, of stock operations; `mean`
+    float32 [C, C, 3].
+    """
+    spec = tf.TensorSpec([None, *mean.shape], tf.float32, name="image")
+
+    @tf.function(input_signature=[spec])
+    def classify(image):
+        return {"probabilities": net(image - mean, training=False)}
+
+    return classify
+
+
+def save_tflite(
+    net: keras.Model,
+    path: pathlib.Path,
+    *,
+    mean: np.ndarray,
+    classes: Sequence[str],
+    precision: str,
+    calibration: np.ndarray,
+) -> None:
+    """Writes `net` as a TFLite file.
+
+    Args:
+        net, mean: as `function`'s.
+        precision: of the weights, "float32" or "float16", or of weights and
+            activations, "int8"; TFLite keeps the LRN in float32.
+        calibration: pictures float32 [N, C, C, 3] whose activations set the
+            ranges of "int8".
+    """
+    # Frozen first: the converter would leave variables, which calibration cannot run.
+    frozen = convert_to_constants.convert_variables_to_constants_v2(
+        function(net, mean).get_concrete_function()
+    )
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    elif precision == "int8":
+        converter.representative_dataset = lambda: ([p[None]] for p in calibration)
+    path.write_bytes(converter.convert())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(LABELS, "\n".join(classes) + "\n")
+
+
+def save_onnx(
+    net: keras.Model, path: pathlib.Path, *, mean: np.ndarray, classes: Sequence[str]
+) -> None:
+    """Writes `net` as an ONNX file. Raises ModuleNotFoundError without tf2onnx."""
+    try:
+        import onnx
+        import tf2onnx
+    except ModuleNotFoundError as error:
+        raise OSError(
+            f"--format=onnx needs {error.name}: pip install 'alexnet_tf[onnx]'"
+        ) from None
+    classify = function(net, mean)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tf2onnx on NumPy and protobuf
+        model, _ = tf2onnx.convert.from_function(
+            classify, input_signature=classify.input_signature, opset=OPSET
+        )
+    onnx.helper.set_model_props(model, {"labels": "\n".join(classes)})
+    onnx.save(model, path)

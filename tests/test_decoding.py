@@ -1,0 +1,294 @@
+"""What is decoded is what preparation reads; what is refused is refused before decoding."""
+
+import io
+import pathlib
+import struct
+import subprocess
+import sys
+import zlib
+
+import hypothesis
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import strategies as st
+from PIL import Image
+
+from alexnet_tf import augment, decoding, sources
+
+decode = tf.function(
+    decoding.decode, input_signature=[tf.TensorSpec([], tf.string, "encoded")]
+)
+
+
+def encoded(image, kind, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def noise(height=50, width=40):
+    rng = np.random.default_rng(1)
+    return Image.fromarray(rng.integers(0, 256, (height, width, 3)).astype(np.uint8))
+
+
+def chunk(kind, data):
+    check = struct.pack(">I", zlib.crc32(kind + data))
+    return struct.pack(">I", len(data)) + kind + data + check
+
+
+def png(height, width, rows=b""):
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+def animated_gif(frames=3):
+    first, *others = [noise().rotate(90 * n).convert("P") for n in range(frames)]
+    return encoded(first, "GIF", save_all=True, append_images=others, loop=0)
+
+
+GOOD = {
+    "png": encoded(noise(), "PNG"),
+    "png_grey": encoded(noise().convert("L"), "PNG"),
+    "png_alpha": encoded(noise().convert("RGBA"), "PNG"),
+    "png_grey_alpha": encoded(noise().convert("LA"), "PNG"),
+    "png_palette": encoded(noise().convert("P"), "PNG"),
+    "png_16_bits": encoded(
+        Image.fromarray(np.arange(2000, dtype=np.uint16).reshape(50, 40) * 32), "PNG"
+    ),
+    "gif": encoded(noise().convert("P"), "GIF"),
+    "gif_animated": animated_gif(),
+    "bmp": encoded(noise(), "BMP"),
+    "bmp_alpha": encoded(noise().convert("RGBA"), "BMP"),
+    "bmp_palette": encoded(noise().convert("P"), "BMP"),
+    "bmp_grey": encoded(noise().convert("L"), "BMP"),
+    "jpeg": encoded(noise(), "JPEG"),
+    "jpeg_grey": encoded(noise().convert("L"), "JPEG"),
+    "jpeg_cmyk": encoded(noise().convert("CMYK"), "JPEG"),
+    "jpeg_progressive": encoded(noise(), "JPEG", progressive=True),
+    "jpeg_subsampled": encoded(noise(), "JPEG", subsampling="4:2:0"),
+}
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_the_pixels_are_those_of_preparation(kind):
+    ours = decode(GOOD[kind]).numpy().astype(int)
+    theirs = sources.decode(GOOD[kind], kind)
+    assert ours.shape == theirs.shape
+    assert np.abs(ours - theirs).max() <= 1
+    # The net's input, too, by the one resize rule.
+    mine, other = (augment.resize(tf.constant(i), 32) for i in (ours, theirs))
+    assert np.abs(mine.numpy().astype(int) - other.numpy()).max() <= 1
+
+
+def test_exif_orientation_is_not_read():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    data = encoded(noise(), "JPEG", exif=exif)
+    assert decode(data).shape == (50, 40, 3)
+    assert sources.decode(data, "turned").shape == (40, 50, 3)
+
+
+def jpeg_of_size(height, width):
+    data = bytearray(GOOD["jpeg"])
+    start = data.index(b"\xff\xc0")
+    data[start + 5 : start + 9] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
+def gif_of_size(height, width):
+    return b"GIF89a" + struct.pack("<HH", width, height) + GOOD["gif"][10:]
+
+
+def bmp_of_size(height, width):
+    data = bytearray(GOOD["bmp"])
+    data[18:26] = struct.pack("<ii", width, height)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("make", [png, jpeg_of_size, gif_of_size, bmp_of_size])
+@pytest.mark.parametrize(
+    ("height", "width"), [(20_000, 20_000), (1, 40_000), (40_000, 2)]
+)
+def test_a_picture_too_large_is_refused_by_its_header(make, height, width):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=f"{height} rows of {width} pixels"
+    ):
+        decode(make(height, width))
+
+
+def test_a_bomb_takes_no_memory():
+    """A real one: 400 million pixels that deflate to a megabyte."""
+    row = b"\0" * (1 + 3 * 20_000)
+    packer = zlib.compressobj(9)
+    rows = b"".join(packer.compress(row) for _ in range(20_000)) + packer.flush()
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    bomb = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", rows)
+        + chunk(b"IEND", b"")
+    )
+    code = (
+        "import resource, sys\n"
+        "import tensorflow as tf\n"
+        "from alexnet_tf import decoding\n"
+        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "decode = tf.function(decoding.decode)\n"
+        f"decode(tf.constant({GOOD['png']!r}))\n"
+        "data = tf.constant(sys.stdin.buffer.read())\n"
+        "before = peak()\n"
+        "try: decode(data)\n"
+        "except tf.errors.InvalidArgumentError: print(peak() - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=bomb, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert int(done.stdout) < 200_000  # kB; the pixels alone would be 1.2 GB
+
+
+def test_a_gif_of_many_frames_is_read_as_one():
+    """The frames behind the first are not even looked at."""
+    data = animated_gif(frames=2)
+    first = decode(data).numpy()
+    cut = data[: len(data) * 3 // 4]  # in the middle of the second
+    np.testing.assert_array_equal(decode(cut).numpy(), first)
+    np.testing.assert_array_equal(decode(data[:-1] + b"\x2c" * 999).numpy(), first)
+
+
+def test_a_gif_frame_stays_on_its_canvas():
+    with pytest.raises(tf.errors.InvalidArgumentError, match="larger than its frame"):
+        decode(gif_of_size(10, 10))
+
+
+def test_a_jpeg_of_endless_scans_is_refused():
+    data = encoded(noise(), "JPEG", progressive=True)
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="over 100 scans"):
+        decode(data[:-2] + scan * 200 + data[-2:])
+
+
+def test_more_bytes_than_a_picture_has_are_refused():
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="more than 67108864 bytes"
+    ):
+        decode(GOOD["png"] + bytes(decoding.MAX_BYTES))
+
+
+def bmp_with(position, form, value):
+    data = bytearray(GOOD["bmp"])
+    struct.pack_into(form, data, position, value)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        bmp_with(28, "<H", 16),
+        bmp_with(28, "<H", 4),
+        bmp_with(30, "<I", 1),
+        bmp_with(14, "<I", 12),
+        b"BM",
+    ],
+)
+def test_a_bmp_of_another_kind_is_refused_and_not_misread(data):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="BMP must be uncompressed"
+    ):
+        decode(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"no picture",
+        b"\xff\xd8",
+        b"II*\0tiff",
+        b"\0\0\0\x1cftypavif",
+        encoded(noise(), "WEBP"),
+        encoded(noise(), "WEBP", save_all=True, append_images=[noise().rotate(90)]),
+    ],
+    ids=["empty", "text", "short", "tiff", "avif", "webp", "animated_webp"],
+)
+def test_what_is_no_picture_is_refused_by_its_first_bytes(data):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not a JPEG, PNG, GIF"):
+        decode(data)
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_a_picture_that_is_cut_off_is_an_error(kind):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode(GOOD[kind][: len(GOOD[kind]) // 4])
+
+
+def mutated(draw):
+    """One of the pictures with bytes changed, cut out, doubled or cut off."""
+    data = bytearray(GOOD[draw(st.sampled_from(sorted(GOOD)))])
+    for _ in range(draw(st.integers(1, 6))):
+        # Half of the changes fall into the header, which decides the most.
+        end = draw(st.sampled_from([64, len(data)]))
+        place = draw(st.integers(0, max(0, min(end, len(data)) - 1)))
+        match draw(st.sampled_from(["set", "flip", "cut", "double", "end"])):
+            case "set":
+                new = draw(st.binary(min_size=1, max_size=4))
+                data[place : place + len(new)] = new
+            case "flip" if data:
+                data[place] ^= 1 << draw(st.integers(0, 7))
+            case "cut":
+                del data[place : place + draw(st.integers(1, 64))]
+            case "double":
+                data[place:place] = data[place : place + draw(st.integers(1, 256))]
+            case "end":
+                del data[place:]
+    return bytes(data)
+
+
+def fuzz(examples):
+    @hypothesis.given(st.composite(mutated)())
+    @hypothesis.settings(
+        deadline=None,
+        max_examples=examples,
+        database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    def decodes_or_says_why(data):
+        try:
+            pixels = decode(data).numpy()
+        except tf.errors.InvalidArgumentError:
+            return
+        assert pixels.ndim == 3
+        assert pixels.shape[0] * pixels.shape[1] <= decoding.MAX_PIXELS
+
+    decodes_or_says_why()
+
+
+# A crash or a hang ends the process, so each runs in one of its own, with a limit.
+FUZZ = "import sys, test_decoding; test_decoding.fuzz(int(sys.argv[1]))"
+
+
+def fuzz_in_a_process(examples, limit_s):
+    done = subprocess.run(
+        [sys.executable, "-c", FUZZ, str(examples)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=limit_s,
+        cwd=pathlib.Path(__file__).parent,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_mutated_pictures_decode_or_are_an_error():
+    fuzz_in_a_process(200, 300)
+
+
+@pytest.mark.long
+def test_many_mutated_pictures_decode_or_are_an_error():
+    fuzz_in_a_process(60_000, 3600)

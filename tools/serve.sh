@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Serves an export until interrupted: tools/serve.sh FOLDER [flags of the server]
+# FOLDER holds the versions, as alexnet_tf.export writes them; the newest is served, under
+# the name alexnet. PORT (gRPC, 8500), REST_PORT (8501) and TF_MODEL_SERVER may be set.
+set -euo pipefail
+PORT="${PORT:-8500}" REST_PORT="${REST_PORT:-8501}" WAIT_S="${WAIT_S:-120}"
+IMAGE="${IMAGE:-tensorflow/serving:latest}"
+
+fail() { echo "serve.sh: $*" >&2; exit 1; }
+
+[[ $# -ge 1 ]] || fail "which export? tools/serve.sh FOLDER [flags of the server]"
+[[ -d "$1" ]] || fail "$1 is no folder: python -m alexnet_tf.export makes one"
+compgen -G "$1/[0-9]*/saved_model.pb" >/dev/null ||
+  fail "$1 holds no version (NUMBER/saved_model.pb): python -m alexnet_tf.export makes one"
+folder="$(cd "$1" && pwd)"
+shift
+command -v curl >/dev/null || fail "curl is needed to see when the model answers"
+
+server="${TF_MODEL_SERVER:-$(command -v tensorflow_model_server || true)}"
+if [[ -n "$server" ]]; then
+  "$server" --port="$PORT" --rest_api_port="$REST_PORT" --model_name=alexnet \
+    --model_base_path="$folder" "$@" &
+elif command -v docker >/dev/null && docker info >/dev/null 2>&1; then
+  docker run --rm --init --name "alexnet-serving-$$" \
+    --publish "127.0.0.1:$PORT:8500" --publish "127.0.0.1:$REST_PORT:8501" \
+    --volume "$folder:/models/alexnet:ro" --env MODEL_NAME=alexnet "$IMAGE" "$@" &
+else
+  fail "neither tensorflow_model_server nor a running docker was found: install one by" \
+    "https://www.tensorflow.org/tfx/serving/setup, or name it by TF_MODEL_SERVER=PATH"
+fi
+child=$!
+
+# Once only, and with the server gone before this ends.
+stop() {
+  trap - EXIT INT TERM
+  kill -TERM "$child" 2>/dev/null || true
+  wait "$child" 2>/dev/null || true
+}
+trap stop EXIT
+trap 'stop; exit 0' INT TERM
+
+status="http://127.0.0.1:$REST_PORT/v1/models/alexnet"
+until curl --silent --fail --max-time 5 "$status" 2>/dev/null | grep -q AVAILABLE; do
+  kill -0 "$child" 2>/dev/null || fail "the server ended before the model was loaded"
+  ((SECONDS < WAIT_S)) || fail "the model does not answer after $WAIT_S s: $status"
+  sleep 0.2
+done
+echo "serving $folder: gRPC on port $PORT, REST at $status"
+wait "$child"

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# A key and a certificate of one's own, for gRPC with TLS: make_tls.sh HOST FOLDER
+# Writes FOLDER/ca.pem, for clients (--ca_file), and FOLDER/ssl.config, for the server
+# (--ssl_config_file; it holds the key). A certificate of a real authority goes in alike.
+set -euo pipefail
+if [[ $# != 2 ]]; then
+  echo "usage: $0 HOST FOLDER" >&2
+  exit 2
+fi
+host="$1" folder="$2"
+if [[ "$host" =~ ^[0-9.]+$ ]]; then kind=IP; else kind=DNS; fi
+umask 077
+mkdir -p "$folder"
+key="$(mktemp)"
+trap 'rm -f "$key"' EXIT
+openssl req -x509 -newkey rsa:3072 -nodes -days 365 -subj "/CN=$host" \
+  -addext "subjectAltName=$kind:$host" -keyout "$key" -out "$folder/ca.pem" 2>/dev/null
+quoted() { sed 's/$/\\n/' "$1" | tr -d '\n'; }
+cat >"$folder/ssl.config" <<END
+server_key: "$(quoted "$key")"
+server_cert: "$(quoted "$folder/ca.pem")"
+client_verify: false
+END
+echo "written: $folder/ca.pem $folder/ssl.config"

@@ -8,4 +8,5 @@ ruff check .
 mypy
 find custom_ops tools \( -name '*.h' -o -name '*.cc' -o -name '*.inc' -o -name '*.cu' \) -print0 |
   xargs -0 clang-format --dry-run --Werror
-python -m pytest "$@"
+# A file a process, two at a time: most of the time is Python starting TensorFlow.
+python -m pytest -n 2 --dist loadfile "$@"

@@ -354,7 +354,7 @@ class Preprocessing(keras.layers.Layer):
     """uint8 crops to the net's input, where the tower lives: see `finish`.
 
     The host sends bytes. With `jit`, XLA makes one pass of what is a dozen (at batch
-    128 on two cores 17 ms against 590); an export leaves it out, for a stock server
+    128 on two busy cores 17 ms against 590); an export leaves it out, for a stock server
     refuses compiled functions. Output: [N, H, W, 3] in the compute type.
     """
 

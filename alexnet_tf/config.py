@@ -191,9 +191,9 @@ class Config:
     )
     validate_epochs: float = _flag(
         1.0,
-        "passes between validations (centre crop); 0: only at the end",
+        "passes between validations (centre crop); 0: only at the end; -1: never",
         "train",
-        check=_NOT_NEGATIVE,
+        check=lambda value: value >= 0 or value == -1 or "at least 0, or -1",
     )
     checkpoint_steps: int = _flag(
         1000,

@@ -220,12 +220,13 @@ class Training:
                 if last and self._stopped_by is not None:
                     break
                 pause = time.monotonic()  # what follows is no part of the rate
-                if self.step == self.last_step or (
-                    flags.validate_epochs and self.step % every == 0
+                ended = self.step == self.last_step
+                if flags.validate_epochs >= 0 and (
+                    ended or (flags.validate_epochs and self.step % every == 0)
                 ):
                     self._validate(log)
                     self.save()
-                elif self.step % flags.checkpoint_steps == 0:
+                elif ended or self.step % flags.checkpoint_steps == 0:
                     self.save()
                 apart_s += time.monotonic() - pause
         if self._stopped_by is not None:

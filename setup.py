@@ -16,7 +16,7 @@ import shutil
 import subprocess
 
 import setuptools
-from setuptools.command import build_ext
+from setuptools.command import build_ext, build_py
 
 ROOT = pathlib.Path(__file__).resolve().parent
 OPS = "custom_ops"
@@ -184,6 +184,19 @@ class BuildOps(build_ext.build_ext):
         )
 
 
+class BuildPython(build_py.build_py):
+    """The package, and in a wheel the recipes of tools/."""
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            return
+        folder = pathlib.Path(self.build_lib) / "alexnet_tf" / "tools"
+        folder.mkdir(parents=True, exist_ok=True)
+        for recipe in (ROOT / "tools").glob("*.flags"):
+            shutil.copy(recipe, folder)
+
+
 class Wheel(setuptools.Distribution().get_command_class("bdist_wheel")):
     """The library binds to TensorFlow and not to Python: one wheel serves all."""
 
@@ -203,5 +216,9 @@ setuptools.setup(
             ],
         )
     ],
-    cmdclass={"build_ext": BuildOps, "bdist_wheel": Wheel},
+    cmdclass={
+        "build_ext": BuildOps,
+        "build_py": BuildPython,
+        "bdist_wheel": Wheel,
+    },
 )

@@ -18,6 +18,7 @@ The modules, in order. A module imports only modules above it:
     data            prepared records -> batches
     schedule        when the learning rate changes
     optimizer       the update rules, `paper` and `code`
+    diagnosis       weights beside their updates, and a loss that does not fall
     checkpoint      what is saved, and in which order it is restored
     evaluate        centre-crop and ten-crop evaluation
     train           the loop

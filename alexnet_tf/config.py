@@ -14,6 +14,9 @@ from typing import Any, Literal
 
 from absl import app, flags, logging
 
+_PACKAGE = pathlib.Path(__file__).parent
+_RECIPE_ROOTS = (pathlib.Path(), _PACKAGE, _PACKAGE.parent)
+
 MAINS = ("prepare", "train", "evaluate", "export", "predict")
 
 
@@ -214,6 +217,27 @@ class Config:
         "steps between lines in the log",
         "train",
         check=_POSITIVE,
+        free=True,
+    )
+    weights_log_steps: int = _flag(
+        100,
+        "steps between lines on each layer's weights and updates; 0: never",
+        "train",
+        check=_NOT_NEGATIVE,
+        free=True,
+    )
+    flat_loss_steps: int = _flag(
+        300,
+        "steps with the loss of a guess before a warning; 0: never",
+        "train",
+        check=_NOT_NEGATIVE,
+        free=True,
+    )
+    overfit_one_batch: bool = _flag(
+        False,
+        "train on the first batch alone until all of it is right, and write nothing: "
+        "a check of the whole machine",
+        "train",
         free=True,
     )
 
@@ -489,6 +513,25 @@ def refuse_arguments(arguments: Sequence[str]) -> None:
         raise ValueError(f"unexpected argument {arguments[0]!r}: flags begin with --")
 
 
+def with_recipes(arguments: Sequence[str]) -> list[str]:
+    """A command line in which --flagfile=tools/NAME.flags works from any folder.
+
+    What is no file where Python was started is looked for in the package, where a wheel
+    has the recipes, and beside it, where a checkout has them. Recipes name each other
+    in the same way; an unknown file is left for absl to refuse.
+    """
+    expanded = []
+    for argument in arguments:
+        flag, _, path = argument.partition("=")
+        found = [f / path for f in _RECIPE_ROOTS if path and (f / path).is_file()]
+        if flag in ("--flagfile", "-flagfile") and found:
+            lines = map(str.strip, found[0].read_text().splitlines())
+            expanded += with_recipes([line for line in lines if line[:1] == "-"])
+        else:
+            expanded.append(argument)
+    return expanded
+
+
 def _foreseen(error: Exception) -> bool:
     """Whether an error tells a user what is wrong, rather than us."""
     # TensorFlow's own errors by name, since flags are no reason to import it.
@@ -521,4 +564,4 @@ def run(main: str, function: Callable[[Config, Sequence[str]], None]) -> None:
             print(f"alexnet_tf.{main}: interrupted", file=sys.stderr)
             sys.exit(130)
 
-    app.run(body)
+    app.run(body, [sys.argv[0], *with_recipes(sys.argv[1:])])

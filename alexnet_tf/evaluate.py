@@ -57,67 +57,68 @@ def plain_inputs(images: tf.Tensor) -> dict[str, tf.Tensor]:
     }
 
 
-def evaluate(
-    net: keras.Model,
-    dataset: records.Dataset,
-    split: str,
-    *,
-    crop: int,
-    batch_size: int = 128,
-    ten_crop: bool = True,
-) -> dict[str, dict[str, float]]:
-    """Errors in percent and loss in nats of `net`, a model of logits with a mean.
+class Evaluation:
+    """Errors of a net on the splits of datasets; traced once, used at any time.
 
-    Returns `center_crop`, and with `ten_crop` also `ten_crop`, each with `top1_error`,
-    `top5_error` and `loss` (the mean cross-entropy).
+    Args:
+        net: a model of logits with a mean.
+        ten_crop: whether the ten views are averaged, besides the centre alone.
     """
-    views = augment.VIEWS if ten_crop else 1
-    ways = {"center_crop": 1, "ten_crop": views} if ten_crop else {"center_crop": 1}
 
-    @tf.function(reduce_retracing=True)
-    def measure(images, labels):
+    def __init__(self, net: keras.Model, *, ten_crop: bool = True):
+        self._net = net
+        self._views = augment.VIEWS if ten_crop else 1
+        self._ways = {"center_crop": 1}
+        if ten_crop:
+            self._ways["ten_crop"] = self._views
+        self._sums = tf.function(self._measure, reduce_retracing=True)
+
+    def _measure(self, images, labels):
+        """Sums over a batch, a row a way: top-1 credit, top-5 credit, nats."""
         side = images.shape[2]
         flat = tf.reshape(images, [-1, side, side, 3])
-        logits = tf.cast(net(plain_inputs(flat), training=False), tf.float32)
-        probabilities = tf.reshape(tf.nn.softmax(logits), [-1, views, logits.shape[-1]])
+        logits = tf.cast(self._net(plain_inputs(flat), training=False), tf.float32)
+        probabilities = tf.reshape(
+            tf.nn.softmax(logits), [-1, self._views, logits.shape[-1]]
+        )
         sums = []
-        for count in ways.values():
-            mean = tf.reduce_mean(probabilities[:, :count], axis=1)
+        for views in self._ways.values():
+            mean = tf.reduce_mean(probabilities[:, :views], axis=1)
             own = tf.gather(mean, labels, axis=1, batch_dims=1)
             nats = -tf.math.log(tf.maximum(own, 1e-30))
-            sums.append(
-                [
-                    tf.reduce_sum(part)
-                    for part in (
-                        credit(mean, labels, 1),
-                        credit(mean, labels, 5),
-                        nats,
-                    )
-                ]
-            )
+            parts = (credit(mean, labels, 1), credit(mean, labels, 5), nats)
+            sums.append([tf.reduce_sum(part) for part in parts])
         return tf.convert_to_tensor(sums)
 
-    batches = data.evaluation_batches(
-        dataset,
-        split,
-        batch_size=max(1, batch_size // views),
-        crop=crop,
-        ten_crop=ten_crop,
-    )
-    total = np.zeros((len(ways), 3))
-    count = dataset.counts[split]
-    with progress.bar(count, f"evaluating {split}", "picture") as bar:
-        for images, labels in batches:
-            total += measure(images, labels).numpy()
-            bar.update(len(labels))
-    return {
-        way: {
-            "top1_error": 100 * (1 - top1 / count),
-            "top5_error": 100 * (1 - top5 / count),
-            "loss": nats / count,
+    def __call__(
+        self, dataset: records.Dataset, split: str, *, crop: int, batch_size: int = 128
+    ) -> dict[str, dict[str, float]]:
+        """Errors in percent and loss in nats on `split`, from crops of `crop` pixels.
+
+        Returns `center_crop`, and with `ten_crop` also `ten_crop`, each with
+        `top1_error`, `top5_error` and `loss` (the mean cross-entropy).
+        """
+        batches = data.evaluation_batches(
+            dataset,
+            split,
+            batch_size=max(1, batch_size // self._views),
+            crop=crop,
+            ten_crop=self._views > 1,
+        )
+        total = np.zeros((len(self._ways), 3))
+        count = dataset.counts[split]
+        with progress.bar(count, f"evaluating {split}", "picture") as bar:
+            for images, labels in batches:
+                total += self._sums(images, labels).numpy()
+                bar.update(len(labels))
+        return {
+            way: {
+                "top1_error": 100 * (1 - top1 / count),
+                "top5_error": 100 * (1 - top5 / count),
+                "loss": nats / count,
+            }
+            for way, (top1, top5, nats) in zip(self._ways, total, strict=True)
         }
-        for way, (top1, top5, nats) in zip(ways, total, strict=True)
-    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,8 +216,7 @@ def main(flags: config.Config, arguments: Sequence[str]) -> None:
             )
         dataset = other
     split = flags.split or dataset.evaluation_split
-    results = evaluate(
-        restored.net,
+    results = Evaluation(restored.net)(
         dataset,
         split,
         crop=restored.architecture.input_size,

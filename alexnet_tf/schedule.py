@@ -10,6 +10,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+import tensorflow as tf
+
 
 class Rates(NamedTuple):
     """Learning rates of one step; floats, or scalar tensors of them."""
@@ -22,6 +24,10 @@ class Rates(NamedTuple):
         """The rate of the variable called `path`, as 'conv1_tower0/kernel'."""
         rate = self.biases if path.endswith("/bias") else self.weights
         return rate * self.conv1_factor if path.startswith("conv1") else rate
+
+    def tensors(self) -> "Rates":
+        """The same as scalar tensors, for a compiled step."""
+        return Rates(*(tf.constant(rate, tf.float32) for rate in self))
 
 
 class Schedule(Protocol):

@@ -30,6 +30,7 @@ from alexnet_tf import (
     checkpoint,
     config,
     data,
+    diagnosis,
     evaluate,
     layers,
     lock,
@@ -44,6 +45,10 @@ from alexnet_tf import (
 
 class DivergedError(RuntimeError):
     """The loss is no number any more."""
+
+
+class NotLearntError(RuntimeError):
+    """The one batch of `--overfit_one_batch` is not known by heart."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +131,7 @@ class Training:
             optimizer.decays_of(self.architecture, variables, decay),
             flags.momentum,
         )
+        self.evaluation = evaluate.Evaluation(self.net, ten_crop=False)
         self.schedule = make_schedule(flags)
         self.steps_per_epoch = data.steps_per_epoch(self.dataset, flags.batch_size)
         self.last_step = math.ceil(flags.epochs * self.steps_per_epoch)
@@ -181,9 +187,8 @@ class Training:
         flags = self.flags
         batches = self.batches()
         step_function = Step(self.net, self.rule).trace(batches)
-        every = max(1, round(flags.validate_epochs * self.steps_per_epoch))
-        pending: list[tf.Tensor] = []
-        since, apart_s = time.monotonic(), 0.0
+        window = Window(flags.batch_size)
+        flat = diagnosis.FlatLoss(self.architecture.classes, flags.flat_loss_steps)
         total = self.last_step * flags.batch_size
         done = self.step * flags.batch_size
         with (
@@ -192,43 +197,25 @@ class Training:
         ):
             for inputs, labels in batches:
                 rates = self.schedule.rates(self.step / self.steps_per_epoch)
-                pending.append(
-                    step_function(
-                        inputs,
-                        labels,
-                        schedule.Rates(*(tf.constant(r, tf.float32) for r in rates)),
-                    )
-                )
+                window.add(step_function(inputs, labels, rates.tensors()))
                 self.step += 1
                 bar.update(flags.batch_size)
                 last = self.step == self.last_step or self._stopped_by is not None
                 if self.step % flags.log_steps == 0 or last:
-                    loss, error = np.mean([p.numpy() for p in pending], axis=0)
+                    steps = len(window)
+                    means = window.close()
+                    loss, error = means["loss"], means["top1_error"]
                     if not math.isfinite(loss):
                         raise self._diverged(f"the loss is {loss}")
-                    seconds = time.monotonic() - since - apart_s
-                    log.write(
-                        "train",
-                        self.step,
-                        loss=float(loss),
-                        top1_error=float(error),
-                        rate=float(rates.weights),
-                        pictures_per_s=len(pending) * flags.batch_size / seconds,
-                    )
+                    log.write("train", self.step, rate=rates.weights, **means)
                     bar.set_postfix(loss=f"{loss:.3f}", top1_error=f"{error:.1f}%")
-                    pending, since, apart_s = [], time.monotonic(), 0.0
-                if last and self._stopped_by is not None:
+                    warning = flat.observe(steps, loss)
+                    if warning:
+                        logging.warning("step %d: %s", self.step, warning)
+                if self._stopped_by is not None:
                     break
-                pause = time.monotonic()  # what follows is no part of the rate
-                ended = self.step == self.last_step
-                if flags.validate_epochs >= 0 and (
-                    ended or (flags.validate_epochs and self.step % every == 0)
-                ):
-                    self._validate(log)
-                    self.save()
-                elif ended or self.step % flags.checkpoint_steps == 0:
-                    self.save()
-                apart_s += time.monotonic() - pause
+                with window.apart():
+                    self._keep(log)
         if self._stopped_by is not None:
             prefix = self.save()
             name = signal.Signals(self._stopped_by).name
@@ -236,14 +223,63 @@ class Training:
             if self._stopped_by == signal.SIGINT:
                 raise KeyboardInterrupt
 
+    def _keep(self, log: "Log") -> None:
+        """What is due after this step: the weights' line, a validation, a checkpoint."""
+        flags, ended = self.flags, self.step == self.last_step
+
+        def due(steps: int) -> bool:
+            return ended or self.step % steps == 0
+
+        if flags.weights_log_steps and due(flags.weights_log_steps):
+            statistics = diagnosis.weight_statistics(
+                self.net.trainable_variables, self.rule.velocities
+            )
+            log.write("weights", self.step, **statistics)
+        every = max(1, round(flags.validate_epochs * self.steps_per_epoch))
+        if not flags.validate_epochs:
+            every = self.last_step
+        if flags.validate_epochs >= 0 and due(every):
+            self._validate(log)
+            self.save()
+        elif due(flags.checkpoint_steps):
+            self.save()
+
+    def overfit_one_batch(self) -> int:
+        """Trains on the first batch alone until it is all right; returns the steps.
+
+        A check of the whole machine, from records to update: nothing is written.
+        Raises NotLearntError where the last step comes first.
+        """
+        inputs, labels = next(iter(self.batches()))
+        batch = tf.data.Dataset.from_tensors((inputs, labels))
+        step_function = Step(self.net, self.rule).trace(batch)
+        error = 100.0
+        with progress.bar(self.last_step, "overfitting one batch", "step") as bar:
+            for step in range(1, self.last_step + 1):
+                rates = self.schedule.rates(0.0)
+                loss, _ = step_function(inputs, labels, rates.tensors()).numpy()
+                bar.update(1)
+                if step % self.flags.log_steps and step != self.last_step:
+                    continue
+                logits = self.net(inputs, training=False)
+                credit = tf.reduce_mean(evaluate.credit(logits, labels, 1))
+                error = 100 * (1 - float(credit))
+                bar.set_postfix(loss=f"{loss:.3f}", top1_error=f"{error:.1f}%")
+                if error == 0:
+                    return step
+        raise NotLearntError(
+            f"the first batch of {self.flags.batch_size} pictures is not learnt: top-1 "
+            f"error {error:.1f} % on it after {self.last_step} steps, expected 0. Give "
+            "it more --max_steps (and --epochs), or another --learning_rate; if that "
+            "does not help, the labels or the pictures are at fault"
+        )
+
     def _validate(self, log: "Log") -> None:
-        results = evaluate.evaluate(
-            self.net,
+        results = self.evaluation(
             self.dataset,
             self.evaluation_split,
             crop=self.architecture.input_size,
             batch_size=self.flags.batch_size,
-            ten_crop=False,
         )["center_crop"]
         log.write("validation", self.step, **results)
         if self.schedule.observe(results["top1_error"]):
@@ -274,6 +310,43 @@ class Training:
         finally:
             for kind, handler in zip(kinds, before, strict=True):
                 signal.signal(kind, handler)
+
+
+class Window:
+    """The steps between two lines of the log: their means, and their rate."""
+
+    def __init__(self, batch_size: int):
+        self._batch_size = batch_size
+        self._open()
+
+    def _open(self) -> None:
+        self._results: list[tf.Tensor] = []
+        self._since, self._apart_s = time.monotonic(), 0.0
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def add(self, result: tf.Tensor) -> None:
+        self._results.append(result)
+
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[None]:
+        """What is no part of the rate: validation, checkpoints."""
+        start = time.monotonic()
+        yield
+        self._apart_s += time.monotonic() - start
+
+    def close(self) -> dict[str, float]:
+        """The means since the window was opened; opens the next."""
+        loss, error = np.mean([result.numpy() for result in self._results], axis=0)
+        seconds = time.monotonic() - self._since - self._apart_s
+        rate = len(self) * self._batch_size / seconds
+        self._open()
+        return {
+            "loss": float(loss),
+            "top1_error": float(error),
+            "pictures_per_s": rate,
+        }
 
 
 class Log:
@@ -334,6 +407,9 @@ def main(flags: config.Config, arguments: Sequence[str]) -> None:
     flags = dataclasses.replace(flags, precision=precision)
     with lock.exclusive(flags.run_dir, "choose another --run_dir"):
         training = Training(flags)
+        if flags.overfit_one_batch:
+            print(f"the first batch is learnt: {training.overfit_one_batch()} steps")
+            return
         settle(flags)
         resumed = training.restore() if flags.resume else False
         print(

@@ -95,6 +95,8 @@ def test_the_papers_parameters_layer_by_layer():
         ("pool2x2", 60_965_224),
         ("conv6", 60_965_224 + 3 * 3 * 256 * 256 + 256),
         ("cifar10_11pct", 2_112_970),
+        ("cifar10_11pct_no_lrn", 2_112_970),
+        ("cifar10_13pct", 1_116_490),
     ],
 )
 def test_parameters_of_every_net(name, parameters):
@@ -187,6 +189,8 @@ CIFAR += ["local3", "Relu", "local4", "Relu", "fc10"]
         ("pool2x2", CODE_FIRST + CODE_SECOND + MIDDLE + HEAD),
         ("conv6", [*CODE_FIRST, *CODE_SECOND, *MIDDLE, "conv6", "Relu", *HEAD]),
         ("cifar10_11pct", CIFAR),
+        ("cifar10_11pct_no_lrn", [x for x in CIFAR if x != "ResponseNormalization"]),
+        ("cifar10_13pct", [x for x in CIFAR if x != "ResponseNormalization"]),
     ],
 )
 def test_the_order_of_layers(name, expected):
@@ -252,6 +256,8 @@ def test_weight_decay_of_every_layer():
         assert {layer.decay for layer in weighted(net).values()} == {0.0005}
     cifar = weighted(ARCHITECTURES["cifar10_11pct"])
     assert [layer.decay for layer in cifar.values()] == [0, 0, 0.004, 0.004, 0.01]
+    thirteen = weighted(ARCHITECTURES["cifar10_13pct"])
+    assert [layer.decay for layer in thirteen.values()] == [0, 0, 0.004, 0.004, 0.004]
 
 
 @pytest.mark.parametrize("net", TWO_TOWERS, ids=name_of)
@@ -300,6 +306,7 @@ def test_dropout_of_a_half_follows_fc6_and_fc7(net):
         ("conv6", [55, 27, 13, 6]),
         ("pool2x2", [55, 28, 26, 13, 11, 6]),
         ("cifar10_11pct", [24, 12, 6]),
+        ("cifar10_13pct", [24, 12, 6]),
     ],
 )
 def test_sides_of_the_maps(name, expected):

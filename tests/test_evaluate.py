@@ -56,9 +56,8 @@ def net(small_dataset):
 
 
 def test_center_and_ten_crops_are_what_a_plain_loop_gives(small_dataset, net):
-    results = evaluate.evaluate(
-        net, small_dataset, "validation", crop=24, batch_size=30
-    )
+    measure = evaluate.Evaluation(net)
+    results = measure(small_dataset, "validation", crop=24, batch_size=30)
     ((views, labels),) = data.evaluation_batches(
         small_dataset, "validation", batch_size=12, crop=24, ten_crop=True
     )
@@ -81,8 +80,9 @@ def test_center_and_ten_crops_are_what_a_plain_loop_gives(small_dataset, net):
 
 
 def test_center_crop_alone_is_the_same_center_crop(small_dataset, net):
-    both = evaluate.evaluate(net, small_dataset, "validation", crop=24)
-    alone = evaluate.evaluate(net, small_dataset, "validation", crop=24, ten_crop=False)
+    both = evaluate.Evaluation(net)(small_dataset, "validation", crop=24)
+    alone_measure = evaluate.Evaluation(net, ten_crop=False)
+    alone = alone_measure(small_dataset, "validation", crop=24)
     assert list(alone) == ["center_crop"]
     for measure, value in alone["center_crop"].items():
         assert value == pytest.approx(both["center_crop"][measure], rel=1e-5, abs=1e-4)

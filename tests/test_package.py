@@ -21,7 +21,7 @@ import flag_table  # noqa: E402
 def resolve(flagfile):
     values = absl_flags.FlagValues()
     config.define("train", values)
-    values(["train", f"--flagfile={flagfile}"])
+    values(["train", *config.with_recipes([f"--flagfile={flagfile}"])])
     return config.collect("train", values)
 
 
@@ -67,6 +67,37 @@ def test_the_programs_flags_say_what_the_program_did():
     assert (code.architecture, code.init, code.update) == ("code",) * 3
 
 
+def test_recipes_are_found_from_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert resolve("tools/one_gpu.flags").architecture == "one_gpu"
+    assert resolve(ROOT / "tools/one_gpu.flags").epochs == 93
+    with pytest.raises(absl_flags.Error, match="tools/none.flags"):
+        resolve("tools/none.flags")
+
+
+def test_a_file_where_python_was_started_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools/paper.flags").write_text("# mine\n\n--batch_size=7\n")
+    assert resolve("tools/paper.flags").batch_size == 7
+
+
+def test_recipes_that_build_on_the_programs():
+    code, today, one = (
+        resolve(ROOT / f"tools/{name}.flags")
+        for name in ("code2012", "ilsvrc2012", "one_gpu")
+    )
+    auto = {"tower_devices": ("auto",)}
+    assert today == dataclasses.replace(code, precision="bfloat16", **auto)
+    assert one == dataclasses.replace(code, architecture="one_gpu", **auto)
+
+
+def test_the_13_percent_nets_flags_say_what_the_original_did():
+    recipe = resolve(ROOT / "tools/cifar10_13pct.flags")
+    assert (recipe.learning_rate, recipe.update) == (0.001, "code")
+    assert (recipe.epochs, recipe.drop_epochs) == (160, (140, 150))
+
+
 def test_the_wheel_holds_the_op_and_the_pictures_and_works_elsewhere(tmp_path):
     """Built with this environment's TensorFlow, installed beside it, run from outside."""
     done = subprocess.run(
@@ -87,6 +118,7 @@ def test_the_wheel_holds_the_op_and_the_pictures_and_works_elsewhere(tmp_path):
         "alexnet_tf/_alexnet_ops.so",
         "alexnet_tf/datasets/garments/train.png",
         "alexnet_tf/datasets/garments/LICENSE",
+        "alexnet_tf/tools/paper.flags",
     ):
         assert needed in names
     assert not [n for n in names if n.startswith(("tests/", "tools/"))]
@@ -108,6 +140,9 @@ def test_the_wheel_holds_the_op_and_the_pictures_and_works_elsewhere(tmp_path):
         "assert len(g.read('test')[0]) == 2000\n"
         "net = alexnet_tf.AlexNet(architecture='cifar10_11pct', classes=10)\n"
         "assert net.count_params() == 2112970\n"
+        "from alexnet_tf import config\n"
+        "found = config.with_recipes(['--flagfile=tools/paper.flags'])\n"
+        "assert '--architecture=paper' in found, found\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(target)],

@@ -85,6 +85,55 @@ def test_a_run_leaves_log_tensorboard_flags_and_checkpoints(small_dataset, tmp_p
     assert best.endswith(f"step-{least['step']}")
 
 
+def test_each_layers_weights_and_updates_are_logged(small_dataset, tmp_path):
+    training = run(flags(small_dataset, tmp_path / "run", weights_log_steps=4))
+    records = log_of(tmp_path / "run", "weights")
+    assert [r["step"] for r in records] == [4, 6]
+    variables = training.net.trainable_variables
+    place = [variable.path for variable in variables].index("local3/kernel")
+    kernel, velocity = variables[place], training.rule.velocities[place]
+    assert records[-1]["local3/kernel/weight"] == pytest.approx(
+        np.abs(kernel.numpy()).mean(), rel=1e-5
+    )
+    assert records[-1]["local3/kernel/update"] == pytest.approx(
+        np.abs(velocity.numpy()).mean(), rel=1e-5
+    )
+
+
+def test_no_validation_where_none_is_asked_for(small_dataset, tmp_path):
+    run(flags(small_dataset, tmp_path / "run", validate_epochs=-1.0))
+    assert log_of(tmp_path / "run", "validation") == []
+    assert checkpoint.newest(tmp_path / "run/checkpoints").endswith("step-6")
+
+
+def test_a_flat_loss_is_told(small_dataset, tmp_path, caplog):
+    settings = flags(
+        small_dataset, tmp_path / "run", learning_rate=0.0, flat_loss_steps=4
+    )
+    with caplog.at_level("WARNING", logger="absl"):
+        run(settings)
+    told = [r.message for r in caplog.records if "ln(classes)" in r.message]
+    assert len(told) == 1
+    assert told[0].startswith("step 4: the loss has stood at ln(classes) = 1.099")
+
+
+def test_one_batch_is_learnt_by_heart_and_nothing_written(small_dataset, tmp_path):
+    settings = flags(
+        small_dataset, tmp_path / "run", overfit_one_batch=True, learning_rate=0.01
+    )
+    settings = dataclasses.replace(settings, epochs=100.0, color_noise="none")
+    assert 0 < train.Training(settings).overfit_one_batch() < 300
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_batch_that_is_not_learnt_is_an_error(small_dataset, tmp_path):
+    settings = flags(
+        small_dataset, tmp_path / "run", overfit_one_batch=True, learning_rate=0.0
+    )
+    with pytest.raises(train.NotLearntError, match="on it after 6 steps, expected 0"):
+        train.Training(settings).overfit_one_batch()
+
+
 def test_the_net_learns_the_pictures(small_dataset, tmp_path):
     settings = flags(
         small_dataset,

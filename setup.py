@@ -24,8 +24,17 @@ OPS = "custom_ops"
 # What the library was built for.
 LIBRARY_SOURCE = f"{OPS}/library.cc"
 # Free of TensorFlow, where the time goes.
-MATH_SOURCES = [f"{OPS}/lrn/lrn_cpu.cc"]
-TENSORFLOW_SOURCES = [f"{OPS}/lrn/lrn_ops.cc", f"{OPS}/lrn/lrn_kernels.cc"]
+MATH_SOURCES = [
+    f"{OPS}/lrn/lrn_cpu.cc",
+    f"{OPS}/momentum/momentum_cpu.cc",
+    f"{OPS}/spatial/spatial_cpu.cc",
+]
+TENSORFLOW_SOURCES = [
+    f"{OPS}/lrn/lrn_ops.cc",
+    f"{OPS}/lrn/lrn_kernels.cc",
+    f"{OPS}/momentum/momentum_op.cc",
+    f"{OPS}/spatial/spatial_op.cc",
+]
 CUDA_SOURCE = f"{OPS}/lrn/lrn_cuda.cu"
 CXX_FLAGS = ["-std=c++17", "-fPIC", "-Wall", "-Wextra", "-Werror", "-DNDEBUG", "-I."]
 MATH_FLAGS = ["-O3", "-fno-math-errno"]
@@ -212,6 +221,8 @@ setuptools.setup(
             depends=[
                 f"{OPS}/lrn/lrn.h",
                 f"{OPS}/lrn/lrn_cpu_kernels.inc",
+                f"{OPS}/momentum/momentum.h",
+                f"{OPS}/spatial/spatial.h",
                 CUDA_SOURCE,
             ],
         )

@@ -116,7 +116,7 @@ class Config:
         "train",
     )
     lrn: Literal["op", "stock"] = _flag(
-        "op", "local response normalization: our op, or TensorFlow's", "train"
+        "op", "normalisations: our ops, or TensorFlow's", "train"
     )
     precision: Literal["auto", "float32", "bfloat16"] = _flag(
         "auto",

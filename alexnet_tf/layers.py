@@ -139,6 +139,14 @@ class LocalResponseNormalization(keras.layers.Layer):
         }
 
 
+def _on_cpu() -> bool:
+    """Whether an operation made here is one of the processor."""
+    device = tf.constant(0.0).device
+    if device:
+        return "CPU" in device
+    return not tf.config.list_logical_devices("GPU")
+
+
 def _box_sum(x: tf.Tensor, size: int) -> tf.Tensor:
     """Sums over `size` x `size` squares of one map, clipped at the border."""
     margin = size // 2
@@ -149,7 +157,10 @@ def _box_sum(x: tf.Tensor, size: int) -> tf.Tensor:
 def spatial_normalization(
     x: tf.Tensor, *, size: int, k: float, alpha: float, beta: float
 ) -> tf.Tensor:
-    """x / (k + alpha * sum of x^2 over a square of the same map)^beta; x [N, H, W, C]."""
+    """`ops.spatial_normalization` in stock operations, for any device and for XLA.
+
+    x / (k + alpha * sum of x^2 over a square of the same map)^beta; x [N, H, W, C].
+    """
 
     def power(scale):
         if beta != 0.75:
@@ -175,6 +186,11 @@ def spatial_normalization(
 class SpatialNormalization(keras.layers.Layer):
     """Normalisation within one map: the released program's `rnorm` layer (`cnorm2`).
 
+    Args:
+        size, k, alpha, beta: see `ops.spatial_normalization`.
+        implementation: "op", this package's own kernel (on a processor; elsewhere and
+            under `jit_compile=True` as stock), or "stock", TensorFlow's operations.
+
     Input and output: [N, H, W, C].
     """
 
@@ -184,6 +200,7 @@ class SpatialNormalization(keras.layers.Layer):
         k: float = 1.0,
         alpha: float = 0.001 / 25,
         beta: float = 0.75,
+        implementation: Implementation = "op",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -193,10 +210,18 @@ class SpatialNormalization(keras.layers.Layer):
         self.k = k
         self.alpha = alpha
         self.beta = beta
+        self.implementation = _one_of("implementation", implementation, ("op", "stock"))
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def call(self, inputs):
-        return spatial_normalization(
+        by_op = (
+            self.implementation == "op"
+            and inputs.dtype in (tf.float32, tf.bfloat16)
+            and _on_cpu()
+            and not _being_compiled()
+        )
+        normalize = ops.spatial_normalization if by_op else spatial_normalization
+        return normalize(
             inputs, size=self.size, k=self.k, alpha=self.alpha, beta=self.beta
         )
 
@@ -209,6 +234,7 @@ class SpatialNormalization(keras.layers.Layer):
             "k": self.k,
             "alpha": self.alpha,
             "beta": self.beta,
+            "implementation": self.implementation,
         }
 
 

@@ -50,7 +50,7 @@ def build(
         precision: the compute type; weights are float32 always.
         initialization: "code" takes each layer's own standard deviation, "paper" 0.01.
         dropout: see `layers.Dropout`.
-        lrn: see `layers.LocalResponseNormalization`.
+        lrn: the `implementation` of both normalisations, see `layers`.
         jit: see `layers.Preprocessing`.
         seed: of weights and dropout.
         include_top: False ends at the last map before the dense layers.
@@ -210,7 +210,12 @@ def _layer(
             )
         case architectures.SpatialNormalization():
             return layers.SpatialNormalization(
-                layer.size, layer.k, layer.alpha, layer.beta, **common
+                layer.size,
+                layer.k,
+                layer.alpha,
+                layer.beta,
+                implementation=lrn,
+                **common,
             )
         case architectures.MaxPool():
             # "same" hangs one column over the end where "valid" would leave one out.

@@ -156,3 +156,58 @@ def local_response_normalization_xla(
         x = tf.convert_to_tensor(x)
         x.shape.assert_has_rank(4)
         return normalize(x)
+
+
+def spatial_normalization(x, *, size, k, alpha, beta) -> tf.Tensor:
+    """Normalisation within each map: the released program's layer type `rnorm`.
+
+    `y = x / (k + alpha * sum of x^2)^beta`, the sum over the square of `size` x `size`
+    positions of the same channel around `x`, clipped at the border. On the CPU alone;
+    the arithmetic is float32.
+
+    Args:
+        x: `[batch, height, width, channels]`, float32 or bfloat16.
+        size: side of the square, odd.
+        k, alpha, beta: the formula's constants.
+
+    Returns:
+        A tensor as `x`.
+    """
+    _check_constants(size, k, alpha, beta)
+    return _ops.alexnet_tf_spatial_normalization(
+        x, size=size, k=k, alpha=alpha, beta=beta
+    )
+
+
+@tf.RegisterGradient("AlexnetTf>SpatialNormalization")
+def _spatial_normalization_gradient(op, dy):
+    return _ops.alexnet_tf_spatial_normalization_grad(
+        dy,
+        op.inputs[0],
+        **{key: op.get_attr(key) for key in ("size", "k", "alpha", "beta")},
+    )
+
+
+def apply_decayed_momentum(variable, velocity, gradient, *, rate, momentum, decay):
+    """v <- momentum * v - rate * (gradient + decay * w); w <- w + v, in one pass.
+
+    Paper section 5. In place, on the CPU alone.
+
+    Args:
+        variable: w, a float32 `tf.Variable`.
+        velocity: v, as `variable`.
+        gradient: of the same shape, float32 or bfloat16.
+        rate: a float32 scalar tensor.
+        momentum, decay: floats.
+
+    Raises:
+        tf.errors.InvalidArgumentError: shapes differ.
+    """
+    _ops.alexnet_tf_resource_apply_decayed_momentum(
+        variable.handle,
+        velocity.handle,
+        gradient,
+        rate,
+        momentum=momentum,
+        decay=decay,
+    )

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from alexnet_tf import architecture as architectures
-from alexnet_tf import schedule
+from alexnet_tf import ops, schedule
 
 
 def momentum_step(w, v, gradient, *, rate, momentum, decay):
@@ -62,17 +62,43 @@ class MomentumSGD(tf.Module):
         for variable, velocity, gradient, decay in zip(
             self._variables, self.velocities, gradients, self._decays, strict=True
         ):
+            step = _step_on_cpu if "CPU" in velocity.device else _step_in_stock_ops
             with tf.device(velocity.device):
-                if decay:
-                    gradient = gradient + decay * variable.value
-                # One pass: v <- momentum * v - rate * gradient; w <- w + v.
-                tf.raw_ops.ResourceApplyKerasMomentum(
-                    var=variable.value.handle,
-                    accum=velocity.handle,
-                    lr=rates.of(variable.path),
-                    grad=gradient,
+                step(
+                    variable.value,
+                    velocity,
+                    gradient,
+                    rate=rates.of(variable.path),
                     momentum=self._momentum,
+                    decay=decay,
                 )
+
+
+def _step_on_cpu(variable, velocity, gradient, **constants) -> None:
+    """`momentum_step` in one pass over memory."""
+    ops.apply_decayed_momentum(variable, velocity, _unwidened(gradient), **constants)
+
+
+def _unwidened(gradient: tf.Tensor) -> tf.Tensor:
+    """The bfloat16 tensor that `gradient` is a cast of, where it is one in a graph."""
+    if not tf.executing_eagerly() and gradient.op.type == "Cast":
+        (narrow,) = gradient.op.inputs
+        if narrow.dtype == tf.bfloat16:
+            return narrow
+    return gradient
+
+
+def _step_in_stock_ops(variable, velocity, gradient, *, rate, momentum, decay) -> None:
+    """`momentum_step` wherever TensorFlow runs."""
+    if decay:
+        gradient = gradient + decay * variable
+    tf.raw_ops.ResourceApplyKerasMomentum(
+        var=variable.handle,
+        accum=velocity.handle,
+        lr=rate,
+        grad=gradient,
+        momentum=momentum,
+    )
 
 
 def decays_of(

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 
-from alexnet_tf import layers
+from alexnet_tf import layers, ops
 
 FEW = hypothesis.settings(deadline=None, max_examples=15)
 
@@ -144,11 +144,18 @@ def spatial_by_hand(x, size, k, alpha, beta):
     return x / (k + alpha * box_sums(x * x, size)) ** beta
 
 
+SPATIAL = [
+    pytest.param(ops.spatial_normalization, id="op"),
+    pytest.param(layers.spatial_normalization, id="stock"),
+]
+
+
+@pytest.mark.parametrize("implementation", ["op", "stock"])
 @pytest.mark.parametrize("beta", [0.75, 0.6])
 @pytest.mark.parametrize("size", [1, 3, 5, 9])
-def test_spatial_normalisation_is_a_loop_over_squares(size, beta):
+def test_spatial_normalisation_is_a_loop_over_squares(size, beta, implementation):
     x = noise(2, 6, 7, 3, scale=2)
-    layer = layers.SpatialNormalization(size, 1.5, 0.1, beta)
+    layer = layers.SpatialNormalization(size, 1.5, 0.1, beta, implementation)
     expected = spatial_by_hand(x, size, 1.5, 0.1, beta)
     np.testing.assert_allclose(layer(x), expected, rtol=1e-5)
 
@@ -159,13 +166,16 @@ def test_spatial_normalisation_has_the_constants_of_cnorm2():
     np.testing.assert_allclose(layers.SpatialNormalization()(x), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("normalize", SPATIAL)
 @pytest.mark.parametrize(("size", "beta"), [(3, 0.75), (5, 0.75), (5, 0.6)])
-def test_the_gradient_of_spatial_normalisation_is_the_numeric_one(size, beta):
+def test_the_gradient_of_spatial_normalisation_is_the_numeric_one(
+    normalize, size, beta
+):
     constants = {"size": size, "k": 1.5, "alpha": 0.1, "beta": beta}
     x, pull = noise(1, 5, 4, 2, scale=2), noise(1, 5, 4, 2, seed=1)
     variable = tf.Variable(x)
     with tf.GradientTape() as tape:
-        y = layers.spatial_normalization(variable, **constants)
+        y = normalize(variable, **constants)
     found = tape.gradient(y, variable, output_gradients=pull).numpy()
 
     step, expected = 1e-5, np.zeros(x.shape)
@@ -177,6 +187,68 @@ def test_the_gradient_of_spatial_normalisation_is_the_numeric_one(size, beta):
         )
         expected[place] = ((above - below) * pull).sum() / (2 * step)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@FEW
+@hypothesis.example(shape=(3, 27, 27, 128), half=2, seed=0)
+@hypothesis.given(
+    shape=st.tuples(*[st.integers(1, 9)] * 4),
+    half=st.integers(0, 6),
+    seed=st.integers(0, 99),
+)
+def test_the_op_of_spatial_normalisation_is_the_stock_form(shape, half, seed):
+    constants = {"size": 2 * half + 1, "k": 1.0, "alpha": 0.01, "beta": 0.75}
+    x = tf.constant(noise(*shape, seed=seed, scale=5))
+    dy = tf.constant(noise(*shape, seed=seed + 100))
+    results = []
+    for normalize in (ops.spatial_normalization, layers.spatial_normalization):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = normalize(x, **constants)
+        results.append((y, tape.gradient(y, x, dy)))
+    for mine, stock in zip(*results, strict=True):
+        np.testing.assert_allclose(mine, stock, rtol=1e-5, atol=1e-5)
+
+
+def test_spatial_normalisation_is_the_op_only_where_the_op_runs():
+    def kinds(function):
+        x = tf.TensorSpec([2, 5, 5, 3], tf.float32)
+        graph = function.get_concrete_function(x).graph
+        return {op.type for op in graph.get_operations()}
+
+    own = "AlexnetTf>SpatialNormalization"
+    assert own in kinds(tf.function(layers.SpatialNormalization()))
+    stock = layers.SpatialNormalization(implementation="stock")
+    assert own not in kinds(tf.function(stock))
+    compiled = tf.function(layers.SpatialNormalization(), jit_compile=True)
+    assert own not in kinds(compiled)
+    x = tf.constant(noise(2, 5, 5, 3))
+    np.testing.assert_allclose(compiled(x), stock(x), rtol=1e-5)
+    with tf.Graph().as_default(), tf.device("/GPU:0"):
+        tower = layers.SpatialNormalization()(tf.zeros([2, 5, 5, 3]))
+        assert own not in {op.type for op in tower.graph.get_operations()}
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 3, 2), (2, 0, 3, 2), (2, 3, 3, 0)])
+def test_spatial_normalisation_of_nothing(shape):
+    x = tf.zeros(shape)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layers.SpatialNormalization()(x)
+    assert y.shape == tape.gradient(y, x).shape == shape
+
+
+def test_spatial_normalisations_gradient_in_bfloat16_is_rounded_once():
+    x = tf.cast(noise(2, 7, 6, 4, scale=5), tf.bfloat16)
+    dy = tf.cast(noise(2, 7, 6, 4, seed=1), tf.bfloat16)
+    found = []
+    for dtype in (tf.bfloat16, tf.float32):
+        wide = tf.cast(x, dtype)
+        with tf.GradientTape() as tape:
+            tape.watch(wide)
+            y = ops.spatial_normalization(wide, size=5, k=1.0, alpha=0.1, beta=0.75)
+        found.append(tf.cast(tape.gradient(y, wide, tf.cast(dy, dtype)), tf.float32))
+    np.testing.assert_allclose(*found, rtol=2**-8, atol=1e-6)
 
 
 def test_spatial_normalisation_in_bfloat16_is_rounded_once():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf import architecture, model, optimizer, schedule
+from alexnet_tf import architecture, model, ops, optimizer, schedule
 
 PAPER_RATES = schedule.Rates(weights=0.1, biases=0.1, conv1_factor=1.0)
 CODE_RATES = schedule.Rates(weights=0.1, biases=0.2, conv1_factor=1.0)
@@ -114,6 +114,100 @@ def test_the_rule_in_place_is_the_pure_one():
         ]
         assert values(variables) == pytest.approx([w for w, _ in pure], rel=1e-5)
         assert values(rule.velocities) == pytest.approx([v for _, v in pure], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "dtype", [tf.float32, tf.bfloat16], ids=["float32", "bfloat16"]
+)
+def test_the_op_is_the_pure_rule(dtype):
+    rng = np.random.default_rng(0)
+    shape = (70, 1001)  # more than one thread's share, and no whole vectors
+    w, v, g = (np.float32(rng.normal(size=shape)) for _ in range(3))
+    variable, velocity = tf.Variable(w), tf.Variable(v)
+    gradient = tf.cast(g, dtype)
+    constants = {"rate": 0.1, "momentum": 0.9, "decay": 0.01}
+    ops.apply_decayed_momentum(variable, velocity, gradient, **constants)
+    new_w, new_v = optimizer.momentum_step(
+        w.astype(np.float64), v, tf.cast(gradient, tf.float32).numpy(), **constants
+    )
+    np.testing.assert_allclose(variable, new_w, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(velocity, new_v, rtol=1e-5, atol=1e-6)
+
+
+def test_a_value_read_before_the_step_stays_what_it_was():
+    variable, velocity = tf.Variable([1.0, 2.0]), tf.Variable([0.0, 0.0])
+
+    @tf.function
+    def step():
+        before = variable.read_value()
+        ops.apply_decayed_momentum(
+            variable, velocity, tf.ones(2), rate=0.5, momentum=0.0, decay=0.0
+        )
+        return before, variable.read_value()
+
+    before, after = step()
+    np.testing.assert_array_equal(before, [1, 2])
+    np.testing.assert_array_equal(after, [0.5, 1.5])
+
+
+@pytest.mark.parametrize(
+    ("velocity", "gradient", "rate", "message"),
+    [
+        (tf.zeros(3), tf.zeros(2), 0.1, "must have one shape"),
+        (tf.zeros(2), tf.zeros([2, 1]), 0.1, "must have one shape"),
+        (tf.zeros(2), tf.zeros(2), [0.1], "rate must be a scalar"),
+    ],
+)
+def test_the_op_names_wrong_shapes(velocity, gradient, rate, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        ops.apply_decayed_momentum(
+            tf.Variable(tf.zeros(2)),
+            tf.Variable(velocity),
+            gradient,
+            rate=rate,
+            momentum=0.9,
+            decay=0.0,
+        )
+
+
+def test_the_op_names_a_variable_of_another_type():
+    double = tf.Variable(np.zeros(2))
+    with pytest.raises(tf.errors.FailedPreconditionError, match="float32 variable"):
+        ops.apply_decayed_momentum(
+            double,
+            tf.Variable(tf.zeros(2)),
+            tf.zeros(2),
+            rate=0.1,
+            momentum=0.9,
+            decay=0,
+        )
+
+
+def test_a_widened_gradient_reaches_the_op_as_it_was():
+    variable = keras.Variable(np.ones(4), name="kernel")
+    rule = optimizer.MomentumSGD([variable], [0.1])
+
+    @tf.function
+    def step(narrow):
+        rule.apply([tf.cast(narrow, tf.float32)], PAPER_RATES)
+
+    graph = step.get_concrete_function(tf.TensorSpec([4], tf.bfloat16)).graph
+    (op,) = (op for op in graph.get_operations() if "Momentum" in op.type)
+    assert op.inputs[2].dtype == tf.bfloat16
+    step(tf.constant([1, 2, 3, 4], tf.bfloat16))
+    assert variable.numpy() == pytest.approx(1 - 0.1 * (np.arange(1, 5) + 0.1))
+
+
+def test_stock_operations_make_the_same_step():
+    rng = np.random.default_rng(0)
+    found = []
+    start = rng.normal(size=(2, 5)).astype(np.float32)
+    for step in (optimizer._step_on_cpu, optimizer._step_in_stock_ops):
+        variable, velocity = tf.Variable(start[0]), tf.Variable(start[1])
+        for _ in range(3):
+            step(variable, velocity, tf.ones(5), rate=0.1, momentum=0.9, decay=0.01)
+        found.append((variable.numpy(), velocity.numpy()))
+    np.testing.assert_allclose(*found, rtol=1e-6)
 
 
 def test_keras_momentum_with_half_the_decay_as_l2_is_the_same_rule():

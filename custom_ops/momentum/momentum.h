@@ -1,0 +1,27 @@
+// Copyright 2026 The alexnet_tf authors. Apache-2.0.
+//
+// The paper's update (section 5) in one pass over memory; free of TensorFlow.
+
+#ifndef ALEXNET_TF_CUSTOM_OPS_MOMENTUM_MOMENTUM_H_
+#define ALEXNET_TF_CUSTOM_OPS_MOMENTUM_MOMENTUM_H_
+
+#include <cstdint>
+
+namespace alexnet_tf {
+
+struct MomentumParams {
+  float rate;
+  float momentum;
+  float decay;
+};
+
+// v <- momentum * v - rate * (gradient + decay * w); w <- w + v, for `count`
+// values. The gradient is float32, or bfloat16 by its bits.
+void MomentumStep(const MomentumParams& params, const float* gradient,
+                  int64_t count, float* v, float* w);
+void MomentumStep(const MomentumParams& params, const uint16_t* gradient,
+                  int64_t count, float* v, float* w);
+
+}  // namespace alexnet_tf
+
+#endif  // ALEXNET_TF_CUSTOM_OPS_MOMENTUM_MOMENTUM_H_

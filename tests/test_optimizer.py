@@ -184,7 +184,7 @@ def test_the_op_names_a_variable_of_another_type():
 
 
 def test_a_widened_gradient_reaches_the_op_as_it_was():
-    variable = keras.Variable(np.ones(4), name="kernel")
+    variable = keras.Variable(np.ones(4, np.float32), name="kernel")
     rule = optimizer.MomentumSGD([variable], [0.1])
 
     @tf.function

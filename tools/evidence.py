@@ -95,7 +95,7 @@ def runs(study: str) -> Iterator[Run]:
                         "--flagfile=tools/cifar10_11pct.flags",
                         *(f"--architecture={net}", f"--seed={seed}"),
                         *("--dataset={work}/fashion-32", "--validate_epochs=0"),
-                        *("--epochs=5", "--drop_epochs=4,4.5"),
+                        *("--epochs=3", "--drop_epochs=2.4,2.7"),
                     ),
                     True,
                 )

@@ -3,7 +3,10 @@
 For machines without the real one. It serves the gRPC PredictionService of
 tensorflow-serving-api and the REST API's JSON, runs exports through the C++ session
 loader after replaying their warm-up, follows versions and labels, and has never loaded
-this package's operations. It does not batch and has no monitoring.
+this package's operations. It does not batch and has no monitoring. By hand:
+
+    python tests/session_server.py --rest_api_port=8501 --model_name=alexnet \
+      --model_base_path=$PWD/runs/demo/export
 """
 
 import argparse
@@ -82,36 +85,52 @@ class Version:
 
 
 class Models:
-    """The models of a config, kept up with their folders by a thread."""
+    """The models of a config, kept up with it and with their folders by a thread."""
 
     def __init__(self, arguments):
+        self.arguments = arguments
+        self.loaded = {}
+        self.failed = set()
+        self.read_config()
+        self.update()
+
+    def read_config(self):
         config = model_server_config_pb2.ModelServerConfig()
-        if arguments.model_config_file:
-            text_format.Parse(
-                pathlib.Path(arguments.model_config_file).read_text(), config
-            )
+        if self.arguments.model_config_file:
+            text = pathlib.Path(self.arguments.model_config_file).read_text()
+            text_format.Parse(text, config)
         else:
             config.model_config_list.config.add(
-                name=arguments.model_name, base_path=arguments.model_base_path
+                name=self.arguments.model_name,
+                base_path=self.arguments.model_base_path,
             )
         self.configs = {c.name: c for c in config.model_config_list.config}
-        self.loaded = {name: {} for name in self.configs}
-        self.poll_s = arguments.file_system_poll_wait_seconds
 
     def follow(self):
         while True:
-            for name, config in self.configs.items():
-                loaded = self.loaded[name]
-                folder = pathlib.Path(config.base_path)
-                found = {int(c.name) for c in folder.glob("*") if c.name.isdigit()}
-                specific = set(config.model_version_policy.specific.versions)
-                wanted = found & specific if specific else set(sorted(found)[-1:])
-                for version in wanted - set(loaded):
+            time.sleep(self.arguments.file_system_poll_wait_seconds)
+            if self.arguments.model_config_file_poll_wait_seconds:
+                self.read_config()
+            self.update()
+
+    def update(self):
+        """Loads what is wanted before it lets go of what is not."""
+        for name, config in self.configs.items():
+            loaded = self.loaded.setdefault(name, {})
+            folder = pathlib.Path(config.base_path)
+            found = {int(c.name) for c in folder.glob("*") if c.name.isdigit()}
+            specific = set(config.model_version_policy.specific.versions)
+            wanted = found & specific if specific else set(sorted(found)[-1:])
+            for version in wanted - set(loaded) - self.failed:
+                try:
                     loaded[version] = Version(folder / str(version))
-                if wanted:
-                    for version in set(loaded) - wanted:
-                        del loaded[version]
-            time.sleep(self.poll_s)
+                except (errors.OpError, OSError) as error:
+                    told = f"Loading servable: {name} {version} failed: {error}"
+                    print(told, flush=True)
+                    self.failed.add(version)
+            if wanted & set(loaded):
+                for version in set(loaded) - wanted:
+                    del loaded[version]
 
     def find(self, name, version=None, label=None):
         if name not in self.configs:
@@ -119,7 +138,9 @@ class Models:
         if label:
             labels = self.configs[name].version_labels
             if label not in labels:
-                raise errors.NotFoundError(None, None, f"no label {label!r}")
+                raise errors.InvalidArgumentError(
+                    None, None, f"Unrecognized servable version label: {label}"
+                )
             version = labels[label]
         loaded = self.loaded[name]
         if version is None:
@@ -277,17 +298,28 @@ def examples(body):
     return request.input
 
 
+def parser():
+    """Of the flags of tensorflow_model_server that anything here uses, and no other."""
+    found = argparse.ArgumentParser(allow_abbrev=False)
+    found.add_argument("--port", type=int, default=8500)
+    found.add_argument("--rest_api_port", type=int, default=0)
+    found.add_argument("--model_config_file", default="")
+    found.add_argument("--model_config_file_poll_wait_seconds", type=int, default=0)
+    found.add_argument("--model_base_path", default="")
+    found.add_argument("--model_name", default="default")
+    found.add_argument("--file_system_poll_wait_seconds", type=int, default=1)
+    found.add_argument("--ssl_config_file", default="")
+    # Taken and without effect.
+    found.add_argument("--batching_parameters_file", default="")
+    found.add_argument("--monitoring_config_file", default="")
+    for name in ("enable_batching", "allow_version_labels_for_unavailable_models"):
+        found.add_argument(f"--{name}", nargs="?", const="true", default="false")
+    return found
+
+
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--port", type=int, default=8500)
-    parser.add_argument("--rest_api_port", type=int, default=8501)
-    parser.add_argument("--model_config_file", default="")
-    parser.add_argument("--model_base_path", default="")
-    parser.add_argument("--model_name", default="default")
-    parser.add_argument("--file_system_poll_wait_seconds", type=float, default=1)
-    parser.add_argument("--ssl_config_file", default="")
-    arguments, _ = parser.parse_known_args()
-    models = Models(arguments)
+    arguments = parser().parse_args()
+    models = Models(arguments)  # before the ports open, as the real one
     threading.Thread(target=models.follow, daemon=True).start()
     server = grpc.server(
         concurrent.futures.ThreadPoolExecutor(8),
@@ -307,6 +339,8 @@ def main():
     else:
         server.add_insecure_port(address)
     server.start()
+    if not arguments.rest_api_port:
+        server.wait_for_termination()
     Handler.models = models
     rest = http.server.ThreadingHTTPServer(
         ("127.0.0.1", arguments.rest_api_port), Handler

@@ -2,12 +2,14 @@
 
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
 
 import pytest
-import test_client
+import servers
+import session_server
 import yaml
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
@@ -47,6 +49,9 @@ def test_the_compose_file_reads_the_files_beside_it_and_is_private():
         value = flag.split("=")[1]
         if value.startswith("/serving/"):
             assert (SERVING / pathlib.Path(value).name).is_file(), flag
+    # With the variables' defaults, as the server itself would read them.
+    words = [re.sub(r"\$\{\w+:-(.*?)\}", r"\1", flag) for flag in serving["command"]]
+    assert session_server.parser().parse_args(words).model_config_file
     for service in compose["services"].values():
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
 
@@ -61,21 +66,24 @@ def serve(folder, environment):
     )
 
 
-@pytest.fixture
+@pytest.fixture(params=[servers.NAME])
 def environment(tmp_path):
-    """Ports of its own, and the server of `test_client`."""
-    program = tmp_path / "model_server"
-    program.write_text(f'#!/bin/sh\nexec {" ".join(test_client.COMMAND)} "$@"\n')
-    program.chmod(0o755)
+    """Ports of its own, and the server of `servers.py`."""
+    servers.write_script(tmp_path / "server", servers.COMMAND)
     return {
-        "PORT": str(test_client.free_port()),
-        "REST_PORT": str(test_client.free_port()),
-        "TF_MODEL_SERVER": str(program),
+        "PORT": str(servers.free_port()),
+        "REST_PORT": str(servers.free_port()),
+        "TF_MODEL_SERVER": str(tmp_path / "server"),
     }
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="serve.sh asks by curl")
-def test_serve_waits_until_the_model_answers_and_stops_cleanly(exported, environment):
+@pytest.mark.parametrize("by_docker", [False, True], ids=["binary", "docker"])
+def test_serve_waits_until_the_model_answers_and_stops_cleanly(
+    exported, environment, tmp_path, by_docker
+):
+    if by_docker:
+        environment = with_docker(environment, tmp_path)
     process = serve(exported.parent, environment)
     for line in process.stdout:
         if line.startswith("serving "):
@@ -91,6 +99,42 @@ def test_serve_waits_until_the_model_answers_and_stops_cleanly(exported, environ
             client.predict("predict_images", {"image": [[[[0, 0, 0]]]]})
     process.stdout.close()
     process.stderr.close()
+
+
+# What `docker run` does with the arguments that serve.sh gives: the ports and the folder
+# of this machine for those in the container, and the image's own entry point.
+DOCKER = """#!/usr/bin/env python3
+import os, re, sys
+words = sys.argv[1:]
+if words == ["info"]:
+    sys.exit()
+assert words[:3] == ["run", "--rm", "--init"], words
+assert "MODEL_NAME=alexnet" in words, words
+ports = dict(re.findall(r"127.0.0.1:([0-9]+):(850[01])", " ".join(words)))
+inside = {theirs: ours for ours, theirs in ports.items()}
+(folder,) = re.findall(r"(\\S+):/models/alexnet:ro", " ".join(words))
+flags = words[words.index(os.environ["IMAGE"]) + 1:]
+os.execv(os.environ["SERVER"], [os.environ["SERVER"], "--port=" + inside["8500"],
+    "--rest_api_port=" + inside["8501"], "--model_name=alexnet",
+    "--model_base_path=" + folder, *flags])
+"""
+
+
+def with_docker(environment, folder):
+    """No server on the path, and a docker that is no more than its command line."""
+    binaries = folder / "bin"
+    binaries.mkdir()
+    (binaries / "docker").write_text(DOCKER)
+    (binaries / "docker").chmod(0o755)
+    for name in ("bash", "env", "curl", "dirname", "grep", "sleep", "python3", "sh"):
+        (binaries / name).symlink_to(shutil.which(name))
+    server = environment["TF_MODEL_SERVER"]
+    return environment | {
+        "PATH": str(binaries),
+        "SERVER": server,
+        "TF_MODEL_SERVER": "",
+        "IMAGE": "tensorflow/serving:some",
+    }
 
 
 def ended(folder, environment):
@@ -130,14 +174,15 @@ def test_a_server_that_ends_at_once_is_told(exported, environment, tmp_path):
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="makes its certificate")
-def test_the_tls_files_are_what_server_and_client_read(exported, tmp_path):
+@pytest.mark.parametrize("name", [servers.NAME])
+def test_the_tls_files_are_what_server_and_client_read(exported, tmp_path, name):
     subprocess.run(
         [str(SERVING / "make_tls.sh"), "127.0.0.1", str(tmp_path / "tls")],
         check=True,
         capture_output=True,
     )
     shutil.copytree(exported, tmp_path / "alexnet" / "1")
-    running = test_client.Server(
+    running = servers.Server(
         tmp_path,
         f"--model_base_path={tmp_path / 'alexnet'}",
         "--model_name=alexnet",

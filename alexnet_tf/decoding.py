@@ -147,8 +147,13 @@ def _bmp(encoded: tf.Tensor) -> tf.Tensor:
         stop = tf.cast(field(10, 4), tf.int32)  # where the pixels begin
         table = tf.io.decode_raw(encoded, tf.uint8)[start:stop]
         table = tf.reshape(table[: tf.size(table) // 4 * 4], [-1, 4])[:, 2::-1]
-        indices = tf.io.decode_bmp(encoded)[..., 0]
-        return tf.gather(table, tf.cast(indices, tf.int32))
+        indices = tf.cast(tf.io.decode_bmp(encoded)[..., 0], tf.int32)
+        held = tf.debugging.Assert(
+            tf.reduce_max(indices) < tf.shape(table)[0],
+            ["image_bytes: BMP with a colour outside its palette"],
+        )
+        with tf.control_dependencies([held]):
+            return tf.gather(table, indices)
 
     return tf.case(
         [

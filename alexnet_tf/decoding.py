@@ -52,8 +52,8 @@ def check_size(height: tf.Tensor, width: tf.Tensor, name: str) -> tf.Operation:
 def decode(encoded: tf.Tensor) -> tf.Tensor:
     """The bytes of a JPEG, PNG, GIF or BMP, scalar string, to uint8 RGB [H, W, 3].
 
-    Grey, CMYK and palettes become RGB, 16 bits become 8, alpha is dropped; of a GIF only
-    the first frame is read. BMP: uncompressed, of 8, 24 or 32 bits.
+    Grey, CMYK and palettes become RGB, 16 bits become 8, alpha is dropped and what was
+    transparent has its colour; of a GIF only the first frame is read. BMP: uncompressed, of 8, 24 or 32 bits.
     """
     encoded = _require(
         tf.strings.length(encoded) <= MAX_BYTES, f"more than {MAX_BYTES} bytes", encoded
@@ -169,7 +169,8 @@ def _gif(encoded: tf.Tensor) -> tf.Tensor:
         low, high = tf.unstack(tf.cast(data[position : position + 2], tf.int32), num=2)
         return low + 256 * high
 
-    # The decoder reads every frame, so it is given a file that ends after the first.
+    # The decoder reads every frame, so it is given a file that ends after the first, and
+    # without the extensions before it, one of which makes a colour transparent: black.
     # Zeros after the end stop the walk over a file that is cut off.
     data = tf.io.decode_raw(encoded + b"\0" * _HEADER, tf.uint8)
     size = tf.strings.length(encoded)
@@ -189,10 +190,11 @@ def _gif(encoded: tf.Tensor) -> tf.Tensor:
         )
         return last + 1
 
+    head = 13 + colors(byte(10))
     (frame,) = tf.while_loop(
         lambda p: byte(p) == 0x21,  # an extension
         lambda p: [after_blocks(p + 2)],
-        [13 + colors(byte(10))],
+        [head],
     )
     whole = _require(
         (byte(frame) == 0x2C) & (frame + 10 <= size), "GIF without a picture", encoded
@@ -208,4 +210,5 @@ def _gif(encoded: tf.Tensor) -> tf.Tensor:
     )
     end = after_blocks(frame + 11 + colors(byte(frame + 9)))
     whole = _require(end <= size, "GIF cut off in its first picture", whole)
-    return tf.io.decode_gif(tf.strings.substr(whole, 0, end) + b"\x3b")[0]
+    first = tf.strings.substr(whole, frame, end - frame)
+    return tf.io.decode_gif(tf.strings.substr(whole, 0, head) + first + b"\x3b")[0]

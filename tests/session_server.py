@@ -199,6 +199,7 @@ def guarded(answer, context):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are two writes
     models: Models
 
     def log_message(self, *arguments):

@@ -37,12 +37,15 @@ def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + check
 
 
-def png(height, width, rows=b""):
+SEPARATOR = b"<-- another picture -->"
+
+
+def png(height, width, pixels=b""):
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IDAT", pixels)
         + chunk(b"IEND", b"")
     )
 
@@ -52,20 +55,31 @@ def animated_gif(frames=3):
     return encoded(first, "GIF", save_all=True, append_images=others, loop=0)
 
 
+def translucent():
+    alpha = np.random.default_rng(2).integers(0, 256, (50, 40, 1)).astype(np.uint8)
+    return Image.fromarray(np.concatenate([np.asarray(noise()), alpha], axis=2))
+
+
+PALETTE = noise().convert("P")
+SEEN_THROUGH = PALETTE.getpixel((3, 3))
+
 GOOD = {
     "png": encoded(noise(), "PNG"),
     "png_grey": encoded(noise().convert("L"), "PNG"),
-    "png_alpha": encoded(noise().convert("RGBA"), "PNG"),
-    "png_grey_alpha": encoded(noise().convert("LA"), "PNG"),
-    "png_palette": encoded(noise().convert("P"), "PNG"),
+    "png_alpha": encoded(translucent(), "PNG"),
+    "png_grey_alpha": encoded(translucent().convert("LA"), "PNG"),
+    "png_palette": encoded(PALETTE, "PNG"),
+    "png_palette_alpha": encoded(PALETTE, "PNG", transparency=SEEN_THROUGH),
+    "png_1_bit": encoded(noise().convert("1"), "PNG"),
     "png_16_bits": encoded(
         Image.fromarray(np.arange(2000, dtype=np.uint16).reshape(50, 40) * 32), "PNG"
     ),
-    "gif": encoded(noise().convert("P"), "GIF"),
+    "gif": encoded(PALETTE, "GIF"),
+    "gif_alpha": encoded(PALETTE, "GIF", transparency=SEEN_THROUGH),
     "gif_animated": animated_gif(),
     "bmp": encoded(noise(), "BMP"),
-    "bmp_alpha": encoded(noise().convert("RGBA"), "BMP"),
-    "bmp_palette": encoded(noise().convert("P"), "BMP"),
+    "bmp_alpha": encoded(translucent(), "BMP"),
+    "bmp_palette": encoded(PALETTE, "BMP"),
     "bmp_grey": encoded(noise().convert("L"), "BMP"),
     "jpeg": encoded(noise(), "JPEG"),
     "jpeg_grey": encoded(noise().convert("L"), "JPEG"),
@@ -122,35 +136,43 @@ def test_a_picture_too_large_is_refused_by_its_header(make, height, width):
         decode(make(height, width))
 
 
-def test_a_bomb_takes_no_memory():
-    """A real one: 400 million pixels that deflate to a megabyte."""
-    row = b"\0" * (1 + 3 * 20_000)
+def deflated(height, width):
     packer = zlib.compressobj(9)
-    rows = b"".join(packer.compress(row) for _ in range(20_000)) + packer.flush()
-    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
-    bomb = (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", rows)
-        + chunk(b"IEND", b"")
+    row = b"\0" * (1 + 3 * width)
+    return png(
+        height,
+        width,
+        b"".join(packer.compress(row) for _ in range(height)) + packer.flush(),
     )
+
+
+def test_a_bomb_takes_no_memory():
+    """Real ones: 400 million pixels in a megabyte, and a strip to be enlarged by 256."""
     code = (
         "import resource, sys\n"
         "import tensorflow as tf\n"
-        "from alexnet_tf import decoding\n"
+        "from alexnet_tf import augment, decoding\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "decode = tf.function(decoding.decode)\n"
+        "decode = tf.function(lambda e: augment.resize(decoding.decode(e), 256))\n"
         f"decode(tf.constant({GOOD['png']!r}))\n"
-        "data = tf.constant(sys.stdin.buffer.read())\n"
+        f"bombs = sys.stdin.buffer.read().split({SEPARATOR!r})\n"
         "before = peak()\n"
-        "try: decode(data)\n"
-        "except tf.errors.InvalidArgumentError: print(peak() - before)\n"
+        "for bomb in bombs:\n"
+        "    try: decode(tf.constant(bomb))\n"
+        "    except tf.errors.InvalidArgumentError: print(peak() - before)\n"
     )
+    bombs = [deflated(20_000, 20_000), deflated(1, 1_000_000)]
     done = subprocess.run(
-        [sys.executable, "-c", code], input=bomb, capture_output=True, check=False
+        [sys.executable, "-c", code],
+        input=SEPARATOR.join(bombs),
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert int(done.stdout) < 200_000  # kB; the pixels alone would be 1.2 GB
+    peaks = [int(line) for line in done.stdout.split()]
+    assert len(peaks) == 2
+    # kB; decoded, the first would be 1.2 GB, and the second enlarged 786 GB.
+    assert max(peaks) < 200_000
 
 
 def test_a_gif_of_many_frames_is_read_as_one():

@@ -10,8 +10,15 @@ import subprocess
 import pytest
 import servers
 import session_server
+import tensorflow as tf
 import yaml
-from google.protobuf import text_format
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+    text_format,
+    wrappers_pb2,
+)
 from tensorflow_serving.config import model_server_config_pb2
 
 from alexnet_tf import client as clients
@@ -32,14 +39,50 @@ def test_the_model_config_is_one():
     assert alexnet.name == clients.Client("localhost:1")._transport._model
 
 
-def test_batches_are_of_sizes_that_are_allowed():
-    """The server's own rule: ascending, and the last is the largest batch."""
-    text = (SERVING / "batching.config").read_text()
-    lines = [line for line in text.splitlines() if line and line[0] != "#"]
-    sizes = [int(x.split(":")[1]) for x in lines if x.startswith("allowed")]
-    (largest,) = (x for x in lines if x.startswith("max_batch_size"))
-    assert sizes == sorted(sizes)
-    assert f"value: {sizes[-1]} " in largest
+# Of the server's protos, those that its API package leaves out: field names and types.
+INT64, BOOL, STRING = ".google.protobuf.Int64Value", bool, str
+PROTOS = {
+    "BatchingParameters": {
+        "max_batch_size": INT64,
+        "batch_timeout_micros": INT64,
+        "max_enqueued_batches": INT64,
+        "num_batch_threads": INT64,
+        "pad_variable_length_inputs": BOOL,
+    },
+    "PrometheusConfig": {"enable": BOOL, "path": STRING},
+    "MonitoringConfig": {"prometheus_config": ".PrometheusConfig"},
+    "SSLConfig": {"server_key": STRING, "server_cert": STRING, "client_verify": BOOL},
+}
+
+
+def parsed(name, text):
+    """`text` as the server's message `name`."""
+    file = descriptor_pb2.FileDescriptorProto(name="server", syntax="proto3")
+    file.dependency.append(wrappers_pb2.DESCRIPTOR.name)
+    kinds = descriptor_pb2.FieldDescriptorProto
+    for message, fields in PROTOS.items():
+        described = file.message_type.add(name=message)
+        for number, (field, kind) in enumerate(fields.items(), 1):
+            added = described.field.add(name=field, number=number, label=1)
+            if isinstance(kind, str):
+                added.type, added.type_name = kinds.TYPE_MESSAGE, kind
+            else:
+                added.type = kinds.TYPE_BOOL if kind is BOOL else kinds.TYPE_STRING
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
+    pool.Add(file)
+    found = message_factory.GetMessageClass(pool.FindMessageTypeByName(name))()
+    return text_format.Parse(text, found)
+
+
+def test_the_batching_and_monitoring_configs_are_such():
+    batching = parsed("BatchingParameters", (SERVING / "batching.config").read_text())
+    waiting = batching.max_enqueued_batches.value
+    assert (batching.max_batch_size.value, waiting) == (32, 8)
+    monitoring = parsed("MonitoringConfig", (SERVING / "monitoring.config").read_text())
+    path = monitoring.prometheus_config.path
+    prometheus = yaml.safe_load((SERVING / "prometheus.yml").read_text())
+    assert [job["metrics_path"] for job in prometheus["scrape_configs"]] == [path]
 
 
 def test_the_compose_file_reads_the_files_beside_it_and_is_private():
@@ -54,6 +97,16 @@ def test_the_compose_file_reads_the_files_beside_it_and_is_private():
     assert session_server.parser().parse_args(words).model_config_file
     for service in compose["services"].values():
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+
+
+def test_the_image_is_the_server_of_this_tensorflow():
+    images = {
+        re.search(r"IMAGE:-(\S+)}", (TOOLS / name).read_text())[1]
+        for name in ("serve.sh", "serving/compose.yaml")
+    }
+    (image,) = images
+    minor = tf.__version__.rpartition(".")[0]
+    assert image.startswith(f"tensorflow/serving:{minor}.")
 
 
 def serve(folder, environment):
@@ -181,6 +234,8 @@ def test_the_tls_files_are_what_server_and_client_read(exported, tmp_path, name)
         check=True,
         capture_output=True,
     )
+    config = parsed("SSLConfig", (tmp_path / "tls" / "ssl.config").read_text())
+    assert config.server_cert == (tmp_path / "tls" / "ca.pem").read_text()
     shutil.copytree(exported, tmp_path / "alexnet" / "1")
     running = servers.Server(
         tmp_path,

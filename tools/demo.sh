@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole way on the embedded pictures: prepare, train, evaluate, export, predict.
+# The whole way on the embedded pictures: prepare, train, evaluate, export, check, predict.
 # Run again, it takes up where it stopped. RUN=... and DATA=... name other folders.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,6 +22,9 @@ python -m alexnet_tf.evaluate --checkpoint="$RUN"
 
 step "Exporting a SavedModel"
 python -m alexnet_tf.export --checkpoint="$RUN" --output="$RUN/export"
+
+step "Checking that a stock server would run it, and answer as the checkpoint does"
+python -m alexnet_tf.export --check="$RUN/export"
 
 step "Classifying five pictures that were in neither split"
 python -m alexnet_tf.predict --model="$RUN/export" --top=3 tools/pictures/*.png

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Serves an export until interrupted: tools/serve.sh FOLDER [flags of the server]
 # FOLDER holds the versions, as alexnet_tf.export writes them; the newest is served, under
-# the name alexnet. PORT (gRPC, 8500), REST_PORT (8501) and TF_MODEL_SERVER may be set.
+# the name alexnet. PORT (gRPC, 8500), REST_PORT (8501), TF_MODEL_SERVER and, for Docker,
+# IMAGE may be set. Docker's ports are this machine's alone; the program by itself listens
+# on every address, and has no flag against it: docs/serving.md, Security.
 set -euo pipefail
 PORT="${PORT:-8500}" REST_PORT="${REST_PORT:-8501}" WAIT_S="${WAIT_S:-120}"
-IMAGE="${IMAGE:-tensorflow/serving:latest}"
+IMAGE="${IMAGE:-tensorflow/serving:2.21.0}"
 
 fail() { echo "serve.sh: $*" >&2; exit 1; }
 

@@ -53,7 +53,8 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
     """The bytes of a JPEG, PNG, GIF or BMP, scalar string, to uint8 RGB [H, W, 3].
 
     Grey, CMYK and palettes become RGB, 16 bits become 8, alpha is dropped and what was
-    transparent has its colour; of a GIF only the first frame is read. BMP: uncompressed, of 8, 24 or 32 bits.
+    transparent has its colour; of a GIF only the first frame is read. BMP: uncompressed,
+    of 8, 24 or 32 bits.
     """
     encoded = _require(
         tf.strings.length(encoded) <= MAX_BYTES, f"more than {MAX_BYTES} bytes", encoded

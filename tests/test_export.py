@@ -201,6 +201,26 @@ def test_pixels_that_are_no_numbers_are_refused(signatures, value):
         signatures["predict_float_images"](image=tf.fill([1, 4, 4, 3], value))
 
 
+@pytest.mark.parametrize("which", ["strings", "images"])
+def test_a_batch_of_no_pictures_is_refused_in_one_line(signatures, which):
+    asked = set()
+    for name, signature in signatures.items():
+        ((key, spec),) = signature.structured_input_signature[1].items()
+        if (spec.dtype == tf.string) != (which == "strings"):
+            continue
+        none = tf.zeros([0, *[4] * (spec.shape.rank - 2), 3][: spec.shape.rank])
+        with pytest.raises(tf.errors.InvalidArgumentError, match="no pictures"):
+            signature(
+                **{
+                    key: tf.cast(none, spec.dtype)
+                    if which == "images"
+                    else tf.constant([], tf.string)
+                }
+            )
+        asked.add(name)
+    assert asked
+
+
 @pytest.mark.parametrize("shape", [(1, 0, 5, 3), (1, 5, 0, 3), (1, 1, 101, 3)])
 def test_pixels_that_cannot_be_resized_are_refused(signatures, shape):
     with pytest.raises(tf.errors.InvalidArgumentError, match="rows of"):

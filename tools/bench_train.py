@@ -290,7 +290,7 @@ VARIANTS = {
 def place_of(op: str) -> tuple[str, str] | None:
     """(layer, pass) of an operation's name in a profile; None for what is no work."""
     name, _, kind = op.rpartition(":")
-    if not name or "::" in op or kind.startswith(("__inference", "Run")):
+    if not name or "::" in op or "__inference" in kind:
         return None
     if "DecayedMomentum" in kind:
         return "update", "update"

@@ -1,0 +1,87 @@
+"""The tools that measure: what they would run, and how they read what came out."""
+
+import pathlib
+import sys
+
+import pytest
+from absl import flags as absl_flags
+
+from alexnet_tf import config
+
+ROOT = pathlib.Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import bench_train  # noqa: E402
+import evidence  # noqa: E402
+
+
+@pytest.mark.parametrize(("study", "count"), [("curves", 2), ("start", 24), ("lrn", 6)])
+def test_every_run_of_a_study_has_a_name_and_flags_that_exist(study, count):
+    runs = list(evidence.runs(study))
+    assert len({run.name for run in runs}) == len(runs) == count
+    resolved = []
+    for run in runs:
+        values = absl_flags.FlagValues()
+        config.define("train", values)
+        values(["train", *config.with_recipes(run.flags)])
+        resolved.append(config.collect("train", values))
+    assert len({str(flags) for flags in resolved}) == count
+
+
+def results(errors):
+    ways = ("center_crop", "ten_crop")
+    return [{way: {"top1_error": error} for way in ways} for error in errors]
+
+
+def test_the_lrn_table_is_mean_and_deviation_over_the_seeds():
+    with_lrn, without = results([10.0, 12.0]), results([13.0, 15.0])
+    table = evidence.lrn_table(
+        {f"cifar10_11pct-seed{n}": r for n, r in enumerate(with_lrn)}
+        | {f"cifar10_11pct_no_lrn-seed{n}": r for n, r in enumerate(without)}
+    )
+    assert "| cifar10_11pct | 2 | 11.00 ± 1.41 | 11.00 ± 1.41 |" in table
+    assert "| cifar10_11pct_no_lrn | 2 | 14.00 ± 1.41 | 14.00 ± 1.41 |" in table
+
+
+def test_the_start_table_has_the_last_fifty_steps_of_each_seed():
+    train = [[10 * n, 2.0 if n > 25 else 9.0, 50.0] for n in range(1, 31)]
+    table = evidence.start_table({"code-original-32-seed0": {"train": train}})
+    assert "| code | original | 32 | 2.00 | 50 |" in table
+    assert "paper" not in table
+
+
+@pytest.mark.parametrize(
+    ("op", "place"),
+    [
+        ("paper_1/conv2_tower1_1/Conv2D:_MklNativeFusedConv2D", ("conv2", "forward")),
+        (
+            "gradients/paper_1/conv1_maxpool_tower0_1/MaxPoolGrad:_MklNativeMaxPoolGrad",
+            ("conv1 pool", "backward"),
+        ),
+        (
+            "paper_1/conv1_responsenormalization_tower0_1/LRN:LRN",
+            ("conv1 lrn", "forward"),
+        ),
+        ("paper_1/fc6_tower0_1/Cast/Cast:Cast", ("casts", "forward")),
+        (
+            "AlexnetTf>ResourceApplyDecayedMomentum_6:"
+            "AlexnetTf>ResourceApplyDecayedMomentum",
+            ("update", "update"),
+        ),
+        ("ExecutorState::Process", None),
+        ("EagerLocalExecute: __inference__step_1", None),
+    ],
+)
+def test_an_operation_of_a_profile_is_counted_where_it_belongs(op, place):
+    assert bench_train.place_of(op) == place
+
+
+def test_a_missed_limit_is_named_and_a_peer_that_was_not_timed_is_not():
+    found = {
+        "ours_by": {"stock": 1.1, "floor": 0.9},
+        "inference": {"128": {"ours_by_stock": 1.3}, "1": {"ours_by_stock": 0.9}},
+    }
+    assert bench_train.missed({"float32": found}) == [
+        "float32: 1.10 of stock, limit 1.2",
+        "float32, inference of 1: 0.90 of stock, limit 1.0",
+    ]

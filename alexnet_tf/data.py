@@ -38,16 +38,29 @@ def steps_per_epoch(dataset: records.Dataset, batch_size: int) -> int:
 
 
 def training_batches(
-    dataset: records.Dataset, recipe: Recipe, *, first_step: int, last_step: int
+    dataset: records.Dataset,
+    recipe: Recipe,
+    *,
+    first_step: int,
+    last_step: int,
+    rows: tuple[int, int] | None = None,
 ) -> tf.data.Dataset:
     """The batches of steps `first_step` to `last_step` - 1.
 
     Each is a pair: a dict of the model's inputs (`image` uint8 [N, crop, crop, 3],
     `mirror` bool [N], `shift` float32 [N, 3], `gain` float32 [N]), and the labels,
-    int32 [N].
+    int32 [N]. N is the recipe's batch size; with `rows`, (start, stop), each batch is
+    those rows of the whole one, bit for bit, and the others are not read: what one of
+    several workers asks for.
     """
-    plan = _Plan(dataset, recipe)
-    size = recipe.batch_size
+    start, stop = rows or (0, recipe.batch_size)
+    if not 0 <= start < stop <= recipe.batch_size:
+        raise ValueError(
+            f"rows must be (start, stop) within a batch of {recipe.batch_size}, got "
+            f"{rows}"
+        )
+    plan = _Plan(dataset, recipe, slice(start, stop))
+    size = stop - start
 
     def fetch(step):
         *parts, examples = tf.numpy_function(
@@ -82,9 +95,10 @@ def training_batches(
 class _Plan:
     """Which records step k reads, and what is drawn for each."""
 
-    def __init__(self, dataset: records.Dataset, recipe: Recipe):
+    def __init__(self, dataset: records.Dataset, recipe: Recipe, rows: slice):
         statistics = dataset.statistics()
         self._recipe = recipe
+        self._part = rows
         self._count = dataset.counts["train"]
         self._steps = steps_per_epoch(dataset, recipe.batch_size)
         self._records = records.open_records(dataset.shards("train"))
@@ -114,12 +128,13 @@ class _Plan:
         colored = not end or int(step) < end * self._steps
         shift = draws.color[chosen] @ self._axes.T * np.float32(colored)
         gain = np.full(len(chosen), self._gain if colored else 1.0, np.float32)
-        examples = self._records.__getitems__(chosen.tolist())
+        part = self._part
+        examples = self._records.__getitems__(chosen[part].tolist())
         return (
-            draws.place[leaders],
-            draws.mirror[leaders],
-            shift,
-            gain,
+            draws.place[leaders[part]],
+            draws.mirror[leaders[part]],
+            shift[part],  # the whole product first: its bits may hang on its shape
+            gain[part],
             np.array(examples, dtype=object),
         )
 

@@ -54,9 +54,11 @@ def dataset(tmp_path_factory):
     return prepare.prepare(source, folder, size=SIZE, encoding="raw")
 
 
-def batches(dataset, first=0, last=3 * STEPS, **changes):
+def batches(dataset, first=0, last=3 * STEPS, rows=None, **changes):
     recipe = RECIPE._replace(**changes)
-    found = data.training_batches(dataset, recipe, first_step=first, last_step=last)
+    found = data.training_batches(
+        dataset, recipe, first_step=first, last_step=last, rows=rows
+    )
     return [
         ({key: value.numpy() for key, value in inputs.items()}, labels.numpy())
         for inputs, labels in found
@@ -137,7 +139,7 @@ def test_epochs_and_seeds_have_orders_of_their_own(dataset, run):
 
 def test_the_order_is_a_fair_shuffle(dataset):
     # Where picture 0 stands in 200 epochs: all over, its mean in the middle.
-    plan = data._Plan(dataset, RECIPE)
+    plan = data._Plan(dataset, RECIPE, slice(0, BATCH))
     places = [plan._draw_epoch(epoch)[0].tolist().index(0) for epoch in range(200)]
     deviation = np.sqrt((COUNT**2 - 1) / 12)
     assert abs(np.mean(places) - (COUNT - 1) / 2) < 5 * deviation / np.sqrt(200)
@@ -238,6 +240,27 @@ def test_consecutive_pictures_share_a_crop_and_a_mirror_and_no_colour(dataset):
         assert len({tuple(shift) for shift in inputs["shift"]}) == 12
     assert len(places) > 4
     assert mirrors == {False, True}
+
+
+@pytest.mark.parametrize("rows", [(0, 4), (4, 8), (3, 12), (0, 12), (11, 12)])
+def test_rows_of_a_batch_are_those_of_the_whole_one(dataset, rows):
+    recipe = {"last": 5, "batch_size": 12, "crop_sharing": 5}
+    start, stop = rows
+    whole = [
+        ({key: value[start:stop] for key, value in inputs.items()}, labels[start:stop])
+        for inputs, labels in batches(dataset, **recipe)
+    ]
+    assert_same(batches(dataset, rows=rows, **recipe), whole)
+    (spec, _) = data.training_batches(
+        dataset, RECIPE, first_step=0, last_step=1, rows=(1, 3)
+    ).element_spec
+    assert spec["image"].shape == [2, CROP, CROP, 3]
+
+
+@pytest.mark.parametrize("rows", [(2, 2), (-1, 2), (0, 5)])
+def test_rows_that_are_not_of_the_batch_are_refused(dataset, rows):
+    with pytest.raises(ValueError, match="within a batch of 4, got"):
+        batches(dataset, rows=rows)
 
 
 def test_half_of_the_pictures_are_mirrored(dataset):

@@ -7,6 +7,7 @@ The modules, in order. A module imports only modules above it:
     ops             the custom op library and its gradient
     layers          normalisations, unshared convolution, dropout, the input's last steps
     towers          which device a tower lives on, and the proof of it
+    distributed     replicas of the whole net, on the devices of one machine or many
     model           Architecture -> Keras model; AlexNet, preprocess_input, decode_predictions
     lock            one process at a time in a folder
     progress        the bar of long work

@@ -37,7 +37,11 @@ def _named(model: keras.Model) -> dict[str, tf.Variable]:
 
 
 class Checkpoints:
-    """Saves and restores one run in `run_dir`."""
+    """Saves and restores one run in `run_dir`.
+
+    Attributes:
+        variables: the weights and velocities that are saved.
+    """
 
     def __init__(
         self,
@@ -49,6 +53,7 @@ class Checkpoints:
         self._run_dir = pathlib.Path(run_dir)
         self._keep = keep
         weights = _named(model)
+        self.variables = [*weights.values(), *velocities]
         with tf.device("/CPU:0"):
             self._step = tf.Variable(0, dtype=tf.int64)
             self._state = tf.Variable("{}", dtype=tf.string)

@@ -118,15 +118,23 @@ class Config:
     lrn: Literal["op", "stock"] = _flag(
         "op", "normalisations: our ops, or TensorFlow's", "train"
     )
-    precision: Literal["auto", "float32", "bfloat16"] = _flag(
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = _flag(
         "auto",
-        "compute type (weights, update, softmax and loss are float32 always); auto: "
+        "compute type (weights, update, softmax and loss are float32 always); tf32: "
+        "float32 whose products NVIDIA GPUs since Ampere round to 10 bits; auto: "
         "bfloat16 where the processor or GPU multiplies in it",
         "train",
         "evaluate",
     )
 
     # Where it runs.
+    strategy: Literal["none", "mirrored", "multi_worker"] = _flag(
+        "none",
+        "replicas of the whole net: mirrored, one on each device of this machine; "
+        "multi_worker, on the workers that TF_CONFIG or Slurm names",
+        "train",
+        free=True,
+    )
     tower_devices: tuple[str, ...] = _flag(
         ("auto",),
         "a device a tower, or one for all; auto: the first GPUs, else the CPU",
@@ -176,7 +184,7 @@ class Config:
         0, "of weights, order, crops, colour and dropout", "train", check=_NOT_NEGATIVE
     )
     batch_size: int = _flag(
-        128, "pictures a step", "train", "evaluate", check=_POSITIVE
+        128, "pictures a step, of all replicas", "train", "evaluate", check=_POSITIVE
     )
     epochs: float = _flag(
         3.4,
@@ -246,6 +254,14 @@ class Config:
         "code", "update rule: paper, one rate; code, twice the rate for biases", "train"
     )
     learning_rate: float = _flag(0.01, "initial rate", "train", check=_NOT_NEGATIVE)
+    rate_scaling: Literal["none", "linear", "sqrt"] = _flag(
+        "none",
+        "multiplies the rate by --batch_size / --reference_batch_size, or its root",
+        "train",
+    )
+    reference_batch_size: int = _flag(
+        128, "batch that --learning_rate was found for", "train", check=_POSITIVE
+    )
     momentum: float = _flag(
         0.9, "part of the velocity that a step keeps", "train", check=_between(0, 1)
     )

@@ -200,6 +200,7 @@ def text(results: Mapping[str, Any], form: str) -> str:
 def main(flags: config.Config, arguments: Sequence[str]) -> None:
     config.refuse_arguments(arguments)
     towers.configure(flags.logical_cpus, flags.logical_gpus, flags.logical_gpu_mib)
+    towers.allow_tf32(flags.precision == "tf32")
     restored = restore(
         flags.checkpoint,
         precision=flags.precision,

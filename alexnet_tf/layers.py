@@ -312,13 +312,14 @@ class UnsharedConvolution(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
 class Dropout(keras.layers.Layer):
-    """Dropout whose mask is a function of (seed, step, place in the batch).
+    """Dropout whose mask is a function of (seed, step, place in the global batch).
 
     Paper section 4.2. `convention="original"` is the paper's and the 2012 program's:
     kept activations pass unchanged in training, and all are multiplied by 1 - rate at
     test time. "inverted" is today's: kept activations are divided by 1 - rate in
     training. `step` counts the training calls and belongs in a checkpoint; with it an
-    interrupted run draws the masks it would have drawn.
+    interrupted run draws the masks it would have drawn. Under `tf.distribute` a replica
+    has its rows of the mask that one process would have drawn for all.
 
     Input and output: [N, units].
     """
@@ -338,15 +339,23 @@ class Dropout(keras.layers.Layer):
         self.seed = seed
 
     def build(self, input_shape):
-        # A plain variable: checkpoints hold it, and it is no parameter of the net.
-        self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
+        # A plain variable: checkpoints hold it, and it is no parameter of the net. Under
+        # tf.distribute each replica counts for itself.
+        self.step = tf.Variable(
+            0,
+            trainable=False,
+            dtype=tf.int64,
+            name="step",
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
 
     def call(self, inputs, training=False):
         keep = tf.cast(1 - self.rate, inputs.dtype)
         if not training:
             return inputs * keep if self.convention == "original" else inputs
         seed = tf.stack([tf.constant(self.seed, tf.int64), self.step])
-        kept = tf.random.stateless_uniform(tf.shape(inputs), seed) >= self.rate
+        kept = _own_rows_of_uniform(tf.shape(inputs), seed) >= self.rate
         with tf.control_dependencies([kept]):
             self.step.assign_add(1)
         dropped = tf.where(kept, inputs, tf.zeros([], inputs.dtype))
@@ -361,6 +370,30 @@ class Dropout(keras.layers.Layer):
             "convention": self.convention,
             "seed": self.seed,
         }
+
+
+def _own_rows_of_uniform(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """A replica's rows of `tf.random.stateless_uniform` over the global batch.
+
+    `shape` [2] of the replica's own rows; `seed` int64 [2]. Philox makes four numbers of
+    each value of its 128-bit counter, so the rows of others are passed over, not drawn.
+    """
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return tf.random.stateless_uniform(shape, seed)
+    philox = 1
+    with tf.device("/CPU:0"):
+        key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
+        size = tf.cast(tf.reduce_prod(shape), tf.int64)
+        skipped = tf.cast(context.replica_id_in_sync_group, tf.int64) * size
+        low = counter[0] + tf.cast(skipped // 4, tf.uint64)
+        high = counter[1] + tf.cast(low < counter[0], tf.uint64)  # the carry
+        place = tf.stack([low, high])
+        drawn = skipped % 4 + size
+    numbers = tf.raw_ops.StatelessRandomUniformV2(
+        shape=drawn[None], key=key, counter=place, alg=philox
+    )
+    return tf.reshape(numbers[skipped % 4 :], shape)
 
 
 def finish(image, mirror, shift, gain, mean) -> tf.Tensor:

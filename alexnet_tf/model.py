@@ -21,7 +21,7 @@ Initialization = Literal["paper", "code"]
 # Red, green, blue: the centre of the 2012 program's ILSVRC mean image, 0-255.
 MEAN_RGB = (127.2, 118.6, 103.4)
 
-POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+POLICIES = {"float32": "float32", "tf32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def build(

@@ -7,8 +7,9 @@ own (`layer-params-145-2010.cfg`).
 
 import bisect
 import dataclasses
+import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import tensorflow as tf
 
@@ -28,6 +29,17 @@ class Rates(NamedTuple):
     def tensors(self) -> "Rates":
         """The same as scalar tensors, for a compiled step."""
         return Rates(*(tf.constant(rate, tf.float32) for rate in self))
+
+
+def scaled_rate(
+    rate: float, rule: Literal["none", "linear", "sqrt"], factor: float
+) -> float:
+    """`rate` for a batch `factor` times as large as the one it was found for.
+
+    linear: Goyal et al. 2017 (arXiv:1706.02677), and the paper's author with batches of
+    several GPUs; sqrt keeps the variance of a step (Krizhevsky 2014, arXiv:1404.5997).
+    """
+    return rate * {"none": 1.0, "linear": factor, "sqrt": math.sqrt(factor)}[rule]
 
 
 class Schedule(Protocol):

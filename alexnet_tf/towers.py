@@ -16,7 +16,7 @@ from typing import Literal, TypeVar
 import keras
 import tensorflow as tf
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "tf32", "bfloat16"]
 L = TypeVar("L", bound=keras.layers.Layer)
 
 
@@ -88,19 +88,38 @@ def resolve(requested: Sequence[str], towers: int) -> tuple[str, ...]:
     return tuple(f"/{name}" for name in wanted)
 
 
-def precision(requested: Precision) -> Literal["float32", "bfloat16"]:
-    """`requested`, or for "auto" bfloat16 where this machine multiplies in it."""
+def precision(requested: Precision) -> Literal["float32", "tf32", "bfloat16"]:
+    """`requested`, or for "auto" bfloat16 where this machine multiplies in it.
+
+    Raises where TF32 is asked for and there is no GPU that has it.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    ampere = False
+    if gpus and requested in ("auto", "tf32"):
+        details = tf.config.experimental.get_device_details(gpus[0])
+        ampere = details.get("compute_capability", (0, 0)) >= (8, 0)
+    if requested == "tf32" and not ampere:
+        raise ValueError(
+            "--precision=tf32 needs an NVIDIA GPU of compute capability 8.0 or more "
+            "(Ampere): use float32, bfloat16 or auto"
+        )
     if requested != "auto":
         return requested
-    gpus = tf.config.list_physical_devices("GPU")
     if gpus:
-        details = tf.config.experimental.get_device_details(gpus[0])
-        native = details.get("compute_capability", (0, 0)) >= (8, 0)
+        native = ampere
     else:
         cpuinfo = pathlib.Path("/proc/cpuinfo")
         flags = cpuinfo.read_text().split() if cpuinfo.exists() else []
         native = "avx512_bf16" in flags or "amx_bf16" in flags
     return "bfloat16" if native else "float32"
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Whether float32 products may be TF32, on GPUs that have it.
+
+    TensorFlow's own default is yes; here float32 is float32 unless a flag says other.
+    """
+    tf.config.experimental.enable_tensor_float_32_execution(allowed)
 
 
 def place(layer: L, device: str | None) -> L:

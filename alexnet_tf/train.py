@@ -31,6 +31,7 @@ from alexnet_tf import (
     config,
     data,
     diagnosis,
+    distributed,
     evaluate,
     layers,
     lock,
@@ -38,6 +39,7 @@ from alexnet_tf import (
     optimizer,
     prepare,
     progress,
+    records,
     schedule,
     towers,
 )
@@ -53,44 +55,61 @@ class NotLearntError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One training step, traced once: batch in, loss and top-1 error out."""
+    """One training step, traced once: batch in, loss, top-1 error and vote out."""
 
     net: keras.Model
     rule: optimizer.MomentumSGD
+    replicas: distributed.Replicas = dataclasses.field(
+        default_factory=distributed.Replicas
+    )
 
     def trace(self, batches: tf.data.Dataset) -> tf.types.experimental.ConcreteFunction:
-        """The step for batches of this form: (inputs, labels, rates) -> [2] float32."""
+        """The step for batches of this form: (inputs, labels, rates) -> [3] float32.
+
+        Means over the global batch, and over the processes whether to stop.
+        """
         inputs, labels = batches.element_spec
         rate = tf.TensorSpec([], tf.float32)
-        return tf.function(self._step).get_concrete_function(
+        return tf.function(self._everywhere).get_concrete_function(
             inputs, labels, schedule.Rates(rate, rate, rate)
         )
 
-    def _step(self, inputs, labels, rates):
+    def _everywhere(self, inputs, labels, rates):
+        return self.replicas.run(self._step, (inputs, labels), rates)
+
+    def _step(self, batch, rates):
+        inputs, labels = batch
         logits = tf.cast(self.net(inputs, training=True), tf.float32)
         loss = tf.reduce_mean(
             tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         )
         gradients = towers.colocated_gradients(loss, self.net.trainable_variables)
-        self.rule.apply(gradients, rates)
         error = 100 * (1 - tf.reduce_mean(evaluate.credit(logits, labels, 1)))
-        return tf.stack([loss, error])
+        statistics = tf.stack([loss, error, self.replicas.vote()])
+        *gradients, statistics = self.replicas.mean([*gradients, statistics])
+        self.rule.apply(gradients, rates)
+        return statistics
 
 
 def make_schedule(flags: config.Config) -> schedule.Schedule:
     """The schedule that the flags name."""
+    initial = schedule.scaled_rate(
+        flags.learning_rate,
+        flags.rate_scaling,
+        flags.batch_size / flags.reference_batch_size,
+    )
     apart = flags.update == "code"
     bias_factor = 2.0 if apart else 1.0
     if flags.schedule == "plateau":
         return schedule.Plateau(
-            flags.learning_rate,
+            initial,
             patience=flags.plateau_patience,
             gain=flags.plateau_gain,
             most_drops=flags.plateau_drops,
             bias_factor=bias_factor,
         )
     return schedule.Epochs(
-        flags.learning_rate,
+        initial,
         flags.drop_epochs,
         bias_factor=bias_factor,
         bias_drops=(flags.bias_drop_epochs or None) if apart else None,
@@ -102,35 +121,36 @@ def make_schedule(flags: config.Config) -> schedule.Schedule:
 class Training:
     """One run: what it consists of, and the loop over its steps."""
 
-    def __init__(self, flags: config.Config):
+    def __init__(
+        self, flags: config.Config, replicas: distributed.Replicas | None = None
+    ):
         net = architecture.find(flags.architecture)
         self.flags = flags
-        self.dataset = prepare.find_or_prepare(
-            flags.dataset,
-            size=net.record_size,
-            encoding=net.record_encoding,
-            data_dir=flags.data_dir,
-        )
+        self.replicas = replicas or distributed.Replicas()
+        self._rows = self.replicas.rows(flags.batch_size)
+        self.dataset = self._dataset(net)
         self.architecture = net.with_classes(len(self.dataset.classes))
         self.evaluation_split = self.dataset.evaluation_split
-        self.devices = towers.resolve(flags.tower_devices, net.towers)
-        self.net = model.build(
-            self.architecture,
-            mean=self.dataset.statistics().mean_crop(net.input_size),
-            devices=self.devices,
-            precision=flags.precision,
-            initialization=flags.init,
-            dropout=flags.dropout,
-            lrn=flags.lrn,
-            seed=flags.seed,
-        )
-        variables = self.net.trainable_variables
-        decay = None if flags.weight_decay < 0 else flags.weight_decay
-        self.rule = optimizer.MomentumSGD(
-            variables,
-            optimizer.decays_of(self.architecture, variables, decay),
-            flags.momentum,
-        )
+        devices = self.replicas.tower_devices(flags.tower_devices, net.towers)
+        self.where = ", ".join(devices) if devices else str(self.replicas)
+        with self.replicas.scope():
+            self.net = model.build(
+                self.architecture,
+                mean=self.dataset.statistics().mean_crop(net.input_size),
+                devices=devices,
+                precision=flags.precision,
+                initialization=flags.init,
+                dropout=flags.dropout,
+                lrn=flags.lrn,
+                seed=flags.seed,
+            )
+            variables = self.net.trainable_variables
+            decay = None if flags.weight_decay < 0 else flags.weight_decay
+            self.rule = optimizer.MomentumSGD(
+                variables,
+                optimizer.decays_of(self.architecture, variables, decay),
+                flags.momentum,
+            )
         self.evaluation = evaluate.Evaluation(self.net, ten_crop=False)
         self.schedule = make_schedule(flags)
         self.steps_per_epoch = data.steps_per_epoch(self.dataset, flags.batch_size)
@@ -144,8 +164,21 @@ class Training:
         self.best_error = math.inf
         self._stopped_by: int | None = None
 
+    def _dataset(self, net: architecture.Architecture) -> records.Dataset:
+        def find() -> records.Dataset:
+            return prepare.find_or_prepare(
+                self.flags.dataset,
+                size=net.record_size,
+                encoding=net.record_encoding,
+                data_dir=self.flags.data_dir,
+            )
+
+        # The first worker first: where the folder is shared, the others find its work.
+        self.replicas.from_chief(lambda: str(find().path))
+        return find()
+
     def batches(self) -> tf.data.Dataset:
-        """The batches from this step to the last."""
+        """The batches from this step to the last; of each, this process's rows."""
         flags = self.flags
         return data.training_batches(
             self.dataset,
@@ -159,13 +192,15 @@ class Training:
             ),
             first_step=self.step,
             last_step=self.last_step,
+            rows=self._rows,
         )
 
     def restore(self) -> bool:
         """Takes up the newest checkpoint of the run folder, if there is one."""
-        found = self.checkpoints.restore()
+        found = self.replicas.from_chief(self.checkpoints.restore)
         if found is None:
             return False
+        self.replicas.share(self.checkpoints.variables)
         self.step, state = found
         self.best_error = state["best_error"]
         self.schedule.restore(state["schedule"])
@@ -180,27 +215,34 @@ class Training:
             if not bool(tf.reduce_all(tf.math.is_finite(variable.value))):
                 raise self._diverged(f"{variable.path} is not finite")
         state = {"best_error": self.best_error, "schedule": self.schedule.state()}
-        return self.checkpoints.save(self.step, state, folder)
+        return self.replicas.from_chief(
+            lambda: self.checkpoints.save(self.step, state, folder)
+        )
 
     def run(self, log: "Log") -> None:
         """Trains from this step to the last, or to a signal."""
         flags = self.flags
         batches = self.batches()
-        step_function = Step(self.net, self.rule).trace(batches)
+        step_function = Step(self.net, self.rule, self.replicas).trace(batches)
         window = Window(flags.batch_size)
         flat = diagnosis.FlatLoss(self.architecture.classes, flags.flat_loss_steps)
         total = self.last_step * flags.batch_size
         done = self.step * flags.batch_size
+        stopping = False
         with (
             self._signals(),
             progress.bar(total, "training", "picture", done) as bar,
         ):
             for inputs, labels in batches:
                 rates = self.schedule.rates(self.step / self.steps_per_epoch)
-                window.add(step_function(inputs, labels, rates.tensors()))
+                result = step_function(inputs, labels, rates.tensors())
+                window.add(result)
                 self.step += 1
                 bar.update(flags.batch_size)
-                last = self.step == self.last_step or self._stopped_by is not None
+                if self._stopped_by is not None:
+                    self.replicas.ask_to_stop()
+                stopping = self.replicas.stop_agreed(result)
+                last = self.step == self.last_step or stopping
                 if self.step % flags.log_steps == 0 or last:
                     steps = len(window)
                     means = window.close()
@@ -212,15 +254,16 @@ class Training:
                     warning = flat.observe(steps, loss)
                     if warning:
                         logging.warning("step %d: %s", self.step, warning)
-                if self._stopped_by is not None:
+                if stopping:
                     break
                 with window.apart():
                     self._keep(log)
-        if self._stopped_by is not None:
+        if stopping:
             prefix = self.save()
-            name = signal.Signals(self._stopped_by).name
+            by = self._stopped_by
+            name = "another worker" if by is None else signal.Signals(by).name
             logging.warning("%s: stopped at step %d, saved %s", name, self.step, prefix)
-            if self._stopped_by == signal.SIGINT:
+            if by == signal.SIGINT:
                 raise KeyboardInterrupt
 
     def _keep(self, log: "Log") -> None:
@@ -250,14 +293,19 @@ class Training:
         A check of the whole machine, from records to update: nothing is written.
         Raises NotLearntError where the last step comes first.
         """
+        if self.replicas.processes > 1:
+            raise ValueError(
+                "--overfit_one_batch is a check of one process: leave "
+                "--strategy=multi_worker out"
+            )
         inputs, labels = next(iter(self.batches()))
         batch = tf.data.Dataset.from_tensors((inputs, labels))
-        step_function = Step(self.net, self.rule).trace(batch)
+        step_function = Step(self.net, self.rule, self.replicas).trace(batch)
         error = 100.0
         with progress.bar(self.last_step, "overfitting one batch", "step") as bar:
             for step in range(1, self.last_step + 1):
                 rates = self.schedule.rates(0.0)
-                loss, _ = step_function(inputs, labels, rates.tensors()).numpy()
+                loss, *_ = step_function(inputs, labels, rates.tensors()).numpy()
                 bar.update(1)
                 if step % self.flags.log_steps and step != self.last_step:
                     continue
@@ -275,12 +323,14 @@ class Training:
         )
 
     def _validate(self, log: "Log") -> None:
-        results = self.evaluation(
-            self.dataset,
-            self.evaluation_split,
-            crop=self.architecture.input_size,
-            batch_size=self.flags.batch_size,
-        )["center_crop"]
+        results = self.replicas.from_chief(
+            lambda: self.evaluation(
+                self.dataset,
+                self.evaluation_split,
+                crop=self.architecture.input_size,
+                batch_size=self.flags.batch_size,
+            )["center_crop"]
+        )
         log.write("validation", self.step, **results)
         if self.schedule.observe(results["top1_error"]):
             progress.say(f"step {self.step}: learning rate divided by ten")
@@ -338,7 +388,7 @@ class Window:
 
     def close(self) -> dict[str, float]:
         """The means since the window was opened; opens the next."""
-        loss, error = np.mean([result.numpy() for result in self._results], axis=0)
+        loss, error, _ = np.mean([result.numpy() for result in self._results], axis=0)
         seconds = time.monotonic() - self._since - self._apart_s
         rate = len(self) * self._batch_size / seconds
         self._open()
@@ -379,6 +429,16 @@ class Log:
         self._writers[kind].flush()
 
 
+class NoLog(Log):
+    """What a worker writes that does not speak for all."""
+
+    def __init__(self, run_dir: str | os.PathLike[str], step: int):
+        del run_dir, step
+
+    def write(self, kind: str, step: int, **values: float) -> None:
+        del kind, step, values
+
+
 def settle(flags: config.Config) -> None:
     """Checks the flags against what is in the run folder, and leaves them there."""
     path = pathlib.Path(flags.run_dir) / "resolved.flags"
@@ -404,23 +464,31 @@ def main(flags: config.Config, arguments: Sequence[str]) -> None:
     towers.configure(flags.logical_cpus, flags.logical_gpus, flags.logical_gpu_mib)
     tf.config.experimental.enable_op_determinism()
     precision = towers.precision(flags.precision)
+    towers.allow_tf32(precision == "tf32")
     flags = dataclasses.replace(flags, precision=precision)
-    with lock.exclusive(flags.run_dir, "choose another --run_dir"):
-        training = Training(flags)
+    replicas = distributed.connect(flags.strategy)
+    with contextlib.ExitStack() as held, replicas.watched():
+        folder = lock.exclusive(flags.run_dir, "choose another --run_dir")
+        replicas.from_chief(lambda: held.enter_context(folder))
+        training = Training(flags, replicas)
         if flags.overfit_one_batch:
             print(f"the first batch is learnt: {training.overfit_one_batch()} steps")
             return
-        settle(flags)
+        replicas.agree(
+            config.defining(flags) | {"last_step": training.last_step},
+            "give all workers the same flags and pictures",
+        )
+        replicas.from_chief(lambda: settle(flags))
         resumed = training.restore() if flags.resume else False
         print(
-            f"{flags.architecture} in {flags.precision} on "
-            f"{', '.join(training.devices)}; {training.dataset.path}; "
-            f"step {training.step} to {training.last_step}"
+            f"{flags.architecture} in {flags.precision} on {training.where}; "
+            f"{training.dataset.path}; step {training.step} to {training.last_step}"
             f"{' (resumed)' if resumed else ''}; run folder {flags.run_dir}",
             file=sys.stderr,
         )
         if training.step < training.last_step:
-            training.run(Log(flags.run_dir, training.step))
+            log = Log if replicas.is_chief else NoLog
+            training.run(log(flags.run_dir, training.step))
     print(f"{flags.run_dir}: step {training.step} of {training.last_step}")
 
 

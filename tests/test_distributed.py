@@ -1,0 +1,292 @@
+"""Replicas, in one process and in several: one run, whoever computes it.
+
+The processes of a cluster find each other on the loopback.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import test_towers
+
+from alexnet_tf import checkpoint, config, distributed, towers, train
+
+
+def flags(dataset, run_dir, **changes):
+    """A run of the CIFAR-10 net on the small pictures; three steps an epoch."""
+    return dataclasses.replace(
+        config.Config(
+            dataset=str(dataset.path),
+            run_dir=str(run_dir),
+            architecture="cifar10_11pct",
+            precision="float32",
+            batch_size=8,
+            learning_rate=0.003,
+            epochs=1000.0,
+            drop_epochs=(),
+            log_steps=1,
+            checkpoint_steps=1,
+        ),
+        **changes,
+    )
+
+
+def run_alone(settings):
+    """In this process, from the newest checkpoint on."""
+    train.settle(dataclasses.replace(settings, resume=True))
+    training = train.Training(settings)
+    training.restore()
+    training.run(train.Log(settings.run_dir, training.step))
+
+
+def log_of(run_dir, kind="train"):
+    log = pathlib.Path(run_dir) / "log.jsonl"
+    lines = log.read_text().splitlines(keepends=True) if log.exists() else []
+    records = [json.loads(line) for line in lines if line.endswith("\n")]
+    return [record for record in records if record["kind"] == kind]
+
+
+def saved(run_dir):
+    """The newest checkpoint's weights and velocities."""
+    reader = tf.train.load_checkpoint(
+        checkpoint.newest(pathlib.Path(run_dir) / "checkpoints")
+    )
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if name.startswith(("weights", "velocities"))
+    }
+
+
+def assert_the_same_run(one, other):
+    """To rounding: another number of replicas adds in another order."""
+    for kind in ("train", "validation"):
+        ours, theirs = log_of(one, kind), log_of(other, kind)
+        assert [r["step"] for r in ours] == [r["step"] for r in theirs]
+        for record, expected in zip(ours, theirs, strict=True):
+            assert record["loss"] == pytest.approx(expected["loss"], rel=1e-4)
+            assert record["top1_error"] == pytest.approx(expected["top1_error"])
+    ours, theirs = saved(one), saved(other)
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        np.testing.assert_allclose(
+            ours[name], value, rtol=0, atol=1e-3 * np.abs(value).max(), err_msg=name
+        )
+
+
+def free_ports(count):
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for listener in sockets:
+            listener.bind(("localhost", 0))
+        return [listener.getsockname()[1] for listener in sockets]
+
+
+@contextlib.contextmanager
+def workers(count, settings):
+    """The processes of one cluster, each continuing the run of `settings`."""
+    addresses = [f"localhost:{port}" for port in free_ports(count)]
+    path = pathlib.Path(f"{settings.run_dir}.flags")
+    config.write(path, "train", settings)
+    processes = []
+    for index in range(count):
+        task = {"type": "worker", "index": index}
+        cluster = {"cluster": {"worker": addresses}, "task": task}
+        command = [sys.executable, "-m", "alexnet_tf.train", f"--flagfile={path}"]
+        processes.append(
+            subprocess.Popen(
+                [*command, "--strategy=multi_worker", "--resume"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=dict(os.environ, TF_CONFIG=json.dumps(cluster)),
+            )
+        )
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def wait_for_steps(processes, run_dir, count):
+    while len(log_of(run_dir)) < count:
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.05)
+
+
+def errors_of(process):
+    """What it said to the end, a line each."""
+    return process.communicate(timeout=300)[1].splitlines()
+
+
+def test_one_run_on_one_two_four_and_one_workers(small_dataset, tmp_path):
+    run_alone(flags(small_dataset, tmp_path / "alone", max_steps=8))
+    changing = tmp_path / "changing"
+    run_alone(flags(small_dataset, changing, max_steps=2))
+    for count, until in ((2, 4), (4, 6)):
+        settings = flags(small_dataset, changing, max_steps=until)
+        with workers(count, settings) as processes:
+            for process in processes:
+                said = errors_of(process)
+                assert process.returncode == 0, "\n".join(said[-30:])
+                assert any(f"{count} replicas" in line for line in said)
+                assert any(f"step {until - 2} to {until}" in line for line in said)
+        assert len(log_of(changing)) == until
+    run_alone(flags(small_dataset, changing, max_steps=8))
+    # Each part ends with a validation; the undisturbed run has those of its epochs.
+    path = changing / "log.jsonl"
+    kept = [
+        line
+        for line in path.read_text().splitlines(keepends=True)
+        if json.loads(line)["kind"] == "train" or json.loads(line)["step"] in (3, 6, 8)
+    ]
+    path.write_text("".join(kept))
+    assert_the_same_run(changing, tmp_path / "alone")
+
+
+def test_sigterm_stops_all_and_a_killed_worker_is_said(small_dataset, tmp_path):
+    run_dir = tmp_path / "run"
+    endless = flags(small_dataset, run_dir, validate_epochs=0.0)
+    with workers(2, endless) as processes:
+        wait_for_steps(processes, run_dir, 2)
+        processes[1].send_signal(signal.SIGTERM)
+        first, second = map(errors_of, processes)
+        assert [process.returncode for process in processes] == [0, 0], first[-30:]
+    stopped = log_of(run_dir)[-1]["step"]
+    assert any(f"SIGTERM: stopped at step {stopped}" in line for line in second)
+    assert any(f"another worker: stopped at step {stopped}" in line for line in first)
+    assert checkpoint.newest(run_dir / "checkpoints").endswith(f"step-{stopped}")
+
+    with workers(2, endless) as processes:
+        wait_for_steps(processes, run_dir, stopped + 2)
+        processes[1].kill()
+        (line,) = [
+            line for line in errors_of(processes[0]) if line.startswith("alexnet_tf.")
+        ]
+        assert processes[0].returncode == 1
+    assert re.search("worker 1 of the 2 is lost .* again with --resume", line)
+
+    last = int(checkpoint.newest(run_dir / "checkpoints").rsplit("-", 1)[1]) + 2
+    run_alone(dataclasses.replace(endless, max_steps=last))
+    whole = flags(
+        small_dataset, tmp_path / "whole", validate_epochs=0.0, max_steps=last
+    )
+    run_alone(whole)
+    assert_the_same_run(run_dir, tmp_path / "whole")
+
+
+def test_replicas_of_the_grouped_net_compute_what_one_net_does():
+    """Towers, normalisation and dropout's masks, on two logical processors."""
+    test_towers.in_a_process("""
+    from alexnet_tf import distributed
+    results = []
+    for replicas in (distributed.Replicas(), distributed.connect("mirrored")):
+        with replicas.scope():
+            net = build(None)
+            rule = optimizer.MomentumSGD(net.trainable_variables, [5e-4] * 26)
+        assert replicas.rows(8) == (0, 8)
+        batches = tf.data.Dataset.from_tensors(batch(8))
+        step = train.Step(net, rule, replicas).trace(batches)
+        rates = schedule.Rates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
+        losses = [step(*batch(8), rates).numpy() for _ in range(3)]
+        results.append((losses, net.get_weights()))
+    assert replicas.count == 2
+    devices = {towers.canonical(op.device) for op in step.graph.get_operations()
+               if op.type == "Conv2DBackpropFilter"}
+    assert devices == {"CPU:0", "CPU:1"}
+    (one, weights), (two, copies) = results
+    np.testing.assert_allclose(one, two, rtol=1e-5)
+    for ours, theirs in zip(weights, copies, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-7)
+    """)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "must be JSON"),
+        ('{"cluster": {"worker": ["a:1"]}}', "cluster and task"),
+        (
+            '{"cluster": {"ps": ["a:1"]}, "task": {"type": "ps", "index": 0}}',
+            "workers and one chief only",
+        ),
+        (
+            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "chief", "index": 0}}',
+            "a 'chief' and the cluster has none",
+        ),
+        (
+            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+            "index 1 and the cluster has 1 of worker",
+        ),
+        (
+            '{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}',
+            "names 'a' where host:port is wanted",
+        ),
+        (
+            '{"cluster": {"worker": ["a:1", "a:1"]}, '
+            '"task": {"type": "worker", "index": 0}}',
+            "an address twice",
+        ),
+    ],
+)
+def test_a_mistake_in_tf_config_is_one_clear_error(monkeypatch, text, words):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(ValueError, match=re.escape(words)) as error:
+        distributed.connect("multi_worker")
+    assert "it looks like" in str(error.value)
+
+
+def test_slurm_names_the_workers(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    for name, value in {
+        "SLURM_PROCID": "2",
+        "SLURM_STEP_NUM_TASKS": "4",
+        "SLURM_STEP_NODELIST": "node[1-2]",
+        "SLURM_STEP_TASKS_PER_NODE": "2(x2)",
+    }.items():
+        monkeypatch.setenv(name, value)
+    resolver = distributed.cluster_resolver()
+    assert resolver.cluster_spec().as_dict() == {
+        "worker": ["node1:8888", "node1:8889", "node2:8888", "node2:8889"]
+    }
+    assert (resolver.task_type, resolver.task_id) == ("worker", 2)
+
+
+def test_what_cannot_be_spread_is_refused_with_what_to_type(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(ValueError, match="neither TF_CONFIG nor a Slurm step"):
+        distributed.connect("multi_worker")
+    with pytest.raises(ValueError, match="only /CPU:0: .* --logical_cpus=2"):
+        distributed.connect("mirrored")
+    replicas = distributed.Replicas(tf.distribute.OneDeviceStrategy("/CPU:0"))
+    replicas.count = 3
+    with pytest.raises(ValueError, match="--batch_size=8 .* a multiple of 3"):
+        replicas.rows(8)
+    with pytest.raises(ValueError, match="--tower_devices and --strategy exclude"):
+        replicas.tower_devices(["/CPU:0"], 2)
+
+
+def test_workers_with_other_flags_are_told_apart(monkeypatch):
+    replicas = distributed.Replicas()
+    monkeypatch.setattr(replicas, "from_chief", lambda _: {"seed": 0, "drops": [1]})
+    replicas.agree({"seed": 0, "drops": (1,)}, "give the same")
+    with pytest.raises(ValueError, match="seed=1 and the first one 0: give the same"):
+        replicas.agree({"seed": 1, "drops": (1,)}, "give the same")
+
+
+def test_tf32_needs_a_gpu_that_has_it():
+    with pytest.raises(ValueError, match="compute capability 8.0"):
+        towers.precision("tf32")

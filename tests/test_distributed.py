@@ -20,7 +20,7 @@ import pytest
 import tensorflow as tf
 import test_towers
 
-from alexnet_tf import checkpoint, config, distributed, towers, train
+from alexnet_tf import architecture, checkpoint, config, distributed, towers, train
 
 
 def flags(dataset, run_dir, **changes):
@@ -285,6 +285,23 @@ def test_workers_with_other_flags_are_told_apart(monkeypatch):
     replicas.agree({"seed": 0, "drops": (1,)}, "give the same")
     with pytest.raises(ValueError, match="seed=1 and the first one 0: give the same"):
         replicas.agree({"seed": 1, "drops": (1,)}, "give the same")
+
+
+def test_the_bytes_of_each_layout_are_those_worked_by_hand(monkeypatch):
+    monkeypatch.syspath_prepend(str(pathlib.Path(__file__).parents[1] / "tools"))
+    import exchange
+
+    net = architecture.PAPER
+    # A ring of two sends once what it adds up; of four, 3/2 times.
+    assert exchange.data(net, 2, 128) == 60_965_224 * 4
+    assert exchange.data(net, 4, 128) == 60_965_224 * 4 * 1.5
+    # Half of 13*13*256, 9216 and 4096 each way; of 4096 before fc8 one way only.
+    crossing = 43_264 / 2 + 9_216 / 2 + 4_096 / 2 + 4_096 / 4
+    assert exchange.towers(net, 2, 8) == 2 * 8 * crossing * 4
+    assert exchange.towers(net, 4, 8) == 2 * 4 * crossing * 4 + 60_965_224 / 2 * 4
+    convolutions = 34_944 + 307_456 + 885_120 + 663_936 + 442_624
+    dense = 9_216 + 4_096 + 4_096
+    assert exchange.hybrid(net, 2, 8) == convolutions * 4 + 8 * dense * 4
 
 
 def test_tf32_needs_a_gpu_that_has_it():

@@ -4,6 +4,8 @@ Each test runs in a process of its own: logical devices are fixed at TensorFlow'
 operation.
 """
 
+import collections
+import pathlib
 import re
 import subprocess
 import sys
@@ -141,6 +143,49 @@ def test_activations_cross_only_at_conv3_fc6_fc7_and_fc8():
         "fc7_inputs_0",
         "fc7_inputs_1",
         "fc8_inputs_0",
+    }
+
+
+def test_in_a_training_step_only_the_exchanges_and_their_gradients_cross():
+    """What TensorFlow sends in truth, from the profiler's trace of a step."""
+    crossing = in_a_process(
+        """
+    import sys
+    sys.path.insert(0, TOOLS)
+    import trace_towers
+
+    net = build(["/CPU:0", "/CPU:1"])
+    rule = optimizer.MomentumSGD(net.trainable_variables, [0.0] * 26)
+    step = train.Step(net, rule).trace(tf.data.Dataset.from_tensors(batch()))
+    rates = schedule.Rates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
+    step(*batch(), rates)
+    events = trace_towers.traced(lambda: step(*batch(), rates))
+    devices = {op.name: towers.canonical(op.device)
+               for op in step.graph.get_operations() if op.device}
+    assert set(trace_towers.busy(events, devices)) == {"CPU:0", "CPU:1"}
+    for name in trace_towers.crossings(events):
+        print(name)
+    """.replace("TOOLS", repr(str(pathlib.Path(__file__).parents[1] / "tools")))
+    )
+    # Layers of a name, without what tells calls apart: conv3_inputs_1_1 is conv3's.
+    sent = collections.Counter()
+    for name in crossing.split():
+        if name.startswith("gradients/"):
+            sent["gradient of " + name.split("/")[2].split("_inputs_")[0]] += 1
+        elif not name.startswith(("inputs", "rates", "GroupCrossDeviceControlEdges")):
+            sent[re.sub(r"_\d+$", "", name.split("/")[1])] += 1
+    assert sent == {
+        "conv2_responsenormalization_tower0": 1,
+        "conv2_responsenormalization_tower1": 1,
+        "flatten_0": 1,
+        "flatten_1": 1,
+        "fc6_dropout_tower0": 1,
+        "fc6_dropout_tower1": 1,
+        "fc7_dropout_tower1": 1,  # fc8 stands on the first
+        "gradient of conv3": 2,
+        "gradient of fc6": 2,
+        "gradient of fc7": 2,
+        "gradient of fc8": 1,
     }
 
 

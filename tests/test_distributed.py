@@ -214,6 +214,35 @@ def test_replicas_of_the_grouped_net_compute_what_one_net_does():
     """)
 
 
+def test_a_replica_has_its_rows_of_one_dropout_mask():
+    """Bit for bit, also where its rows begin inside a block of Philox's four numbers."""
+    test_towers.in_a_process("""
+    from alexnet_tf import layers
+    strategy = tf.distribute.MirroredStrategy(["/CPU:0", "/CPU:1"])
+    for rows, units in ((1, 8), (3, 5), (1, 2)):
+        alone = layers.Dropout(0.5, seed=7)
+        alone.build((None, units))
+        with strategy.scope():
+            copies = layers.Dropout(0.5, seed=7)
+            copies.build((None, units))
+
+        def ours():
+            return copies(tf.ones([rows, units]), training=True)
+
+        @tf.function
+        def everywhere():
+            return strategy.experimental_local_results(strategy.run(ours))
+
+        for step in (0, 3):
+            alone.step.assign(step)
+            copies.step.assign(step)
+            for _ in range(2):
+                mask = np.concatenate([part.numpy() for part in everywhere()])
+                whole = alone(tf.ones([2 * rows, units]), training=True)
+                np.testing.assert_array_equal(mask, whole.numpy())
+    """)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

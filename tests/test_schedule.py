@@ -134,3 +134,9 @@ def test_a_restored_plateau_goes_on_as_if_never_stopped(stop):
 )
 def test_rates_go_by_the_name_of_the_variable(path, rate):
     assert schedule.Rates(1.0, 2.0, 0.5).of(path) == rate
+
+
+def test_a_rate_is_scaled_by_the_batch_or_its_root():
+    assert schedule.scaled_rate(0.01, "none", 4.0) == 0.01
+    assert schedule.scaled_rate(0.01, "linear", 4.0) == pytest.approx(0.04)
+    assert schedule.scaled_rate(0.01, "sqrt", 4.0) == pytest.approx(0.02)

@@ -24,8 +24,8 @@ ISAS = ["avx512_bf16", "avx512", "avx2", "baseline"]
 # smallest step the type has.
 ROUNDING = {
     tf.float32: (5e-7, 1e-37),
-    tf.float16: (2**-11 + 7e-5, 2**-25),
-    tf.bfloat16: (2**-8 + 2e-4, 1e-37),
+    tf.float16: (2**-11 + 2.2e-4, 2**-25),
+    tf.bfloat16: (2**-8 + 2.2e-4, 1e-37),
 }
 
 

@@ -163,15 +163,11 @@ inline void Store(Half* p, Float v, std::int64_t count) {
   Write(p, __builtin_convertvector(sign | half, Bits16), count);
 }
 
+// Lanes kFirst.. of low, then as many of high as are missing.
 template <int kFirst>
 inline Float Join(Float low, Float high) {
   return __builtin_shuffle(low, high,
                            Bits32{kFirst, kFirst + 1, kFirst + 2, kFirst + 3});
-}
-
-inline bool AnyInfinite(Float a, Float b) {
-  const Bits32 infinite = (a == kInfinity) | (b == kInfinity);
-  return infinite[0] | infinite[1] | infinite[2] | infinite[3];
 }
 
 // To nearest, ties to even. NaN stays NaN: with inputs of bfloat16 its lower
@@ -187,9 +183,17 @@ inline Bits32 PackBFloat16(Float even, Float odd) {
          (RoundToBFloat16(odd) & -0x10000);
 }
 
-// NaN stays NaN in both.
-inline Float Max(float low, Float v) { return low > v ? Float{} + low : v; }
-inline Float Min(float high, Float v) { return high < v ? Float{} + high : v; }
+// By the bits, as whole numbers.
+inline Float MaxBits(float low, Float v) {
+  const Bits32 bits = reinterpret_cast<Bits32>(v);
+  const Bits32 bound = reinterpret_cast<Bits32>(Float{} + low);
+  return reinterpret_cast<Float>(bits > bound ? bits : bound);
+}
+inline Float MinBits(float high, Float v) {
+  const Bits32 bits = reinterpret_cast<Bits32>(v);
+  const Bits32 bound = reinterpret_cast<Bits32>(Float{} + high);
+  return reinterpret_cast<Float>(bits < bound ? bits : bound);
+}
 
 #if defined(ALEXNET_TF_X86)
 constexpr int kEstimateBits = 11;
@@ -291,14 +295,6 @@ inline void Store(T* p, Float v, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) p[i] = rest[i];
 }
 
-// Positive floats are in the order of their bits. NaN may count as infinite.
-inline bool AnyInfinite(Float a, Float b) {
-  const __m256i most =
-      _mm256_max_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b));
-  const __m256i limit = _mm256_set1_epi32(0x7f7fffff);
-  return _mm256_movemask_epi8(_mm256_cmpgt_epi32(most, limit)) != 0;
-}
-
 inline Bits32 RoundToBFloat16(Float v) {
   const Bits32 bits = reinterpret_cast<Bits32>(v);
   return bits + 0x7fff + ((bits >> 16) & 1);
@@ -309,12 +305,13 @@ inline __m256i PackBFloat16(Float even, Float odd) {
                                    (RoundToBFloat16(odd) & -0x10000));
 }
 
-// NaN, the second operand, stays NaN in both.
-inline Float Max(float low, Float v) {
-  return _mm256_max_ps(_mm256_set1_ps(low), v);
+inline Float MaxBits(float low, Float v) {
+  return _mm256_castsi256_ps(_mm256_max_epi32(
+      _mm256_castps_si256(_mm256_set1_ps(low)), _mm256_castps_si256(v)));
 }
-inline Float Min(float high, Float v) {
-  return _mm256_min_ps(_mm256_set1_ps(high), v);
+inline Float MinBits(float high, Float v) {
+  return _mm256_castsi256_ps(_mm256_min_epi32(
+      _mm256_castps_si256(_mm256_set1_ps(high)), _mm256_castps_si256(v)));
 }
 
 template <int kFirst>
@@ -397,14 +394,6 @@ inline void Store(BFloat16* p, Float v, std::int64_t count) {
           count);
 }
 
-// Lanes kFirst.. of low, then as many of high as are missing.
-// Positive floats are in the order of their bits. NaN may count as infinite.
-inline bool AnyInfinite(Float a, Float b) {
-  const __m512i most =
-      _mm512_max_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b));
-  return _mm512_cmpgt_epi32_mask(most, _mm512_set1_epi32(0x7f7fffff)) != 0;
-}
-
 inline Bits32 RoundToBFloat16(Float v) {
   const Bits32 bits = reinterpret_cast<Bits32>(v);
   return bits + 0x7fff + ((bits >> 16) & 1);
@@ -415,12 +404,13 @@ inline __m512i PackBFloat16(Float even, Float odd) {
                                    (RoundToBFloat16(odd) & -0x10000));
 }
 
-// NaN, the second operand, stays NaN in both.
-inline Float Max(float low, Float v) {
-  return _mm512_max_ps(_mm512_set1_ps(low), v);
+inline Float MaxBits(float low, Float v) {
+  return _mm512_castsi512_ps(_mm512_max_epi32(
+      _mm512_castps_si512(_mm512_set1_ps(low)), _mm512_castps_si512(v)));
 }
-inline Float Min(float high, Float v) {
-  return _mm512_min_ps(_mm512_set1_ps(high), v);
+inline Float MinBits(float high, Float v) {
+  return _mm512_castsi512_ps(_mm512_min_epi32(
+      _mm512_castps_si512(_mm512_set1_ps(high)), _mm512_castps_si512(v)));
 }
 
 // Past the caches, to 64-byte aligned memory. bfloat16 comes packed.
@@ -451,9 +441,8 @@ inline Float RsqrtEstimate(Float s) { return _mm512_rsqrt14_ps(s); }
 
 namespace plain {
 
-using avx512::AnyInfinite;
-using avx512::Max;
-using avx512::Min;
+using avx512::MaxBits;
+using avx512::MinBits;
 using avx512::RsqrtEstimate;
 using avx512::StreamGroup;
 
@@ -469,9 +458,8 @@ inline void StreamGroup(BFloat16* p, Float even, Float odd) {
 #pragma GCC target("avx512bf16")
 namespace bf16 {
 
-using avx512::AnyInfinite;
-using avx512::Max;
-using avx512::Min;
+using avx512::MaxBits;
+using avx512::MinBits;
 using avx512::RsqrtEstimate;
 using avx512::StreamGroup;
 

@@ -66,7 +66,7 @@ class GuardedArray {
 };
 
 // How a type reads and writes one value, and the relative error of rounding to
-// it, with what the arithmetic adds: to bfloat16 that of the estimates.
+// it, with what the arithmetic adds: to the 16-bit types that of the estimates.
 void Set(float* p, double v) { *p = static_cast<float>(v); }
 double Get(const float& v) { return v; }
 double Epsilon(const float*) { return 4e-7; }
@@ -84,7 +84,7 @@ double Get(const BFloat16& v) {
   std::memcpy(&f, &bits, sizeof(f));
   return f;
 }
-double Epsilon(const BFloat16*) { return 0x1p-8 + 2e-4; }
+double Epsilon(const BFloat16*) { return 0x1p-8 + 2.2e-4; }
 double Tiny(const BFloat16*) { return 1e-37; }
 
 double Get(const Half& v) {
@@ -109,7 +109,7 @@ void Set(Half* p, double v) {
   }
   p->bits = sign | (std::isinf(v) ? 0x7c00 : low);
 }
-double Epsilon(const Half*) { return 0x1p-11 + 7e-5; }
+double Epsilon(const Half*) { return 0x1p-11 + 2.2e-4; }
 double Tiny(const Half*) { return 0x1p-25; }
 
 bool Close(double got, double want, double scale, double epsilon, double tiny) {

@@ -1,14 +1,17 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 //
 // Checks the GPU kernels of every type against the double-precision reference,
-// then prints what bandwidth they reach beside a device-to-device copy.
+// then prints what bandwidth they reach beside a device-to-device copy and,
+// where its library is found at run time, cuDNN's LRN.
 //
 //   nvcc -std=c++17 -O3 -arch=native -I. custom_ops/lrn/lrn_bench.cu
-//       custom_ops/lrn/lrn_cuda.cu custom_ops/lrn/lrn_reference.cc -o lrn_bench
+//       custom_ops/lrn/lrn_cuda.cu custom_ops/lrn/lrn_reference.cc -ldl
+//       -o lrn_bench
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
+#include <dlfcn.h>
 
 #include <algorithm>
 #include <cmath>
@@ -18,6 +21,7 @@
 #include <functional>
 #include <random>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "custom_ops/lrn/lrn.h"
@@ -184,12 +188,112 @@ double Seconds(const std::function<void()>& call) {
   return times[times.size() / 2] * 1e-3;
 }
 
+// cuDNN's LRN, found at run time so that the bench needs neither its headers
+// nor its library. Types and numbers are those of cudnn.h, alike in versions 8
+// and 9.
+class Cudnn {
+ public:
+  Cudnn() {
+    for (const char* name : {"libcudnn.so.9", "libcudnn.so.8", "libcudnn.so"}) {
+      if ((library_ = dlopen(name, RTLD_NOW | RTLD_GLOBAL)) != nullptr) break;
+    }
+    found_ = library_ != nullptr && Find("cudnnGetVersion", &version_) &&
+             Find("cudnnCreate", &create_) &&
+             Find("cudnnCreateTensorDescriptor", &create_tensor_) &&
+             Find("cudnnDestroyTensorDescriptor", &destroy_tensor_) &&
+             Find("cudnnSetTensor4dDescriptor", &set_tensor_) &&
+             Find("cudnnCreateLRNDescriptor", &create_lrn_) &&
+             Find("cudnnSetLRNDescriptor", &set_lrn_) &&
+             Find("cudnnLRNCrossChannelForward", &forward_) &&
+             Find("cudnnLRNCrossChannelBackward", &backward_);
+    if (!found_) {
+      std::printf("cuDNN: not found (libcudnn.so in LD_LIBRARY_PATH)\n");
+      return;
+    }
+    // alpha is divided by the size of the window.
+    found_ = create_(&handle_) == 0 && create_lrn_(&lrn_) == 0 &&
+             set_lrn_(lrn_, 5, 5e-4, 0.75, 2.0) == 0;
+    std::printf("cuDNN: %s, version %zu\n", found_ ? "found" : "fails",
+                version_());
+  }
+
+  // Prints GB/s in the layout that cuDNN takes: rows as ours, or where it
+  // refuses those, planes of channels.
+  template <typename T>
+  void Time(int batch, int side, int channels, const T* x, const T* y,
+            const T* dy, T* out);
+
+ private:
+  template <typename Function>
+  bool Find(const char* name, Function** function) {
+    *function = reinterpret_cast<Function*>(dlsym(library_, name));
+    return *function != nullptr;
+  }
+
+  using Pointer = void*;
+  void* library_ = nullptr;
+  bool found_ = false;
+  Pointer handle_ = nullptr, lrn_ = nullptr;
+  std::size_t (*version_)() = nullptr;
+  int (*create_)(Pointer*) = nullptr;
+  int (*create_tensor_)(Pointer*) = nullptr;
+  int (*destroy_tensor_)(Pointer) = nullptr;
+  int (*set_tensor_)(Pointer, int format, int type, int, int, int,
+                     int) = nullptr;
+  int (*create_lrn_)(Pointer*) = nullptr;
+  int (*set_lrn_)(Pointer, unsigned, double, double, double) = nullptr;
+  int (*forward_)(Pointer, Pointer, int mode, const void* alpha, Pointer,
+                  const void* x, const void* beta, Pointer, void* y) = nullptr;
+  int (*backward_)(Pointer, Pointer, int mode, const void* alpha, Pointer,
+                   const void* y, Pointer, const void* dy, Pointer,
+                   const void* x, const void* beta, Pointer,
+                   void* dx) = nullptr;
+};
+
 template <typename T>
-void Time(std::int64_t batch, std::int64_t side, std::int64_t channels) {
+void Cudnn::Time(int batch, int side, int channels, const T* x, const T* y,
+                 const T* dy, T* out) {
+  if (!found_) return;
+  const int type = sizeof(T) == 4 ? 0 : std::is_same_v<T, Half> ? 2 : 9;
+  const float one = 1, zero = 0;
+  const double bytes =
+      static_cast<double>(batch) * side * side * channels * sizeof(T);
+  int error = 0;
+  for (int format : {1, 0}) {
+    Pointer tensor;
+    Require(create_tensor_(&tensor), "cuDNN's descriptor");
+    const auto forward = [&] {
+      return forward_(handle_, lrn_, 0, &one, tensor, x, &zero, tensor, out);
+    };
+    const auto backward = [&] {
+      return backward_(handle_, lrn_, 0, &one, tensor, y, tensor, dy, tensor, x,
+                       &zero, tensor, out);
+    };
+    error = set_tensor_(tensor, format, type, batch, channels, side, side);
+    if (error == 0) error = forward();
+    if (error == 0) error = backward();
+    if (error == 0) {
+      const double forward_s = Seconds([&] { forward(); });
+      const double backward_s = Seconds([&] { backward(); });
+      std::printf("%-9s %4dx%dx%dx%-4d %8s %8.0f %7s %8.0f   cuDNN, %s\n",
+                  Traits<T>::kName, batch, side, side, channels, "",
+                  2 * bytes / forward_s / 1e9, "", 3 * bytes / backward_s / 1e9,
+                  format == 1 ? "NHWC" : "NCHW");
+    }
+    destroy_tensor_(tensor);
+    if (error == 0) return;
+  }
+  std::printf("%-9s %4dx%dx%dx%-4d cuDNN refuses it (status %d)\n",
+              Traits<T>::kName, batch, side, side, channels, error);
+}
+
+template <typename T>
+void Time(Cudnn* cudnn, std::int64_t batch, std::int64_t side,
+          std::int64_t channels) {
   const std::int64_t rows = batch * side * side, count = rows * channels;
   std::vector<T> values(count);
   for (std::int64_t i = 0; i < count; ++i) Set(&values[i], i % 61 - 30.0);
-  DeviceArray<T> x(values), dy(values), out(count);
+  DeviceArray<T> x(values), dy(values), y(count), out(count);
   const double bytes = static_cast<double>(count) * sizeof(T);
   const LrnParams params;
   const double copy = Seconds([&] {
@@ -198,9 +302,8 @@ void Time(std::int64_t batch, std::int64_t side, std::int64_t channels) {
             "copy");
   });
   const double forward = Seconds([&] {
-    Require(
-        LrnForwardCuda(nullptr, params, x.data(), rows, channels, out.data()),
-        "forward");
+    Require(LrnForwardCuda(nullptr, params, x.data(), rows, channels, y.data()),
+            "forward");
   });
   const double gradient = Seconds([&] {
     Require(LrnGradientCuda(nullptr, params, dy.data(), x.data(), rows,
@@ -217,6 +320,7 @@ void Time(std::int64_t batch, std::int64_t side, std::int64_t channels) {
       static_cast<long long>(channels), copy_rate / 1e9, forward_rate / 1e9,
       100 * forward_rate / copy_rate, gradient_rate / 1e9,
       100 * gradient_rate / copy_rate);
+  cudnn->Time(batch, side, channels, x.data(), y.data(), dy.data(), out.data());
 }
 
 int Main() {
@@ -232,13 +336,14 @@ int Main() {
       CheckAll<float>() + CheckAll<Half>() + CheckAll<BFloat16>();
   std::printf("%-9s %-16s %8s %8s %7s %8s %7s\n", "GB/s", "", "copy", "forward",
               "", "gradient", "");
+  Cudnn cudnn;
   for (std::int64_t batch : {1, 128, 1024}) {
-    Time<float>(batch, 55, 96);
-    Time<float>(batch, 27, 256);
-    Time<Half>(batch, 55, 96);
-    Time<Half>(batch, 27, 256);
-    Time<BFloat16>(batch, 55, 96);
-    Time<BFloat16>(batch, 27, 256);
+    Time<float>(&cudnn, batch, 55, 96);
+    Time<float>(&cudnn, batch, 27, 256);
+    Time<Half>(&cudnn, batch, 55, 96);
+    Time<Half>(&cudnn, batch, 27, 256);
+    Time<BFloat16>(&cudnn, batch, 55, 96);
+    Time<BFloat16>(&cudnn, batch, 27, 256);
   }
   return wrong != 0;
 }

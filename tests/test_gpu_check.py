@@ -32,7 +32,8 @@ def gpu_check(logs, *arguments, python=sys.executable):
 def test_without_a_gpu_it_fails_and_says_so(tmp_path):
     done = gpu_check(tmp_path)
     assert done.returncode == 2
-    assert "no GPU here" in done.stderr and "--dry-run" in done.stderr
+    assert "no GPU here" in done.stderr
+    assert "--dry-run" in done.stderr
 
 
 def test_unknown_arguments_are_named(tmp_path):

@@ -4,6 +4,7 @@
 import ctypes
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -82,7 +83,8 @@ def random_pair(shape, dtype=tf.float32, scale=30.0, seed=1):
 
 def assert_matches_reference(x, dy, y, dx, **constants):
     if DEVICE:
-        assert y.device.endswith(DEVICE[1:]) and dx.device.endswith(DEVICE[1:])
+        assert y.device.endswith(DEVICE[1:])
+        assert dx.device.endswith(DEVICE[1:])
     relative, tiny = ROUNDING[x.dtype]
     terms = min(constants["size"], x.shape[-1])
     relative += 1e-7 * terms**0.5
@@ -152,6 +154,72 @@ def test_equals_stock_tensorflow(shape, half, k, alpha, beta, seed):
     )
     np.testing.assert_allclose(y, stock_y, rtol=3e-6, atol=1e-7)
     np.testing.assert_allclose(dx, stock_dx, rtol=3e-5, atol=2e-6)
+
+
+def conversions():
+    """docs/lrn.md's table: its rows, each as (ours, TensorFlow's, the others')."""
+    rows = []
+    for line in (ROOT / "docs" / "lrn.md").read_text().splitlines():
+        if "depth_radius=" in line and line.startswith("|"):
+            cells = [re.findall(r"(\w+)=([\d.e-]+)", cell) for cell in line.split("|")]
+            rows.append([{k: float(v) for k, v in cell} for cell in cells if cell])
+    return rows
+
+
+def caffe(x, *, size, k, alpha, beta):
+    """Caffe's across-channel LRN as its lrn_layer.cpp computes it, [N, C, H, W].
+
+    Written from the layer's description: a sum that slides along the channels, one
+    square more at its head and one less at its tail.
+    """
+    pad = (size - 1) // 2
+    squares = np.pad(alpha / size * x**2, [(0, 0), (pad, pad), (0, 0), (0, 0)])
+    scale = np.full_like(x, k)
+    scale[:, 0] += squares[:, :size].sum(1)
+    for c in range(1, x.shape[1]):
+        scale[:, c] = scale[:, c - 1] + squares[:, c + size - 1] - squares[:, c - 1]
+    return x * scale**-beta
+
+
+def onnx_lrn(x, *, size, k, alpha, beta):
+    import onnx
+    import onnxruntime
+
+    node = onnx.helper.make_node(
+        "LRN", ["x"], ["y"], size=size, bias=k, alpha=alpha, beta=beta
+    )
+    values = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, x.shape)
+        for name in "xy"
+    ]
+    graph = onnx.helper.make_graph([node], "lrn", values[:1], values[1:])
+    net = onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8
+    )
+    session = onnxruntime.InferenceSession(net.SerializeToString())
+    return session.run(None, {"x": x.astype(np.float32)})[0]
+
+
+def torch_lrn(x, **constants):
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    return torch.nn.LocalResponseNorm(**constants)(torch.tensor(x)).numpy()
+
+
+@pytest.mark.parametrize(
+    "other", [caffe, onnx_lrn, pytest.param(torch_lrn, marks=pytest.mark.long)]
+)
+@pytest.mark.parametrize("row", range(3))
+def test_the_conversion_table_holds(row, other):
+    ours, stock, theirs = conversions()[row]
+    x, _ = random_pair([2, 3, 4, 20])
+    y = ops.local_response_normalization(x, **ours | {"size": int(ours["size"])})
+    stock["depth_radius"] = int(stock["depth_radius"])
+    np.testing.assert_allclose(
+        tf.nn.local_response_normalization(x, **stock), y, rtol=2e-6
+    )
+    planes = x.numpy().astype(np.float64).transpose(0, 3, 1, 2)
+    result = other(planes, **theirs | {"size": int(theirs["size"])})
+    np.testing.assert_allclose(result.transpose(0, 2, 3, 1), y, rtol=2e-6)
 
 
 @pytest.mark.parametrize("isa", ISAS)

@@ -467,6 +467,25 @@ def test_library_needs_no_cuda_from_tensorflow():
     assert f"cuda={ops.cuda_version() or 'none'};".encode() in built
 
 
+@pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm")
+def test_library_runs_where_manylinux_2_28_does():
+    symbols = subprocess.run(
+        ["nm", "-D", "--undefined-only", ops._LIBRARY],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+    newest = {
+        name: max(
+            tuple(map(int, version.split(".")))
+            for version in re.findall(rf"@{name}_([\d.]+)", symbols)
+        )
+        for name in ("GLIBC", "GLIBCXX")
+    }
+    assert newest["GLIBC"] <= (2, 28)
+    assert newest["GLIBCXX"] <= (3, 4, 25)
+
+
 # As a user's compiler sees the library, under the sanitizers, and without any
 # instruction set of x86 (what Arm compiles).
 CPP_BUILDS = {

@@ -11,10 +11,13 @@ The modules, in order. A module imports only modules above it:
     model           Architecture -> Keras model; AlexNet, preprocess_input, decode_predictions
     lock            one process at a time in a folder
     progress        the bar of long work
+    processes       the same work on one core or many
     records         the on-disk example and the statistics beside it
     augment         pure tensor functions: the resize rule, crops, views, PCA colour
+    archives        what only its user can download: is it there, and whole
     datasets        TFDS builders, one folder each
     sources         a folder a class, or a TFDS dataset, as examples read on demand
+    shards          one shard of a preparation, written whole or not at all
     prepare         any source -> square records with their statistics
     data            prepared records -> batches
     schedule        when the learning rate changes

@@ -66,8 +66,9 @@ class Config:
     # What is trained on.
     dataset: str = _flag(
         "garments",
-        "a prepared folder, garments (embedded), or tfds:NAME; the latter two are "
-        "prepared under --data_dir on first use",
+        "a prepared folder, or a source by its name: garments (embedded), "
+        "imagenet2012, ilsvrc2010, tfds:NAME; a source is prepared under --data_dir on "
+        "first use",
         "train",
     )
     data_dir: str = _flag(
@@ -77,7 +78,20 @@ class Config:
         "train",
         free=True,
     )
-    source: str = _flag("garments", "garments, tfds:NAME, or folder:/path", "prepare")
+    source: str = _flag(
+        "garments",
+        "garments, imagenet2012, ilsvrc2010, tfds:NAME, or folder:/path",
+        "prepare",
+    )
+    manual_dir: str = _flag(
+        "",
+        "folder of the archives that only you can download; default "
+        "DATA_DIR/tfds/downloads/manual",
+        "prepare",
+    )
+    checksums: bool = _flag(
+        False, "read such archives through and compare their digests first", "prepare"
+    )
     output: str = _flag("", "folder to write; default DATA_DIR/SOURCE-SIZE", "prepare")
     size: int = _flag(
         256,
@@ -102,7 +116,21 @@ class Config:
         check=_NOT_NEGATIVE,
     )
     workers: int = _flag(
-        0, "threads that prepare; 0: one a core", "prepare", check=_NOT_NEGATIVE
+        0,
+        "processes that prepare; 0: one a core, fewer for few pictures",
+        "prepare",
+        check=_NOT_NEGATIVE,
+    )
+    beam_pipeline_options: str = _flag(
+        "",
+        "prepare on Apache Beam with these options of its own, as in "
+        "runner=DirectRunner,direct_num_workers=4",
+        "prepare",
+    )
+    verify: bool = _flag(
+        False,
+        "read every record back; what is at --output already is only verified",
+        "prepare",
     )
 
     # The net.

@@ -1,34 +1,43 @@
 """Any source -> square records with their statistics.
 
     python -m alexnet_tf.prepare --source=folder:/pictures --output=data/pictures
-    python -m alexnet_tf.prepare --source=garments --output=data/garments-256
+    python -m alexnet_tf.prepare --source=imagenet2012 --manual_dir=/archives
+    python -m alexnet_tf.prepare --output=data/pictures --verify
 
-The result stands under its name only once it is whole.
+The result stands under its name only once it is whole. Until then its shards gather in
+OUTPUT.partial; a run that was stopped, however it was, keeps those that are whole. The
+bytes are the same whoever wrote them: one process, many, or Apache Beam's machines.
 """
 
-import concurrent.futures
-import itertools
+import dataclasses
+import functools
+import json
 import os
 import pathlib
+import pickle
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
+import PIL
 import tensorflow as tf
+import tqdm
 from absl import logging
 
-from alexnet_tf import augment, config, lock, progress, records, sources
+import alexnet_tf
+from alexnet_tf import (
+    config,
+    lock,
+    processes,
+    progress,
+    records,
+    shards,
+    sources,
+)
 
 _SHARD_BYTES = 128 << 20
-
-# One trace for every shape: three times faster than eager.
-_resize = tf.function(
-    augment.resize,
-    input_signature=[
-        tf.TensorSpec([None, None, 3], tf.uint8),
-        tf.TensorSpec([], tf.int32),
-    ],
-)
+# Starting a worker takes as long as this many pictures.
+_PICTURES_A_WORKER = 2000
+_SUMS = "SHA256SUMS"
 
 
 def prepare(
@@ -39,6 +48,7 @@ def prepare(
     encoding: str,
     max_bad_files: int = 0,
     workers: int | None = None,
+    beam_pipeline_options: str = "",
 ) -> records.Dataset:
     """Writes `source` as records of `size` x `size` pictures into folder `output`.
 
@@ -46,136 +56,276 @@ def prepare(
         encoding: "jpeg" (quality 95) or "raw".
         max_bad_files: how many unreadable pictures are named and left out before one
             stops the work.
-        workers: threads; default one a core.
+        workers: processes; default one a core, fewer for few pictures. With one the
+            work is done in this process.
+        beam_pipeline_options: run on Apache Beam instead, with these options of its
+            own, separated by commas.
 
     Raises:
         FileExistsError: `output` is there already.
         sources.BadImageError: one bad picture too many.
+        ValueError: what a stopped run left is of another preparation.
     """
     output = pathlib.Path(output)
     if output.exists():
         raise FileExistsError(f"{output} exists: remove it, or choose another --output")
     partial = output.with_name(output.name + ".partial")
-    whole = partial / "whole"
     with lock.exclusive(partial, "wait for it, or choose another --output"):
         try:
-            shutil.rmtree(whole, ignore_errors=True)  # left by a killed process
-            whole.mkdir()
-            preparation = _Preparation(size, encoding, max_bad_files)
-            with concurrent.futures.ThreadPoolExecutor(
-                workers or os.cpu_count()
-            ) as executor:
-                counts = {
-                    split: preparation.write_split(split, examples, whole, executor)
-                    for split, examples in source.splits.items()
-                }
-            dataset = records.Dataset(
-                source.name, size, encoding, source.classes, counts, whole
+            whole = _Preparation(source, partial, size, encoding, max_bad_files).run(
+                workers, beam_pipeline_options
             )
-            records.write_description(dataset, preparation.statistics.result())
             whole.rename(output)
+            shutil.rmtree(partial)
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            if not list(partial.glob("notes/*.npz")):
+                # Nothing there that a later run could go on with.
+                shutil.rmtree(partial, ignore_errors=True)
     return records.read_description(output)
 
 
 class _Preparation:
-    """What is counted while the splits of one source are written."""
+    """The shards of one source, and what is found while they are written."""
 
-    def __init__(self, size: int, encoding: str, max_bad_files: int):
-        self.statistics = records.StatisticsAccumulator(size)
+    def __init__(
+        self,
+        source: sources.Source,
+        partial: pathlib.Path,
+        size: int,
+        encoding: str,
+        max_bad_files: int,
+    ):
+        self._source = source
         self._size = size
         self._encoding = encoding
-        self._may_fail = max_bad_files
+        self._max_bad_files = max_bad_files
+        self._partial = partial
+        self._whole = partial / "whole"
+        self._plan: dict[str, list[shards.Job]] = {
+            split: list(self._jobs_of(split, examples))
+            for split, examples in source.splits.items()
+        }
 
-    def write_split(
-        self,
-        split: str,
-        examples: Sequence[sources.Example],
-        folder: pathlib.Path,
-        executor: concurrent.futures.Executor,
-    ) -> int:
-        """Writes the shards of one split; returns how many pictures they hold."""
+    def _jobs_of(self, split: str, examples: Sequence) -> Iterator[shards.Job]:
         an_example = 3 * self._size**2 // (1 if self._encoding == "raw" else 4)
-        shards = max(1, -(-len(examples) * an_example // _SHARD_BYTES))
-        total = 0
-        with progress.bar(len(examples), split, "picture") as bar:
-            for shard in range(shards):
-                bounds = [len(examples) * s // shards for s in (shard, shard + 1)]
-                part = (examples[i] for i in range(*bounds))
-                serialized = []
-                for picture in _in_order(executor, self._square, part):
-                    bar.update()
-                    if isinstance(picture, sources.BadImageError):
-                        self._count_bad(picture)
-                        continue
-                    image, record = picture
-                    if split == "train":
-                        self.statistics.add(image)
-                    serialized.append(record)
-                name = records.shard_name(split, shard, shards)
-                records.write_shard(folder / name, serialized)
-                total += len(serialized)
-        if not total:
-            raise ValueError(f"the {split} split has no readable picture")
-        return total
+        count = -(-len(examples) * an_example // _SHARD_BYTES)
+        count = max(1, min(count, len(examples)))
+        bounds = [len(examples) * shard // count for shard in range(count + 1)]
+        for shard in range(count):
+            yield shards.Job(
+                self._whole / records.shard_name(split, shard, count),
+                examples[bounds[shard] : bounds[shard + 1]],
+                self._size,
+                self._encoding,
+                split == "train",
+                self._max_bad_files,
+            )
 
-    def _square(
-        self, example: sources.Example
-    ) -> tuple[np.ndarray, bytes] | sources.BadImageError:
-        try:
-            whole = example.read()
-        except sources.BadImageError as error:
-            return error
-        with tf.device("/CPU:0"):
-            image = _resize(whole, self._size).numpy()
-            encoded = records.encode_image(image, self._encoding)
-        return image, records.serialize(encoded, example.label, example.name)
+    def run(self, workers: int | None, beam_pipeline_options: str) -> pathlib.Path:
+        """Writes what is still to be written; returns the folder that holds it all."""
+        jobs = [job for split in self._plan.values() for job in split]
+        pictures = sum(len(job.examples) for job in jobs)
+        missing = self._resume(jobs)
+        kept = pictures - sum(len(job.examples) for job in missing)
+        if beam_pipeline_options:
+            _run_on_beam(missing, self._partial / "jobs", beam_pipeline_options)
+        else:
+            with progress.bar(pictures, self._source.name, "picture", kept) as bar:
+                self._run_here(missing, workers, bar)
+        return self._finish()
 
-    def _count_bad(self, error: sources.BadImageError) -> None:
-        if not self._may_fail:
-            raise sources.BadImageError(
-                f"{error}. Mend or remove it, or allow for it with --max_bad_files"
-            ) from error
-        self._may_fail -= 1
-        logging.warning("left out: %s", error)
+    def _resume(self, jobs: list[shards.Job]) -> list[shards.Job]:
+        """Clears away what a stopped run left half-done; returns what is to do."""
+        description = {
+            "pictures": self._source.fingerprint,
+            "counts": {s: len(e) for s, e in self._source.splits.items()},
+            "classes": len(self._source.classes),
+            "size": self._size,
+            "encoding": self._encoding,
+            "alexnet_tf": alexnet_tf.__version__,
+            "tensorflow": tf.__version__,
+            "pillow": PIL.__version__,
+        }
+        plan = self._partial / "plan.json"
+        finished = {job.path: shards.read_finished(job.path) for job in jobs}
+        # A picture that was bad may have been mended.
+        whole = {
+            path for path, found in finished.items() if found and not found.left_out
+        }
+        if plan.exists() and list(self._partial.glob("notes/*")):
+            found = json.loads(plan.read_text())
+            others = [key for key in description if found.get(key) != description[key]]
+            if others:
+                raise ValueError(
+                    f"{self._partial} was begun with another {' and '.join(others)}: go "
+                    "on as it was begun, or remove it, or choose another --output"
+                )
+        keep = {name for path in whole for name in (path, shards.note_of(path))}
+        for folder in (self._whole, self._partial / "notes"):
+            folder.mkdir(exist_ok=True)
+            for path in set(folder.iterdir()) - keep:
+                path.unlink()
+        plan.write_text(json.dumps(description, indent=1) + "\n")
+        return [job for job in jobs if job.path not in whole]
+
+    def _run_here(
+        self, jobs: list[shards.Job], workers: int | None, bar: tqdm.tqdm
+    ) -> None:
+        allowed = self._max_bad_files
+        for finished in processes.run(
+            shards.write, jobs, workers or _workers_for(jobs), bar
+        ):
+            allowed = _count_bad(finished.left_out, allowed)
+
+    def _finish(self) -> pathlib.Path:
+        """Adds up what the shards hold, and writes the description beside them."""
+        statistics = records.StatisticsAccumulator(self._size)
+        counts, sums, allowed = {}, [], self._max_bad_files
+        for split, jobs in self._plan.items():
+            counts[split] = 0
+            for job in jobs:
+                finished = shards.read_finished(job.path)
+                if finished is None:
+                    raise RuntimeError(f"{job.path} was not written")
+                counts[split] += finished.pictures
+                statistics.merge(finished.statistics)
+                sums.append((finished.sha256, job.path.name))
+                for reason in finished.left_out:
+                    logging.warning("left out: %s", reason)
+                allowed = _count_bad(finished.left_out, allowed)
+            if not counts[split]:
+                raise ValueError(f"the {split} split has no readable picture")
+        source, whole = self._source, self._whole
+        records.write_description(
+            records.Dataset(
+                source.name, self._size, self._encoding, source.classes, counts, whole
+            ),
+            statistics.result(),
+        )
+        for name in ("dataset.json", "statistics.npz"):
+            sums.append((shards.sha256(whole / name), name))
+        (whole / _SUMS).write_text("".join(f"{d}  {name}\n" for d, name in sums))
+        return whole
 
 
-def _in_order(executor, function, items) -> Iterator:
-    """`executor.map`, but with a bounded number of results waiting."""
-    waiting = []
-    items = iter(items)
-    for item in itertools.islice(items, 64):
-        waiting.append(executor.submit(function, item))
+def _count_bad(left_out: Sequence[str], allowed: int) -> int:
+    """How many more may be bad; raises with the one that is one too many."""
+    if len(left_out) > allowed:
+        raise shards.one_too_many(left_out[allowed])
+    return allowed - len(left_out)
+
+
+def _workers_for(jobs: Sequence[shards.Job]) -> int:
+    pictures = sum(len(job.examples) for job in jobs)
+    return min(len(os.sched_getaffinity(0)), 1 + pictures // _PICTURES_A_WORKER)
+
+
+def _run_on_beam(jobs: list[shards.Job], folder: pathlib.Path, options: str) -> None:
+    """Writes shards with Apache Beam; `folder` must be one that its workers see.
+
+    As TFDS does with its own: a pipeline of the runner that the options name.
+    """
     try:
-        while waiting:
-            result = waiting.pop(0).result()
-            for item in itertools.islice(items, 1):
-                waiting.append(executor.submit(function, item))
-            yield result
-    finally:
-        for future in waiting:
-            future.cancel()
+        import apache_beam as beam
+        from apache_beam.options import pipeline_options
+    except ImportError as error:
+        raise RuntimeError(
+            "--beam_pipeline_options needs Apache Beam: pip install 'alexnet_tf[beam]'"
+        ) from error
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    paths = []
+    for job in jobs:
+        # Bad files are counted at the end: a runner would try again and again.
+        job = dataclasses.replace(
+            job, path=job.path.resolve(), max_bad_files=len(job.examples)
+        )
+        path = folder.resolve() / f"{job.path.name}.pickle"
+        path.write_bytes(pickle.dumps(job))
+        paths.append(str(path))
+    flags = [f"--{option}" for option in options.split(",")]
+    with beam.Pipeline(options=pipeline_options.PipelineOptions(flags)) as pipeline:
+        _ = pipeline | beam.Create(paths) | beam.Reshuffle() | beam.Map(_write_pickled)
+
+
+def _write_pickled(path: str) -> None:
+    shards.write(pickle.loads(pathlib.Path(path).read_bytes()), lambda: None)
+
+
+def verify(
+    folder: str | os.PathLike[str], workers: int | None = None
+) -> records.Dataset:
+    """Reads every record of a prepared folder back and decodes it.
+
+    Raises ValueError with the file, and the record, that is not as it was written.
+    """
+    dataset = records.read_description(folder)
+    try:
+        lines = (dataset.path / _SUMS).read_text().splitlines()
+        sums = {name: digest for digest, name in (line.split() for line in lines)}
+    except FileNotFoundError:
+        raise ValueError(
+            f"{dataset.path} has no {_SUMS}: it was prepared by an older alexnet_tf; "
+            "prepare it again"
+        ) from None
+    paths = {
+        split: list(map(pathlib.Path, dataset.shards(split)))
+        for split in dataset.counts
+    }
+    expected = {path.name for split in paths.values() for path in split}
+    listed = {name for name in sums if name.endswith(".array_record")}
+    if expected != listed:
+        raise ValueError(
+            f"{dataset.path}: missing {sorted(listed - expected)}, unknown "
+            f"{sorted(expected - listed)}, compared with {_SUMS}"
+        )
+    for name in ("dataset.json", "statistics.npz"):
+        if shards.sha256(dataset.path / name) != sums.get(name):
+            raise ValueError(f"{dataset.path / name} is damaged: its sha256 is another")
+    tasks = [(path, sums[path.name]) for split in paths.values() for path in split]
+    pictures = sum(dataset.counts.values())
+    workers = workers or min(
+        len(os.sched_getaffinity(0)), 1 + pictures // _PICTURES_A_WORKER
+    )
+    counts = dict.fromkeys(dataset.counts, 0)
+    with progress.bar(pictures, f"verify {dataset.name}", "picture") as bar:
+        task = functools.partial(_verify, dataset)
+        for split, count in processes.run(task, tasks, workers, bar):
+            counts[split] += count
+    if counts != dataset.counts:
+        raise ValueError(
+            f"{dataset.path} has {counts} records and dataset.json says {dataset.counts}"
+        )
+    return dataset
+
+
+def _verify(
+    dataset: records.Dataset,
+    task: tuple[pathlib.Path, str],
+    advance: Callable[[], None],
+) -> tuple[str, int]:
+    path, digest = task
+    return path.name.partition("-")[0], shards.verify(path, digest, dataset, advance)
 
 
 def find_or_prepare(
     dataset: str, *, size: int, encoding: str, data_dir: str
 ) -> records.Dataset:
-    """The dataset that `--dataset` names: a prepared folder, garments, or tfds:NAME.
+    """The dataset that `--dataset` names: a prepared folder, or a source by its name.
 
-    The latter two are prepared on first use, as `data_dir`/NAME-SIZE. A dataset of
-    another size raises.
+    A source (garments, imagenet2012, ilsvrc2010, tfds:NAME) is prepared on first use, as
+    `data_dir`/NAME-SIZE. A dataset of another size raises.
     """
-    if dataset == "garments" or dataset.startswith("tfds:"):
-        name = dataset.removeprefix("tfds:").replace("/", "-")
-        folder = pathlib.Path(data_dir) / f"{name}-{size}"
+    try:
+        folder = pathlib.Path(data_dir) / f"{sources.name_of(dataset)}-{size}"
+    except ValueError:
+        folder = pathlib.Path(dataset)
+    else:
         if not folder.exists():
             progress.say(f"preparing {dataset} as {folder}")
             source = sources.open_source(dataset, data_dir=data_dir)
             prepare(source, folder, size=size, encoding=encoding)
-        found = records.read_description(folder)
-    else:
-        found = records.read_description(dataset)
+    found = records.read_description(folder)
     if found.size != size:
         raise ValueError(
             f"{found.path} holds pictures of {found.size} pixels and the net wants "
@@ -189,23 +339,35 @@ def main(flags: config.Config, arguments: Sequence[str]) -> None:
     encoding = flags.encoding
     if encoding == "auto":
         encoding = "jpeg" if flags.size > 64 else "raw"
-    source = sources.open_source(
-        flags.source, holdout=flags.holdout, data_dir=flags.data_dir
+    output = pathlib.Path(
+        flags.output or f"{flags.data_dir}/{sources.name_of(flags.source)}-{flags.size}"
     )
-    dataset = prepare(
-        source,
-        flags.output or f"{flags.data_dir}/{source.name}-{flags.size}",
-        size=flags.size,
-        encoding=encoding,
-        max_bad_files=flags.max_bad_files,
-        workers=flags.workers or None,
-    )
+    workers = flags.workers or None
+    if not (flags.verify and output.exists()):
+        source = sources.open_source(
+            flags.source,
+            holdout=flags.holdout,
+            data_dir=flags.data_dir,
+            manual_dir=flags.manual_dir,
+            checksums=flags.checksums,
+        )
+        dataset = prepare(
+            source,
+            output,
+            size=flags.size,
+            encoding=encoding,
+            max_bad_files=flags.max_bad_files,
+            workers=workers,
+            beam_pipeline_options=flags.beam_pipeline_options,
+        )
+    if flags.verify:
+        dataset = verify(output, workers)
     counts = ", ".join(f"{n} {split}" for split, n in dataset.counts.items())
     stdevs = ", ".join(f"{s:.1f}" for s in dataset.statistics().stdevs)
     print(
         f"{dataset.path}: {counts} pictures of {dataset.size} x {dataset.size} pixels "
         f"({dataset.encoding}), {len(dataset.classes)} classes; standard deviations "
-        f"along the colour axes {stdevs}"
+        f"along the colour axes {stdevs}{'; verified' if flags.verify else ''}"
     )
 
 

@@ -5,13 +5,19 @@ import sys
 import tqdm
 
 
-def bar(total: int, description: str, unit: str, initial: int = 0) -> tqdm.tqdm:
-    """A bar of `total` units on standard error, with the rate and the time left."""
+def bar(
+    total: int, description: str, unit: str, initial: int = 0, scale: bool = False
+) -> tqdm.tqdm:
+    """A bar of `total` units on standard error, with the rate and the time left.
+
+    `scale`: thousands of units as k, M, G.
+    """
     return tqdm.tqdm(
         total=total,
         initial=initial,
         desc=description,
         unit=unit,
+        unit_scale=scale,
         dynamic_ncols=True,
         mininterval=0.2 if sys.stderr.isatty() else 15,
     )

@@ -5,6 +5,7 @@ A prepared folder holds square RGB pictures of one size:
     train-00000-of-00004.array_record ...   one file a shard, one example a record
     dataset.json                            name, size, encoding, classes, counts
     statistics.npz                          mean image and colour covariance of training
+    SHA256SUMS                              of all of these, for sha256sum --check
 
 Records are ArrayRecord, TFDS's random-access format, so that any order is a permutation
 of indices. A record is a `tf.train.Example` with `image/encoded` (a JPEG, or size * size
@@ -15,7 +16,7 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -51,27 +52,34 @@ class Statistics:
 
 
 class StatisticsAccumulator:
-    """Adds up pictures, in any order: sums of bytes are exact in float64."""
+    """Adds up pictures. Sums of integers: no order and no grouping changes a bit."""
 
     def __init__(self, size: int):
-        self._count = 0
-        self._sum = np.zeros((size, size, 3))
-        self._products = np.zeros((3, 3))
+        self.count = 0
+        self.sum = np.zeros((size, size, 3), np.int64)
+        self.products = np.zeros((3, 3), np.int64)
 
     def add(self, image: np.ndarray) -> None:
         """`image` uint8 [size, size, 3]."""
+        # Exact in float64 for one picture, and that multiplication is a fast one.
         pixels = image.reshape(-1, 3).astype(np.float64)
-        self._count += 1
-        self._sum += image
-        self._products += pixels.T @ pixels
+        self.count += 1
+        self.sum += image
+        self.products += (pixels.T @ pixels).astype(np.int64)
+
+    def merge(self, other: "StatisticsAccumulator") -> None:
+        """Adds what `other` has added up."""
+        self.count += other.count
+        self.sum += other.sum
+        self.products += other.products
 
     def result(self) -> Statistics:
-        if not self._count:
+        if not self.count:
             raise ValueError("the training split has no pictures")
-        mean = self._sum / self._count
-        pixels = self._count * mean.shape[0] * mean.shape[1]
-        channel = self._sum.sum((0, 1)) / pixels
-        covariance = self._products / pixels - np.outer(channel, channel)
+        mean = self.sum / self.count
+        pixels = self.count * mean.shape[0] * mean.shape[1]
+        channel = self.sum.sum((0, 1)) / pixels
+        covariance = self.products / pixels - np.outer(channel, channel)
         values, vectors = np.linalg.eigh(covariance)
         values, vectors = values[::-1].clip(min=0), vectors[:, ::-1]
         vectors = vectors * np.where(vectors.sum(0) < 0, -1, 1)  # a sign that stays
@@ -116,7 +124,7 @@ def shard_name(split: str, shard: int, shards: int) -> str:
     return f"{split}-{shard:05d}-of-{shards:05d}.array_record"
 
 
-def write_shard(path: os.PathLike[str], examples: Sequence[bytes]) -> None:
+def write_shard(path: os.PathLike[str], examples: Iterable[bytes]) -> None:
     """Writes one shard; a group of one record each, for random access."""
     writer = array_record_module.ArrayRecordWriter(
         os.fspath(path), "group_size:1,uncompressed"

@@ -1,0 +1,185 @@
+"""One shard of a preparation: written whole or not at all, by any process, anywhere.
+
+What a later run and the others must know of it is kept beside it until all are done.
+"""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf import augment, records, sources
+
+# One trace for every shape: three times faster than eager.
+_resize = tf.function(
+    augment.resize,
+    input_signature=[
+        tf.TensorSpec([None, None, 3], tf.uint8),
+        tf.TensorSpec([], tf.int32),
+    ],
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """All that a process needs to write one shard."""
+
+    path: pathlib.Path
+    examples: Sequence[sources.Example]
+    size: int
+    encoding: str
+    counted: bool  # among the statistics, as training pictures are
+    max_bad_files: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """What is known of a shard that is whole."""
+
+    pictures: int
+    bytes: int
+    sha256: str
+    left_out: tuple[str, ...]  # why each bad file is not in it
+    statistics: records.StatisticsAccumulator
+
+
+def write(job: Job, advance: Callable[[], None]) -> Finished:
+    """Writes the shard; `advance` is called after each picture.
+
+    Raises:
+        sources.BadImageError: one more bad picture than `job.max_bad_files`.
+    """
+    statistics = records.StatisticsAccumulator(job.size)
+    left_out: list[str] = []
+    count = 0
+
+    def serialized() -> Iterator[bytes]:
+        nonlocal count
+        for example in job.examples:
+            try:
+                image = _square(example.read(), job.size)
+            except sources.BadImageError as error:
+                if len(left_out) == job.max_bad_files:
+                    raise one_too_many(str(error)) from error
+                left_out.append(str(error))
+            else:
+                if job.counted:
+                    statistics.add(image)
+                encoded = records.encode_image(image, job.encoding)
+                count += 1
+                yield records.serialize(encoded, example.label, example.name)
+            advance()
+
+    # Another process may be at the same shard, left by a parent that was killed: it
+    # writes the same bytes, under its own name.
+    partial = job.path.with_name(f"{job.path.name}.{os.getpid()}.partial")
+    try:
+        records.write_shard(partial, serialized())
+        digest = sha256(partial)
+        finished = Finished(
+            count, partial.stat().st_size, digest, tuple(left_out), statistics
+        )
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())  # on the disk before the note that says so
+        partial.replace(job.path)
+    finally:
+        partial.unlink(missing_ok=True)
+    _keep(finished, job.path)
+    return finished
+
+
+def one_too_many(reason: str) -> sources.BadImageError:
+    return sources.BadImageError(
+        f"{reason}. Mend or remove it, or allow for it with --max_bad_files"
+    )
+
+
+def _square(image: np.ndarray, size: int) -> np.ndarray:
+    with tf.device("/CPU:0"):
+        return _resize(image, size).numpy()
+
+
+def sha256(path: pathlib.Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while data := file.read(1 << 20):
+            digest.update(data)
+    return digest.hexdigest()
+
+
+def note_of(path: pathlib.Path) -> pathlib.Path:
+    """Where `write` keeps what it found, once the shard at `path` is whole."""
+    return path.parent.with_name("notes") / f"{path.name}.npz"
+
+
+def _keep(finished: Finished, path: pathlib.Path) -> None:
+    note = note_of(path)
+    partial = note.with_name(f"{note.name}.{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        np.savez(
+            file,
+            pictures=finished.pictures,
+            bytes=finished.bytes,
+            sha256=finished.sha256,
+            left_out=np.array(finished.left_out, dtype=np.str_),
+            count=finished.statistics.count,
+            sum=finished.statistics.sum,
+            products=finished.statistics.products,
+        )
+    partial.replace(note)
+
+
+def read_finished(path: pathlib.Path) -> Finished | None:
+    """What was kept of the shard at `path`; None where it is not whole."""
+    try:
+        size = path.stat().st_size
+        with np.load(note_of(path)) as kept:
+            statistics = records.StatisticsAccumulator(kept["sum"].shape[0])
+            statistics.count = int(kept["count"])
+            statistics.sum, statistics.products = kept["sum"], kept["products"]
+            finished = Finished(
+                int(kept["pictures"]),
+                int(kept["bytes"]),
+                str(kept["sha256"]),
+                tuple(map(str, kept["left_out"])),
+                statistics,
+            )
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile):
+        return None
+    return finished if finished.bytes == size else None
+
+
+def verify(
+    path: pathlib.Path,
+    digest: str,
+    dataset: records.Dataset,
+    advance: Callable[[], None],
+) -> int:
+    """Reads every record of a shard back; returns how many there are.
+
+    Raises ValueError with the file's name, and the record's number, where something is
+    not as it was written.
+    """
+    found = sha256(path)
+    if found != digest:
+        raise ValueError(f"{path} is damaged: its sha256 is {found}, not {digest}")
+    source = records.open_records([str(path)])
+    for number in range(len(source)):
+        try:
+            with tf.device("/CPU:0"):
+                encoded, label = records.parse(tf.constant([source[number]]))
+                records.decode_image(encoded[0], dataset.size, dataset.encoding)
+        except (tf.errors.InvalidArgumentError, ValueError) as error:
+            raise ValueError(f"{path}, record {number}: {error}") from error
+        if not 0 <= int(label[0]) < len(dataset.classes):
+            raise ValueError(
+                f"{path}, record {number}: label {int(label[0])} of "
+                f"{len(dataset.classes)} classes"
+            )
+        advance()
+    return len(source)

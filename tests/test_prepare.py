@@ -499,9 +499,6 @@ def test_a_folder_without_digests_is_of_an_older_version(copy):
 
 
 def test_apache_beam_writes_the_same_bytes(tmp_path, small_shards):
-    pytest.importorskip(
-        "apache_beam", reason="Python 3.10's TFDS wants another protobuf"
-    )
     train = [*map(example, range(12)), broken(12), *map(example, range(13, 25))]
     source = a_source(train, map(example, range(5)))
     options = {"size": 8, "encoding": "jpeg", "max_bad_files": 1}
@@ -516,9 +513,6 @@ def test_apache_beam_writes_the_same_bytes(tmp_path, small_shards):
 
 
 def test_apache_beam_counts_bad_files_too(tmp_path, small_shards):
-    pytest.importorskip(
-        "apache_beam", reason="Python 3.10's TFDS wants another protobuf"
-    )
     source = a_source([*map(example, range(12)), broken(12), broken(13)])
     with pytest.raises(sources.BadImageError, match="picture 13.*--max_bad_files"):
         prepare.prepare(

@@ -1,0 +1,117 @@
+"""ILSVRC-2010, the year whose test labels are public: the paper's headline numbers.
+
+What is assumed of the archives, from the development kit's readme and from programs that
+read them (none of them is here):
+
+- the training archive holds an archive for each synset, in a folder or in none, and each
+  of these its pictures WNID_NUMBER.JPEG;
+- the other two hold ILSVRC2010_val_00000001.JPEG and ILSVRC2010_test_00000001.JPEG and
+  on, in a folder or in none;
+- line k of a ground truth is the ILSVRC2010_ID, 1 to 1000, of picture number k; the one
+  of the validation pictures is in the kit, the one of the test pictures a file apart;
+- a class is a synset without children in the kit's data/meta.mat, and its label is its
+  id less one.
+
+Pictures are kept as they are, but for one that is gzipped. The replacements that were
+once handed out (patch_images.tar) are of CMYK pictures and are not needed here.
+"""
+
+import gzip
+import io
+import pathlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO, ClassVar
+
+import tensorflow_datasets as tfds
+
+from alexnet_tf import archives
+
+Archive = Iterable[tuple[str, BinaryIO]]
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """TFDS builder `ilsvrc2010`: splits `train`, `validation` and `test`, all labelled."""
+
+    name = "ilsvrc2010"
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """\
+    Register at https://image-net.org, and put into manual_dir, from
+    https://image-net.org/challenges/LSVRC/2010:
+
+    - ILSVRC2010_images_train.tar, the training pictures
+    - ILSVRC2010_images_val.tar, the validation pictures
+    - ILSVRC2010_images_test.tar, the test pictures
+    - ILSVRC2010_devkit-1.0.tar.gz, the development kit: classes, validation labels
+    - ILSVRC2010_test_ground_truth.txt, the test labels, published after the challenge
+    """
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(encoding_format="jpeg"),
+                    "label": tfds.features.ClassLabel(),  # named by the kit
+                    "file_name": tfds.features.Text(),
+                }
+            ),
+            supervised_keys=("image", "label"),
+            homepage="https://image-net.org/challenges/LSVRC/2010",
+        )
+
+    def _split_generators(self, dl_manager):
+        folder = dl_manager.manual_dir
+        classes, truths = archives.read_devkit(folder / archives.DEVKIT_2010)
+        self.info.features["label"].names = [" ".join(entry) for entry in classes]
+        truth = (folder / "ILSVRC2010_test_ground_truth.txt").read_text()
+
+        labels = {synset: label for label, (synset, _) in enumerate(classes)}
+        numbered = {
+            "val": truths["ILSVRC2010_validation_ground_truth.txt"],
+            "test": [int(line) for line in truth.split()],
+        }
+
+        def examples(split: str, label_of: Callable[[str], int]) -> Iterator[tuple]:
+            archive = dl_manager.iter_archive(folder / f"ILSVRC2010_images_{split}.tar")
+            return self._generate_examples(archive, label_of)
+
+        return {
+            "train": examples("train", lambda stem: labels[stem.partition("_")[0]]),
+            "validation": examples("val", lambda stem: _line(numbered["val"], stem)),
+            "test": examples("test", lambda stem: _line(numbered["test"], stem)),
+        }
+
+    def _generate_examples(
+        self, archive: Archive, label_of: Callable[[str], int]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        for path, data in _pictures(archive):
+            yield (
+                path.name,
+                {
+                    "image": io.BytesIO(data),
+                    "label": label_of(path.stem),
+                    "file_name": path.name,
+                },
+            )
+
+
+def _line(truth: list[int], stem: str) -> int:
+    """The label in the line that a picture's name ends in the number of."""
+    return truth[int(stem.rpartition("_")[2]) - 1] - 1
+
+
+def _pictures(archive: Archive) -> Iterator[tuple[pathlib.PurePosixPath, bytes]]:
+    """The pictures of an archive, and of the archives in it."""
+    for name, file in archive:
+        path, data = pathlib.PurePosixPath(name), file.read()
+        if path.suffix == ".tar":
+            # In memory, as what an archive yields can only be read on: a synset.
+            yield from _pictures(
+                tfds.download.iter_archive(
+                    io.BytesIO(data), tfds.download.ExtractMethod.TAR_STREAM
+                )
+            )
+        elif path.suffix == ".JPEG":
+            if data[:2] == b"\x1f\x8b":  # n02487347_1956.JPEG
+                data = gzip.decompress(data)
+            yield path, data

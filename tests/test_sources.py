@@ -1,14 +1,18 @@
 """Pictures of every kind and folders of every layout, made here with Pillow."""
 
 import concurrent.futures
+import gzip
 import io
+import os
 import pathlib
+import pickle
 import shutil
 import threading
 import warnings
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
@@ -89,6 +93,61 @@ def test_cmyk_becomes_rgb():
     expected = np.full((16, 16, 3), 255)
     expected[:8] = (0, 255, 0)
     assert_close(decoded(image, "JPEG", quality=100), expected, 4)
+
+
+def without_adobe(data):
+    """A JPEG without the segment that marks it as Adobe's."""
+    at = data.index(b"\xff\xee\x00\x0eAdobe")
+    return data[:at] + data[at + 16 :]
+
+
+@pytest.mark.parametrize("adobe", [True, False])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_cmyk_is_inverted_where_adobe_did_so_and_only_there(adobe, progressive):
+    # Inks as of a photograph: all four, at different strengths.
+    inks = np.full((16, 16, 4), (200, 100, 30, 60), np.uint8)
+    expected = np.full((16, 16, 3), (42, 118, 172))  # (255 - ink) * (255 - black) / 255
+    image = Image.fromarray(inks, "CMYK")
+    options = {"quality": 100, "progressive": progressive}
+    if adobe:  # Pillow writes as Adobe does: the inks in negative, and a mark
+        data = encoded(image, "JPEG", **options)
+        assert b"Adobe" in data
+    else:
+        inverted = Image.fromarray(255 - inks, "CMYK")
+        data = without_adobe(encoded(inverted, "JPEG", **options))
+        assert b"Adobe" not in data
+    assert_close(sources.decode(data, "picture"), expected, 4)
+    # TensorFlow's decoder reads the mark too: its pixels are the same but for rounding.
+    theirs = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
+    assert_close(theirs.numpy(), expected, 4)
+
+
+def test_sixteen_bit_colour_keeps_its_upper_byte():
+    levels = np.random.default_rng(0).integers(0, 65536, (16, 16, 3)).astype(np.uint16)
+    data = tf.io.encode_png(levels).numpy()
+    np.testing.assert_array_equal(sources.decode(data, "picture"), levels >> 8)
+
+
+def test_a_picture_is_what_it_is_whatever_its_name(tmp_path):
+    for name in ("a", "b"):
+        fill(tmp_path / "train" / name, 0)
+    for kind, name in (("PNG", "a/0.JPEG"), ("GIF", "a/1.jpg"), ("JPEG", "b/2.png")):
+        (tmp_path / "train" / name).write_bytes(encoded(quarters(), kind))
+    for example in open_folder(tmp_path).splits["train"]:
+        assert example.read().shape == (16, 16, 3)
+
+
+def test_a_gzipped_picture_is_unpacked():
+    data = gzip.compress(encoded(quarters(), "PNG"))
+    np.testing.assert_array_equal(sources.decode(data, "picture"), PIXELS)
+    with pytest.raises(sources.BadImageError, match="^cut: not a readable image"):
+        sources.decode(data[: len(data) // 2], "cut")
+
+
+def test_what_unpacks_without_end_is_cut_off(monkeypatch):
+    monkeypatch.setattr(sources, "_MAX_UNPACKED", 1000)
+    with pytest.raises(sources.BadImageError, match="^bomb: not a readable image"):
+        sources.decode(gzip.compress(bytes(10_000_000)), "bomb")
 
 
 def test_sixteen_bit_grey_keeps_its_upper_byte():
@@ -186,6 +245,20 @@ def test_a_monstrous_picture_is_refused_too():
         sources.decode(huge_bitmap(60_000, 60_000), "bomb")
 
 
+@pytest.mark.parametrize("size", [(1, 100_000_000), (100_000_000, 1), (9, 901)])
+def test_a_picture_like_a_line_is_refused_by_its_header(size):
+    # Scaled to 256 pixels along its shorter side it would be 25,600,000,000 long.
+    with pytest.raises(
+        sources.BadImageError,
+        match=f"^line: {size[0]} x {size[1]} is more than 100 times as long as wide",
+    ):
+        sources.decode(huge_bitmap(*size), "line")
+
+
+def test_a_panorama_is_read():
+    assert decoded(Image.new("RGB", (900, 9)), "PNG").shape == (9, 900, 3)
+
+
 def test_a_bad_image_is_a_value_error():
     assert issubclass(sources.BadImageError, ValueError)
 
@@ -275,6 +348,60 @@ def test_pictures_are_found_deep_and_in_any_case_and_the_rest_is_left(tmp_path):
     source = open_folder(tmp_path)
     assert source.classes == ("a", "b")
     assert names(source.splits["train"]) == ["LOUD.JPG", "000.png", "000.png"]
+
+
+def test_what_a_mac_hides_is_no_picture(tmp_path):
+    for name in ("a", "b"):
+        fill(tmp_path / "train" / name, 1)
+    (tmp_path / "train" / "a" / "._000.png").write_bytes(b"a resource fork")
+    (tmp_path / "train" / "b" / "folder.png").mkdir()
+    source = open_folder(tmp_path)
+    assert names(source.splits["train"]) == ["000.png", "000.png"]
+
+
+def test_class_folders_may_be_links(tmp_path):
+    fill(tmp_path / "elsewhere", 2)
+    fill(tmp_path / "root" / "train" / "a", 1)
+    (tmp_path / "root" / "train" / "b").symlink_to(tmp_path / "elsewhere")
+    assert len(open_folder(tmp_path / "root").splits["train"]) == 3
+
+
+def test_no_file_is_asked_for_what_the_listing_tells(tmp_path, monkeypatch):
+    # Millions of them, on a disk that is far away.
+    for name in ("a", "b"):
+        fill(tmp_path / "train" / name, 50)
+    asked = []
+
+    def note(function):
+        return lambda path, **options: asked.append(path) or function(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", note(os.stat))
+        patch.setattr(os, "lstat", note(os.lstat))
+        train = open_folder(tmp_path).splits["train"]
+    assert len(train) == 100
+    assert not [path for path in asked if str(path).endswith(".png")]
+
+
+def test_a_part_of_a_split_can_be_sent_to_another_process(tmp_path):
+    for name in ("a", "b"):
+        fill(tmp_path / "train" / name, 5)
+    sent = pickle.loads(pickle.dumps(open_folder(tmp_path).splits["train"][3:7]))
+    assert names(sent) == ["003.png", "004.png", "000.png", "001.png"]
+    assert [example.label for example in sent] == [0, 0, 1, 1]
+    assert [int(example.read().max()) for example in sent] == [3, 4, 0, 1]
+
+
+def test_a_fingerprint_tells_other_files_and_another_order(tmp_path):
+    def fingerprint():
+        return open_folder(tmp_path).fingerprint
+
+    for name in ("a", "b"):
+        fill(tmp_path / "train" / name, 2)
+    first = fingerprint()
+    assert fingerprint() == first
+    (tmp_path / "train" / "a" / "000.png").rename(tmp_path / "train" / "b" / "1.png")
+    assert fingerprint() != first
 
 
 @pytest.fixture
@@ -367,7 +494,7 @@ def test_a_class_that_training_lacks_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     "specification",
-    ["", "imagenet", "folder:", "folder", "tfds:", "zip:/a", "Garments"],
+    ["", "imagenet", "folder:", "folder", "tfds:", "zip:/a", "Garments", "garments:a"],
 )
 def test_an_unknown_kind_of_source_is_refused(specification):
     with pytest.raises(ValueError, match=f"folder:/path, got '{specification}'"):
@@ -431,6 +558,11 @@ def test_a_tfds_dataset_is_built_and_read(tmp_path):
     assert sorted(found) == [f"tiny_pictures/train#{i}" for i in range(3)]
     assert sorted(found.values()) == [(0, 0, 0), (100, 100, 1), (200, 200, 0)]
     assert list((tmp_path / "tfds").iterdir())
+    sent = pickle.loads(pickle.dumps(source.splits["train"][1:]))
+    assert [e.name for e in sent] == [f"tiny_pictures/train#{i}" for i in (1, 2)]
+    assert {e.name: e.label for e in sent}.items() <= {
+        name: label for name, (_, _, label) in found.items()
+    }.items()
 
 
 def test_a_tfds_dataset_without_pictures_is_refused(tmp_path):

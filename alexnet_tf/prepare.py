@@ -67,8 +67,7 @@ def prepare(
         ValueError: what a stopped run left is of another preparation.
     """
     output = pathlib.Path(output)
-    if output.exists():
-        raise FileExistsError(f"{output} exists: remove it, or choose another --output")
+    _refuse_what_is_there(output)
     partial = output.with_name(output.name + ".partial")
     with lock.exclusive(partial, "wait for it, or choose another --output"):
         try:
@@ -82,6 +81,11 @@ def prepare(
                 # Nothing there that a later run could go on with.
                 shutil.rmtree(partial, ignore_errors=True)
     return records.read_description(output)
+
+
+def _refuse_what_is_there(output: pathlib.Path) -> None:
+    if output.exists():
+        raise FileExistsError(f"{output} exists: remove it, or choose another --output")
 
 
 class _Preparation:
@@ -344,6 +348,7 @@ def main(flags: config.Config, arguments: Sequence[str]) -> None:
     )
     workers = flags.workers or None
     if not (flags.verify and output.exists()):
+        _refuse_what_is_there(output)  # before archives are read for hours
         source = sources.open_source(
             flags.source,
             holdout=flags.holdout,

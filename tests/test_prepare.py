@@ -624,6 +624,18 @@ def test_the_command_prepares_what_its_flags_say(
     assert f"{dataset.path}: 6 train pictures of {size} x {size} pixels" in told
 
 
+def test_the_command_looks_at_its_output_before_it_opens_the_source(tmp_path):
+    flags = config.Config(source="folder:/nowhere", output=str(tmp_path))
+    with pytest.raises(FileExistsError, match="remove it, or choose another --output"):
+        prepare.main(flags, [])
+
+
+def test_the_command_verifies_what_is_there_and_opens_no_source(made, capsys):
+    flags = config.Config(source="folder:/nowhere", output=str(made.path), verify=True)
+    prepare.main(flags, [])
+    assert capsys.readouterr().out.endswith("; verified\n")
+
+
 def test_the_command_takes_no_arguments():
     with pytest.raises(ValueError, match="unexpected argument 'garments'"):
         prepare.main(config.Config(), ["garments"])

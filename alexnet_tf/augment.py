@@ -52,11 +52,12 @@ def draw(seed: int, epoch: int, count: int) -> Draws:
     return Draws(uniform[:, :2], uniform[:, 2] < 0.5, normal)
 
 
-def random_crop(image: tf.Tensor, place: tf.Tensor, side: int) -> tf.Tensor:
-    """The `side` square of [S, S, 3] at `place`, two fractions in [0, 1)."""
-    positions = tf.cast(tf.shape(image)[:2] - side + 1, tf.float32)
-    top, left = tf.unstack(tf.cast(place * positions, tf.int32))
-    return tf.image.crop_to_bounding_box(image, top, left, side, side)
+def crop_corners(place: np.ndarray, size: int, side: int) -> np.ndarray:
+    """Where the `side` squares of pictures [size, size] begin: int32 [N, 2], row, column.
+
+    `place` float32 [N, 2], fractions in [0, 1) of the range, as `draw` gives them.
+    """
+    return (place * np.float32(size - side + 1)).astype(np.int32)
 
 
 def center_crop(images: tf.Tensor, side: int) -> tf.Tensor:

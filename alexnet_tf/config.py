@@ -7,6 +7,7 @@ tells the help and which mains read it. Only mains read flags.
 import dataclasses
 import os
 import pathlib
+import re
 import sys
 import typing
 from collections.abc import Callable, Sequence
@@ -131,6 +132,15 @@ class Config:
         False,
         "read every record back; what is at --output already is only verified",
         "prepare",
+    )
+
+    damaged_records: Literal["stop", "skip"] = _flag(
+        "stop",
+        "at a record that is damaged on the disk: stop with its file and place, or skip "
+        "it, with a warning and a count",
+        "train",
+        "evaluate",
+        free=True,
     )
 
     # The net.
@@ -583,6 +593,13 @@ def _foreseen(error: Exception) -> bool:
     return bool(names & {"ValueError", "OSError", "RuntimeError", "OpError"})
 
 
+def _one_line(error: Exception) -> str:
+    """What an error says, without what TensorFlow puts around that of a callback."""
+    text = str(error).partition("\nTraceback (most recent call last)")[0]
+    text = re.sub(r"^\{\{.*?\}\} (\w+Error: )?", "", text)
+    return " ".join(text.split())
+
+
 def run(main: str, function: Callable[[Config, Sequence[str]], None]) -> None:
     """Runs a main: parses its flags, and ends a user's error in one line and status 1.
 
@@ -601,7 +618,7 @@ def run(main: str, function: Callable[[Config, Sequence[str]], None]) -> None:
         except Exception as error:
             if logging.level_debug() or not _foreseen(error):
                 raise
-            text = " ".join(str(error).split())
+            text = _one_line(error)
             print(f"alexnet_tf.{main}: {text}", file=sys.stderr)
             sys.exit(1)
         except KeyboardInterrupt:

@@ -7,6 +7,8 @@ rest is `layers.Preprocessing`, on each tower's device.
 """
 
 import functools
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +46,7 @@ def training_batches(
     first_step: int,
     last_step: int,
     rows: tuple[int, int] | None = None,
+    damaged: records.Damaged = "stop",
 ) -> tf.data.Dataset:
     """The batches of steps `first_step` to `last_step` - 1.
 
@@ -51,7 +54,9 @@ def training_batches(
     `mirror` bool [N], `shift` float32 [N, 3], `gain` float32 [N]), and the labels,
     int32 [N]. N is the recipe's batch size; with `rows`, (start, stop), each batch is
     those rows of the whole one, bit for bit, and the others are not read: what one of
-    several workers asks for.
+    several workers asks for. With `damaged` "skip", a damaged record's place is taken by
+    the next picture in the epoch's order, which so comes twice, each time with the draws
+    of its place.
     """
     start, stop = rows or (0, recipe.batch_size)
     if not 0 <= start < stop <= recipe.batch_size:
@@ -59,49 +64,80 @@ def training_batches(
             f"rows must be (start, stop) within a batch of {recipe.batch_size}, got "
             f"{rows}"
         )
-    plan = _Plan(dataset, recipe, slice(start, stop))
-    size = stop - start
+    plan = _Plan(dataset, recipe, slice(start, stop), damaged)
+    size, side = stop - start, recipe.crop
+    raw = dataset.encoding == "raw"
 
-    def fetch(step):
-        *parts, examples = tf.numpy_function(
+    def batch(step):
+        parts = tf.numpy_function(
             plan.batch,
             [step],
-            [tf.float32, tf.bool, tf.float32, tf.float32, tf.string],
+            [
+                tf.uint8 if raw else tf.string,
+                *(tf.int32, tf.bool, tf.float32, tf.float32, tf.int32),
+            ],
             stateful=False,
         )
-        shapes = ([size, 2], [size], [size, 3], [size])
-        place, mirror, shift, gain = (
+        pictures_shape = [size, side, side, 3] if raw else [size]
+        shapes = (pictures_shape, [size, 2], [size], [size, 3], [size], [size])
+        pictures, corner, mirror, shift, gain, label = (
             tf.ensure_shape(part, shape)
             for part, shape in zip(parts, shapes, strict=True)
         )
-        encoded, label = records.parse(tf.ensure_shape(examples, [size]))
-        return encoded, place, mirror, shift, gain, label
-
-    def crop(encoded, place, mirror, shift, gain, label):
-        image = records.decode_image(encoded, dataset.size, dataset.encoding)
         inputs = {
-            "image": augment.random_crop(image, place, recipe.crop),
+            "image": pictures if raw else _cut_jpegs(pictures, corner, side),
             "mirror": mirror,
             "shift": shift,
             "gain": gain,
         }
         return inputs, label
 
-    batches = tf.data.Dataset.range(first_step, last_step).map(fetch).unbatch()
-    batches = batches.map(crop, num_parallel_calls=tf.data.AUTOTUNE)
-    return batches.batch(size, drop_remainder=True).prefetch(2)
+    steps = tf.data.Dataset.range(first_step, last_step)
+    return steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+
+
+def _cut_jpegs(encoded: tf.Tensor, corner: tf.Tensor, side: int) -> tf.Tensor:
+    """The `side` squares at `corner` int32 [N, 2] of N JPEGs: uint8 [N, side, side, 3].
+
+    Only the rows of the square are decoded, and columns from a multiple of 8 on, the
+    width of a JPEG's block: from elsewhere libjpeg-turbo takes up to a fifth longer. Two
+    operations a picture, since an element a picture through tf.data costs more.
+    """
+    top, left = tf.unstack(corner, axis=1)
+    over = left % 8
+    zero, sides = tf.zeros_like(over), tf.fill(tf.shape(over), side)
+    windows = tf.stack([top, left - over, sides, sides + over], axis=1)
+    begins = tf.stack([zero, over, zero], axis=1)
+
+    def cut(parts):
+        picture, window, begin = parts
+        return tf.slice(records.decode_window(picture, window), begin, [side, side, 3])
+
+    return tf.map_fn(
+        cut,
+        (encoded, windows, begins),
+        fn_output_signature=tf.TensorSpec([side, side, 3], tf.uint8),
+    )
 
 
 class _Plan:
     """Which records step k reads, and what is drawn for each."""
 
-    def __init__(self, dataset: records.Dataset, recipe: Recipe, rows: slice):
+    def __init__(
+        self,
+        dataset: records.Dataset,
+        recipe: Recipe,
+        rows: slice,
+        damaged: records.Damaged,
+    ):
         statistics = dataset.statistics()
         self._recipe = recipe
         self._part = rows
+        self._size = dataset.size
+        self._raw = dataset.encoding == "raw"
         self._count = dataset.counts["train"]
         self._steps = steps_per_epoch(dataset, recipe.batch_size)
-        self._records = records.open_records(dataset.shards("train"))
+        self._records = records.open_records(dataset, "train", damaged)
         self._axes, self._gain = augment.color_axes(
             recipe.color_noise, statistics.eigenvectors, statistics.stdevs
         )
@@ -116,44 +152,84 @@ class _Plan:
         return order, augment.Draws(*(part.numpy() for part in draws))
 
     def batch(self, step: np.ndarray):
-        """(place, mirror, shift, gain, examples) of one step, a row a picture."""
-        recipe = self._recipe
+        """(pictures, corner, mirror, shift, gain, label) of one step, a row a picture.
+
+        Pictures are JPEGs, or of raw records already the squares at `corner`.
+        """
+        recipe, part = self._recipe, self._part
         epoch, place_in_epoch = divmod(int(step), self._steps)
         order, draws = self._epoch(epoch)
         start = place_in_epoch * recipe.batch_size
         chosen = order[start : start + recipe.batch_size]
         rows = np.arange(recipe.batch_size)
-        leaders = chosen[rows - rows % recipe.crop_sharing]
+        leaders = chosen[rows - rows % recipe.crop_sharing][part]
         end = recipe.color_noise_end_epoch
         colored = not end or int(step) < end * self._steps
-        shift = draws.color[chosen] @ self._axes.T * np.float32(colored)
-        gain = np.full(len(chosen), self._gain if colored else 1.0, np.float32)
-        part = self._part
-        examples = self._records.__getitems__(chosen[part].tolist())
-        return (
-            draws.place[leaders[part]],
-            draws.mirror[leaders[part]],
-            shift[part],  # the whole product first: its bits may hang on its shape
-            gain[part],
-            np.array(examples, dtype=object),
+        # The whole product, then its part: its bits may hang on its shape.
+        shift = (draws.color[chosen] @ self._axes.T * np.float32(colored))[part]
+        gain = np.full(len(shift), self._gain if colored else 1.0, np.float32)
+        corner = augment.crop_corners(draws.place[leaders], self._size, recipe.crop)
+        places = range(start, start + recipe.batch_size)[part]
+        pictures, label = self._cut(order, places, corner)
+        return pictures, corner, draws.mirror[leaders], shift, gain, label
+
+    def _cut(self, order: np.ndarray, places: Sequence[int], corner: np.ndarray):
+        """(pictures, labels) of the records at `places` of the epoch's order."""
+        side, label = self._recipe.crop, np.empty(len(places), np.int32)
+        pictures = (
+            _aligned_bytes(len(places), side, side, 3)
+            if self._raw
+            else np.empty(len(places), object)
         )
+        for row, (place, (top, left)) in enumerate(
+            zip(places, corner.tolist(), strict=True)
+        ):
+            encoded, label[row] = records.unpack(self._read(order, place))
+            if self._raw:
+                whole = np.frombuffer(encoded, np.uint8)
+                whole = whole.reshape(self._size, self._size, 3)
+                pictures[row] = whole[top : top + side, left : left + side]
+            else:
+                pictures[row] = bytes(encoded)
+        return pictures, label
+
+    def _read(self, order: np.ndarray, place: int) -> bytes:
+        """The record at `place` of the order, or the next one that is whole."""
+        for after in range(len(order)):
+            record = self._records.read(int(order[(place + after) % len(order)]))
+            if record is not None:
+                return record
+        raise records.DamagedRecordError("no record of the training split is whole")
+
+
+def _aligned_bytes(*shape: int) -> np.ndarray:
+    """An uninitialised uint8 array at a multiple of 64: TensorFlow copies any other."""
+    size = math.prod(shape)
+    whole = np.empty(size + 64, np.uint8)
+    start = -whole.ctypes.data % 64
+    return whole[start : start + size].reshape(shape)
 
 
 def evaluation_batches(
-    dataset: records.Dataset, split: str, *, batch_size: int, crop: int, ten_crop: bool
+    dataset: records.Dataset,
+    split: str,
+    *,
+    batch_size: int,
+    crop: int,
+    ten_crop: bool,
+    damaged: records.Damaged = "stop",
 ) -> tf.data.Dataset:
     """Every picture of `split` in order: (views uint8 [N, V, crop, crop, 3], labels).
 
     V is ten with `ten_crop`, the centre first, else the centre alone. The last batch
-    may be smaller.
+    may be smaller. With `damaged` "skip", damaged records are left out: count the rows.
     """
-    source = records.open_records(dataset.shards(split))
+    source = records.open_records(dataset, split, damaged)
 
     def read(start):
         stop = min(int(start) + batch_size, len(source))
-        return np.array(
-            source.__getitems__(list(range(int(start), stop))), dtype=object
-        )
+        found = [source.read(index) for index in range(int(start), stop)]
+        return np.array([record for record in found if record is not None], object)
 
     def fetch(start):
         examples = tf.numpy_function(read, [start], tf.string, stateful=False)

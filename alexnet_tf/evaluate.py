@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from alexnet_tf import architecture as architectures
 from alexnet_tf import (
@@ -91,12 +92,20 @@ class Evaluation:
         return tf.convert_to_tensor(sums)
 
     def __call__(
-        self, dataset: records.Dataset, split: str, *, crop: int, batch_size: int = 128
-    ) -> dict[str, dict[str, float]]:
+        self,
+        dataset: records.Dataset,
+        split: str,
+        *,
+        crop: int,
+        batch_size: int = 128,
+        damaged: records.Damaged = "stop",
+    ) -> dict[str, Any]:
         """Errors in percent and loss in nats on `split`, from crops of `crop` pixels.
 
         Returns `center_crop`, and with `ten_crop` also `ten_crop`, each with
-        `top1_error`, `top5_error` and `loss` (the mean cross-entropy).
+        `top1_error`, `top5_error` and `loss` (the mean cross-entropy); and `pictures`,
+        how many they are of: with `damaged` "skip" those whose records are whole, and a
+        warning where that is not all of them.
         """
         batches = data.evaluation_batches(
             dataset,
@@ -104,14 +113,23 @@ class Evaluation:
             batch_size=max(1, batch_size // self._views),
             crop=crop,
             ten_crop=self._views > 1,
+            damaged=damaged,
         )
         total = np.zeros((len(self._ways), 3))
-        count = dataset.counts[split]
-        with progress.bar(count, f"evaluating {split}", "picture") as bar:
+        whole, count = dataset.counts[split], 0
+        with progress.bar(whole, f"evaluating {split}", "picture") as bar:
             for images, labels in batches:
                 total += self._sums(images, labels).numpy()
+                count += len(labels)
                 bar.update(len(labels))
-        return {
+        if not count:
+            raise records.DamagedRecordError(f"no record of the {split} split is whole")
+        if count < whole:
+            logging.warning(
+                "%d of %d %s pictures have damaged records: errors are of the other %d",
+                *(whole - count, whole, split, count),
+            )
+        results: dict[str, Any] = {
             way: {
                 "top1_error": 100 * (1 - top1 / count),
                 "top5_error": 100 * (1 - top5 / count),
@@ -119,6 +137,7 @@ class Evaluation:
             }
             for way, (top1, top5, nats) in zip(self._ways, total, strict=True)
         }
+        return {**results, "pictures": count}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,13 +241,13 @@ def main(flags: config.Config, arguments: Sequence[str]) -> None:
         split,
         crop=restored.architecture.input_size,
         batch_size=flags.batch_size,
+        damaged=flags.damaged_records,
     )
     print(text(results, flags.format))
     described = {
         "checkpoint": restored.prefix,
         "dataset": str(dataset.path),
         "split": split,
-        "pictures": dataset.counts[split],
         "precision": towers.precision(flags.precision),
     }
     output = restored.run_dir / "evaluation.json"

@@ -138,7 +138,7 @@ def calibration(
     dataset: records.Dataset, side: int, count: int = CALIBRATION_PICTURES
 ) -> np.ndarray:
     """Centre crops of training pictures, evenly spread: float32 [N, side, side, 3]."""
-    source = records.open_records(dataset.shards("train"))
+    source = records.open_records(dataset, "train")
     indices = np.linspace(0, len(source) - 1, min(count, len(source))).astype(int)
     encoded, _ = records.parse(tf.constant([source[int(i)] for i in indices]))
     images = [records.decode_image(e, dataset.size, dataset.encoding) for e in encoded]

@@ -193,6 +193,7 @@ class Training:
             first_step=self.step,
             last_step=self.last_step,
             rows=self._rows,
+            damaged=flags.damaged_records,
         )
 
     def restore(self) -> bool:
@@ -329,6 +330,7 @@ class Training:
                 self.evaluation_split,
                 crop=self.architecture.input_size,
                 batch_size=self.flags.batch_size,
+                damaged=self.flags.damaged_records,
             )["center_crop"]
         )
         log.write("validation", self.step, **results)

@@ -1,6 +1,8 @@
 """Batches: which pictures, in which order, cut and coloured how, from which step on."""
 
 import dataclasses
+import shutil
+import time
 
 import numpy as np
 import pytest
@@ -54,10 +56,10 @@ def dataset(tmp_path_factory):
     return prepare.prepare(source, folder, size=SIZE, encoding="raw")
 
 
-def batches(dataset, first=0, last=3 * STEPS, rows=None, **changes):
+def batches(dataset, first=0, last=3 * STEPS, rows=None, damaged="stop", **changes):
     recipe = RECIPE._replace(**changes)
     found = data.training_batches(
-        dataset, recipe, first_step=first, last_step=last, rows=rows
+        dataset, recipe, first_step=first, last_step=last, rows=rows, damaged=damaged
     )
     return [
         ({key: value.numpy() for key, value in inputs.items()}, labels.numpy())
@@ -139,7 +141,7 @@ def test_epochs_and_seeds_have_orders_of_their_own(dataset, run):
 
 def test_the_order_is_a_fair_shuffle(dataset):
     # Where picture 0 stands in 200 epochs: all over, its mean in the middle.
-    plan = data._Plan(dataset, RECIPE, slice(0, BATCH))
+    plan = data._Plan(dataset, RECIPE, slice(0, BATCH), "stop")
     places = [plan._draw_epoch(epoch)[0].tolist().index(0) for epoch in range(200)]
     deviation = np.sqrt((COUNT**2 - 1) / 12)
     assert abs(np.mean(places) - (COUNT - 1) / 2) < 5 * deviation / np.sqrt(200)
@@ -271,21 +273,137 @@ def test_half_of_the_pictures_are_mirrored(dataset):
     assert abs(mirrored.mean() - 0.5) < error
 
 
-def test_jpeg_records_become_batches_too(tmp_path):
-    smooth = np.full((SIZE, SIZE, 3), 90, np.uint8)
-    source = sources.Source(
-        "grey", ("a", "b"), {"train": [sources.Example("0", 1, lambda: smooth)] * 4}
-    )
-    grey = prepare.prepare(source, tmp_path / "grey", size=SIZE, encoding="jpeg")
-    ((inputs, labels),) = batches(grey, last=1)
-    assert np.abs(inputs["image"].astype(int) - 90).max() <= 2
-    assert labels.tolist() == [1] * 4
+@pytest.mark.parametrize("encoding", ["jpeg", "raw"])
+def test_batches_are_those_of_a_slow_and_obvious_way(tmp_path, encoding):
+    size, side, count = 40, 27, 60
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (count, size, size, 3)).astype(np.uint8)
+    examples = [
+        sources.Example(str(n), n % 2, lambda n=n: pictures[n]) for n in range(count)
+    ]
+    source = sources.Source("noise", ("a", "b"), {"train": examples})
+    noise = prepare.prepare(source, tmp_path / "n", size=size, encoding=encoding)
+    found = batches(noise, last=3, batch_size=50, crop=side, crop_sharing=3)
+    statistics, stored = noise.statistics(), records.open_records(noise, "train")
+    axes = (0.1 * statistics.eigenvectors * statistics.stdevs).astype(np.float32)
+    for epoch, (inputs, labels) in enumerate(found):  # an epoch is one step
+        key = np.random.Philox(key=[0, epoch])
+        order = np.random.Generator(key).permutation(count)[:50]
+        place, mirror, color = (part.numpy() for part in augment.draw(0, epoch, count))
+        for row, index in enumerate(order):
+            encoded, label = records.parse(tf.constant([stored[int(index)]]))
+            image = records.decode_image(encoded[0], size, encoding).numpy()
+            leader = order[row - row % 3]
+            top, left = (place[leader] * np.float32(size - side + 1)).astype(int)
+            expected = image[top : top + side, left : left + side]
+            np.testing.assert_array_equal(inputs["image"][row], expected)
+            assert (labels[row], inputs["mirror"][row]) == (label[0], mirror[leader])
+        np.testing.assert_array_equal(inputs["shift"], color[order] @ axes.T)
+
+
+def test_a_raw_batch_is_handed_on_without_a_copy():
+    assert data._aligned_bytes(3, 5).ctypes.data % 64 == 0
+    assert data._aligned_bytes(3, 5).shape == (3, 5)
 
 
 def test_a_truncated_dataset_is_an_error_and_not_a_shorter_epoch(dataset):
     more = dataclasses.replace(dataset, counts={"train": COUNT + 100})
-    with pytest.raises((tf.errors.OpError, ValueError)):
-        batches(more, last=(COUNT + 100) // BATCH)
+    with pytest.raises(ValueError, match=f"hold {COUNT} records, and .* {COUNT + 100}"):
+        batches(more)
+
+
+@pytest.fixture(scope="module")
+def damaged(dataset, tmp_path_factory):
+    """The dataset with a bit flipped in pictures 4 and 9 to train and 2 to validate."""
+    folder = tmp_path_factory.mktemp("damaged") / "numbered"
+    shutil.copytree(dataset.path, folder)
+    for split, indices in (("train", (4, 9)), ("validation", (2,))):
+        (shard,) = folder.glob(f"{split}-*")
+        content = bytearray(shard.read_bytes())
+        for index in indices:
+            content[content.index(picture(index).tobytes()) + 100] ^= 1
+        shard.write_bytes(content)
+    return records.read_description(folder)
+
+
+def test_a_damaged_record_stops_training_and_evaluation(damaged):
+    with pytest.raises(tf.errors.OpError, match="train-.*record [49] is damaged"):
+        batches(damaged, last=STEPS)
+    with pytest.raises(tf.errors.OpError, match="validation-.*record 2 is damaged"):
+        evaluated(damaged, 3, False)
+
+
+def test_a_damaged_records_place_is_taken_by_the_next_of_the_order(damaged, run):
+    found = batches(damaged, damaged="skip")
+    for order, (inputs, labels), (whole, _) in zip(
+        np.repeat(full_orders(damaged), STEPS, axis=0), found, run, strict=True
+    ):
+        follower = dict(zip(order, np.roll(order, -1), strict=True))
+        expected = []
+        for number in numbers(whole):
+            while number in (4, 9):
+                number = follower[number]
+            expected.append(number)
+        assert numbers(inputs) == expected
+        assert labels.tolist() == [number % 5 for number in expected]
+        assert corners(inputs) == corners(whole)
+        for key in ("mirror", "shift", "gain"):
+            np.testing.assert_array_equal(inputs[key], whole[key])
+    assert_same(batches(damaged, first=8, damaged="skip"), found[8:])
+    part = batches(damaged, rows=(1, 3), damaged="skip")
+    assert [n for inputs, _ in part for n in numbers(inputs)] == [
+        n for inputs, _ in found for n in numbers(inputs)[1:3]
+    ]
+
+
+def full_orders(dataset):
+    """The order of each of three epochs, what is left over too."""
+    plan = data._Plan(dataset, RECIPE, slice(0, BATCH), "skip")
+    return [plan._draw_epoch(epoch)[0] for epoch in range(3)]
+
+
+def test_training_with_no_whole_record_is_an_error(damaged, monkeypatch):
+    monkeypatch.setattr(records.Records, "read", lambda self, index: None)
+    with pytest.raises(tf.errors.OpError, match="no record of the training split"):
+        batches(damaged, last=1, damaged="skip")
+
+
+def test_evaluation_leaves_damaged_records_out(damaged):
+    found = data.evaluation_batches(
+        damaged, "validation", batch_size=4, crop=CROP, ten_crop=False, damaged="skip"
+    )
+    views = [views.numpy()[:, 0, 0, 0, 2].tolist() for views, _ in found]
+    assert views == [[0, 1, 3, 4], [5, 6]]
+
+
+@pytest.mark.long
+def test_resuming_in_1_280_000_records_is_arithmetic(tmp_path, capsys):
+    # The batch, not the time, which is printed.
+    count, shards = 1_280_000, 1000
+    for shard in range(shards):
+        first = shard * count // shards
+        records.write_shard(
+            tmp_path / records.shard_name("train", shard, shards),
+            [
+                records.serialize(bytes([n % 256, n // 256 % 256, n // 65536]), n, "")
+                for n in range(first, (shard + 1) * count // shards)
+            ],
+        )
+    accumulator = records.StatisticsAccumulator(1)
+    for level in range(4):
+        accumulator.add(np.full((1, 1, 3), level, np.uint8))
+    tiny = records.Dataset("tiny", 1, "raw", tuple("ab"), {"train": count}, tmp_path)
+    records.write_description(tiny, accumulator.result())
+    step = 7 * 10_000 + 1234
+    start = time.monotonic()
+    ((inputs, labels),) = batches(tiny, step, step + 1, crop=1, batch_size=128)
+    with capsys.disabled():
+        print(f"\nfirst batch after resuming: {time.monotonic() - start:.2f} s")
+    order = np.random.Generator(np.random.Philox(key=[0, 7])).permutation(count)
+    expected = order[1234 * 128 : 1235 * 128]
+    assert labels.tolist() == expected.tolist()
+    pixels = inputs["image"][:, 0, 0].astype(int)
+    assert (pixels @ [1, 256, 65536]).tolist() == expected.tolist()
 
 
 def evaluated(dataset, batch_size, ten_crop, crop=CROP):
@@ -333,6 +451,6 @@ def test_evaluation_of_a_split_that_is_not_there_is_refused(dataset):
 
 
 def test_records_lie_in_the_order_of_the_source(dataset):
-    source = records.open_records(dataset.shards("validation"))
-    _, labels = records.parse(tf.constant(source.__getitems__(list(range(7)))))
+    source = records.open_records(dataset, "validation")
+    _, labels = records.parse(tf.constant([source[i] for i in range(7)]))
     assert labels.numpy().tolist() == [0, 1, 2, 3, 4, 0, 1]

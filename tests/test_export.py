@@ -253,7 +253,7 @@ def test_mutated_pictures_are_answered_or_refused_with_a_clear_error(
 def portable_case(trained_run):
     """Crops of the run's validation pictures, and the probabilities Keras gives."""
     restored = evaluate.restore(trained_run)
-    source = records.open_records(restored.dataset.shards("validation"))
+    source = records.open_records(restored.dataset, "validation")
     encoded, _ = records.parse(tf.constant([source[i] for i in range(len(source))]))
     squares = [records.decode_image(e, 32, "raw") for e in encoded]
     crops = augment.center_crop(tf.stack(squares), 24)

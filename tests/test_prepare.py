@@ -62,7 +62,7 @@ def a_source(train, test=()):
 
 def contents(dataset, split):
     """[(picture, label, name)] of every record in order."""
-    source = records.open_records(dataset.shards(split))
+    source = records.open_records(dataset, split)
     found = []
     for record in source.__getitems__(list(range(len(source)))):
         encoded, label = records.parse(tf.constant([record]))

@@ -1,6 +1,8 @@
 """Records written and read back, and the statistics against numpy on all pixels."""
 
 import json
+import pathlib
+import resource
 
 import hypothesis
 import numpy as np
@@ -88,16 +90,166 @@ def test_a_record_of_another_size_is_an_error():
         records.decode_image(tf.constant(encoded), 9, "jpeg")
 
 
+@hypothesis.given(
+    st.binary(max_size=300), st.integers(0, 2**31 - 1), st.text(max_size=200)
+)
+@hypothesis.example(bytes(200_000), 999, "n")
+@hypothesis.settings(deadline=None, max_examples=25)
+def test_a_record_is_unpacked_as_it_is_parsed(encoded, label, name):
+    record = records.serialize(encoded, label, name)
+    found, its_label = records.unpack(record)
+    assert (bytes(found), its_label) == (encoded, label)
+    parsed, parsed_label = records.parse(tf.constant([record]))
+    assert (parsed[0].numpy(), parsed_label[0]) == (encoded, label)
+
+
+def noisy_jpeg(size, seed):
+    return records.encode_image(picture(size, seed), "jpeg")
+
+
+@hypothesis.given(st.integers(1, 60), st.integers(1, 60), st.data())
+@hypothesis.settings(deadline=None, max_examples=80)
+def test_a_decoded_window_is_that_of_the_decoded_picture(height, width, data):
+    encoded = tf.constant(noisy_jpeg(60, 1))
+    whole = records.decode_image(encoded, 60, "jpeg").numpy()
+    top = data.draw(st.integers(0, 60 - height))
+    left = data.draw(st.integers(0, 60 - width))
+    window = records.decode_window(encoded, tf.constant([top, left, height, width]))
+    expected = whole[top : top + height, left : left + width]
+    np.testing.assert_array_equal(window, expected)
+
+
+def shards_of(folder, examples, ends):
+    """Paths of shards that hold examples[0:ends[0]], examples[ends[0]:ends[1]] ..."""
+    paths = []
+    for shard, (start, end) in enumerate(zip((0, *ends), ends, strict=False)):
+        paths.append(str(folder / records.shard_name("train", shard, len(ends))))
+        records.write_shard(paths[-1], examples[start:end])
+    return paths
+
+
 def test_records_are_read_in_any_order_across_shards(tmp_path):
     examples = [b"record %d" % i for i in range(7)]
-    paths = [str(tmp_path / records.shard_name("train", i, 2)) for i in range(2)]
-    records.write_shard(paths[0], examples[:3])
-    records.write_shard(paths[1], examples[3:])
-    source = records.open_records(paths)
+    source = records.Records(shards_of(tmp_path, examples, (3, 3, 7)), 7)
     assert len(source) == 7
     order = [6, 0, 3, 3, 5, 1]
-    assert source.__getitems__(order) == [examples[i] for i in order]
-    assert source[2] == examples[2]
+    assert [source[index] for index in order] == [examples[i] for i in order]
+    assert [source.read(index) for index in order] == [examples[i] for i in order]
+    for index in (-1, 7):
+        with pytest.raises(IndexError, match=f"record {index} of 7"):
+            source[index]
+
+
+EXAMPLES = [
+    np.random.default_rng(i).bytes(20_000 + 3000 * i) for i in range(8)
+]  # over three of the blocks of 64 kB that a file is made of
+
+
+@pytest.fixture(scope="module")
+def two_shards(tmp_path_factory):
+    return shards_of(tmp_path_factory.mktemp("shards"), EXAMPLES, (3, 8))
+
+
+def damaged_copy(paths, folder, change):
+    """The shards, the second one's bytes changed."""
+    second = folder / "damaged-00001.array_record"
+    second.write_bytes(change(pathlib.Path(paths[1]).read_bytes()))
+    return [paths[0], str(second)]
+
+
+@hypothesis.given(st.integers(0, 10**9), st.integers(0, 7))
+@hypothesis.settings(
+    deadline=None,
+    max_examples=150,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+def test_a_flipped_bit_is_found_or_changes_nothing(two_shards, tmp_path, at, bit):
+    def flip(content):
+        changed = bytearray(content)
+        changed[at % len(content)] ^= 1 << bit
+        return bytes(changed)
+
+    paths = damaged_copy(two_shards, tmp_path, flip)
+    source = records.Records(paths, 8, "skip")
+    found = [source.read(index) for index in range(8)]
+    assert found[:3] == EXAMPLES[:3]
+    lost = [index for index in range(8) if found[index] is None]
+    # One record, or with the index all of the shard.
+    assert len(lost) in (0, 1, 5)
+    assert source.skipped == len(lost)
+    for index in set(range(8)) - set(lost):
+        assert found[index] == EXAMPLES[index]
+    for index in lost:
+        with pytest.raises(records.DamagedRecordError, match=r"00001.*at (byte )?\d+"):
+            source[index]
+
+
+@hypothesis.given(st.floats(0, 1, exclude_max=True))
+@hypothesis.settings(
+    deadline=None,
+    max_examples=20,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+def test_a_truncated_shard_is_found(two_shards, tmp_path, part):
+    def cut(content):
+        return content[: int(part * len(content))]
+
+    paths = damaged_copy(two_shards, tmp_path, cut)
+    with pytest.raises(records.DamagedRecordError, match=r"00001.*cut off \(at byte"):
+        records.Records(paths, 8)
+    source = records.Records(paths, 8, "skip")
+    found = [source.read(index) for index in range(8)]
+    assert found == EXAMPLES[:3] + [None] * 5
+
+
+def test_a_damaged_record_is_named_with_its_file_and_byte(two_shards, tmp_path, caplog):
+    at = 70_000
+    paths = damaged_copy(
+        two_shards, tmp_path, lambda c: c[:at] + bytes([c[at] ^ 1]) + c[at + 1 :]
+    )
+    (bad,) = [
+        i for i in range(3, 8) if records.Records(paths, 8, "skip").read(i) is None
+    ]
+    text = rf"{paths[1]}: record {bad - 3} is damaged \(.*at byte \d+.*\)"
+    with pytest.raises(records.DamagedRecordError, match=text + ".*=skip"):
+        records.Records(paths, 8).read(bad)
+    caplog.clear()
+    source = records.Records(paths, 8, "skip")
+    assert [source.read(bad), source.read(bad)] == [None, None]
+    assert caplog.text.count("skipped (1 so far)") == 1
+    assert f"{paths[1]}: record {bad - 3}" in caplog.text
+
+
+def test_lost_shards_keep_the_places_of_the_others(tmp_path):
+    paths = shards_of(tmp_path, [bytes([i]) for i in range(12)], (3, 6, 9, 12))
+    for shard in (0, 2):
+        pathlib.Path(paths[shard]).write_bytes(b"")
+    source = records.Records(paths, 12, "skip")
+    found = [source.read(index) for index in range(12)]
+    none = [None] * 3
+    assert found == [*none, b"\3", b"\4", b"\5", *none, b"\x09", b"\x0a", b"\x0b"]
+
+
+def test_shards_of_another_dataset_are_refused(two_shards):
+    with pytest.raises(records.DamagedRecordError, match="hold 8 records, and .* 9"):
+        records.Records(two_shards, 9)
+    with pytest.raises(records.DamagedRecordError, match="hold 8 records, and .* 7"):
+        records.Records(two_shards, 7, "skip")
+
+
+def test_as_many_files_may_be_open_as_there_are_shards():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (300, hard))
+        records._allow_open_files(10)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300, hard)
+        records._allow_open_files(100)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (356, hard)
+        if hard != resource.RLIM_INFINITY:
+            with pytest.raises(OSError, match=f"ulimit -Hn {hard}"):
+                records._allow_open_files(hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_shard_is_named_by_its_place():

@@ -301,3 +301,13 @@ def test_preparing_a_folder_that_is_not_there_is_one_line_and_status_1(tmp_path)
     assert told == "alexnet_tf.prepare: --source=folder:/nope: no such folder"
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_from_a_callback_is_one_line_without_its_traceback():
+    text = (
+        "{{function_node __wrapped__IteratorGetNext}} ValueError: a.array_record: "
+        "record 3 is damaged\nTraceback (most recent call last):\n\n  File x, line 1\n"
+    )
+    found = config._one_line(RuntimeError(text))
+    assert found == "a.array_record: record 3 is damaged"
+    assert config._one_line(ValueError("two\n lines")) == "two lines"

@@ -1,6 +1,7 @@
 """Errors as the paper counts them."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from alexnet_tf import architecture as architectures
-from alexnet_tf import data, evaluate, model
+from alexnet_tf import data, evaluate, model, records
 
 
 def credit(scores, label, k):
@@ -79,11 +80,39 @@ def test_center_and_ten_crops_are_what_a_plain_loop_gives(small_dataset, net):
         assert results[way]["top5_error"] == pytest.approx(0, abs=1e-4)  # of 3 classes
 
 
+def test_errors_are_of_the_pictures_whose_records_are_whole(
+    small_dataset, net, tmp_path, caplog
+):
+    folder = tmp_path / "damaged"
+    shutil.copytree(small_dataset.path, folder)
+    (shard,) = folder.glob("validation-*")
+    content = bytearray(shard.read_bytes())
+    fifth, _ = records.unpack(records.open_records(small_dataset, "validation")[5])
+    content[content.index(bytes(fifth)) + 7] ^= 1
+    shard.write_bytes(content)
+    damaged = records.read_description(folder)
+    measure = evaluate.Evaluation(net, ten_crop=False)
+    with pytest.raises(tf.errors.OpError, match="record 5 is damaged"):
+        measure(damaged, "validation", crop=24)
+    found = measure(damaged, "validation", crop=24, damaged="skip")
+    ((views, labels),) = data.evaluation_batches(
+        small_dataset, "validation", batch_size=12, crop=24, ten_crop=False
+    )
+    rest = [number for number in range(12) if number != 5]
+    inputs = evaluate.plain_inputs(tf.constant(views.numpy()[rest, 0]))
+    answers = np.argmax(net(inputs, training=False), axis=-1)
+    wrong = np.mean(answers != labels.numpy()[rest])
+    assert found["center_crop"]["top1_error"] == pytest.approx(100 * wrong, abs=1e-3)
+    assert found["pictures"] == 11
+    assert "1 of 12 validation pictures have damaged records" in caplog.text
+
+
 def test_center_crop_alone_is_the_same_center_crop(small_dataset, net):
     both = evaluate.Evaluation(net)(small_dataset, "validation", crop=24)
     alone_measure = evaluate.Evaluation(net, ten_crop=False)
     alone = alone_measure(small_dataset, "validation", crop=24)
-    assert list(alone) == ["center_crop"]
+    assert list(alone) == ["center_crop", "pictures"]
+    assert alone["pictures"] == both["pictures"] == 12
     for measure, value in alone["center_crop"].items():
         assert value == pytest.approx(both["center_crop"][measure], rel=1e-5, abs=1e-4)
 

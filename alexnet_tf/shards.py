@@ -168,7 +168,7 @@ def verify(
     found = sha256(path)
     if found != digest:
         raise ValueError(f"{path} is damaged: its sha256 is {found}, not {digest}")
-    source = records.open_records([str(path)])
+    source = records.Records([str(path)])
     for number in range(len(source)):
         try:
             with tf.device("/CPU:0"):

@@ -64,7 +64,7 @@ def contents(dataset, split):
     """[(picture, label, name)] of every record in order."""
     source = records.open_records(dataset, split)
     found = []
-    for record in source.__getitems__(list(range(len(source)))):
+    for record in source:
         encoded, label = records.parse(tf.constant([record]))
         image = records.decode_image(encoded[0], dataset.size, dataset.encoding)
         features = tf.train.Example.FromString(record).features.feature
@@ -477,7 +477,7 @@ def signed(folder):
 )
 def test_a_record_that_is_none_is_found_with_its_number(copy, record, told):
     path = copy / "test-00000-of-00001.array_record"
-    good = records.open_records([str(path)])[0]
+    good = records.Records([str(path)])[0]
     records.write_shard(path, [good, record])
     signed(copy)
     with pytest.raises(ValueError, match=rf"(?s){path.name}, record 1: .*{told}"):
@@ -486,7 +486,7 @@ def test_a_record_that_is_none_is_found_with_its_number(copy, record, told):
 
 def test_a_count_that_is_another_is_found(copy):
     path = copy / "test-00000-of-00001.array_record"
-    records.write_shard(path, [records.open_records([str(path)])[0]])
+    records.write_shard(path, [records.Records([str(path)])[0]])
     signed(copy)
     with pytest.raises(ValueError, match=r"'test': 1.*dataset\.json says.*'test': 4"):
         prepare.verify(copy)

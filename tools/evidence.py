@@ -12,6 +12,7 @@ docs/results/STUDY.json and is not made again.
 """
 
 import gzip
+import itertools
 import json
 import pathlib
 import platform
@@ -52,7 +53,7 @@ class Run(NamedTuple):
 
 
 def runs(study: str) -> Iterator[Run]:
-    """The runs of a study; those of one seed before the next."""
+    """The runs of a study; a seed of every setting before the next seed."""
     full = ("--dataset={work}/fashion-256", "--tower_devices=auto")
     full += ("--precision=bfloat16", "--schedule=epochs")
     if study == "curves":
@@ -70,21 +71,20 @@ def runs(study: str) -> Iterator[Run]:
                 True,
             )
     elif study == "start":
-        for seed in SEEDS:
-            for batch_size in (32, 128):
-                for recipe, file in RECIPES.items():
-                    for dropout in ("original", "inverted"):
-                        yield Run(
-                            study,
-                            f"{recipe}-{dropout}-{batch_size}-seed{seed}",
-                            (
-                                *(f"--flagfile={file}", *full, f"--seed={seed}"),
-                                *(f"--dropout={dropout}", "--validate_epochs=-1"),
-                                f"--batch_size={batch_size}",
-                                f"--max_steps={START_STEPS}",
-                            ),
-                            False,
-                        )
+        settings = itertools.product(
+            (32, 128), SEEDS, RECIPES.items(), ("original", "inverted")
+        )
+        for batch_size, seed, (recipe, file), dropout in settings:
+            yield Run(
+                study,
+                f"{recipe}-{dropout}-{batch_size}-seed{seed}",
+                (
+                    *(f"--flagfile={file}", *full, f"--seed={seed}"),
+                    *(f"--dropout={dropout}", "--validate_epochs=-1"),
+                    *(f"--batch_size={batch_size}", f"--max_steps={START_STEPS}"),
+                ),
+                False,
+            )
     elif study == "lrn":
         for seed in SEEDS:
             for net in ("cifar10_11pct", "cifar10_11pct_no_lrn"):

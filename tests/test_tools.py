@@ -68,6 +68,7 @@ def test_the_start_table_has_the_last_fifty_steps_of_each_seed():
             "AlexnetTf>ResourceApplyDecayedMomentum",
             ("update", "update"),
         ),
+        ("CpuExecutable::ExecuteAsyncOnStream", ("input", "forward")),
         ("ExecutorState::Process", None),
         ("EagerLocalExecute: __inference__step_1", None),
     ],

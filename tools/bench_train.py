@@ -289,13 +289,13 @@ VARIANTS = {
 
 def place_of(op: str) -> tuple[str, str] | None:
     """(layer, pass) of an operation's name in a profile; None for what is no work."""
+    if op == "CpuExecutable::ExecuteAsyncOnStream":  # XLA: the pictures' last steps
+        return "input", "forward"
     name, _, kind = op.rpartition(":")
     if not name or "::" in op or "__inference" in kind:
         return None
     if "DecayedMomentum" in kind:
         return "update", "update"
-    if "preprocessing" in name or kind == "XlaLaunch":
-        return "input", "forward"
     layer = re.search(r"(conv\d|fc\d)", name)
     place = layer[1] if layer else "loss"
     if kind == "Cast":

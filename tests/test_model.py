@@ -378,7 +378,7 @@ def test_as_many_devices_as_towers_are_wanted():
 @pytest.mark.parametrize(
     ("option", "told"),
     [
-        ({"precision": "float16"}, "one of float32, bfloat16, got 'float16'"),
+        ({"precision": "float16"}, "one of float32, tf32, bfloat16, got 'float16'"),
         ({"initialization": "he"}, "paper or code, got 'he'"),
         ({"lrn": "cudnn"}, "one of op, stock, got 'cudnn'"),
         (

@@ -103,7 +103,7 @@ def test_every_product_forward_and_backward_runs_on_its_own_tower():
         "Conv2D", "Conv2DBackpropFilter", "Conv2DBackpropInput", "MatMul", "MaxPool",
         "MaxPoolGrad", "AlexnetTf>LocalResponseNormalization",
         "AlexnetTf>LocalResponseNormalizationGrad", "BiasAdd", "BiasAddGrad", "Relu",
-        "ReluGrad", "StatelessRandomUniformV2", "ResourceApplyKerasMomentum",
+        "ReluGrad", "StatelessRandomUniformV2", "AlexnetTf>ResourceApplyDecayedMomentum",
     )
     count = {kind: {"CPU:0": 0, "CPU:1": 0} for kind in kinds}
     for op in graph.get_operations():
@@ -120,7 +120,7 @@ def test_every_product_forward_and_backward_runs_on_its_own_tower():
         assert count[kind] == {"CPU:0": half, "CPU:1": half}, (kind, count[kind])
     # fc6 and fc7 on both, each a product forward and two backward; fc8 on the first.
     assert count["MatMul"] == {"CPU:0": 9, "CPU:1": 6}, count["MatMul"]
-    assert count["ResourceApplyKerasMomentum"] == {"CPU:0": 14, "CPU:1": 12}
+    assert count["AlexnetTf>ResourceApplyDecayedMomentum"] == {"CPU:0": 14, "CPU:1": 12}
     for op in graph.get_operations():
         if "_tower1" in op.name and op.type in kinds:
             assert towers.canonical(op.device) == "CPU:1", op.name

@@ -158,6 +158,8 @@ def make(run: Run, work: pathlib.Path) -> None:
     result = {"flags": list(run.flags)}
     for line in (run_dir / "log.jsonl").read_text().splitlines():
         record = json.loads(line)
+        if record["kind"] == "weights":
+            continue
         kept = [record["step"], record["loss"], record["top1_error"]]
         result.setdefault(record["kind"], []).append(kept)
     result["train_s"] = round(time.monotonic() - started)

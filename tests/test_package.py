@@ -41,7 +41,7 @@ def test_the_papers_flags_say_what_the_paper_says():
     paper = resolve(ROOT / "tools/paper.flags")
     assert paper == dataclasses.replace(
         paper,
-        dataset="tfds:imagenet2012",
+        dataset="imagenet2012",
         architecture="paper",
         tower_devices=("/GPU:0", "/GPU:1"),
         batch_size=128,

@@ -9,10 +9,13 @@ BIN := $(VENV)/bin
 setup: $(VENV)/ready
 
 # --no-build-isolation: the op is built against the TensorFlow that will load it.
+# editable_mode=compat: a path, which Python started beside a checkout of this name finds
+# before that folder, where setuptools' finder would come after it.
 $(VENV)/ready: pyproject.toml constraints.txt setup.py $(wildcard custom_ops/*.cc custom_ops/*/*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt 'tensorflow~=2.21.0' setuptools wheel
-	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation \
+	  --config-settings editable_mode=compat --editable '.[dev]'
 	touch $@
 
 demo: setup

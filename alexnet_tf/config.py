@@ -89,6 +89,8 @@ class Config:
         "folder of the archives that only you can download; default "
         "DATA_DIR/tfds/downloads/manual",
         "prepare",
+        "train",
+        free=True,
     )
     checksums: bool = _flag(
         False, "read such archives through and compare their digests first", "prepare"
@@ -233,7 +235,7 @@ class Config:
     )
     max_steps: int = _flag(
         0,
-        "stop after this many steps; 0: after --epochs",
+        "steps in all, whatever --epochs says; 0: as it says",
         "train",
         check=_NOT_NEGATIVE,
         free=True,

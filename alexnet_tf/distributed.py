@@ -123,6 +123,7 @@ class Replicas:
         self._stop = False
         self._vote = tf.Variable(0.0, trainable=False)
         self._before: tf.Tensor | None = None
+        self._sent = tf.function(self._everywhere)
 
     def __str__(self) -> str:
         devices = ", ".join(
@@ -226,7 +227,7 @@ class Replicas:
             except (OSError, RuntimeError, ValueError) as raised:
                 note, error = json.dumps({"error": str(raised)}), raised
         padded = note.encode().ljust(_NOTE_BYTES)
-        told = self._broadcast(tf.constant(list(padded), tf.int32))
+        (told,) = self._sent([tf.constant(list(padded), tf.int32)])
         if error is not None:
             raise error
         said = json.loads(bytes(told.numpy().astype("uint8")))
@@ -237,8 +238,9 @@ class Replicas:
     def share(self, variables: Sequence[tf.Variable]) -> None:
         """Gives every process the chief's values."""
         if self.processes > 1:
-            for variable in variables:
-                variable.assign(self._broadcast(tf.convert_to_tensor(variable)))
+            values = [tf.convert_to_tensor(variable) for variable in variables]
+            for variable, value in zip(variables, self._sent(values), strict=True):
+                variable.assign(value)
 
     def agree(self, what: dict[str, Any], advice: str) -> None:
         """Raises where this process's `what` is not the chief's."""
@@ -251,17 +253,16 @@ class Replicas:
                     f"{advice}"
                 )
 
-    def _broadcast(self, value: tf.Tensor) -> tf.Tensor:
-        def sent(value):
-            kept = tf.identity(value) if _replica() == 0 else tf.zeros_like(value)
+    def _everywhere(self, values: list[tf.Tensor]) -> list[tf.Tensor]:
+        """The chief's `values`, in every process."""
+
+        def sent(values):
+            keep = tf.identity if _replica() == 0 else tf.zeros_like
             context = tf.distribute.get_replica_context()
+            kept = [keep(value) for value in values]
             return context.all_reduce(tf.distribute.ReduceOp.SUM, kept)
 
-        @tf.function
-        def everywhere(value):
-            return self._first(self._strategy.run(sent, (value,)))
-
-        return everywhere(value)
+        return [self._first(v) for v in self._strategy.run(sent, (values,))]
 
     def _first(self, per_replica: Any) -> Any:
         return self._strategy.experimental_local_results(per_replica)[0]

@@ -313,7 +313,7 @@ def _verify(
 
 
 def find_or_prepare(
-    dataset: str, *, size: int, encoding: str, data_dir: str
+    dataset: str, *, size: int, encoding: str, data_dir: str, manual_dir: str = ""
 ) -> records.Dataset:
     """The dataset that `--dataset` names: a prepared folder, or a source by its name.
 
@@ -327,7 +327,9 @@ def find_or_prepare(
     else:
         if not folder.exists():
             progress.say(f"preparing {dataset} as {folder}")
-            source = sources.open_source(dataset, data_dir=data_dir)
+            source = sources.open_source(
+                dataset, data_dir=data_dir, manual_dir=manual_dir
+            )
             prepare(source, folder, size=size, encoding=encoding)
     found = records.read_description(folder)
     if found.size != size:

@@ -154,9 +154,9 @@ class Training:
         self.evaluation = evaluate.Evaluation(self.net, ten_crop=False)
         self.schedule = make_schedule(flags)
         self.steps_per_epoch = data.steps_per_epoch(self.dataset, flags.batch_size)
-        self.last_step = math.ceil(flags.epochs * self.steps_per_epoch)
-        if flags.max_steps:
-            self.last_step = min(self.last_step, flags.max_steps)
+        self.last_step = flags.max_steps or math.ceil(
+            flags.epochs * self.steps_per_epoch
+        )
         self.checkpoints = checkpoint.Checkpoints(
             flags.run_dir, self.net, self.rule.velocities, flags.keep_checkpoints
         )
@@ -171,6 +171,7 @@ class Training:
                 size=net.record_size,
                 encoding=net.record_encoding,
                 data_dir=self.flags.data_dir,
+                manual_dir=self.flags.manual_dir,
             )
 
         # The first worker first: where the folder is shared, the others find its work.
@@ -319,7 +320,7 @@ class Training:
         raise NotLearntError(
             f"the first batch of {self.flags.batch_size} pictures is not learnt: top-1 "
             f"error {error:.1f} % on it after {self.last_step} steps, expected 0. Give "
-            "it more --max_steps (and --epochs), or another --learning_rate; if that "
+            "it more --max_steps, or another --learning_rate; if that "
             "does not help, the labels or the pictures are at fault"
         )
 
@@ -491,7 +492,11 @@ def main(flags: config.Config, arguments: Sequence[str]) -> None:
         if training.step < training.last_step:
             log = Log if replicas.is_chief else NoLog
             training.run(log(flags.run_dir, training.step))
-    print(f"{flags.run_dir}: step {training.step} of {training.last_step}")
+    best = training.best_error
+    validated = (
+        f"; least validation top-1 error {best:.2f} %" if best < math.inf else ""
+    )
+    print(f"{flags.run_dir}: step {training.step} of {training.last_step}{validated}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -153,7 +152,6 @@ def make(run: Run, work: pathlib.Path) -> None:
     print(f"== {run.study}: {run.name}", flush=True)
     run_dir = work / run.study / run.name
     arguments = [flag.format(work=work) for flag in run.flags]
-    started = time.monotonic()
     module("train", *arguments, f"--run_dir={run_dir}", "--resume")
     result = {"flags": list(run.flags)}
     for line in (run_dir / "log.jsonl").read_text().splitlines():
@@ -162,7 +160,6 @@ def make(run: Run, work: pathlib.Path) -> None:
             continue
         kept = [record["step"], record["loss"], record["top1_error"]]
         result.setdefault(record["kind"], []).append(kept)
-    result["train_s"] = round(time.monotonic() - started)
     if run.evaluated:
         module("evaluate", f"--checkpoint={run_dir}")
         evaluation = json.loads((run_dir / "evaluation.json").read_text())

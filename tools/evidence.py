@@ -195,13 +195,17 @@ def draw() -> None:
     _draw_start(pyplot, read("start"))
     page = PAGE.read_text()
     for study, table in (
-        ("curves", curves_table(read("curves"))),
-        ("start", start_table(read("start"))),
-        ("lrn", lrn_table(read("lrn"))),
+        ("curves", curves_table),
+        ("start", start_table),
+        ("lrn", lrn_table),
     ):
+        results = read(study)
+        shown = table(results) if results else "Not run yet.\n"
+        if (RESULTS / f"{study}.png").exists():
+            shown += f"\n![{study}](results/{study}.png)\n"
         before, rest = page.split(f"<!-- {study} -->\n")
         _, after = rest.split(f"<!-- end of {study} -->\n")
-        page = f"{before}<!-- {study} -->\n{table}<!-- end of {study} -->\n{after}"
+        page = f"{before}<!-- {study} -->\n{shown}<!-- end of {study} -->\n{after}"
     PAGE.write_text(page)
 
 

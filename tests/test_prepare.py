@@ -577,7 +577,7 @@ def test_a_named_dataset_is_prepared_on_first_use_only(
 ):
     asked = []
 
-    def open_source(specification, *, data_dir):
+    def open_source(specification, *, data_dir, manual_dir):
         asked.append((specification, data_dir))
         return a_source(map(example, range(3)))
 

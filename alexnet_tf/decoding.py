@@ -142,10 +142,13 @@ def _bmp(encoded: tf.Tensor) -> tf.Tensor:
     )
     with tf.control_dependencies([held]):
         encoded = _require_size(height, width, encoded)
+    size = tf.cast(tf.strings.length(encoded), tf.int64)
+    inside = tf.cast(field(10, 4), tf.int64) <= size  # where the pixels begin
+    encoded = _require(inside, "BMP whose pixels begin after its end", encoded)
 
     def palette():
         start = tf.cast(14 + field(14, 4), tf.int32)
-        stop = tf.cast(field(10, 4), tf.int32)  # where the pixels begin
+        stop = tf.cast(field(10, 4), tf.int32)
         table = tf.io.decode_raw(encoded, tf.uint8)[start:stop]
         table = tf.reshape(table[: tf.size(table) // 4 * 4], [-1, 4])[:, 2::-1]
         indices = tf.cast(tf.io.decode_bmp(encoded)[..., 0], tf.int32)

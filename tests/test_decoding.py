@@ -261,3 +261,12 @@ def test_what_is_no_picture_is_refused_by_its_first_bytes(kind):
 def test_a_picture_that_is_cut_off_is_an_error(kind):
     with pytest.raises(tf.errors.InvalidArgumentError):
         decode(GOOD[kind][: len(GOOD[kind]) // 4])
+
+
+def test_a_bmp_whose_pixels_begin_after_its_end_is_named():
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(file, "BMP")
+    data = bytearray(file.getvalue())
+    data[10:14] = (0x87E00004).to_bytes(4, "little")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="BMP whose pixels begin"):
+        decoding.decode(tf.constant(bytes(data)))

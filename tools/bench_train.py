@@ -12,7 +12,6 @@ is not needed).
 
 import collections
 import contextlib
-import glob
 import json
 import os
 import pathlib
@@ -21,7 +20,6 @@ import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 
@@ -97,79 +95,49 @@ def serve(step: Callable[[], None], profile: Callable[[], dict] | None = None) -
 # ------------------------------------------------------------------- the variants
 
 
-def synthetic(batch_size: int):
-    """(inputs of our model, labels): bytes as the input pipeline hands them on."""
-    import numpy as np
-    import tensorflow as tf
-
-    rng = np.random.default_rng(0)
-    inputs = {
-        "image": tf.constant(rng.integers(0, 256, (batch_size, 224, 224, 3)), tf.uint8),
-        "mirror": tf.constant(rng.integers(0, 2, batch_size), tf.bool),
-        "shift": tf.zeros([batch_size, 3]),
-        "gain": tf.ones([batch_size]),
-    }
-    return inputs, tf.constant(rng.integers(0, 1000, batch_size), tf.int32)
-
-
 def our_net(precision: str, lrn: str = "op"):
-    import numpy as np
+    import synthetic
 
-    from alexnet_tf import architecture, model
+    from alexnet_tf import architecture
 
-    net = architecture.PAPER
-    return model.build(
-        net,
-        mean=np.full((224, 224, 3), 118.0, np.float32),
-        devices=["/CPU:0"] * 2,
-        precision=precision,
-        lrn=lrn,
-    )
+    return synthetic.model_of(architecture.PAPER, ["/CPU:0"] * 2, precision, lrn)
 
 
 def ours(precision: str, batch_size: int):
+    import synthetic
     import tensorflow as tf
 
-    from alexnet_tf import architecture, optimizer, schedule, train
+    from alexnet_tf import architecture
 
     tf.config.experimental.enable_op_determinism()
-    net = our_net(precision)
-    inputs, labels = synthetic(batch_size)
-    variables = net.trainable_variables
-    rule = optimizer.MomentumSGD(
-        variables, optimizer.decays_of(architecture.PAPER, variables)
+    run, _ = synthetic.training_step(
+        architecture.PAPER, ["/CPU:0"] * 2, precision, batch_size
     )
-    batch = tf.data.Dataset.from_tensors((inputs, labels))
-    step = train.Step(net, rule).trace(batch)
-    rates = schedule.Rates(1e-3, 1e-3, 1.0).tensors()
-
-    def run():
-        return step(inputs, labels, rates).numpy()
-
     return run, lambda: seconds_a_layer(run)
 
 
 def ours_inference(precision: str, batch_size: int):
+    import synthetic
     import tensorflow as tf
 
     from alexnet_tf import evaluate
 
     net = our_net(precision)
-    inputs, _ = synthetic(batch_size)
-    images = inputs["image"]
+    images = synthetic.pictures(batch_size)[0]["image"]
     forward = tf.function(lambda x: net(evaluate.plain_inputs(x), training=False))
     return lambda: forward(images).numpy(), None
 
 
 def keras_fit(precision: str, batch_size: int):
-    """The same layers with the stock LRN under `Model.fit`; four steps a call."""
+    """The same layers with the stock LRN under `Model.fit`, a step a call."""
     import keras
+    import synthetic
     import tensorflow as tf
 
     net = our_net(precision, lrn="stock")
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     net.compile(keras.optimizers.SGD(1e-3, momentum=0.9), loss, jit_compile=False)
-    batches = tf.data.Dataset.from_tensors(synthetic(batch_size)).repeat()
+    batches = tf.data.Dataset.from_tensors(synthetic.pictures(batch_size)).repeat()
     return lambda: net.fit(batches, steps_per_epoch=1, verbose=0), None
 
 
@@ -219,11 +187,12 @@ def stock_net(precision: str, with_lrn: bool):
 
 
 def stock(precision: str, batch_size: int, with_lrn: bool = True):
+    import synthetic
     import tensorflow as tf
 
     weights, logits = stock_net(precision, with_lrn)
     velocities = [tf.Variable(tf.zeros_like(w)) for w in weights]
-    inputs, labels = synthetic(batch_size)
+    inputs, labels = synthetic.pictures(batch_size)
     images = inputs["image"]
 
     @tf.function
@@ -243,11 +212,11 @@ def stock(precision: str, batch_size: int, with_lrn: bool = True):
 
 
 def stock_inference(precision: str, batch_size: int):
+    import synthetic
     import tensorflow as tf
 
     _, logits = stock_net(precision, with_lrn=True)
-    inputs, _ = synthetic(batch_size)
-    images = inputs["image"]
+    images = synthetic.pictures(batch_size)[0]["image"]
     forward = tf.function(lambda x: logits(x, False))
     return lambda: forward(images).numpy(), None
 
@@ -311,24 +280,16 @@ def seconds_a_layer(step: Callable[[], None]) -> dict[str, dict[str, float]]:
 
     Two operations run at a time, so each one's time is its share of the step.
     """
-    import tensorflow as tf
-    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+    import synthetic
 
-    with tempfile.TemporaryDirectory() as folder:
-        tf.profiler.experimental.start(folder)
-        start = time.perf_counter()
-        step()
-        whole = time.perf_counter() - start
-        tf.profiler.experimental.stop()
-        (path,) = glob.glob(f"{folder}/**/*.xplane.pb", recursive=True)
-        space = xplane_pb2.XSpace.FromString(pathlib.Path(path).read_bytes())
+    start = time.perf_counter()
+    step()
+    whole = time.perf_counter() - start
     sums: dict = collections.defaultdict(lambda: collections.defaultdict(float))
-    for plane in space.planes:
-        for line in plane.lines:
-            for event in line.events:
-                place = place_of(plane.event_metadata[event.metadata_id].name)
-                if place:
-                    sums[place[0]][place[1]] += event.duration_ps
+    for _, event, name in synthetic.profiled(step):
+        place = place_of(name)
+        if place:
+            sums[place[0]][place[1]] += event.duration_ps
     total = sum(sum(passes.values()) for passes in sums.values())
     return {
         layer: {way: whole * time_ps / total for way, time_ps in passes.items()}

@@ -12,49 +12,34 @@ import statistics
 import time
 
 import numpy as np
-import tensorflow as tf
+import synthetic
 
-from alexnet_tf import architecture, model, optimizer, schedule, towers, train
+from alexnet_tf import architecture, towers
 
 
 def images_per_s(flags: argparse.Namespace, lrn: str) -> float:
     """The median over single steps, each awaited."""
     net = architecture.find(flags.net)
-    built = model.build(
+    run, step = synthetic.training_step(
         net,
-        mean=np.full(3, 127.0),
-        devices=[flags.device] * net.towers,
-        precision="bfloat16" if flags.precision == "bfloat16" else "float32",
-        lrn=lrn,
+        [flags.device] * net.towers,
+        flags.precision,
+        flags.batch,
+        lrn,
+        on=flags.device,
     )
-    variables = built.trainable_variables
-    rule = optimizer.MomentumSGD(variables, optimizer.decays_of(net, variables, None))
-    random = np.random.default_rng(0)
-    side = net.input_size
-    with tf.device(flags.device):
-        inputs = {
-            "image": tf.constant(
-                random.integers(0, 256, (flags.batch, side, side, 3)), tf.uint8
-            ),
-            "mirror": tf.constant(random.integers(0, 2, flags.batch), tf.bool),
-            "shift": tf.zeros([flags.batch, 3]),
-            "gain": tf.ones([flags.batch]),
-        }
-        labels = tf.constant(random.integers(0, 10, flags.batch), tf.int32)
-    step = train.Step(built, rule).trace(tf.data.Dataset.from_tensors((inputs, labels)))
     kernel = {
         "op": "AlexnetTf>LocalResponseNormalization",
         "stock": "LRN",
     }[lrn]
     where = towers.devices_of(step)
     wanted = {towers.canonical(flags.device)}
-    if kernel in where and where[kernel] != wanted:
-        raise RuntimeError(f"{kernel} must be on {wanted}, got {where[kernel]}")
-    rates = schedule.Rates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
+    if where.get(kernel) != wanted:
+        raise RuntimeError(f"{kernel} must be on {wanted}, got {where.get(kernel)}")
     times = []
     for number in range(flags.steps + 3):
         start = time.perf_counter()
-        loss = step(inputs, labels, rates).numpy()[0]
+        loss = run()[0]
         if number >= 3:  # the first ones choose algorithms
             times.append(time.perf_counter() - start)
     if not np.isfinite(loss):
@@ -74,7 +59,7 @@ def main() -> None:
     flags = parser.parse_args()
     towers.configure()
     towers.resolve([flags.device], 1)
-    tf.config.experimental.enable_tensor_float_32_execution(flags.precision == "tf32")
+    towers.allow_tf32(flags.precision == "tf32")
     for lrn in ("stock", "op"):
         # Printed at once: a part cut off by the clock keeps what it has.
         rate = images_per_s(flags, lrn)

@@ -13,14 +13,13 @@ which they are issued. The picture needs matplotlib (pip install matplotlib).
 import json
 import pathlib
 import re
-import tempfile
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
+import synthetic
 from absl import app, flags
 
-from alexnet_tf import architecture, model, optimizer, schedule, towers, train
+from alexnet_tf import architecture, towers
 
 _DEVICES = flags.DEFINE_list("tower_devices", "/CPU:0,/CPU:1", "A device a tower.")
 _BATCH = flags.DEFINE_integer("batch_size", 32, "Pictures a step.", lower_bound=1)
@@ -41,25 +40,13 @@ class Event(NamedTuple):
 
 def traced(function) -> list[Event]:
     """Calls `function` under TensorFlow's profiler; the operations that ran."""
-    from tensorflow.tsl.profiler.protobuf import xplane_pb2
-
-    with tempfile.TemporaryDirectory() as folder:
-        tf.profiler.experimental.start(folder)
-        function()
-        tf.profiler.experimental.stop()
-        (file,) = pathlib.Path(folder).rglob("*.xplane.pb")
-        space = xplane_pb2.XSpace.FromString(file.read_bytes())
     events = []
-    for plane in space.planes:
-        for line in plane.lines:
-            for event in line.events:
-                name, colon, kind = plane.event_metadata[
-                    event.metadata_id
-                ].name.partition(":")
-                if colon and re.fullmatch(r"[A-Z_][\w>]*", kind):
-                    start_s = line.timestamp_ns * 1e-9 + event.offset_ps * 1e-12
-                    end_s = start_s + event.duration_ps * 1e-12
-                    events.append(Event(name, kind, start_s, end_s))
+    for line, event, name in synthetic.profiled(function):
+        name, colon, kind = name.partition(":")
+        if colon and re.fullmatch(r"[A-Z_][\w>]*", kind):
+            start_s = line.timestamp_ns * 1e-9 + event.offset_ps * 1e-12
+            end_s = start_s + event.duration_ps * 1e-12
+            events.append(Event(name, kind, start_s, end_s))
     return events
 
 
@@ -135,38 +122,20 @@ def main(argv):
     cpus = sum(name.upper().startswith("/CPU") for name in _DEVICES.value)
     towers.configure(logical_cpus=max(1, cpus))
     net = architecture.PAPER
-    built = model.build(
-        net,
-        mean=np.full(3, 127.0),
-        devices=towers.resolve(_DEVICES.value, net.towers),
-        precision=_PRECISION.value,
+    run, step = synthetic.training_step(
+        net, towers.resolve(_DEVICES.value, net.towers), _PRECISION.value, _BATCH.value
     )
-    variables = built.trainable_variables
-    decays = optimizer.decays_of(net, variables)
-    rule = optimizer.MomentumSGD(variables, decays)
-    random = np.random.default_rng(0)
-    count, side = _BATCH.value, net.input_size
-    inputs = {
-        "image": tf.constant(random.integers(0, 256, (count, side, side, 3)), tf.uint8),
-        "mirror": tf.constant(random.integers(0, 2, count), tf.bool),
-        "shift": tf.zeros([count, 3]),
-        "gain": tf.ones([count]),
-    }
-    labels = tf.constant(random.integers(0, net.classes, count), tf.int32)
-    batch = inputs, labels
-    step = train.Step(built, rule).trace(tf.data.Dataset.from_tensors(batch))
     devices = {
         op.name: towers.canonical(op.device)
         for op in step.graph.get_operations()
         if op.device
     }
-    rates = schedule.Rates(0.01, 0.02, 1.0).tensors()
     for _ in range(2):  # compiles, fills pools
-        step(*batch, rates)
+        run()
 
     figures = []
     for _ in range(_STEPS.value):
-        events = traced(lambda: step(*batch, rates))
+        events = traced(run)
         spans = busy(events, devices)
         one, other = (spans[name] for name in sorted(spans))
         ends = [s for own in spans.values() for span in own for s in span]
@@ -192,7 +161,11 @@ def main(argv):
     if _PICTURE.value:
         draw(_PICTURE.value, events, devices)
     if _JSON.value:
-        report = {"batch_size": count, "seconds": medians, "crossed_bytes": crossed}
+        report = {
+            "batch_size": _BATCH.value,
+            "seconds": medians,
+            "crossed_bytes": crossed,
+        }
         pathlib.Path(_JSON.value).write_text(json.dumps(report, indent=1) + "\n")
 
 

@@ -11,7 +11,7 @@ setup: $(VENV)/ready
 # --no-build-isolation: the op is built against the TensorFlow that will load it.
 # editable_mode=compat: a path, which Python started beside a checkout of this name finds
 # before that folder, where setuptools' finder would come after it.
-$(VENV)/ready: pyproject.toml constraints.txt setup.py $(wildcard custom_ops/*.cc custom_ops/*/*)
+$(VENV)/ready: pyproject.toml constraints.txt setup.py $(wildcard custom_ops/*.* custom_ops/*/*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt 'tensorflow~=2.21.0' setuptools wheel
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation \

@@ -219,6 +219,8 @@ setuptools.setup(
             "alexnet_tf._alexnet_ops",
             sources=[LIBRARY_SOURCE, *MATH_SOURCES, *TENSORFLOW_SOURCES],
             depends=[
+                f"{OPS}/float16.h",
+                f"{OPS}/tensors.h",
                 f"{OPS}/lrn/lrn.h",
                 f"{OPS}/lrn/lrn_cpu_kernels.inc",
                 f"{OPS}/momentum/momentum.h",

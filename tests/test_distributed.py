@@ -17,6 +17,7 @@ import time
 
 import numpy as np
 import pytest
+import runs
 import tensorflow as tf
 import test_towers
 
@@ -50,34 +51,15 @@ def run_alone(settings):
     training.run(train.Log(settings.run_dir, training.step))
 
 
-def log_of(run_dir, kind="train"):
-    log = pathlib.Path(run_dir) / "log.jsonl"
-    lines = log.read_text().splitlines(keepends=True) if log.exists() else []
-    records = [json.loads(line) for line in lines if line.endswith("\n")]
-    return [record for record in records if record["kind"] == kind]
-
-
-def saved(run_dir):
-    """The newest checkpoint's weights and velocities."""
-    reader = tf.train.load_checkpoint(
-        checkpoint.newest(pathlib.Path(run_dir) / "checkpoints")
-    )
-    return {
-        name: reader.get_tensor(name)
-        for name in reader.get_variable_to_shape_map()
-        if name.startswith(("weights", "velocities"))
-    }
-
-
 def assert_the_same_run(one, other):
     """To rounding: another number of replicas adds in another order."""
     for kind in ("train", "validation"):
-        ours, theirs = log_of(one, kind), log_of(other, kind)
+        ours, theirs = runs.log_of(one, kind), runs.log_of(other, kind)
         assert [r["step"] for r in ours] == [r["step"] for r in theirs]
         for record, expected in zip(ours, theirs, strict=True):
             assert record["loss"] == pytest.approx(expected["loss"], rel=1e-4)
             assert record["top1_error"] == pytest.approx(expected["top1_error"])
-    ours, theirs = saved(one), saved(other)
+    ours, theirs = runs.weights(one), runs.weights(other)
     assert ours.keys() == theirs.keys()
     for name, value in theirs.items():
         apart = np.linalg.norm(ours[name] - value)
@@ -122,7 +104,7 @@ def workers(count, settings):
 
 
 def wait_for_steps(processes, run_dir, count):
-    while len(log_of(run_dir)) < count:
+    while len(runs.log_of(run_dir)) < count:
         assert all(process.poll() is None for process in processes)
         time.sleep(0.05)
 
@@ -144,7 +126,7 @@ def test_one_run_on_one_two_four_and_one_workers(small_dataset, tmp_path):
                 assert process.returncode == 0, "\n".join(said[-30:])
                 assert any(f"{count} replicas" in line for line in said)
                 assert any(f"step {until - 2} to {until}" in line for line in said)
-        assert len(log_of(changing)) == until
+        assert len(runs.log_of(changing)) == until
     run_alone(flags(small_dataset, changing, max_steps=8))
     # Each part ends with a validation; the undisturbed run has those of its epochs.
     path = changing / "log.jsonl"
@@ -165,7 +147,7 @@ def test_sigterm_stops_all_and_a_killed_worker_is_said(small_dataset, tmp_path):
         processes[1].send_signal(signal.SIGTERM)
         first, second = map(errors_of, processes)
         assert [process.returncode for process in processes] == [0, 0], first[-30:]
-    stopped = log_of(run_dir)[-1]["step"]
+    stopped = runs.log_of(run_dir)[-1]["step"]
     assert any(f"SIGTERM: stopped at step {stopped}" in line for line in second)
     assert any(f"another worker: stopped at step {stopped}" in line for line in first)
     assert checkpoint.newest(run_dir / "checkpoints").endswith(f"step-{stopped}")

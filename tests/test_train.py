@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 import pytest
+import runs
 import tensorflow as tf
 
 from alexnet_tf import checkpoint, config, layers, train
@@ -46,22 +47,6 @@ def run(settings, resume=False):
     return training
 
 
-def log_of(run_dir, kind="train"):
-    lines = (pathlib.Path(run_dir) / "log.jsonl").read_text().splitlines()
-    return [record for record in map(json.loads, lines) if record["kind"] == kind]
-
-
-def weights(run_dir):
-    reader = tf.train.load_checkpoint(
-        checkpoint.newest(pathlib.Path(run_dir) / "checkpoints")
-    )
-    return {
-        name: reader.get_tensor(name)
-        for name in reader.get_variable_to_shape_map()
-        if name.startswith(("weights", "velocities"))
-    }
-
-
 def same(one, other):
     assert one.keys() == other.keys()
     return all(np.array_equal(one[name], other[name]) for name in one)
@@ -70,12 +55,12 @@ def same(one, other):
 def test_a_run_leaves_log_tensorboard_flags_and_checkpoints(small_dataset, tmp_path):
     training = run(flags(small_dataset, tmp_path / "run"))
     assert training.step == 6
-    records = log_of(tmp_path / "run")
+    records = runs.log_of(tmp_path / "run")
     assert [r["step"] for r in records] == [1, 2, 3, 4, 5, 6]
     assert all(
         {"loss", "top1_error", "rate", "pictures_per_s"} <= set(r) for r in records
     )
-    validations = log_of(tmp_path / "run", "validation")
+    validations = runs.log_of(tmp_path / "run", "validation")
     assert [r["step"] for r in validations] == [3, 6]
     assert list((tmp_path / "run/train").glob("events*"))
     assert list((tmp_path / "run/validation").glob("events*"))
@@ -87,7 +72,7 @@ def test_a_run_leaves_log_tensorboard_flags_and_checkpoints(small_dataset, tmp_p
 
 def test_each_layers_weights_and_updates_are_logged(small_dataset, tmp_path):
     training = run(flags(small_dataset, tmp_path / "run", weights_log_steps=4))
-    records = log_of(tmp_path / "run", "weights")
+    records = runs.log_of(tmp_path / "run", "weights")
     assert [r["step"] for r in records] == [4, 6]
     variables = training.net.trainable_variables
     place = [variable.path for variable in variables].index("local3/kernel")
@@ -102,7 +87,7 @@ def test_each_layers_weights_and_updates_are_logged(small_dataset, tmp_path):
 
 def test_no_validation_where_none_is_asked_for(small_dataset, tmp_path):
     run(flags(small_dataset, tmp_path / "run", validate_epochs=-1.0))
-    assert log_of(tmp_path / "run", "validation") == []
+    assert runs.log_of(tmp_path / "run", "validation") == []
     assert checkpoint.newest(tmp_path / "run/checkpoints").endswith("step-6")
 
 
@@ -145,7 +130,7 @@ def test_the_net_learns_the_pictures(small_dataset, tmp_path):
         color_noise="none",
     )
     run(settings)
-    losses = [r["loss"] for r in log_of(tmp_path / "run")]
+    losses = [r["loss"] for r in runs.log_of(tmp_path / "run")]
     assert np.mean(losses[-5:]) < 0.5 * losses[0]
 
 
@@ -154,8 +139,8 @@ def test_the_same_flags_give_the_same_run_and_another_seed_another(
 ):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         run(flags(small_dataset, tmp_path / name, seed=seed, max_steps=3))
-    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
-    assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
+    assert same(runs.weights(tmp_path / "a"), runs.weights(tmp_path / "b"))
+    assert not same(runs.weights(tmp_path / "a"), runs.weights(tmp_path / "c"))
 
 
 def test_a_run_resumed_at_any_step_is_the_run_undisturbed(small_dataset, tmp_path):
@@ -164,8 +149,8 @@ def test_a_run_resumed_at_any_step_is_the_run_undisturbed(small_dataset, tmp_pat
         parts = tmp_path / f"parts{stop}"
         run(flags(small_dataset, parts, max_steps=stop))
         run(flags(small_dataset, parts), resume=True)
-        assert same(weights(tmp_path / "whole"), weights(parts)), stop
-        assert [r["step"] for r in log_of(parts)] == [1, 2, 3, 4, 5, 6]
+        assert same(runs.weights(tmp_path / "whole"), runs.weights(parts)), stop
+        assert [r["step"] for r in runs.log_of(parts)] == [1, 2, 3, 4, 5, 6]
 
 
 def test_dropout_goes_on_where_it_stopped(small_dataset, tmp_path):
@@ -192,7 +177,7 @@ def test_the_schedule_is_taken_up_too(small_dataset, tmp_path):
     )
     run(dataclasses.replace(settings, epochs=2.0))
     training = run(settings, resume=True)
-    rates = [r["rate"] for r in log_of(tmp_path / "run")]
+    rates = [r["rate"] for r in runs.log_of(tmp_path / "run")]
     # The first validation is a best; the second and the third drop the rate.
     assert rates == pytest.approx([1e-3] * 6 + [1e-4] * 3 + [1e-5] * 3)
     assert training.schedule.state()["drops"] == 2
@@ -242,7 +227,7 @@ def test_a_half_written_log_line_is_dropped(tmp_path):
         '{"kind": "train", "step": 1}\n{"kind": "train", "step": 5}\n{"kind": "tr'
     )
     train.Log(tmp_path, 3).write("train", 4, loss=1.0)
-    assert [r["step"] for r in log_of(tmp_path)] == [1, 4]
+    assert [r["step"] for r in runs.log_of(tmp_path)] == [1, 4]
 
 
 def test_decay_and_rates_reach_the_right_variables(small_dataset, tmp_path):
@@ -315,8 +300,8 @@ def test_a_run_killed_twice_is_bit_equal_to_one_undisturbed(small_dataset, tmp_p
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
-    steps = [r["step"] for r in log_of(tmp_path / "killed")]
+    assert same(runs.weights(tmp_path / "whole"), runs.weights(tmp_path / "killed"))
+    steps = [r["step"] for r in runs.log_of(tmp_path / "killed")]
     assert steps == list(range(1, 41))
 
 
@@ -330,7 +315,7 @@ def test_a_run_killed_twenty_times_is_bit_equal_to_one_undisturbed(
         capture_output=True,
         check=True,
     )
-    assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
+    assert same(runs.weights(tmp_path / "whole"), runs.weights(tmp_path / "killed"))
 
 
 def test_sigterm_saves_and_ends_well(small_dataset, tmp_path):
@@ -353,7 +338,7 @@ def test_sigterm_saves_and_ends_well(small_dataset, tmp_path):
     saved = checkpoint.newest(tmp_path / "checkpoints")
     step = int(saved.rsplit("-", 1)[1])
     assert f"step {step} of" in output
-    assert log_of(tmp_path)[-1]["step"] == step
+    assert runs.log_of(tmp_path)[-1]["step"] == step
 
 
 @pytest.mark.parametrize(
@@ -409,7 +394,7 @@ def test_the_papers_flags_run_to_their_end_resume_and_export(tmp_path):
     alexnet_tf("train", *paper, f"--run_dir={whole}", "--max_steps=4")
     alexnet_tf("train", *paper, f"--run_dir={parts}", "--max_steps=2")
     alexnet_tf("train", *paper, f"--run_dir={parts}", "--max_steps=4", "--resume")
-    assert same(weights(whole), weights(parts))
+    assert same(runs.weights(whole), runs.weights(parts))
     exported = alexnet_tf("export", f"--checkpoint={parts}").strip()
     pictures = sorted(map(str, (root / "tools/pictures").glob("*.png")))
     printed = alexnet_tf("predict", f"--model={exported}", "--format=json", *pictures)

@@ -16,6 +16,8 @@
 #include <cstdint>
 #include <string>
 
+#include "custom_ops/float16.h"
+
 namespace alexnet_tf {
 
 struct LrnParams {
@@ -28,14 +30,6 @@ struct LrnParams {
 // Empty where `params` make sense, else which one does not, what was expected
 // and what came.
 std::string LrnParamsError(const LrnParams& params);
-
-// 16-bit floats as they lie in memory; the arithmetic is float32.
-struct Half {
-  std::uint16_t bits;
-};
-struct BFloat16 {
-  std::uint16_t bits;
-};
 
 // The formula above in plain double-precision loops: what every kernel is held
 // against.

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "custom_ops/lrn/lrn.h"
+#include "custom_ops/tensors.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/register_types.h"
 #include "tensorflow/core/util/work_sharder.h"
@@ -23,33 +24,6 @@ using ::tensorflow::OpKernel;
 using ::tensorflow::OpKernelConstruction;
 using ::tensorflow::OpKernelContext;
 using ::tensorflow::Tensor;
-
-// TensorFlow's element types and the library's.
-template <typename T>
-struct Plain;
-template <>
-struct Plain<float> {
-  using Type = float;
-};
-template <>
-struct Plain<Eigen::half> {
-  using Type = Half;
-};
-template <>
-struct Plain<tensorflow::bfloat16> {
-  using Type = BFloat16;
-};
-
-template <typename T>
-const typename Plain<T>::Type* Data(const Tensor& tensor) {
-  return reinterpret_cast<const typename Plain<T>::Type*>(
-      tensor.flat<T>().data());
-}
-
-template <typename T>
-typename Plain<T>::Type* Data(Tensor* tensor) {
-  return reinterpret_cast<typename Plain<T>::Type*>(tensor->flat<T>().data());
-}
 
 // The attributes, read and validated.
 class LrnOp : public OpKernel {

@@ -1,28 +1,9 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 
-#include "tensorflow/core/framework/common_shape_fns.h"
+#include "custom_ops/tensors.h"
 #include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/shape_inference.h"
 
 namespace alexnet_tf {
-namespace {
-
-using ::tensorflow::shape_inference::InferenceContext;
-using ::tensorflow::shape_inference::ShapeHandle;
-
-// Every input has rank 4 and one shape, which the output shares.
-absl::Status MergedShape(InferenceContext* c) {
-  ShapeHandle shape;
-  TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 4, &shape));
-  for (int i = 1; i < c->num_inputs(); ++i) {
-    TF_RETURN_IF_ERROR(c->Merge(shape, c->input(i), &shape));
-  }
-  c->set_output(0, shape);
-  return absl::OkStatus();
-}
-
-}  // namespace
-
 REGISTER_OP("AlexnetTf>LocalResponseNormalization")
     .Input("x: T")
     .Output("y: T")

@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "custom_ops/float16.h"
+
 namespace alexnet_tf {
 
 struct MomentumParams {
@@ -16,10 +18,10 @@ struct MomentumParams {
 };
 
 // v <- momentum * v - rate * (gradient + decay * w); w <- w + v, for `count`
-// values. The gradient is float32, or bfloat16 by its bits.
+// values. The gradient is float32 or bfloat16.
 void MomentumStep(const MomentumParams& params, const float* gradient,
                   int64_t count, float* v, float* w);
-void MomentumStep(const MomentumParams& params, const uint16_t* gradient,
+void MomentumStep(const MomentumParams& params, const BFloat16* gradient,
                   int64_t count, float* v, float* w);
 
 }  // namespace alexnet_tf

@@ -2,21 +2,10 @@
 //
 // Bound by memory at any vector width: the compiler's baseline code is enough.
 
-#include <cstring>
-
 #include "custom_ops/momentum/momentum.h"
 
 namespace alexnet_tf {
 namespace {
-
-inline float Widen(float value) { return value; }
-
-inline float Widen(uint16_t bits) {
-  const uint32_t wide = static_cast<uint32_t>(bits) << 16;
-  float value;
-  std::memcpy(&value, &wide, sizeof(value));
-  return value;
-}
 
 template <typename T>
 void Step(const MomentumParams& params, const T* __restrict gradient,
@@ -39,7 +28,7 @@ void MomentumStep(const MomentumParams& params, const float* gradient,
   Step(params, gradient, count, v, w);
 }
 
-void MomentumStep(const MomentumParams& params, const uint16_t* gradient,
+void MomentumStep(const MomentumParams& params, const BFloat16* gradient,
                   int64_t count, float* v, float* w) {
   Step(params, gradient, count, v, w);
 }

@@ -1,11 +1,9 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 
-#include <type_traits>
-
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "custom_ops/momentum/momentum.h"
-#include "tensorflow/core/framework/common_shape_fns.h"
+#include "custom_ops/tensors.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/register_types.h"
@@ -110,8 +108,7 @@ class DecayedMomentumOp : public OpKernel {
                     velocity->tensor()->shape().DebugString(), " and ",
                     gradient.shape().DebugString())));
 
-    using Plain = std::conditional_t<std::is_same_v<T, float>, float, uint16_t>;
-    const auto* g = reinterpret_cast<const Plain*>(gradient.flat<T>().data());
+    const auto* g = Data<T>(gradient);
     const MomentumParams params{rate.scalar<float>()(), momentum_, decay_};
     const auto& workers = *context->device()->tensorflow_cpu_worker_threads();
     tensorflow::Shard(

@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "custom_ops/float16.h"
+
 namespace alexnet_tf {
 
 // y = x / (k + alpha * sum of x^2)^beta, the sum over the square of
@@ -32,19 +34,19 @@ struct SpatialShape {
 std::size_t SpatialScratch(const SpatialParams& params,
                            const SpatialShape& shape);
 
-// One picture each; values are float32, or bfloat16 by their bits. The
+// One picture each; values are float32 or bfloat16. The
 // arithmetic is float32. `dx` is the gradient of the loss by `x` where `dy` is
 // that by `y`.
 void SpatialForward(const SpatialParams& params, const SpatialShape& shape,
                     const float* x, float* scratch, float* y);
 void SpatialForward(const SpatialParams& params, const SpatialShape& shape,
-                    const uint16_t* x, float* scratch, uint16_t* y);
+                    const BFloat16* x, float* scratch, BFloat16* y);
 void SpatialGradient(const SpatialParams& params, const SpatialShape& shape,
                      const float* dy, const float* x, float* scratch,
                      float* dx);
 void SpatialGradient(const SpatialParams& params, const SpatialShape& shape,
-                     const uint16_t* dy, const uint16_t* x, float* scratch,
-                     uint16_t* dx);
+                     const BFloat16* dy, const BFloat16* x, float* scratch,
+                     BFloat16* dx);
 
 }  // namespace alexnet_tf
 

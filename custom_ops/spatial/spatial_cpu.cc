@@ -13,25 +13,6 @@
 namespace alexnet_tf {
 namespace {
 
-inline float Widen(float value) { return value; }
-
-inline float Widen(uint16_t bits) {
-  const uint32_t wide = static_cast<uint32_t>(bits) << 16;
-  float value;
-  std::memcpy(&value, &wide, sizeof(value));
-  return value;
-}
-
-inline void Narrow(float value, float* narrow) { *narrow = value; }
-
-// To nearest, ties to even; a NaN stays one.
-inline void Narrow(float value, uint16_t* narrow) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof(bits));
-  const uint32_t rounded = bits + 0x7fff + ((bits >> 16) & 1);
-  *narrow = value == value ? rounded >> 16 : 0x7fc0;
-}
-
 // Rows of `length` floats, of which the last `count` are kept.
 class Ring {
  public:
@@ -225,7 +206,7 @@ void SpatialForward(const SpatialParams& params, const SpatialShape& shape,
 }
 
 void SpatialForward(const SpatialParams& params, const SpatialShape& shape,
-                    const uint16_t* x, float* scratch, uint16_t* y) {
+                    const BFloat16* x, float* scratch, BFloat16* y) {
   Picture(params, shape).Forward(x, scratch, y);
 }
 
@@ -236,8 +217,8 @@ void SpatialGradient(const SpatialParams& params, const SpatialShape& shape,
 }
 
 void SpatialGradient(const SpatialParams& params, const SpatialShape& shape,
-                     const uint16_t* dy, const uint16_t* x, float* scratch,
-                     uint16_t* dx) {
+                     const BFloat16* dy, const BFloat16* x, float* scratch,
+                     BFloat16* dx) {
   Picture(params, shape).Gradient(dy, x, scratch, dx);
 }
 

@@ -1,15 +1,14 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 
 #include <memory>
-#include <type_traits>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "custom_ops/spatial/spatial.h"
+#include "custom_ops/tensors.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/register_types.h"
-#include "tensorflow/core/framework/shape_inference.h"
 #include "tensorflow/core/util/work_sharder.h"
 
 namespace alexnet_tf {
@@ -19,19 +18,6 @@ using ::tensorflow::OpKernel;
 using ::tensorflow::OpKernelConstruction;
 using ::tensorflow::OpKernelContext;
 using ::tensorflow::Tensor;
-using ::tensorflow::shape_inference::InferenceContext;
-using ::tensorflow::shape_inference::ShapeHandle;
-
-// Every input has rank 4 and one shape, which the output shares.
-absl::Status MergedShape(InferenceContext* c) {
-  ShapeHandle shape;
-  TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 4, &shape));
-  for (int i = 1; i < c->num_inputs(); ++i) {
-    TF_RETURN_IF_ERROR(c->Merge(shape, c->input(i), &shape));
-  }
-  c->set_output(0, shape);
-  return absl::OkStatus();
-}
 
 REGISTER_OP("AlexnetTf>SpatialNormalization")
     .Input("x: T")
@@ -90,15 +76,6 @@ class SpatialOp : public OpKernel {
   }
 
  protected:
-  using Plain = std::conditional_t<std::is_same_v<T, float>, float, uint16_t>;
-
-  static const Plain* Data(const Tensor& tensor) {
-    return reinterpret_cast<const Plain*>(tensor.flat<T>().data());
-  }
-  static Plain* Data(Tensor* tensor) {
-    return reinterpret_cast<Plain*>(tensor->flat<T>().data());
-  }
-
   // Calls work(shape of a picture, offset of its values, scratch space) for
   // every picture of `x`, cut over TensorFlow's threads.
   template <typename Work>
@@ -140,8 +117,8 @@ class SpatialForwardOp : public SpatialOp<T> {
     this->ForEachPicture(
         context, x, 8,
         [&](const SpatialShape& shape, int64_t offset, float* scratch) {
-          SpatialForward(this->params_, shape, this->Data(x) + offset, scratch,
-                         this->Data(y) + offset);
+          SpatialForward(this->params_, shape, Data<T>(x) + offset, scratch,
+                         Data<T>(y) + offset);
         });
   }
 };
@@ -165,9 +142,8 @@ class SpatialGradientOp : public SpatialOp<T> {
     this->ForEachPicture(
         context, x, 16,
         [&](const SpatialShape& shape, int64_t offset, float* scratch) {
-          SpatialGradient(this->params_, shape, this->Data(dy) + offset,
-                          this->Data(x) + offset, scratch,
-                          this->Data(dx) + offset);
+          SpatialGradient(this->params_, shape, Data<T>(dy) + offset,
+                          Data<T>(x) + offset, scratch, Data<T>(dx) + offset);
         });
   }
 };

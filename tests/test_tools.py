@@ -15,7 +15,9 @@ import bench_train  # noqa: E402
 import evidence  # noqa: E402
 
 
-@pytest.mark.parametrize(("study", "count"), [("curves", 2), ("start", 24), ("lrn", 6)])
+@pytest.mark.parametrize(
+    ("study", "count"), [("curves", 2), ("start", 24), ("precision", 6), ("lrn", 6)]
+)
 def test_every_run_of_a_study_has_a_name_and_flags_that_exist(study, count):
     runs = list(evidence.runs(study))
     assert len({run.name for run in runs}) == len(runs) == count
@@ -48,6 +50,28 @@ def test_the_start_table_has_the_last_fifty_steps_of_each_seed():
     table = evidence.start_table({"code-original-32-seed0": {"train": train}})
     assert "| code | original | 32 | 2.00 | 50 |" in table
     assert "paper" not in table
+
+
+def test_the_precisions_are_compared_on_the_starts_that_both_have(monkeypatch):
+    def made(loss, seeds):
+        train = [[10 * n, loss, 50.0] for n in range(1, 31)]
+        return {f"code-original-32-seed{seed}": {"train": train} for seed in seeds}
+
+    studies = {"precision": made(1.0, (0, 1)), "start": made(2.0, (0, 1, 2))}
+    monkeypatch.setattr(evidence, "read", studies.get)
+    table = evidence.precision_table(evidence.both_precisions())
+    assert "| code | float32 | 1.000, 1.000 | 1.000 ± 0.000 |" in table
+    assert "| code | bfloat16 | 2.000, 2.000 | 2.000 ± 0.000 |" in table
+    assert "paper" not in table
+
+
+def test_a_run_that_both_studies_make_differs_in_its_precision_alone():
+    starts = {run.name: run.flags for run in evidence.runs("start")}
+    for run in evidence.runs("precision"):
+        assert set(run.flags) ^ set(starts[run.name]) == {
+            "--precision=float32",
+            "--precision=bfloat16",
+        }
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def photograph(rng):
     """Noise uint8 [SIZE, SIZE, 3] whose amplitude falls with frequency, as pictures' do.
 
     The falls, to the power of 1.3 to 1.75, are such that the JPEGs are as large as those
-    of eight photographs (scikit-image's, scikit-learn's), 35 kB on average: about 34.
+    of eight photographs (scikit-image's, scikit-learn's), 27 kB on average: about 26.
     """
     frequency = np.hypot(np.fft.fftfreq(SIZE)[:, None], np.fft.rfftfreq(SIZE)[None, :])
     frequency[0, 0] = 1 / SIZE

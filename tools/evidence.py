@@ -3,12 +3,13 @@
 
     apt-get install dataset-fashion-mnist
     python tools/evidence.py data          # 70,000 pictures, prepared twice
-    python tools/evidence.py lrn start curves          # hours; stopped, it goes on
+    python tools/evidence.py lrn curves start precision    # hours; stopped, it goes on
     python tools/evidence.py draw          # docs/results/*.png, tables in docs/results.md
 
 Studies: `curves`, both recipes on all pictures; `start`, whether the net starts to learn
-at all; `lrn`, the small net with and without LRN. A finished run stands in
-docs/results/STUDY.json and is not made again.
+at all; `precision`, the starts in float32 that `start` makes in bfloat16; `lrn`, the
+small net with and without LRN. A finished run stands in docs/results/STUDY.json and is
+not made again.
 """
 
 import gzip
@@ -54,7 +55,7 @@ class Run(NamedTuple):
 def runs(study: str) -> Iterator[Run]:
     """The runs of a study; a seed of every setting before the next seed."""
     full = ("--dataset={work}/fashion-256", "--tower_devices=auto")
-    full += ("--precision=bfloat16", "--schedule=epochs")
+    full += ("--schedule=epochs",)
     if study == "curves":
         # 468 steps a pass; the rate falls and colour noise ends when 4/5 are over.
         ends = ("--drop_epochs=2.6", "--color_noise_end_epoch=2.6")
@@ -64,23 +65,30 @@ def runs(study: str) -> Iterator[Run]:
                 study,
                 recipe,
                 (
-                    *(f"--flagfile={file}", *full, *ends, *fixed),
-                    *("--conv1_freeze_epoch=0", f"--max_steps={CURVE_STEPS}"),
+                    *(f"--flagfile={file}", *full, "--precision=bfloat16"),
+                    *(*ends, *fixed, "--conv1_freeze_epoch=0"),
+                    f"--max_steps={CURVE_STEPS}",
                 ),
                 True,
             )
-    elif study == "start":
+    elif study in ("start", "precision"):
+        started = study == "start"
         settings = itertools.product(
-            (32, 128), SEEDS, RECIPES.items(), ("original", "inverted")
+            (32, 128) if started else (32,),
+            SEEDS,
+            RECIPES.items(),
+            ("original", "inverted") if started else ("original",),
         )
         for batch_size, seed, (recipe, file), dropout in settings:
+            precision = "bfloat16" if started else "float32"
             yield Run(
                 study,
                 f"{recipe}-{dropout}-{batch_size}-seed{seed}",
                 (
-                    *(f"--flagfile={file}", *full, f"--seed={seed}"),
-                    *(f"--dropout={dropout}", "--validate_epochs=-1"),
-                    *(f"--batch_size={batch_size}", f"--max_steps={START_STEPS}"),
+                    *(f"--flagfile={file}", *full, f"--precision={precision}"),
+                    *(f"--seed={seed}", f"--dropout={dropout}"),
+                    *("--validate_epochs=-1", f"--batch_size={batch_size}"),
+                    f"--max_steps={START_STEPS}",
                 ),
                 False,
             )
@@ -99,7 +107,9 @@ def runs(study: str) -> Iterator[Run]:
                     True,
                 )
     else:
-        raise app.UsageError(f"no study {study!r}: data, curves, start, lrn or draw")
+        raise app.UsageError(
+            f"no study {study!r}: data, curves, start, precision, lrn or draw"
+        )
 
 
 def module(name: str, *arguments: str) -> None:
@@ -167,7 +177,8 @@ def make(run: Run, work: pathlib.Path) -> None:
             result[way] = evaluation[way]
     results[run.name] = result | {"machine": _machine()}
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(results, indent=1) + "\n")
+    lines = (f"{json.dumps(name)}: {json.dumps(r)}" for name, r in results.items())
+    partial.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     partial.rename(path)
     shutil.rmtree(run_dir)
 
@@ -193,13 +204,15 @@ def draw() -> None:
 
     _draw_curves(pyplot, read("curves"))
     _draw_start(pyplot, read("start"))
+    _draw_precision(pyplot, both_precisions())
     page = PAGE.read_text()
     for study, table in (
         ("curves", curves_table),
         ("start", start_table),
+        ("precision", precision_table),
         ("lrn", lrn_table),
     ):
-        results = read(study)
+        results = both_precisions() if study == "precision" else read(study)
         shown = table(results) if results else "Not run yet.\n"
         if (RESULTS / f"{study}.png").exists():
             shown += f"\n![{study}](results/{study}.png)\n"
@@ -250,6 +263,34 @@ def _draw_start(pyplot, results: dict) -> None:
     figure.savefig(RESULTS / "start.png", dpi=100)
 
 
+def both_precisions() -> dict:
+    """The starts that were made in both, as "RECIPE-PRECISION-seedN"."""
+    wide, narrow = read("precision"), read("start")
+    found = {}
+    for name in wide.keys() & narrow.keys():
+        recipe, _, _, seed = name.split("-")
+        found[f"{recipe}-float32-{seed}"] = wide[name]
+        found[f"{recipe}-bfloat16-{seed}"] = narrow[name]
+    return dict(sorted(found.items()))
+
+
+def _draw_precision(pyplot, results: dict) -> None:
+    if not results:
+        return
+    figure, row = pyplot.subplots(1, 2, figsize=(10, 4), sharey=True)
+    for axes, recipe in zip(row, RECIPES, strict=True):
+        for color, precision in (("C0", "float32"), ("C1", "bfloat16")):
+            for number, result in enumerate(_group(results, f"{recipe}-{precision}")):
+                steps, losses, _ = np.transpose(result["train"])
+                label = None if number else precision
+                axes.plot(steps, np.minimum(losses, 6), color, label=label, alpha=0.7)
+        axes.set(title=f"{recipe}, batch 32", xlabel="step", ylim=(0, 6))
+    row[0].legend()
+    row[0].set_ylabel("loss, nats (cut at 6)")
+    figure.tight_layout()
+    figure.savefig(RESULTS / "precision.png", dpi=100)
+
+
 def _group(results: dict, prefix: str) -> list[dict]:
     return [r for name, r in results.items() if name.startswith(f"{prefix}-seed")]
 
@@ -296,6 +337,23 @@ def start_table(results: dict) -> str:
     return _rows(header, rows)
 
 
+def precision_table(results: dict) -> str:
+    """A row a recipe and precision: mean and standard deviation over the seeds."""
+    header = ("recipe", "precision", "loss of each seed", "mean ± deviation")
+    rows = []
+    for recipe in RECIPES:
+        for precision in ("float32", "bfloat16"):
+            group = _group(results, f"{recipe}-{precision}")
+            losses = [np.mean(result["train"][-5:], axis=0)[1] for result in group]
+            if len(losses) > 1:
+                spread = (
+                    f"{statistics.mean(losses):.3f} ± {statistics.stdev(losses):.3f}"
+                )
+                each = ", ".join(f"{loss:.3f}" for loss in losses)
+                rows.append((recipe, precision, each, spread))
+    return _rows(header, rows)
+
+
 def lrn_table(results: dict) -> str:
     """A row a net: mean and standard deviation over the seeds."""
     header = ("net", "seeds", "centre crop, top-1 %", "ten crops, top-1 %")
@@ -317,7 +375,9 @@ def main(arguments: Sequence[str]) -> None:
     work = pathlib.Path(_WORK.value).resolve()
     RESULTS.mkdir(exist_ok=True)
     if len(arguments) < 2:
-        raise app.UsageError("name what to do: data, lrn, start, curves or draw")
+        raise app.UsageError(
+            "name what to do: data, curves, start, precision, lrn or draw"
+        )
     for what in arguments[1:]:
         if what == "data":
             pictures(work)

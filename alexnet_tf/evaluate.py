@@ -205,14 +205,15 @@ def text(results: Mapping[str, Any], form: str) -> str:
             ",".join((w, *(f"{results[w][m]:.6g}" for m in measures))) for w in ways
         ]
         return "\n".join(lines)
-    lines = [f"{'':14}{'centre crop':>12}{'ten crops':>12}"]
+    count = f"{results['pictures']:,} pictures"
+    lines = [f"{count:18}{'centre crop':>12}{'ten crops':>12}"]
     for name, measure, unit in (
         ("top-1 error", "top1_error", " %"),
         ("top-5 error", "top5_error", " %"),
         ("loss", "loss", "  "),
     ):
         cells = "".join(f"{results[way][measure]:10.2f}{unit}" for way in ways)
-        lines.append(f"{name:14}{cells}")
+        lines.append(f"{name:18}{cells}")
     return "\n".join(lines)
 
 

@@ -120,11 +120,13 @@ def test_center_crop_alone_is_the_same_center_crop(small_dataset, net):
 RESULTS = {
     "center_crop": {"top1_error": 40.7, "top5_error": 18.25, "loss": 1.75},
     "ten_crop": {"top1_error": 39.0, "top5_error": 16.6, "loss": 1.5},
+    "pictures": 50000,
 }
 
 
 def test_the_table_shows_both_ways_side_by_side():
     lines = evaluate.text(RESULTS, "table").splitlines()
+    assert lines[0].split() == ["50,000", "pictures", "centre", "crop", "ten", "crops"]
     assert lines[1].split() == ["top-1", "error", "40.70", "%", "39.00", "%"]
     assert lines[2].split() == ["top-5", "error", "18.25", "%", "16.60", "%"]
 

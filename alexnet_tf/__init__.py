@@ -2,6 +2,7 @@
 
 The modules, in order. A module imports only modules above it:
 
+    files           written whole or not at all
     config          every flag, its validator, and the frozen Config that mains hand on
     architecture    the paper's net and each variant, as data
     ops             the custom op library and its gradient

@@ -27,6 +27,9 @@ BEST = "best"
 # What TensorFlow raises for a file that is cut off, altered, or none of its own.
 _UNREADABLE = (tf.errors.OpError, IndexError, RuntimeError, ValueError)
 
+# How TensorFlow ends the name of a variable's value in a checkpoint.
+_VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
+
 
 class CheckpointError(OSError):
     """A checkpoint that cannot be written, found, or restored."""
@@ -52,6 +55,7 @@ class Checkpoints:
     ):
         self._run_dir = pathlib.Path(run_dir)
         self._keep = keep
+        self._model = model
         weights = _named(model)
         self.variables = [*weights.values(), *velocities]
         with tf.device("/CPU:0"):
@@ -93,28 +97,32 @@ class Checkpoints:
     def restore(self) -> tuple[int, dict[str, Any]] | None:
         """(step, state) of the newest whole checkpoint, restored; None without any.
 
-        A broken one is passed over with a warning that names it and the next.
+        Broken ones are passed over with a warning that names them and the one taken,
+        and renamed, `step-200.index.broken`: nobody takes them for the newest again.
+        Raises CheckpointError for one of another net, or where all are broken.
         """
         found = prefixes(self._run_dir / NEWEST)
+        broken: dict[str, str] = {}
         for prefix in reversed(found):
             try:
+                _refuse_another_net(prefix, self._model)
                 self._saved.read(prefix).assert_consumed()
             except _UNREADABLE as error:
-                logging.warning(
-                    "checkpoint %s is broken (%s); trying the one before",
-                    prefix,
-                    _first_line(error),
-                )
+                broken[prefix] = _first_line(error)
                 continue
             except AssertionError as error:
                 raise CheckpointError(
                     f"checkpoint {prefix} is of another net: {_first_line(error)}"
                 ) from error
+            for bad, why in broken.items():
+                logging.warning("%s is broken (%s): going on from %s", bad, why, prefix)
+                for file in _files(bad):
+                    file.rename(f"{file}.broken")
             return int(self._step), json.loads(self._state.numpy())
         if found:
             raise CheckpointError(
                 f"no checkpoint in {self._run_dir / NEWEST} can be read: "
-                f"{', '.join(found)}"
+                + ", ".join(f"{prefix} ({why})" for prefix, why in broken.items())
             )
         return None
 
@@ -123,9 +131,26 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [""])[0]
 
 
-def _remove(prefix: str) -> None:
+def _refuse_another_net(prefix: str, model: keras.Model) -> None:
+    """Raises CheckpointError where a weight is missing or has another shape there."""
+    shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
+    for name, variable in _named(model).items():
+        there = shapes.get(f"weights/{name.replace('/', '.S')}/{_VALUE}")
+        if there != variable.shape.as_list():
+            raise CheckpointError(
+                f"checkpoint {prefix} is of another net, or of another number of "
+                f"classes: its {name} is {there or 'missing'}, and "
+                f"{variable.shape.as_list()} is wanted"
+            )
+
+
+def _files(prefix: str) -> list[pathlib.Path]:
     path = pathlib.Path(prefix)
-    for file in path.parent.glob(f"{path.name}.*"):
+    return list(path.parent.glob(f"{path.name}.*"))
+
+
+def _remove(prefix: str) -> None:
+    for file in _files(prefix):
         file.unlink()
     shutil.rmtree(f"{prefix}_temp", ignore_errors=True)  # left by a write that failed
 
@@ -175,12 +200,8 @@ def load_weights(prefix: str, model: keras.Model) -> None:
     Raises CheckpointError for a checkpoint of another net, or a broken one.
     """
     try:
-        status = tf.train.Checkpoint(weights=_named(model)).read(prefix)
-        status.assert_existing_objects_matched().expect_partial()
-    except AssertionError as error:
-        raise CheckpointError(
-            f"checkpoint {prefix} is of another net: {_first_line(error)}"
-        ) from error
+        _refuse_another_net(prefix, model)
+        tf.train.Checkpoint(weights=_named(model)).read(prefix).expect_partial()
     except _UNREADABLE as error:
         raise CheckpointError(
             f"checkpoint {prefix} cannot be read: {_first_line(error)}"

@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 from absl import app, flags, logging
 
+from alexnet_tf import files
+
 _PACKAGE = pathlib.Path(__file__).parent
 _RECIPE_ROOTS = (pathlib.Path(), _PACKAGE, _PACKAGE.parent)
 
@@ -552,7 +554,7 @@ def write(path: str | os.PathLike[str], main: str, config: Config) -> None:
         if isinstance(value, tuple):
             value = ",".join(map(str, value))
         lines.append(f"--{flag_name(field)}={value}")
-    pathlib.Path(path).write_text("\n".join(lines) + "\n")
+    files.write_text(path, "\n".join(lines) + "\n")
 
 
 def read(path: str | os.PathLike[str], main: str) -> Config:

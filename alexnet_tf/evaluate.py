@@ -10,7 +10,7 @@ import dataclasses
 import json
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -99,13 +99,15 @@ class Evaluation:
         crop: int,
         batch_size: int = 128,
         damaged: records.Damaged = "stop",
+        each_batch: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
         """Errors in percent and loss in nats on `split`, from crops of `crop` pixels.
 
         Returns `center_crop`, and with `ten_crop` also `ten_crop`, each with
         `top1_error`, `top5_error` and `loss` (the mean cross-entropy); and `pictures`,
         how many they are of: with `damaged` "skip" those whose records are whole, and a
-        warning where that is not all of them.
+        warning where that is not all of them. `each_batch` is called after every batch;
+        what it raises ends the evaluation.
         """
         batches = data.evaluation_batches(
             dataset,
@@ -122,6 +124,7 @@ class Evaluation:
                 total += self._sums(images, labels).numpy()
                 count += len(labels)
                 bar.update(len(labels))
+                each_batch()
         if not count:
             raise records.DamagedRecordError(f"no record of the {split} split is whole")
         if count < whole:

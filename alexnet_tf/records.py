@@ -16,6 +16,7 @@ bytes), `image/class/label` and `image/filename`.
 import bisect
 import concurrent.futures
 import dataclasses
+import hashlib
 import itertools
 import json
 import os
@@ -113,7 +114,14 @@ class Dataset:
         for split in EVALUATION_SPLITS:
             if split in self.counts:
                 return split
-        raise ValueError(f"{self.path} has no validation or test split to evaluate on")
+        raise ValueError(
+            f"{self.path} has no validation or test split: with "
+            "--validate_epochs=-1 it can be trained on and is never evaluated"
+        )
+
+    def digest(self) -> str:
+        """SHA-256 of the list of its files' own: of another preparation, another."""
+        return hashlib.sha256((self.path / "SHA256SUMS").read_bytes()).hexdigest()
 
     def shards(self, split: str) -> list[str]:
         if split not in self.counts:

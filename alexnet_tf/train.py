@@ -33,6 +33,7 @@ from alexnet_tf import (
     diagnosis,
     distributed,
     evaluate,
+    files,
     layers,
     lock,
     model,
@@ -51,6 +52,10 @@ class DivergedError(RuntimeError):
 
 class NotLearntError(RuntimeError):
     """The one batch of `--overfit_one_batch` is not known by heart."""
+
+
+class _StoppedError(Exception):
+    """A validation is given up: the process is to stop."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +135,9 @@ class Training:
         self._rows = self.replicas.rows(flags.batch_size)
         self.dataset = self._dataset(net)
         self.architecture = net.with_classes(len(self.dataset.classes))
-        self.evaluation_split = self.dataset.evaluation_split
+        self.validates = flags.validate_epochs >= 0
+        if self.validates:
+            self.evaluation_split = self.dataset.evaluation_split
         devices = self.replicas.tower_devices(flags.tower_devices, net.towers)
         self.where = ", ".join(devices) if devices else str(self.replicas)
         with self.replicas.scope():
@@ -162,6 +169,7 @@ class Training:
         )
         self.step = 0
         self.best_error = math.inf
+        self.validation_due = False
         self._stopped_by: int | None = None
 
     def _dataset(self, net: architecture.Architecture) -> records.Dataset:
@@ -204,7 +212,13 @@ class Training:
             return False
         self.replicas.share(self.checkpoints.variables)
         self.step, state = found
+        if state["pictures"] != self.dataset.digest():
+            raise ValueError(
+                f"{self.flags.run_dir} was trained on other pictures than those now in "
+                f"{self.dataset.path}: give the former, or choose another --run_dir"
+            )
         self.best_error = state["best_error"]
+        self.validation_due = state["validation_due"]
         self.schedule.restore(state["schedule"])
         for layer in self.net.layers:
             if isinstance(layer, layers.Dropout):
@@ -216,13 +230,34 @@ class Training:
         for variable in self.net.trainable_variables:
             if not bool(tf.reduce_all(tf.math.is_finite(variable.value))):
                 raise self._diverged(f"{variable.path} is not finite")
-        state = {"best_error": self.best_error, "schedule": self.schedule.state()}
+        state = {
+            "pictures": self.dataset.digest(),
+            "best_error": self.best_error,
+            "validation_due": self.validation_due,
+            "schedule": self.schedule.state(),
+        }
         return self.replicas.from_chief(
             lambda: self.checkpoints.save(self.step, state, folder)
         )
 
     def run(self, log: "Log") -> None:
         """Trains from this step to the last, or to a signal."""
+        with self._signals():
+            # A validation that a signal left out comes first.
+            stopping = self.validation_due and not self._validated(log)
+            if not stopping and self.step < self.last_step:
+                stopping = self._train(log)
+            if not stopping:
+                return
+            prefix = self.save()
+        by = self._stopped_by
+        name = "another worker" if by is None else signal.Signals(by).name
+        logging.warning("%s: stopped at step %d, saved %s", name, self.step, prefix)
+        if by == signal.SIGINT:
+            raise KeyboardInterrupt
+
+    def _train(self, log: "Log") -> bool:
+        """The steps from this one to the last; True where a signal ends them."""
         flags = self.flags
         batches = self.batches()
         step_function = Step(self.net, self.rule, self.replicas).trace(batches)
@@ -231,10 +266,7 @@ class Training:
         total = self.last_step * flags.batch_size
         done = self.step * flags.batch_size
         stopping = False
-        with (
-            self._signals(),
-            progress.bar(total, "training", "picture", done) as bar,
-        ):
+        with progress.bar(total, "training", "picture", done) as bar:
             for inputs, labels in batches:
                 rates = self.schedule.rates(self.step / self.steps_per_epoch)
                 result = step_function(inputs, labels, rates.tensors())
@@ -256,20 +288,18 @@ class Training:
                     warning = flat.observe(steps, loss)
                     if warning:
                         logging.warning("step %d: %s", self.step, warning)
+                with window.apart():
+                    stopping = self._keep(log, stopping)
                 if stopping:
                     break
-                with window.apart():
-                    self._keep(log)
-        if stopping:
-            prefix = self.save()
-            by = self._stopped_by
-            name = "another worker" if by is None else signal.Signals(by).name
-            logging.warning("%s: stopped at step %d, saved %s", name, self.step, prefix)
-            if by == signal.SIGINT:
-                raise KeyboardInterrupt
+        return stopping
 
-    def _keep(self, log: "Log") -> None:
-        """What is due after this step: the weights' line, a validation, a checkpoint."""
+    def _keep(self, log: "Log", stopping: bool) -> bool:
+        """What is due after this step: the weights' line, a validation, a checkpoint.
+
+        Returns `stopping`, or True where a signal ends the validation. A validation
+        that a signal leaves out is the first thing that the resumed run does.
+        """
         flags, ended = self.flags, self.step == self.last_step
 
         def due(steps: int) -> bool:
@@ -283,11 +313,14 @@ class Training:
         every = max(1, round(flags.validate_epochs * self.steps_per_epoch))
         if not flags.validate_epochs:
             every = self.last_step
-        if flags.validate_epochs >= 0 and due(every):
-            self._validate(log)
+        self.validation_due = self.validates and due(every)
+        if stopping:
+            return True
+        if self.validation_due:
+            return not self._validated(log)
+        if due(flags.checkpoint_steps):
             self.save()
-        elif due(flags.checkpoint_steps):
-            self.save()
+        return False
 
     def overfit_one_batch(self) -> int:
         """Trains on the first batch alone until it is all right; returns the steps.
@@ -324,22 +357,37 @@ class Training:
             "does not help, the labels or the pictures are at fault"
         )
 
-    def _validate(self, log: "Log") -> None:
-        results = self.replicas.from_chief(
-            lambda: self.evaluation(
-                self.dataset,
-                self.evaluation_split,
-                crop=self.architecture.input_size,
-                batch_size=self.flags.batch_size,
-                damaged=self.flags.damaged_records,
-            )["center_crop"]
-        )
+    def _validated(self, log: "Log") -> bool:
+        """Validates and saves; False where a signal to the chief ends it before."""
+
+        def heed_signal() -> None:
+            if self._stopped_by is not None:
+                raise _StoppedError
+
+        def measure() -> dict[str, float] | None:
+            with contextlib.suppress(_StoppedError):
+                return self.evaluation(
+                    self.dataset,
+                    self.evaluation_split,
+                    crop=self.architecture.input_size,
+                    batch_size=self.flags.batch_size,
+                    damaged=self.flags.damaged_records,
+                    each_batch=heed_signal,
+                )["center_crop"]
+            return None
+
+        results = self.replicas.from_chief(measure)
+        if results is None:
+            return False
+        self.validation_due = False
         log.write("validation", self.step, **results)
         if self.schedule.observe(results["top1_error"]):
             progress.say(f"step {self.step}: learning rate divided by ten")
         if results["top1_error"] < self.best_error:
             self.best_error = results["top1_error"]
             self.save(checkpoint.BEST)
+        self.save()
+        return True
 
     def _diverged(self, what: str) -> DivergedError:
         folder = pathlib.Path(self.flags.run_dir) / checkpoint.NEWEST
@@ -415,7 +463,7 @@ class Log:
                 with contextlib.suppress(json.JSONDecodeError):  # cut off by a kill
                     if json.loads(line)["step"] <= step:
                         kept.append(line + "\n")
-        self._path.write_text("".join(kept))
+        files.write_text(self._path, "".join(kept))
         self._writers: dict[str, Any] = {}
 
     def write(self, kind: str, step: int, **values: float) -> None:
@@ -471,27 +519,37 @@ def main(flags: config.Config, arguments: Sequence[str]) -> None:
     flags = dataclasses.replace(flags, precision=precision)
     replicas = distributed.connect(flags.strategy)
     with contextlib.ExitStack() as held, replicas.watched():
+        if flags.overfit_one_batch:
+            steps = Training(flags, replicas).overfit_one_batch()
+            print(f"the first batch is learnt: {steps} steps")
+            return
         folder = lock.exclusive(flags.run_dir, "choose another --run_dir")
         replicas.from_chief(lambda: held.enter_context(folder))
         training = Training(flags, replicas)
-        if flags.overfit_one_batch:
-            print(f"the first batch is learnt: {training.overfit_one_batch()} steps")
-            return
         replicas.agree(
-            config.defining(flags) | {"last_step": training.last_step},
+            config.defining(flags)
+            | {
+                "last_step": training.last_step,
+                "pictures": training.dataset.digest(),
+                # What they do together besides steps.
+                "resume": flags.resume,
+                "checkpoint_steps": flags.checkpoint_steps,
+            },
             "give all workers the same flags and pictures",
         )
         replicas.from_chief(lambda: settle(flags))
         resumed = training.restore() if flags.resume else False
+        each = f" ({flags.batch_size // replicas.count} a replica)"
         print(
             f"{flags.architecture} in {flags.precision} on {training.where}; "
-            f"{training.dataset.path}; step {training.step} to {training.last_step}"
+            f"{training.dataset.path}; batches of {flags.batch_size}"
+            f"{each if replicas.count > 1 else ''}, first rate "
+            f"{training.schedule.rates(0.0).weights:g}; step {training.step} to {training.last_step}"
             f"{' (resumed)' if resumed else ''}; run folder {flags.run_dir}",
             file=sys.stderr,
         )
-        if training.step < training.last_step:
-            log = Log if replicas.is_chief else NoLog
-            training.run(log(flags.run_dir, training.step))
+        log = Log if replicas.is_chief else NoLog
+        training.run(log(flags.run_dir, training.step))
     best = training.best_error
     validated = (
         f"; least validation top-1 error {best:.2f} %" if best < math.inf else ""

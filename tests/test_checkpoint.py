@@ -76,7 +76,20 @@ def test_a_broken_newest_falls_back_to_the_one_before(tmp_path, caplog, damage):
         data.write_bytes(content)
     assert saver(tmp_path, model)[0].restore() == (1, {})
     np.testing.assert_array_equal(model.get_weights()[0], good)
-    assert "step-2 is broken" in caplog.text
+    assert f"{prefix} is broken" in caplog.text
+    assert f"going on from {tmp_path / 'checkpoints/step-1'}" in caplog.text
+
+
+def test_after_a_broken_newest_the_good_ones_are_the_newest(tmp_path):
+    saved, _ = saver(tmp_path, net(), keep=1)
+    saved.save(100, {})
+    prefix = str(tmp_path / "checkpoints/step-200")
+    for end in ("index", "data-00000-of-00001"):
+        pathlib.Path(f"{prefix}.{end}").write_bytes(b"cut off")
+    assert saved.restore() == (100, {})
+    good = saved.save(120, {})
+    assert checkpoint.prefixes(tmp_path / "checkpoints") == [good]
+    assert checkpoint.locate(tmp_path) == (tmp_path, good)
 
 
 def test_when_all_are_broken_that_is_an_error(tmp_path):
@@ -89,8 +102,10 @@ def test_when_all_are_broken_that_is_an_error(tmp_path):
 
 def test_another_net_is_refused(tmp_path):
     prefix = saver(tmp_path, net(units=3))[0].save(1, {})
-    with pytest.raises(checkpoint.CheckpointError, match="fc8"):
+    with pytest.raises(checkpoint.CheckpointError, match="another number of classes"):
         checkpoint.load_weights(prefix, net(units=5))
+    with pytest.raises(checkpoint.CheckpointError, match=r"fc8/kernel is \[4, 3\]"):
+        saver(tmp_path, net(units=5))[0].restore()
     inputs = keras.Input((4,))
     other = keras.Model(inputs, keras.layers.Dense(3, name="conv9")(inputs))
     with pytest.raises(checkpoint.CheckpointError, match="of another net"):

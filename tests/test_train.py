@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 import runs
 import tensorflow as tf
 
-from alexnet_tf import checkpoint, config, layers, train
+from alexnet_tf import checkpoint, config, layers, lock, records, train
 
 
 def flags(dataset, run_dir, **changes):
@@ -102,12 +103,15 @@ def test_a_flat_loss_is_told(small_dataset, tmp_path, caplog):
     assert told[0].startswith("step 4: the loss has stood at ln(classes) = 1.099")
 
 
-def test_one_batch_is_learnt_by_heart_and_nothing_written(small_dataset, tmp_path):
+def test_one_batch_is_learnt_by_heart_and_nothing_written(
+    small_dataset, tmp_path, capsys
+):
     settings = flags(
         small_dataset, tmp_path / "run", overfit_one_batch=True, learning_rate=0.01
     )
     settings = dataclasses.replace(settings, epochs=100.0, color_noise="none")
-    assert 0 < train.Training(settings).overfit_one_batch() < 300
+    train.main(settings, [])
+    assert "the first batch is learnt: " in capsys.readouterr().out
     assert not (tmp_path / "run").exists()
 
 
@@ -181,6 +185,78 @@ def test_the_schedule_is_taken_up_too(small_dataset, tmp_path):
     # The first validation is a best; the second and the third drop the rate.
     assert rates == pytest.approx([1e-3] * 6 + [1e-4] * 3 + [1e-5] * 3)
     assert training.schedule.state()["drops"] == 2
+
+
+@pytest.mark.parametrize("step", [6, 12])
+@pytest.mark.parametrize("moment", ["before it", "within it"])
+def test_a_validation_that_a_signal_leaves_out_is_made_up_for(
+    small_dataset, tmp_path, step, moment
+):
+    def settings(name):
+        return flags(
+            small_dataset,
+            tmp_path / name,
+            schedule="plateau",
+            plateau_patience=1,
+            plateau_gain=100.0,
+            plateau_drops=3,
+            epochs=4.0,  # of three steps; validations at 3, 6, 9 and 12
+        )
+
+    stopped = train.Training(settings("stopped"))
+    train.settle(stopped.flags)
+    evaluation = stopped.evaluation
+
+    def signalled(*arguments, **options):
+        if stopped.step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return evaluation(*arguments, **options)
+
+    if moment == "within it":
+        stopped.evaluation = signalled
+    else:
+        stopped.replicas.stop_agreed = lambda result: stopped.step == step
+    stopped.run(train.Log(tmp_path / "stopped", 0))
+    assert stopped.step == step
+    assert stopped.validation_due
+    validations = runs.log_of(tmp_path / "stopped", "validation")
+    assert [r["step"] for r in validations] == list(range(3, step, 3))
+
+    resumed = run(settings("stopped"), resume=True)
+    whole = run(settings("whole"))
+    assert resumed.schedule.state() == whole.schedule.state()
+    assert same(runs.weights(tmp_path / "whole"), runs.weights(tmp_path / "stopped"))
+    for kind, values in (("train", ["rate", "loss"]), ("validation", ["loss"])):
+        one, other = (
+            [[r[v] for v in ["step", *values]] for r in runs.log_of(folder, kind)]
+            for folder in (tmp_path / "whole", tmp_path / "stopped")
+        )
+        assert one == other
+
+
+def test_a_run_is_not_resumed_on_other_pictures(small_dataset, tmp_path):
+    pictures = tmp_path / "pictures"
+    shutil.copytree(small_dataset.path, pictures)
+    settings = flags(records.read_description(pictures), tmp_path / "run", max_steps=1)
+    run(settings)
+    with (pictures / "SHA256SUMS").open("a") as sums:
+        sums.write("of another preparation\n")
+    with pytest.raises(ValueError, match="was trained on other pictures"):
+        train.Training(settings).restore()
+
+
+def test_pictures_without_a_split_to_validate_on_can_be_trained_on(
+    small_dataset, tmp_path
+):
+    pictures = tmp_path / "pictures"
+    shutil.copytree(small_dataset.path, pictures)
+    described = json.loads((pictures / "dataset.json").read_text())
+    described["counts"] = {"train": described["counts"]["train"]}
+    (pictures / "dataset.json").write_text(json.dumps(described))
+    settings = flags(records.read_description(pictures), tmp_path / "run", max_steps=1)
+    with pytest.raises(ValueError, match="--validate_epochs=-1"):
+        train.Training(settings)
+    assert run(dataclasses.replace(settings, validate_epochs=-1.0)).step == 1
 
 
 def test_a_loss_that_is_no_number_stops_the_run(small_dataset, tmp_path):
@@ -265,7 +341,7 @@ def command(dataset, run_dir, *more):
 
 
 def kill_until_done(dataset, run_dir, kills, steps, how=signal.SIGKILL):
-    """Starts the run again and again, killing it at random steps; how often it ran."""
+    """Starts the run again and again and kills it at random steps, then lets it end."""
     rng = random.Random(0)
     for starts in range(1, kills + 2):
         process = subprocess.Popen(
@@ -279,7 +355,7 @@ def kill_until_done(dataset, run_dir, kills, steps, how=signal.SIGKILL):
         log = pathlib.Path(run_dir) / "log.jsonl"
         if starts <= kills:
             before = log.read_text().count('"train"') if log.exists() else 0
-            target = before + rng.randint(1, max(1, steps // (kills + 1)))
+            target = before + rng.randint(1, max(1, steps // (4 * kills)))
             while process.poll() is None:
                 if log.exists() and log.read_text().count('"train"') >= target:
                     break
@@ -287,8 +363,8 @@ def kill_until_done(dataset, run_dir, kills, steps, how=signal.SIGKILL):
             time.sleep(rng.random() * 0.05)
             process.send_signal(how)
         _, errors = process.communicate(timeout=120)
-        if starts > kills:
-            assert process.returncode == 0, errors[-2000:]
+        ended = 0 if starts > kills else -how
+        assert process.returncode == ended, errors[-2000:]
 
 
 def test_a_run_killed_twice_is_bit_equal_to_one_undisturbed(small_dataset, tmp_path):
@@ -309,9 +385,9 @@ def test_a_run_killed_twice_is_bit_equal_to_one_undisturbed(small_dataset, tmp_p
 def test_a_run_killed_twenty_times_is_bit_equal_to_one_undisturbed(
     small_dataset, tmp_path
 ):
-    kill_until_done(small_dataset, tmp_path / "killed", kills=20, steps=200)
+    kill_until_done(small_dataset, tmp_path / "killed", kills=20, steps=1000)
     subprocess.run(
-        command(small_dataset, tmp_path / "whole", "--epochs=1000", "--max_steps=200"),
+        command(small_dataset, tmp_path / "whole", "--epochs=1000", "--max_steps=1000"),
         capture_output=True,
         check=True,
     )
@@ -364,6 +440,19 @@ def test_a_mistake_is_one_clear_line(small_dataset, tmp_path, arguments, words):
     (line,) = [t for t in done.stderr.splitlines() if t.startswith("alexnet_tf.train")]
     assert words in line
     assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run/resolved.flags").exists()
+
+
+def test_a_second_run_in_one_folder_refuses(small_dataset, tmp_path):
+    with lock.exclusive(tmp_path / "run", "in this test"):
+        done = subprocess.run(
+            command(small_dataset, tmp_path / "run"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert f"another process is writing into {tmp_path / 'run'}" in done.stderr
     assert not (tmp_path / "run/resolved.flags").exists()
 
 

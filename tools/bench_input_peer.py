@@ -90,7 +90,7 @@ def dali_loader():
 
     pipeline = pictures()
     pipeline.build()
-    for _ in range(len(files) // batch):
+    while True:  # the reader begins again by itself
         yield pipeline.run()
 
 
@@ -108,6 +108,7 @@ def grain_loader():
         grain.MapDataset.range(len(files))
         .shuffle(seed=0)
         .seed(0)
+        .repeat()
         .random_map(load)
         .batch(batch, drop_remainder=True)
         .to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4))

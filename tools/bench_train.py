@@ -20,6 +20,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 
@@ -51,11 +52,12 @@ class Worker:
     """One variant in a process of its own, which runs a step when it is told to."""
 
     def __init__(self, command):
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._errors,
             text=True,
             env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         )
@@ -67,14 +69,21 @@ class Worker:
         for line in self._process.stdout:
             if line.startswith("answer "):
                 return json.loads(line.removeprefix("answer "))
-        raise SystemExit(f"{self._process.args} ended with {self._process.wait()}")
+        status = self._process.wait()
+        self._errors.seek(0)
+        said = self._errors.read()[-2000:]
+        raise SystemExit(f"{self._process.args} ended with {status}: {said}")
 
     def close(self):
         self._process.stdin.close()
         self._process.wait()
 
 
-def serve(step: Callable[[], None], profile: Callable[[], dict] | None = None) -> None:
+def serve(
+    step: Callable[[], None],
+    profile: Callable[[], dict] | None = None,
+    steps_a_call: int = 1,
+) -> None:
     """Answers the questions of the parent until it closes the pipe."""
     for line in sys.stdin:
         if line.startswith("warm up"):
@@ -88,7 +97,7 @@ def serve(step: Callable[[], None], profile: Callable[[], dict] | None = None) -
         else:
             start = time.perf_counter()
             step()
-            answer = time.perf_counter() - start
+            answer = (time.perf_counter() - start) / steps_a_call
         print("answer", json.dumps(answer), flush=True)
 
 
@@ -113,7 +122,7 @@ def ours(precision: str, batch_size: int):
     run, _ = synthetic.training_step(
         architecture.PAPER, ["/CPU:0"] * 2, precision, batch_size
     )
-    return run, lambda: seconds_a_layer(run)
+    return run, lambda: shares_of_layers(run)
 
 
 def ours_inference(precision: str, batch_size: int):
@@ -129,7 +138,7 @@ def ours_inference(precision: str, batch_size: int):
 
 
 def keras_fit(precision: str, batch_size: int):
-    """The same layers with the stock LRN under `Model.fit`, a step a call."""
+    """The same layers with the stock LRN under `Model.fit`, four steps a call."""
     import keras
     import synthetic
     import tensorflow as tf
@@ -138,7 +147,7 @@ def keras_fit(precision: str, batch_size: int):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     net.compile(keras.optimizers.SGD(1e-3, momentum=0.9), loss, jit_compile=False)
     batches = tf.data.Dataset.from_tensors(synthetic.pictures(batch_size)).repeat()
-    return lambda: net.fit(batches, steps_per_epoch=1, verbose=0), None
+    return lambda: net.fit(batches, steps_per_epoch=4, verbose=0), None, 4
 
 
 def stock_net(precision: str, with_lrn: bool):
@@ -275,16 +284,10 @@ def place_of(op: str) -> tuple[str, str] | None:
     return place, "backward" if name.startswith("gradients") else "forward"
 
 
-def seconds_a_layer(step: Callable[[], None]) -> dict[str, dict[str, float]]:
-    """Layer -> pass -> seconds of one step.
-
-    Two operations run at a time, so each one's time is its share of the step.
-    """
+def shares_of_layers(step: Callable[[], None]) -> dict[str, dict[str, float]]:
+    """Layer -> pass -> share of a step: of all operations' time, two run at a time."""
     import synthetic
 
-    start = time.perf_counter()
-    step()
-    whole = time.perf_counter() - start
     sums: dict = collections.defaultdict(lambda: collections.defaultdict(float))
     for _, event, name in synthetic.profiled(step):
         place = place_of(name)
@@ -292,7 +295,7 @@ def seconds_a_layer(step: Callable[[], None]) -> dict[str, dict[str, float]]:
             sums[place[0]][place[1]] += event.duration_ps
     total = sum(sum(passes.values()) for passes in sums.values())
     return {
-        layer: {way: whole * time_ps / total for way, time_ps in passes.items()}
+        layer: {way: time_ps / total for way, time_ps in passes.items()}
         for layer, passes in sums.items()
     }
 
@@ -328,7 +331,7 @@ def command(variant: str, precision: str, batch_size: int) -> list[str]:
     return [sys.executable, __file__, f"--worker={which}"]
 
 
-def medians(variants, precision: str, batch_size: int):
+def medians(variants, precision: str, batch_size: int, repeats: int):
     """Variant -> its median seconds, with the steps taken in turn; and the workers."""
     with contextlib.ExitStack() as stack:
         workers = {}
@@ -336,18 +339,22 @@ def medians(variants, precision: str, batch_size: int):
             workers[variant] = Worker(command(variant, precision, batch_size))
             stack.callback(workers[variant].close)
         times = collections.defaultdict(list)
-        for _ in range(_REPEATS.value):
+        for _ in range(repeats):
             for variant, worker in workers.items():
                 times[variant].append(worker.ask("step"))
+        step_s = {v: statistics.median(t) for v, t in times.items()}
         more = {}
         if "ours" in workers:
-            more["layers"] = workers["ours"].ask("profile")
             more["memory_gib"] = {
                 variant: workers[variant].ask("memory")
                 for variant in workers
                 if variant not in ("product", "copy")
             }
-        return {v: statistics.median(t) for v, t in times.items()}, more
+            more["layers"] = {
+                layer: {way: share * step_s["ours"] for way, share in passes.items()}
+                for layer, passes in workers["ours"].ask("profile").items()
+            }
+        return step_s, more
 
 
 def measure(precision: str) -> dict:
@@ -356,7 +363,8 @@ def measure(precision: str) -> dict:
 
     batch = _BATCH.value
     torch = TORCH if _TORCH.value else ()
-    step_s, more = medians((*TRAINING, *torch, "product", "copy"), precision, batch)
+    variants = (*TRAINING, *torch, "product", "copy")
+    step_s, more = medians(variants, precision, batch, _REPEATS.value)
     gflops = 2 * SIDE**3 / step_s.pop("product") / 1e9
     copy_gb_s = 2 * COPIED / step_s.pop("copy") / 1e9
     rate = {variant: batch / seconds for variant, seconds in step_s.items()}
@@ -372,7 +380,8 @@ def measure(precision: str) -> dict:
     }
     found["ours_by"]["floor"] = rate["ours"] / floor
     for size in INFERENCE_LIMITS:
-        seconds, _ = medians(INFERENCE, precision, size)
+        repeats = _REPEATS.value * (20 if size == 1 else 1)  # 30 ms are soon disturbed
+        seconds, _ = medians(INFERENCE, precision, size, repeats)
         ours_s, stock_s = (seconds[variant] for variant in INFERENCE)
         found["inference"][str(size)] = {
             "ours_images_per_s": size / ours_s,

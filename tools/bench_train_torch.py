@@ -13,8 +13,6 @@ import time
 import torch
 from torch import nn
 
-torch.backends.mkldnn.deterministic = True
-
 
 def paper() -> nn.Module:
     lrn = {"size": 5, "alpha": 5e-4, "beta": 0.75, "k": 2.0}

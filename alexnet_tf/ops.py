@@ -69,7 +69,7 @@ def cuda_version() -> str | None:
 
 
 def _check_constants(size: int, k: float, alpha: float, beta: float) -> None:
-    # The kernel checks too, for graphs that were not built here.
+    # The LRN kernels check too, for graphs that were not built here.
     if size < 1 or size % 2 == 0:
         raise ValueError(f"size must be odd and at least 1, got {size}")
     if not 0 < k < math.inf:

@@ -89,7 +89,9 @@ def test_recipes_that_build_on_the_programs():
     )
     auto = {"tower_devices": ("auto",)}
     assert today == dataclasses.replace(code, precision="bfloat16", **auto)
-    assert one == dataclasses.replace(code, architecture="one_gpu", **auto)
+    assert one == dataclasses.replace(
+        code, dataset="ilsvrc2010", architecture="one_gpu", **auto
+    )
 
 
 def test_the_13_percent_nets_flags_say_what_the_original_did():

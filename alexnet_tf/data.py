@@ -6,6 +6,7 @@ resumes at any step by asking for it. The host decodes and crops, and hands on b
 rest is `layers.Preprocessing`, on each tower's device.
 """
 
+import ctypes
 import functools
 import math
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf import augment, records
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 class Recipe(NamedTuple):
@@ -64,6 +67,7 @@ def training_batches(
             f"rows must be (start, stop) within a batch of {recipe.batch_size}, got "
             f"{rows}"
         )
+    keep_freed_memory()
     plan = _Plan(dataset, recipe, slice(start, stop), damaged)
     size, side = stop - start, recipe.crop
     raw = dataset.encoding == "raw"
@@ -96,6 +100,18 @@ def training_batches(
 
     steps = tf.data.Dataset.range(first_step, last_step)
     return steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+
+
+def keep_freed_memory() -> None:
+    """Lets this process keep what a batch frees for the next one.
+
+    glibc gives tens of megabytes back to the system, and takes their pages anew, one
+    fault each: a tenth of the time that JPEGs take. Other C libraries stay as they are.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 1 << 25)  # the most that glibc allows
+        mallopt(_M_TRIM_THRESHOLD, 1 << 30)
 
 
 def _cut_jpegs(

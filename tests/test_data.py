@@ -2,6 +2,8 @@
 
 import dataclasses
 import shutil
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -454,3 +456,32 @@ def test_records_lie_in_the_order_of_the_source(dataset):
     source = records.open_records(dataset, "validation")
     _, labels = records.parse(tf.constant([source[i] for i in range(7)]))
     assert labels.numpy().tolist() == [0, 1, 2, 3, 4, 0, 1]
+
+
+FREED = """
+import ctypes, resource
+from alexnet_tf import data
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+data.keep_freed_memory()
+for _ in range(3):  # three batches of 128 crops
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    blocks = [libc.malloc(128 * 224 * 224 * 3) for _ in range(3)]
+    for block in blocks:
+        libc.memset(block, 1, 128 * 224 * 224 * 3)
+    for block in reversed(blocks):
+        libc.free(block)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def test_a_batch_is_made_in_the_memory_of_one_that_was_freed():
+    done = subprocess.run(
+        [sys.executable, "-c", FREED], capture_output=True, text=True, check=True
+    )
+    first, *later = map(int, done.stdout.split())
+    assert first > 10_000  # pages of 4 KiB
+    assert max(later) < 1_000

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import tensorflow as tf
+from tensorflow.python.distribute.cluster_resolver import slurm_cluster_resolver
 
 from alexnet_tf import towers
 
@@ -59,17 +60,35 @@ def cluster_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
     if "TF_CONFIG" in os.environ:
         _check_tf_config(os.environ["TF_CONFIG"])
         return tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    if "SLURM_STEP_NUM_TASKS" in os.environ:
-        # Slurm itself gives a task its GPUs (srun --gpus-per-task); the resolver would
-        # ask nvidia-smi for them, on a machine without GPUs too.
-        return tf.distribute.cluster_resolver.SlurmClusterResolver(
-            gpus_per_node=int(os.environ["SLURM_STEP_NUM_TASKS"]),
-            gpus_per_task=1,
-            auto_set_gpu=False,
-        )
+    if "SLURM_STEP_NODELIST" in os.environ:
+        return _slurm_resolver()
     raise ValueError(
         "--strategy=multi_worker finds neither TF_CONFIG nor a Slurm step in the "
         f"environment: start it with srun, or set TF_CONFIG, as {_EXAMPLE!r}"
+    )
+
+
+def _slurm_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
+    """A worker a task, from port 8888 up on each node.
+
+    `SlurmClusterResolver` sorts node10 before node8, where SLURM_PROCID counts along the
+    list of nodes, and has each task hold as many GPUs, whatever it sees.
+    """
+    hosts = slurm_cluster_resolver.expand_hostlist(os.environ["SLURM_STEP_NODELIST"])
+    tasks = slurm_cluster_resolver.expand_tasks_per_node(
+        os.environ["SLURM_STEP_TASKS_PER_NODE"]
+    )
+    addresses = [
+        f"{host}:{8888 + number}"
+        for host, count in zip(hosts, tasks, strict=True)
+        for number in range(count)
+    ]
+    return tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": addresses}),
+        task_type="worker",
+        task_id=int(os.environ["SLURM_PROCID"]),
+        rpc_layer="grpc",
+        num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
     )
 
 

@@ -260,20 +260,28 @@ def test_a_mistake_in_tf_config_is_one_clear_error(monkeypatch, text, words):
     assert "it looks like" in str(error.value)
 
 
-def test_slurm_names_the_workers(monkeypatch):
+@pytest.mark.parametrize(
+    ("nodes", "tasks", "addresses"),
+    [
+        ("node[1-2]", "2(x2)", "node1:8888 node1:8889 node2:8888 node2:8889"),
+        # In the list's order, along which SLURM_PROCID counts: 10 after 9.
+        ("node[8-11]", "1(x4)", "node8:8888 node9:8888 node10:8888 node11:8888"),
+        ("b,a[07,10]", "1,2,1", "b:8888 a07:8888 a07:8889 a10:8888"),
+    ],
+)
+def test_slurm_names_the_workers(monkeypatch, nodes, tasks, addresses):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     for name, value in {
         "SLURM_PROCID": "2",
-        "SLURM_STEP_NUM_TASKS": "4",
-        "SLURM_STEP_NODELIST": "node[1-2]",
-        "SLURM_STEP_TASKS_PER_NODE": "2(x2)",
+        "SLURM_STEP_NODELIST": nodes,
+        "SLURM_STEP_TASKS_PER_NODE": tasks,
     }.items():
         monkeypatch.setenv(name, value)
     resolver = distributed.cluster_resolver()
-    assert resolver.cluster_spec().as_dict() == {
-        "worker": ["node1:8888", "node1:8889", "node2:8888", "node2:8889"]
-    }
+    assert resolver.cluster_spec().as_dict() == {"worker": addresses.split()}
     assert (resolver.task_type, resolver.task_id) == ("worker", 2)
+    gpus = tf.config.list_physical_devices("GPU")
+    assert resolver.num_accelerators() == {"GPU": len(gpus)}
 
 
 def test_what_cannot_be_spread_is_refused_with_what_to_type(monkeypatch):

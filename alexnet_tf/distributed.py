@@ -25,7 +25,7 @@ _EXAMPLE = (
     '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
     '"task": {"type": "worker", "index": 0}}'
 )
-_NOTE_BYTES = 1 << 16  # what the chief has to say is shorter
+_NOTE_BYTES = 1 << 16  # the most that the chief can say at once
 
 
 class LostWorkerError(RuntimeError):
@@ -235,7 +235,8 @@ class Replicas:
     def from_chief(self, function: Callable[[], Any]) -> Any:
         """What `function` returns on the chief, which alone calls it; JSON's types.
 
-        An error of the chief's is raised by all. The others wait as long as it takes.
+        An error of the chief's is raised by all, and so is a value that is no JSON or
+        above 64 KiB of it. The others wait as long as it takes.
         """
         if self.processes == 1:
             return function()
@@ -243,16 +244,23 @@ class Replicas:
         if self.is_chief:
             try:
                 note = json.dumps({"value": function()})
-            except (OSError, RuntimeError, ValueError) as raised:
-                note, error = json.dumps({"error": str(raised)}), raised
+                if len(note) > _NOTE_BYTES:
+                    raise ValueError(
+                        f"the first worker can tell the others {_NOTE_BYTES} bytes at "
+                        f"most, got {len(note)}"
+                    )
+            except Exception as raised:
+                # JSON writes a character in twelve bytes at most.
+                said = str(raised)[: _NOTE_BYTES // 16]
+                note, error = json.dumps({"error": said}), raised
         padded = note.encode().ljust(_NOTE_BYTES)
         (told,) = self._sent([tf.constant(list(padded), tf.int32)])
         if error is not None:
             raise error
-        said = json.loads(bytes(told.numpy().astype("uint8")))
-        if "error" in said:
-            raise RuntimeError(f"the first worker says: {said['error']}")
-        return said["value"]
+        read = json.loads(bytes(told.numpy().astype("uint8")))
+        if "error" in read:
+            raise RuntimeError(f"the first worker says: {read['error']}")
+        return read["value"]
 
     def share(self, variables: Sequence[tf.Variable]) -> None:
         """Gives every process the chief's values."""

@@ -306,6 +306,40 @@ def test_workers_with_other_flags_are_told_apart(monkeypatch):
         replicas.agree({"seed": 1, "drops": (1,)}, "give the same")
 
 
+DISK_FULL = tf.errors.ResourceExhaustedError(None, None, "no space left")
+
+
+def fails(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "words"),
+    [
+        (lambda: fails(DISK_FULL), tf.errors.ResourceExhaustedError, "no space"),
+        (lambda: fails(OSError("\U0001f600" * 100_000)), OSError, "\U0001f600{4096}$"),
+        (lambda: {1, 2}, TypeError, "set is not JSON serializable"),
+        (lambda: "long" * 100_000, ValueError, "65536 bytes at most, got 400013"),
+    ],
+)
+def test_whatever_fails_at_the_chief_is_told_to_all(function, kind, words):
+    sent = []
+    chief, other = distributed.Replicas(), distributed.Replicas()
+    chief.processes = other.processes = 2
+    other.is_chief = False
+
+    def receive(values):
+        assert [v.shape for v in values] == [v.shape for v in sent]  # or all would hang
+        return sent
+
+    chief._sent = lambda values: sent.extend(values) or values
+    other._sent = receive
+    with pytest.raises(kind):
+        chief.from_chief(function)
+    with pytest.raises(RuntimeError, match=f"the first worker says: .*{words}"):
+        other.from_chief(lambda: None)
+
+
 def test_the_bytes_of_each_layout_are_those_worked_by_hand(monkeypatch):
     monkeypatch.syspath_prepend(str(pathlib.Path(__file__).parents[1] / "tools"))
     import exchange

@@ -164,7 +164,8 @@ class Replicas:
         if list(requested) != ["auto"]:
             raise ValueError(
                 "--tower_devices and --strategy exclude each other: a replica holds "
-                "every tower on its own device (CUDA_VISIBLE_DEVICES chooses GPUs)"
+                "every tower on its own device (CUDA_VISIBLE_DEVICES chooses GPUs); "
+                f"add --tower_devices=auto where a recipe has {','.join(requested)}"
             )
         return None
 
@@ -302,11 +303,20 @@ class Replicas:
         except _LOST as error:
             if self.processes == 1:
                 raise
-            peer = re.search(r"/job:(\w+)/replica:\d+/task:(\d+)", str(error))
-            who = f"{peer[1]} {peer[2]}" if peer else "another worker"
+            resolver = self._strategy.cluster_resolver
+            peer = _peer(str(error), f"{resolver.task_type} {resolver.task_id}")
+            if peer:
+                what = (
+                    f"{peer} of the {self.processes} is lost or has stopped with an "
+                    "error; see what it said"
+                )
+            else:
+                what = (
+                    f"this worker or another of the {self.processes} has failed: "
+                    f"{_cause(str(error))}; see what the others said"
+                )
             raise LostWorkerError(
-                f"{who} of the {self.processes} is lost or has stopped with an error; "
-                "see what it said, then start all of them again with --resume"
+                f"{what}, then start all of them again with --resume"
             ) from error
 
 
@@ -318,6 +328,19 @@ _LOST = (
     tf.errors.InternalError,
     tf.errors.UnavailableError,
 )
+
+
+def _peer(text: str, own: str) -> str | None:
+    """The first task that an error of TensorFlow's names besides `own`: 'worker 1'."""
+    named = re.findall(r"/job:(\w+)(?:/replica:\d+)?/task:(\d+)", text)
+    return next((t for t in map(" ".join, named) if t != own), None)
+
+
+def _cause(text: str) -> str:
+    """The first line of an error of TensorFlow's, behind those on the place in the code."""
+    place = r"Graph execution error|Detected at node|<stack traces|  File |\s*$"
+    lines = text.splitlines()
+    return next((line for line in lines if not re.match(place, line)), "")
 
 
 def _replica() -> int:

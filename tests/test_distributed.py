@@ -294,8 +294,8 @@ def test_what_cannot_be_spread_is_refused_with_what_to_type(monkeypatch):
     replicas.count = 3
     with pytest.raises(ValueError, match="--batch_size=8 .* a multiple of 3"):
         replicas.rows(8)
-    with pytest.raises(ValueError, match="--tower_devices and --strategy exclude"):
-        replicas.tower_devices(["/CPU:0"], 2)
+    with pytest.raises(ValueError, match="add --tower_devices=auto .* /GPU:0,/GPU:1"):
+        replicas.tower_devices(["/GPU:0", "/GPU:1"], 2)
 
 
 def test_workers_with_other_flags_are_told_apart(monkeypatch):
@@ -304,6 +304,38 @@ def test_workers_with_other_flags_are_told_apart(monkeypatch):
     replicas.agree({"seed": 0, "drops": (1,)}, "give the same")
     with pytest.raises(ValueError, match="seed=1 and the first one 0: give the same"):
         replicas.agree({"seed": 1, "drops": (1,)}, "give the same")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "Collective ops is aborted by: Error reported from /job:worker/task:1: ...\n"
+            "/job:worker/replica:0/task:0 and /job:worker/replica:0/task:1",
+            "worker 1 of the 2 is lost .*; see what it said, ",
+        ),
+        (
+            "Graph execution error:\n\nDetected at node MatMul defined at:\n"
+            '  File "train.py", line 1, in f\n\nBlas GEMM launch failed\nin '
+            "/job:worker/replica:0/task:0/device:GPU:0",
+            "this worker or another of the 2 has failed: Blas GEMM launch failed; see ",
+        ),
+    ],
+)
+def test_a_lost_worker_is_who_is_named_and_not_oneself(text, words):
+    strategy = tf.distribute.OneDeviceStrategy("/CPU:0")
+    strategy.extended._cluster_resolver = (
+        tf.distribute.cluster_resolver.SimpleClusterResolver(
+            tf.train.ClusterSpec({}), task_type="worker", task_id=0
+        )
+    )
+    replicas = distributed.Replicas(strategy)
+    replicas.processes = 2
+    with (
+        pytest.raises(distributed.LostWorkerError, match=f"^{words}"),
+        replicas.watched(),
+    ):
+        raise tf.errors.InternalError(None, None, text)
 
 
 DISK_FULL = tf.errors.ResourceExhaustedError(None, None, "no space left")

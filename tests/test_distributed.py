@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -74,44 +75,51 @@ def free_ports(count):
         return [listener.getsockname()[1] for listener in sockets]
 
 
+class Worker(NamedTuple):
+    """A process of a cluster; what it says goes to a file, which is never full."""
+
+    process: subprocess.Popen
+    errors: pathlib.Path
+
+    def said(self):
+        """What it said to its end, a line each."""
+        self.process.wait(timeout=300)
+        return self.errors.read_text().splitlines()
+
+
 @contextlib.contextmanager
 def workers(count, settings):
     """The processes of one cluster, each continuing the run of `settings`."""
     addresses = [f"localhost:{port}" for port in free_ports(count)]
     path = pathlib.Path(f"{settings.run_dir}.flags")
     config.write(path, "train", settings)
-    processes = []
-    for index in range(count):
-        task = {"type": "worker", "index": index}
-        cluster = {"cluster": {"worker": addresses}, "task": task}
-        command = [sys.executable, "-m", "alexnet_tf.train", f"--flagfile={path}"]
-        processes.append(
-            subprocess.Popen(
-                [*command, "--strategy=multi_worker", "--resume"],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                env=dict(os.environ, TF_CONFIG=json.dumps(cluster)),
-            )
-        )
-    try:
-        yield processes
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-            process.stderr.close()
+    command = [sys.executable, "-m", "alexnet_tf.train", f"--flagfile={path}"]
+    with contextlib.ExitStack() as stack:
+        started = []
+        for index in range(count):
+            task = {"type": "worker", "index": index}
+            cluster = {"cluster": {"worker": addresses}, "task": task}
+            errors = path.with_suffix(f".worker{index}")
+            with errors.open("w") as file:
+                process = subprocess.Popen(
+                    [*command, "--strategy=multi_worker", "--resume"],
+                    stdout=subprocess.DEVNULL,
+                    stderr=file,
+                    env=dict(os.environ, TF_CONFIG=json.dumps(cluster)),
+                )
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            started.append(Worker(process, errors))
+        yield started
 
 
-def wait_for_steps(processes, run_dir, count):
+def wait_for_steps(cluster, run_dir, count):
+    deadline = time.monotonic() + 300
     while len(runs.log_of(run_dir)) < count:
-        assert all(process.poll() is None for process in processes)
+        for worker in cluster:
+            assert worker.process.poll() is None, worker.errors.read_text()[-3000:]
+        assert time.monotonic() < deadline, f"fewer than {count} steps in 300 s"
         time.sleep(0.05)
-
-
-def errors_of(process):
-    """What it said to the end, a line each."""
-    return process.communicate(timeout=300)[1].splitlines()
 
 
 def test_one_run_on_one_two_four_and_one_workers(small_dataset, tmp_path):
@@ -120,10 +128,10 @@ def test_one_run_on_one_two_four_and_one_workers(small_dataset, tmp_path):
     run_alone(flags(small_dataset, changing, max_steps=2))
     for count, until in ((2, 4), (4, 6)):
         settings = flags(small_dataset, changing, max_steps=until)
-        with workers(count, settings) as processes:
-            for process in processes:
-                said = errors_of(process)
-                assert process.returncode == 0, "\n".join(said[-30:])
+        with workers(count, settings) as cluster:
+            for worker in cluster:
+                said = worker.said()
+                assert worker.process.returncode == 0, "\n".join(said[-30:])
                 assert any(f"{count} replicas" in line for line in said)
                 assert any(f"step {until - 2} to {until}" in line for line in said)
         assert len(runs.log_of(changing)) == until
@@ -142,23 +150,21 @@ def test_one_run_on_one_two_four_and_one_workers(small_dataset, tmp_path):
 def test_sigterm_stops_all_and_a_killed_worker_is_said(small_dataset, tmp_path):
     run_dir = tmp_path / "run"
     endless = flags(small_dataset, run_dir, validate_epochs=0.0)
-    with workers(2, endless) as processes:
-        wait_for_steps(processes, run_dir, 2)
-        processes[1].send_signal(signal.SIGTERM)
-        first, second = map(errors_of, processes)
-        assert [process.returncode for process in processes] == [0, 0], first[-30:]
+    with workers(2, endless) as cluster:
+        wait_for_steps(cluster, run_dir, 2)
+        cluster[1].process.send_signal(signal.SIGTERM)
+        first, second = (worker.said() for worker in cluster)
+        assert [w.process.returncode for w in cluster] == [0, 0], first[-30:]
     stopped = runs.log_of(run_dir)[-1]["step"]
     assert any(f"SIGTERM: stopped at step {stopped}" in line for line in second)
     assert any(f"another worker: stopped at step {stopped}" in line for line in first)
     assert checkpoint.newest(run_dir / "checkpoints").endswith(f"step-{stopped}")
 
-    with workers(2, endless) as processes:
-        wait_for_steps(processes, run_dir, stopped + 2)
-        processes[1].kill()
-        (line,) = [
-            line for line in errors_of(processes[0]) if line.startswith("alexnet_tf.")
-        ]
-        assert processes[0].returncode == 1
+    with workers(2, endless) as cluster:
+        wait_for_steps(cluster, run_dir, stopped + 2)
+        cluster[1].process.kill()
+        (line,) = [line for line in cluster[0].said() if line.startswith("alexnet_tf.")]
+        assert cluster[0].process.returncode == 1
     assert re.search("worker 1 of the 2 is lost .* again with --resume", line)
 
     last = int(checkpoint.newest(run_dir / "checkpoints").rsplit("-", 1)[1]) + 2

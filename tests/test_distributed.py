@@ -392,7 +392,21 @@ def test_the_bytes_of_each_layout_are_those_worked_by_hand(monkeypatch):
     assert exchange.towers(net, 4, 8) == 2 * 4 * crossing * 4 + 60_965_224 / 2 * 4
     convolutions = 34_944 + 307_456 + 885_120 + 663_936 + 442_624
     dense = 9_216 + 4_096 + 4_096
-    assert exchange.hybrid(net, 2, 8) == convolutions * 4 + 8 * dense * 4
+    # Besides them, of each picture's softmax two numbers are added up.
+    assert exchange.hybrid(net, 2, 8) == convolutions * 4 + 8 * (dense + 2) * 4
+    # 60,965,224 less the convolutions, by 17,410 numbers a picture.
+    assert exchange.largest_batch(net, exchange.data, 8) == 3367
+    assert exchange.most_workers(net, exchange.data, 128) == 26  # 26.3 times 128
+    at = exchange.largest_batch(net, exchange.towers, 8)
+    assert exchange.hybrid(net, 8, at) < exchange.towers(net, 8, at)
+    assert exchange.hybrid(net, 8, at + 1) > exchange.towers(net, 8, at + 1)
+    assert exchange.most_workers(net, exchange.towers, 128) == 14
+
+    net = architecture.CIFAR10_11PCT  # unshared convolutions, and no towers
+    dense = 32 * 6 * 6 * 10 + 10
+    assert list(exchange.layouts(net)) == ["data", "hybrid"]
+    others = architecture.parameters(net) - dense
+    assert exchange.hybrid(net, 2, 8) == others * 4 + 8 * (32 * 6 * 6 + 2) * 4
 
 
 def test_tf32_needs_a_gpu_that_has_it():

@@ -3,6 +3,7 @@
 
     python tools/trace_towers.py --picture=towers.png     # two logical processors
     python tools/trace_towers.py --tower_devices=/GPU:0,/GPU:1
+    python tools/trace_towers.py --tower_devices=/GPU:0,/GPU:1 --logical_gpus=2
 
 Prints the seconds in which one tower, the other, and both at once have an operation under
 way, and every tensor that TensorFlow sends from one device to the other, with its bytes.
@@ -22,9 +23,13 @@ from absl import app, flags
 from alexnet_tf import architecture, towers
 
 _DEVICES = flags.DEFINE_list("tower_devices", "/CPU:0,/CPU:1", "A device a tower.")
+_GPUS = flags.DEFINE_integer("logical_gpus", 1, "Devices the first GPU is split into.")
+_MIB = flags.DEFINE_integer("logical_gpu_mib", 4096, "Memory of each of them in MiB.")
 _BATCH = flags.DEFINE_integer("batch_size", 32, "Pictures a step.", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 5, "Traced steps.", lower_bound=1)
-_PRECISION = flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "")
+_PRECISION = flags.DEFINE_enum(
+    "precision", "float32", ["float32", "tf32", "bfloat16"], "Compute type."
+)
 _PICTURE = flags.DEFINE_string("picture", None, "Where to draw the last step, PNG.")
 _JSON = flags.DEFINE_string("json", None, "Where to write the figures.")
 
@@ -119,11 +124,16 @@ def draw(path: str, events: list[Event], devices: dict[str, str]) -> None:
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
-    cpus = sum(name.upper().startswith("/CPU") for name in _DEVICES.value)
-    towers.configure(logical_cpus=max(1, cpus))
+    pair = list(map(towers.canonical, _DEVICES.value))
+    if len(set(pair)) != 2:
+        raise app.UsageError(f"--tower_devices must be two devices, got {pair}")
+    cpus = sum(name.startswith("CPU") for name in pair)
+    towers.configure(max(1, cpus), _GPUS.value, _MIB.value)
+    precision = towers.precision(_PRECISION.value)
+    towers.allow_tf32(precision == "tf32")
     net = architecture.PAPER
     run, step = synthetic.training_step(
-        net, towers.resolve(_DEVICES.value, net.towers), _PRECISION.value, _BATCH.value
+        net, towers.resolve(pair, net.towers), precision, _BATCH.value
     )
     devices = {
         op.name: towers.canonical(op.device)
@@ -137,12 +147,12 @@ def main(argv):
     for _ in range(_STEPS.value):
         events = traced(run)
         spans = busy(events, devices)
-        one, other = (spans[name] for name in sorted(spans))
+        one, other = (spans[name] for name in pair)  # the host may have spans too
         ends = [s for own in spans.values() for span in own for s in span]
         figures.append(
             {
                 "step_s": max(ends) - min(ends),
-                **{f"{name}_s": total(spans[name]) for name in sorted(spans)},
+                **{f"{name}_s": total(spans[name]) for name in pair},
                 "both_s": common(one, other),
             }
         )

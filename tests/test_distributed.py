@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent import futures
 from typing import NamedTuple
 
 import numpy as np
@@ -122,29 +123,66 @@ def wait_for_steps(cluster, run_dir, count):
         time.sleep(0.05)
 
 
-def test_one_run_on_one_two_four_and_one_workers(small_dataset, tmp_path):
-    run_alone(flags(small_dataset, tmp_path / "alone", max_steps=8))
-    changing = tmp_path / "changing"
-    run_alone(flags(small_dataset, changing, max_steps=2))
-    for count, until in ((2, 4), (4, 6)):
-        settings = flags(small_dataset, changing, max_steps=until)
-        with workers(count, settings) as cluster:
-            for worker in cluster:
-                said = worker.said()
-                assert worker.process.returncode == 0, "\n".join(said[-30:])
-                assert any(f"{count} replicas" in line for line in said)
-                assert any(f"step {until - 2} to {until}" in line for line in said)
-        assert len(runs.log_of(changing)) == until
-    run_alone(flags(small_dataset, changing, max_steps=8))
-    # Each part ends with a validation; the undisturbed run has those of its epochs.
-    path = changing / "log.jsonl"
+@pytest.fixture(scope="module")
+def undisturbed(small_dataset, tmp_path_factory):
+    """A run of eight steps, without replicas; validated after 3, 6 and 8."""
+    run_dir = tmp_path_factory.mktemp("runs") / "undisturbed"
+    run_alone(flags(small_dataset, run_dir, max_steps=8))
+    return run_dir
+
+
+def drop_validations_of_parts(run_dir):
+    """Each part of a run ends with a validation; the undisturbed run has its epochs'."""
+    path = run_dir / "log.jsonl"
     kept = [
         line
         for line in path.read_text().splitlines(keepends=True)
         if json.loads(line)["kind"] == "train" or json.loads(line)["step"] in (3, 6, 8)
     ]
     path.write_text("".join(kept))
-    assert_the_same_run(changing, tmp_path / "alone")
+
+
+def test_one_run_alone_and_on_one_two_and_four_workers(
+    small_dataset, undisturbed, tmp_path
+):
+    changing = tmp_path / "changing"
+    run_alone(flags(small_dataset, changing, max_steps=1))
+    for count, start, until in ((1, 1, 2), (2, 2, 4), (4, 4, 6)):
+        settings = flags(small_dataset, changing, max_steps=until)
+        with workers(count, settings) as cluster:
+            for worker in cluster:
+                said = worker.said()
+                assert worker.process.returncode == 0, "\n".join(said[-30:])
+                assert any(f"{count} replicas" in line for line in said)
+                assert any(f"step {start} to {until}" in line for line in said)
+        assert len(runs.log_of(changing)) == until
+    run_alone(flags(small_dataset, changing, max_steps=8))
+    drop_validations_of_parts(changing)
+    assert_the_same_run(changing, undisturbed)
+
+
+def test_one_run_alone_and_on_two_processors(small_dataset, undisturbed, tmp_path):
+    """The command takes up a checkpoint, validates and saves with --strategy=mirrored."""
+    changing = tmp_path / "changing"
+    run_alone(flags(small_dataset, changing, max_steps=2))
+    mirrored = flags(
+        small_dataset, changing, max_steps=4, strategy="mirrored", logical_cpus=2
+    )
+    path = tmp_path / "flags"
+    config.write(path, "train", mirrored)
+    done = subprocess.run(
+        [sys.executable, "-m", "alexnet_tf.train", f"--flagfile={path}", "--resume"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "/CPU:0, /CPU:1 of 1 processes, 2 replicas" in done.stderr
+    assert "step 2 to 4" in done.stderr
+    run_alone(flags(small_dataset, changing, max_steps=8))
+    drop_validations_of_parts(changing)
+    assert_the_same_run(changing, undisturbed)
 
 
 def test_sigterm_stops_all_and_a_killed_worker_is_said(small_dataset, tmp_path):
@@ -176,30 +214,49 @@ def test_sigterm_stops_all_and_a_killed_worker_is_said(small_dataset, tmp_path):
     assert_the_same_run(run_dir, tmp_path / "whole")
 
 
+# Three steps of the small grouped net, spread and then alone, in each process.
+SPREAD_AND_ALONE = """
+from alexnet_tf import distributed
+spread, results = distributed.connect(STRATEGY), []
+for replicas in (spread, distributed.Replicas()):
+    with replicas.scope():
+        net = build(None)
+        rule = optimizer.MomentumSGD(net.trainable_variables, [5e-4] * 26)
+    start, stop = replicas.rows(8)
+    own = tf.nest.map_structure(lambda tensor: tensor[start:stop], batch(8))
+    step = train.Step(net, rule, replicas).trace(tf.data.Dataset.from_tensors(own))
+    rates = schedule.Rates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
+    losses = [step(*own, rates).numpy() for _ in range(3)]
+    results.append((losses, net.get_weights()))
+    if replicas is spread:
+        devices = {towers.canonical(op.device) for op in step.graph.get_operations()
+                   if op.type == "Conv2DBackpropFilter"}
+        print(replicas.count, stop - start, *sorted(devices))
+(one, weights), (two, copies) = results
+np.testing.assert_allclose(one, two, rtol=1e-5)
+for ours, theirs in zip(weights, copies, strict=True):
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-7)
+"""
+
+
 def test_replicas_of_the_grouped_net_compute_what_one_net_does():
     """Towers, normalisation and dropout's masks, on two logical processors."""
-    test_towers.in_a_process("""
-    from alexnet_tf import distributed
-    results = []
-    for replicas in (distributed.Replicas(), distributed.connect("mirrored")):
-        with replicas.scope():
-            net = build(None)
-            rule = optimizer.MomentumSGD(net.trainable_variables, [5e-4] * 26)
-        assert replicas.rows(8) == (0, 8)
-        batches = tf.data.Dataset.from_tensors(batch(8))
-        step = train.Step(net, rule, replicas).trace(batches)
-        rates = schedule.Rates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
-        losses = [step(*batch(8), rates).numpy() for _ in range(3)]
-        results.append((losses, net.get_weights()))
-    assert replicas.count == 2
-    devices = {towers.canonical(op.device) for op in step.graph.get_operations()
-               if op.type == "Conv2DBackpropFilter"}
-    assert devices == {"CPU:0", "CPU:1"}
-    (one, weights), (two, copies) = results
-    np.testing.assert_allclose(one, two, rtol=1e-5)
-    for ours, theirs in zip(weights, copies, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-7)
-    """)
+    said = test_towers.in_a_process(SPREAD_AND_ALONE.replace("STRATEGY", "'mirrored'"))
+    assert said.split() == ["2", "8", "CPU:0", "CPU:1"]
+
+
+def test_two_processes_with_the_grouped_net_compute_what_one_does():
+    body = SPREAD_AND_ALONE.replace("STRATEGY", "'multi_worker'")
+    addresses = [f"localhost:{port}" for port in free_ports(2)]
+
+    def worker(index):
+        task = {"type": "worker", "index": index}
+        cluster = {"cluster": {"worker": addresses}, "task": task}
+        return test_towers.in_a_process(body, TF_CONFIG=json.dumps(cluster))
+
+    with futures.ThreadPoolExecutor() as pool:
+        for said in pool.map(worker, range(2)):
+            assert said.split() == ["2", "4", "CPU:0"]
 
 
 def test_a_replica_has_its_rows_of_one_dropout_mask():

@@ -65,14 +65,19 @@ def batch(count=6):
 """
 
 
-def in_a_process(body):
+def in_a_process(body, **environment):
     """Runs `body` after the prelude; its standard output."""
     code = textwrap.dedent(PRELUDE) + textwrap.dedent(body)
     # tools/gpu_check.sh runs these tests on two parts of a GPU.
     if os.environ.get("ALEXNET_TF_TEST_TOWERS") == "GPU":
         code = code.replace("CPU:", "GPU:").replace("logical_cpus", "logical_gpus")
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

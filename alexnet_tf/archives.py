@@ -10,6 +10,7 @@ import io
 import os
 import pathlib
 import tarfile
+import zlib
 
 from alexnet_tf import progress
 
@@ -51,7 +52,11 @@ ARCHIVES = {
 DEVKIT_2010 = "ILSVRC2010_devkit-1.0.tar.gz"
 DEVKIT_2012 = "ILSVRC2012_devkit_t12.tar.gz"
 
-_TAR_BLOCK = 512
+# What reading an archive raises where it is damaged.
+DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error)
+
+# Two blocks of zeros end a tar archive. `tarfile` takes any cut-off header for the end.
+_TAR_END = bytes(1024)
 _READ_BYTES = 16 << 20
 
 
@@ -94,9 +99,15 @@ def _problem(archive: Archive, path: pathlib.Path) -> str:
     if archive.size is not None and size != archive.size:
         advice = "resume its download" if size < archive.size else "download it again"
         return f"has {size:,} of {archive.size:,} bytes: {advice}"
-    if not size or (path.suffix == ".tar" and size % _TAR_BLOCK):
+    if not size or (path.suffix == ".tar" and archive.size is None and _is_cut(path)):
         return f"has {size:,} bytes, which is no whole archive: resume its download"
     return ""
+
+
+def _is_cut(path: pathlib.Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(_TAR_END)))
+        return file.read() != _TAR_END
 
 
 def _sha256(path: pathlib.Path) -> str:
@@ -118,7 +129,8 @@ def read_devkit(
 
     Classes are (synset, words) in the order of the challenge's ids, which begin with 1:
     those synsets of `data/meta.mat` that have no children. Ground truths are the ids in
-    each `data/*_ground_truth.txt`, by the file's name.
+    each `data/*_ground_truth.txt`, by the file's name. Raises ValueError, naming the kit,
+    where it is damaged or none.
     """
     found, truths = None, {}
     try:
@@ -131,12 +143,20 @@ def read_devkit(
                 if name.name == "meta.mat":
                     found = _read_synsets(file.read(), path)
                 elif name.name.endswith("_ground_truth.txt"):
-                    truths[name.name] = [int(line) for line in file.read().split()]
-    except (tarfile.TarError, EOFError, OSError) as error:
+                    truths[name.name] = read_truth(file.read(), f"{path}, {name}")
+    except DAMAGE as error:
         raise ValueError(f"{path} is damaged ({error}): download it again") from error
     if found is None:
         raise ValueError(f"{path} is no development kit: it has no data/meta.mat")
     return found, truths
+
+
+def read_truth(data: bytes, name: str) -> list[int]:
+    """The ids of a ground truth, one a line; ValueError with its name where it is none."""
+    try:
+        return [int(line) for line in data.split()]
+    except ValueError as error:
+        raise ValueError(f"{name} is no ground truth ({error})") from error
 
 
 def _read_synsets(data: bytes, path: str | os.PathLike[str]) -> list[tuple[str, str]]:

@@ -23,12 +23,12 @@ def known(monkeypatch):
 
 def test_archives_that_are_there_and_whole_are_let_through(known, tmp_path, capsys):
     (tmp_path / "a.tar").write_bytes(bytes(1024))
-    (tmp_path / "b.tar").write_bytes(bytes(512))
+    (tmp_path / "b.tar").write_bytes(b"x" * 512 + bytes(1024))
     archives.check("made", tmp_path)
     archives.check("made", tmp_path, checksums=True)
     told = capsys.readouterr().err
     assert f"{tmp_path / 'a.tar'}: sha256 as published" in told
-    digest = hashlib.sha256(bytes(512)).hexdigest()
+    digest = hashlib.sha256(b"x" * 512 + bytes(1024)).hexdigest()
     assert f"{tmp_path / 'b.tar'}: sha256 {digest}, none is published" in told
 
 
@@ -55,6 +55,15 @@ def test_an_archive_of_another_size_is_told(known, tmp_path, name, size, told):
     (tmp_path / "b.tar").write_bytes(bytes(1024))
     (tmp_path / name).write_bytes(bytes(size))
     with pytest.raises(ValueError, match=f"are: {name} {told}"):
+        archives.check("made", tmp_path)
+
+
+@pytest.mark.parametrize("end", [b"x" * 1024, b"x" + bytes(1023), bytes(512)])
+def test_an_archive_without_its_end_is_told(known, tmp_path, end):
+    # Whole blocks, as where a download stops: `tarfile` would find nothing amiss.
+    (tmp_path / "a.tar").write_bytes(bytes(1024))
+    (tmp_path / "b.tar").write_bytes(b"x" * (4096 - len(end)) + end)
+    with pytest.raises(ValueError, match=r"b\.tar has 4,096 bytes, which is no whole"):
         archives.check("made", tmp_path)
 
 

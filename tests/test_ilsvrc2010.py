@@ -1,7 +1,9 @@
 """ILSVRC-2010 from archives laid out as the real ones, a few pictures each."""
 
 import gzip
+import itertools
 import pathlib
+import re
 import sys
 import tempfile
 
@@ -51,6 +53,22 @@ def open_source(tmp_path, manual):
     )
 
 
+VALIDATION_TRUTH = "ILSVRC2010_validation_ground_truth.txt"
+SYNSETS = tuple(name.split()[0] for name in CLASSES)
+
+
+def training(pictures, prefix=""):
+    """A training archive: by synset, its pictures' names; 1, 2 ... is their brightness."""
+    numbers = itertools.count(1)
+    inner = {
+        f"{prefix}{synset}.tar": make_dummy_data.tar(
+            {name: make_dummy_data.picture(next(numbers)) for name in names}
+        )
+        for synset, names in pictures.items()
+    }
+    return make_dummy_data.tar(inner)
+
+
 def brightness(example):
     """Of a dummy picture: what `make_dummy_data.picture` was given."""
     return round(float(example.read()[..., 0].mean()) / 8)
@@ -84,10 +102,68 @@ def test_the_gzipped_picture_is_unpacked_for_every_reader(tmp_path, manual):
 @pytest.mark.parametrize("prefix", ["", "train/"])
 def test_the_synsets_archives_may_lie_in_a_folder(tmp_path, manual, prefix):
     path = manual / "ILSVRC2010_images_train.tar"
-    inner = make_dummy_data.tar({"n07767549_1.JPEG": make_dummy_data.picture(1)})
-    path.write_bytes(make_dummy_data.tar({f"{prefix}n07767549.tar": inner}))
-    (example,) = open_source(tmp_path, manual).splits["train"]
-    assert (brightness(example), example.label) == (1, 2)
+    path.write_bytes(training({s: [f"{s}_1.JPEG"] for s in SYNSETS}, prefix))
+    found = open_source(tmp_path, manual).splits["train"]
+    assert sorted((brightness(e), e.label) for e in found) == [(1, 0), (2, 1), (3, 2)]
+
+
+def assert_refused(tmp_path, manual, told):
+    with pytest.raises(ValueError, match=re.escape(told)):
+        open_source(tmp_path, manual)
+    assert not list((tmp_path / "data").rglob("*.array_record*"))
+
+
+def test_a_class_without_pictures_is_told(tmp_path, manual):
+    path = manual / "ILSVRC2010_images_train.tar"
+    path.write_bytes(training({s: [f"{s}_1.JPEG"] for s in SYNSETS[:2]}))
+    told = f"{path} has no picture for 1 of 3 labels, such as that of n07767549"
+    assert_refused(tmp_path, manual, told)
+
+
+def test_a_synset_that_is_no_class_is_told(tmp_path, manual):
+    path = manual / "ILSVRC2010_images_train.tar"
+    path.write_bytes(training({"n00001740": ["n00001740_1.JPEG"]}))
+    told = f"{path} holds n00001740_1.JPEG, which has no label"
+    assert_refused(tmp_path, manual, told)
+
+
+@pytest.mark.parametrize("number", [0, 5])
+def test_a_picture_beyond_the_ground_truth_is_told(tmp_path, manual, number):
+    # Of line 0 it would be the label in the last one.
+    pictures = make_dummy_data.numbered("val", 4)
+    name = f"ILSVRC2010_val_{number:08}.JPEG"
+    pictures[f"val/{name}"] = make_dummy_data.picture(1)
+    path = manual / "ILSVRC2010_images_val.tar"
+    path.write_bytes(make_dummy_data.tar(pictures))
+    assert_refused(tmp_path, manual, f"{path} holds {name}, which has no label")
+
+
+def test_a_ground_truth_that_is_too_long_is_told(tmp_path, manual):
+    with (manual / "ILSVRC2010_test_ground_truth.txt").open("a") as file:
+        file.write("1\n2\n")
+    told = "images_test.tar has no picture for 2 of 7 labels, such as that of 6"
+    assert_refused(tmp_path, manual, told)
+
+
+@pytest.mark.parametrize("number", [0, 4])
+def test_a_ground_truth_with_an_unknown_class_is_told_at_once(tmp_path, manual, number):
+    path = manual / "ILSVRC2010_test_ground_truth.txt"
+    path.write_text(f"1\n2\n3\n{number}\n1\n")
+    (manual / "ILSVRC2010_images_train.tar").write_bytes(bytes(1024))  # not read yet
+    assert_refused(tmp_path, manual, f"{path}: a ground truth has ids from 1 to 3")
+
+
+def test_a_ground_truth_that_is_none_is_named(tmp_path, manual):
+    path = manual / "ILSVRC2010_test_ground_truth.txt"
+    path.write_text("<html>404</html>")
+    assert_refused(tmp_path, manual, f"{path} is no ground truth")
+
+
+def test_a_damaged_archive_is_named(tmp_path, manual):
+    path = manual / "ILSVRC2010_images_val.tar"
+    data = path.read_bytes()
+    path.write_bytes(b"x" * 512 + data[512:])
+    assert_refused(tmp_path, manual, f"{path} is damaged")
 
 
 def test_a_kit_without_metadata_is_refused(tmp_path, manual):
@@ -102,6 +178,26 @@ def test_a_damaged_kit_is_told(tmp_path, manual):
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ValueError, match=r"devkit-1\.0\.tar\.gz is damaged"):
         open_source(tmp_path, manual)
+
+
+def test_a_kit_with_damage_inside_a_file_is_told(tmp_path, manual):
+    # Far behind the file's header, so that zlib meets it and not tarfile.
+    truth = np.random.default_rng(0).integers(1, 4, 300_000)
+    kit = make_dummy_data.tar(
+        {f"kit/data/{VALIDATION_TRUTH}": make_dummy_data.truth(tuple(truth))}
+    )
+    data = bytearray(gzip.compress(kit, compresslevel=0))
+    middle = len(data) // 2
+    data[middle : middle + 70_000] = b"\xff" * 70_000  # more than a block's 65,535
+    (manual / "ILSVRC2010_devkit-1.0.tar.gz").write_bytes(data)
+    with pytest.raises(ValueError, match=r"devkit-1\.0\.tar\.gz is damaged"):
+        open_source(tmp_path, manual)
+
+
+def test_a_kit_without_the_validation_labels_is_told(tmp_path, manual):
+    kit = make_dummy_data.tar({"kit/data/meta.mat": make_dummy_data.metadata()})
+    (manual / "ILSVRC2010_devkit-1.0.tar.gz").write_bytes(gzip.compress(kit))
+    assert_refused(tmp_path, manual, f"tar.gz has no data/{VALIDATION_TRUTH}")
 
 
 def test_without_scipy_it_is_said_how_to_get_it(tmp_path, manual, monkeypatch):

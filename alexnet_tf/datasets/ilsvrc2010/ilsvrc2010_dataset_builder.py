@@ -18,6 +18,7 @@ once handed out (patch_images.tar) are of CMYK pictures and are not needed here.
 
 import gzip
 import io
+import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, ClassVar
@@ -27,6 +28,11 @@ import tensorflow_datasets as tfds
 from alexnet_tf import archives
 
 Archive = Iterable[tuple[str, BinaryIO]]
+# A label by what its pictures have in their names, and how that is found in a name.
+Labels = dict[str, int]
+Key = Callable[[str], str]
+
+_VALIDATION_TRUTH = "ILSVRC2010_validation_ground_truth.txt"
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -61,43 +67,77 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager):
         folder = dl_manager.manual_dir
-        classes, truths = archives.read_devkit(folder / archives.DEVKIT_2010)
+        kit = folder / archives.DEVKIT_2010
+        classes, truths = archives.read_devkit(kit)
         self.info.features["label"].names = [" ".join(entry) for entry in classes]
-        truth = (folder / "ILSVRC2010_test_ground_truth.txt").read_text()
+        if _VALIDATION_TRUTH not in truths:
+            raise ValueError(
+                f"{kit} has no data/{_VALIDATION_TRUTH}: download it again"
+            )
+        test_truth = folder / "ILSVRC2010_test_ground_truth.txt"
+        test_ids = archives.read_truth(test_truth.read_bytes(), str(test_truth))
 
-        labels = {synset: label for label, (synset, _) in enumerate(classes)}
-        numbered = {
-            "val": truths["ILSVRC2010_validation_ground_truth.txt"],
-            "test": [int(line) for line in truth.split()],
-        }
+        def examples(split: str, labels: Labels, key: Key) -> Iterator[tuple]:
+            path = folder / f"ILSVRC2010_images_{split}.tar"
+            return self._generate_examples(
+                path, dl_manager.iter_archive(path), labels, key
+            )
 
-        def examples(split: str, label_of: Callable[[str], int]) -> Iterator[tuple]:
-            archive = dl_manager.iter_archive(folder / f"ILSVRC2010_images_{split}.tar")
-            return self._generate_examples(archive, label_of)
-
+        synsets = {synset: label for label, (synset, _) in enumerate(classes)}
+        validation = _labels(truths[_VALIDATION_TRUTH], len(classes), kit)
+        test = _labels(test_ids, len(classes), test_truth)
         return {
-            "train": examples("train", lambda stem: labels[stem.partition("_")[0]]),
-            "validation": examples("val", lambda stem: _line(numbered["val"], stem)),
-            "test": examples("test", lambda stem: _line(numbered["test"], stem)),
+            "train": examples("train", synsets, lambda stem: stem.partition("_")[0]),
+            "validation": examples("val", validation, _number),
+            "test": examples("test", test, _number),
         }
 
     def _generate_examples(
-        self, archive: Archive, label_of: Callable[[str], int]
+        self, source: os.PathLike[str], archive: Archive, labels: Labels, key: Key
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        for path, data in _pictures(archive):
-            yield (
-                path.name,
-                {
-                    "image": io.BytesIO(data),
-                    "label": label_of(path.stem),
-                    "file_name": path.name,
-                },
+        """The pictures of an archive, each with the label of its name's `key`.
+
+        ValueError, naming `source`, where one has no label, or a label no picture.
+        """
+        missing = set(labels)
+        try:
+            for path, data in _pictures(archive):
+                of = key(path.stem)
+                if of not in labels:
+                    raise ValueError(f"{source} holds {path.name}, which has no label")
+                missing.discard(of)
+                yield (
+                    path.name,
+                    {
+                        "image": io.BytesIO(data),
+                        "label": labels[of],
+                        "file_name": path.name,
+                    },
+                )
+        except archives.DAMAGE as error:
+            raise ValueError(
+                f"{source} is damaged ({error}): download it again"
+            ) from error
+        if missing:
+            raise ValueError(
+                f"{source} has no picture for {len(missing)} of {len(labels)} labels, "
+                f"such as that of {min(missing)}: download it again"
             )
 
 
-def _line(truth: list[int], stem: str) -> int:
-    """The label in the line that a picture's name ends in the number of."""
-    return truth[int(stem.rpartition("_")[2]) - 1] - 1
+def _labels(truth: list[int], classes: int, source: os.PathLike[str]) -> Labels:
+    """By a picture's number, from 1, the label in that line of a ground truth."""
+    if not all(1 <= number <= classes for number in truth):
+        raise ValueError(
+            f"{source}: a ground truth has ids from 1 to {classes}, and this one "
+            f"from {min(truth)} to {max(truth)}"
+        )
+    return {str(line): number - 1 for line, number in enumerate(truth, 1)}
+
+
+def _number(stem: str) -> str:
+    """The number that a picture's name ends in."""
+    return stem.rpartition("_")[2].lstrip("0")
 
 
 def _pictures(archive: Archive) -> Iterator[tuple[pathlib.PurePosixPath, bytes]]:

@@ -209,7 +209,7 @@ def serialize(encoded: bytes, label: int, filename: str) -> bytes:
                 "image/class/label": tf.train.Feature(
                     int64_list=tf.train.Int64List(value=[label])
                 ),
-                "image/filename": bytes_feature(filename.encode()),
+                "image/filename": bytes_feature(os.fsencode(filename)),
             }
         )
     ).SerializeToString(deterministic=True)

@@ -172,7 +172,7 @@ def _folder(root: pathlib.Path, holdout: float) -> Source:
         )
     digest = hashlib.sha256()
     for split, examples in found.items():
-        digest.update("\0".join([split, *classes, *examples.files]).encode())
+        digest.update(os.fsencode("\0".join([split, *classes, *examples.files])))
         digest.update(examples.labels)
     return Source(root.resolve().name, classes, found, digest.hexdigest())
 
@@ -256,7 +256,7 @@ def _hold_out(examples: _FolderExamples, part: float) -> dict[str, _FolderExampl
     chosen: dict[str, list[int]] = {"train": [], "validation": []}
     for index, file in enumerate(examples.files):
         name = f"{examples.classes[examples.labels[index]]}/{file}"
-        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+        number = int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big")
         chosen["validation" if number < limit else "train"].append(index)
     return {
         split: dataclasses.replace(

@@ -624,6 +624,22 @@ def test_the_command_prepares_what_its_flags_say(
     assert f"{dataset.path}: 6 train pictures of {size} x {size} pixels" in told
 
 
+def test_names_that_are_no_utf_8_are_prepared_as_they_are(tmp_path):
+    folder = os.fsencode(tmp_path / "pictures")
+    for name in (b"a", b"b\xfc"):
+        os.makedirs(os.path.join(folder, name))
+        path = os.path.join(folder, name, b"gr\xfcn.png")
+        with open(path, "wb") as file:
+            Image.fromarray(picture(0)).save(file, "PNG")
+    source = sources.open_source(f"folder:{tmp_path / 'pictures'}", holdout=0.2)
+    made = prepare.prepare(source, tmp_path / "made", size=8, encoding="raw")
+    assert records.read_description(made.path).classes == ("a", os.fsdecode(b"b\xfc"))
+    (record,) = records.open_records(made, "train")
+    features = tf.train.Example.FromString(record).features.feature
+    (name,) = features["image/filename"].bytes_list.value
+    assert name == path
+
+
 def test_the_command_looks_at_its_output_before_it_opens_the_source(tmp_path):
     flags = config.Config(source="folder:/nowhere", output=str(tmp_path))
     with pytest.raises(FileExistsError, match="remove it, or choose another --output"):

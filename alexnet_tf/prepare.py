@@ -168,8 +168,10 @@ class _Preparation:
         for folder in (self._whole, self._partial / "notes"):
             folder.mkdir(exist_ok=True)
             for path in set(folder.iterdir()) - keep:
-                path.unlink()
-        plan.write_text(json.dumps(description, indent=1) + "\n")
+                path.unlink(missing_ok=True)  # by its writer, which may still live
+        begun = plan.with_name("plan.json.partial")
+        begun.write_text(json.dumps(description, indent=1) + "\n")
+        begun.replace(plan)
         return [job for job in jobs if job.path not in whole]
 
     def _run_here(

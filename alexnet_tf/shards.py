@@ -7,6 +7,8 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import socket
+import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 
@@ -75,9 +77,7 @@ def write(job: Job, advance: Callable[[], None]) -> Finished:
                 yield records.serialize(encoded, example.label, example.name)
             advance()
 
-    # Another process may be at the same shard, left by a parent that was killed: it
-    # writes the same bytes, under its own name.
-    partial = job.path.with_name(f"{job.path.name}.{os.getpid()}.partial")
+    partial = _partial(job.path)
     try:
         records.write_shard(partial, serialized())
         digest = sha256(partial)
@@ -91,6 +91,16 @@ def write(job: Job, advance: Callable[[], None]) -> Finished:
         partial.unlink(missing_ok=True)
     _keep(finished, job.path)
     return finished
+
+
+def _partial(path: pathlib.Path) -> pathlib.Path:
+    """A name beside `path` that no other writer has, on this machine or another.
+
+    Another process may be at the same shard, left by a parent that was killed, or as a
+    second try of Beam's: it writes the same bytes, under its own name.
+    """
+    writer = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
+    return path.with_name(f"{path.name}.{writer}.partial")
 
 
 def one_too_many(reason: str) -> sources.BadImageError:
@@ -119,7 +129,7 @@ def note_of(path: pathlib.Path) -> pathlib.Path:
 
 def _keep(finished: Finished, path: pathlib.Path) -> None:
     note = note_of(path)
-    partial = note.with_name(f"{note.name}.{os.getpid()}.partial")
+    partial = _partial(note)
     with partial.open("wb") as file:
         np.savez(
             file,

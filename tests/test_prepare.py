@@ -307,6 +307,42 @@ def test_a_half_written_shard_is_written_again(tmp_path, small_shards):
     assert files_of(dataset.path) == files_of(undisturbed.path)
 
 
+def test_a_plan_is_written_whole_or_not_at_all(tmp_path, small_shards, monkeypatch):
+    output, options = interrupted(tmp_path, at=15)
+    source = a_source(map(example, range(40)))
+
+    def fill_the_disk(path, text):
+        with path.open("w"):
+            raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pathlib.Path, "write_text", fill_the_disk)
+        with pytest.raises(OSError, match="disk full"):
+            prepare.prepare(source, output, **options)
+    assert prepare.prepare(source, output, **options).counts == {"train": 40}
+
+
+def test_writers_with_one_process_number_write_files_of_their_own(
+    tmp_path, monkeypatch
+):
+    # As on two machines, or of two containers on one.
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    path = tmp_path / "whole" / "train-00000-of-00001.array_record"
+    for folder in ("whole", "notes"):
+        (tmp_path / folder).mkdir()
+
+    def job(*examples):
+        return shards.Job(path, examples, 8, "raw", True, 0)
+
+    def meanwhile():
+        shards.write(job(example(0), example(1)), lambda: None)
+        return picture(1)
+
+    written = shards.write(job(example(0), example(1, meanwhile)), lambda: None)
+    assert shards.read_finished(path).sha256 == written.sha256
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

@@ -68,6 +68,11 @@ def prepare(
     """
     output = pathlib.Path(output)
     _refuse_what_is_there(output)
+    if not set(records.EVALUATION_SPLITS) & source.splits.keys():
+        progress.say(
+            f"{source.name} has no validation or test split (--holdout takes one from a "
+            "folder without train/): train with --validate_epochs=-1"
+        )
     partial = output.with_name(output.name + ".partial")
     with lock.exclusive(partial, "wait for it, or choose another --output"):
         try:

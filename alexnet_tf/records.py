@@ -288,7 +288,7 @@ class Records:
         self._damaged = damaged
         self._bad: set[int] = set()
         self._lock = threading.Lock()
-        _allow_open_files(len(paths))
+        allow_open_files(len(paths))
         with concurrent.futures.ThreadPoolExecutor(8) as executor:
             self._readers = list(executor.map(_open_shard, paths))
         counts = [reader.num_records() for reader in self._readers]
@@ -366,7 +366,7 @@ def _open_shard(path: str) -> array_record_module.ArrayRecordReader:
     )
 
 
-def _allow_open_files(count: int) -> None:
+def allow_open_files(count: int) -> None:
     """Lets this process have `count` files open, and some: 1.28M raw pictures are 2,000."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count + 256

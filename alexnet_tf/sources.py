@@ -13,6 +13,7 @@ import hashlib
 import io
 import os
 import pathlib
+import shutil
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageChops, ImageOps
 
-from alexnet_tf import archives
+from alexnet_tf import archives, lock, progress, records
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 MAX_PIXELS = 100_000_000
@@ -58,7 +59,7 @@ class Example:
 class Source:
     """The splits of a dataset and the names of its classes.
 
-    `fingerprint` is another where the files are others, or are in another order.
+    `fingerprint` is another where the files' names are others, or in another order.
     """
 
     name: str
@@ -152,6 +153,8 @@ def _folder(root: pathlib.Path, holdout: float) -> Source:
     splits = {c.name: c for c in children if c.name in _SPLIT_FOLDERS}
     if {"val", "validation"} <= splits.keys():
         raise ValueError(f"{root} has both val/ and validation/: leave one of them")
+    if splits and "train" not in splits and len(splits) == len(children):
+        raise ValueError(f"{root} has {', '.join(splits)} and no train: add train/")
     if "train" in splits:
         classes = tuple(c.name for c in _subfolders(splits["train"]))
         found = {
@@ -217,9 +220,11 @@ def _class_examples(folder: pathlib.Path, classes: tuple[str, ...]) -> _FolderEx
     unknown = {c.name for c in _subfolders(folder)} - set(classes)
     if unknown:
         raise ValueError(f"{folder} has classes that train/ lacks: {sorted(unknown)}")
-    files, labels = [], array.array("i")
+    files, labels, ignored = [], array.array("i"), 0
     for label, name in enumerate(classes):
-        of_class = sorted(_pictures(folder / name, ""))
+        found = sorted(_files(folder / name, ""))
+        of_class = [file for file in found if file.lower().endswith(SUFFIXES)]
+        ignored += len(found) - len(of_class)
         if not of_class:
             raise ValueError(
                 f"class folder {folder / name} has no picture "
@@ -227,11 +232,16 @@ def _class_examples(folder: pathlib.Path, classes: tuple[str, ...]) -> _FolderEx
             )
         files += of_class
         labels.extend([label] * len(of_class))
+    if ignored:
+        progress.say(
+            f"{folder}: {ignored} files are left, whose names end in none of "
+            f"{', '.join(SUFFIXES)}"
+        )
     return _FolderExamples(str(folder), classes, files, labels)
 
 
-def _pictures(folder: pathlib.Path, below: str) -> Iterator[str]:
-    """The pictures in a folder at any depth, with `below` before each name.
+def _files(folder: pathlib.Path, below: str) -> Iterator[str]:
+    """The files in a folder at any depth, with `below` before each name.
 
     What a system hides is left, as the ._NAME.jpg of a Mac, which are no pictures. The
     kind of an entry comes with the listing: not one file is asked for it.
@@ -241,8 +251,8 @@ def _pictures(folder: pathlib.Path, below: str) -> Iterator[str]:
             if entry.name[0] == ".":
                 continue
             if entry.is_dir(follow_symlinks=False):
-                yield from _pictures(folder / entry.name, f"{below}{entry.name}/")
-            elif entry.name.lower().endswith(SUFFIXES):
+                yield from _files(folder / entry.name, f"{below}{entry.name}/")
+            else:
                 yield below + entry.name
 
 
@@ -295,12 +305,19 @@ def _tfds(name: str, data_dir: str, manual_dir: str, checksums: bool) -> Source:
     if name in archives.ARCHIVES and (checksums or not builder.is_prepared()):
         archives.check(name, manual, checksums=checksums)
     words = _words(manual) if name == "imagenet2012" else {}
-    try:
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(manual_dir=manual)
-        )
-    except AssertionError as error:  # TFDS's for an archive that is missing
-        raise ValueError(f"tfds:{name}: {error}") from error
+    if not builder.is_prepared():
+        folder = pathlib.Path(builder.data_dir)
+        with lock.exclusive(folder.parent, "wait for it, or choose another --data_dir"):
+            # Of builds that were killed: TFDS starts over, under a name of chance.
+            for stale in folder.parent.glob(f"incomplete.*_{folder.name}"):
+                shutil.rmtree(stale)
+            try:
+                builder.download_and_prepare(
+                    download_config=tfds.download.DownloadConfig(manual_dir=manual)
+                )
+            except AssertionError as error:  # TFDS's for an archive that is missing
+                raise ValueError(f"tfds:{name}: {error}") from error
+        builder = tfds.builder_from_directory(folder)  # whoever has built it
     splits = {}
     for split in builder.info.splits:
         if split in _SPLIT_FOLDERS:
@@ -355,9 +372,10 @@ def _tfds_records(folder: str, split: str) -> Sequence[dict]:
     """A split's records, opened once in each process."""
     import tensorflow_datasets as tfds
 
-    return tfds.builder_from_directory(folder).as_data_source(
-        split, decoders={"image": tfds.decode.SkipDecoding()}
-    )
+    builder = tfds.builder_from_directory(folder)
+    # A data source opens a shard when it is asked for it, and never closes one.
+    records.allow_open_files(sum(s.num_shards for s in builder.info.splits.values()))
+    return builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -656,8 +656,16 @@ def test_the_command_prepares_what_its_flags_say(
     dataset = records.read_description(tmp_path / "data" / f"pictures-{size}")
     assert (dataset.size, dataset.encoding) == (size, expected)
     assert dataset.counts == {"train": 6}
-    told = capsys.readouterr().out
-    assert f"{dataset.path}: 6 train pictures of {size} x {size} pixels" in told
+    told = capsys.readouterr()
+    assert f"{dataset.path}: 6 train pictures of {size} x {size} pixels" in told.out
+    assert "pictures has no validation or test split" in told.err
+    assert "train with --validate_epochs=-1" in told.err
+
+
+def test_a_source_with_a_test_split_is_said_nothing_of(tmp_path, capsys):
+    source = a_source([example(0)], [example(1)])
+    prepare.prepare(source, tmp_path / "made", size=8, encoding="raw")
+    assert "split" not in capsys.readouterr().err
 
 
 def test_names_that_are_no_utf_8_are_prepared_as_they_are(tmp_path):

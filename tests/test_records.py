@@ -227,13 +227,13 @@ def test_as_many_files_may_be_open_as_there_are_shards():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (300, hard))
-        records._allow_open_files(10)
+        records.allow_open_files(10)
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300, hard)
-        records._allow_open_files(100)
+        records.allow_open_files(100)
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (356, hard)
         if hard != resource.RLIM_INFINITY:
             with pytest.raises(OSError, match=f"ulimit -Hn {hard}"):
-                records._allow_open_files(hard)
+                records.allow_open_files(hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from alexnet_tf import sources
+from alexnet_tf import lock, records, sources
 
 RED, GREEN, BLUE = (230, 20, 30), (20, 200, 40), (10, 30, 220)
 
@@ -337,17 +337,21 @@ def test_a_broken_file_is_named_by_its_path(tmp_path):
         example.read()
 
 
-def test_pictures_are_found_deep_and_in_any_case_and_the_rest_is_left(tmp_path):
+def test_pictures_are_found_deep_and_in_any_case_and_the_rest_counted(tmp_path, capsys):
     for name in ("a", "b"):
         fill(tmp_path / "train" / name / "deep" / "er", 1)
     fill(tmp_path / "train" / "a" / ".thumbnails", 0)
     Image.new("RGB", (4, 4)).save(tmp_path / "train" / "a" / "LOUD.JPG")
     (tmp_path / "train" / "a" / "notes.txt").write_text("not a picture")
+    (tmp_path / "train" / "b" / "deep" / "scan.tif").write_bytes(b"")
     (tmp_path / "train" / ".git").mkdir()
     (tmp_path / "README.md").write_text("neither")
     source = open_folder(tmp_path)
     assert source.classes == ("a", "b")
     assert names(source.splits["train"]) == ["LOUD.JPG", "000.png", "000.png"]
+    told = capsys.readouterr().err.splitlines()
+    ending = f"whose names end in none of {', '.join(sources.SUFFIXES)}"
+    assert told == [f"{tmp_path / 'train'}: 2 files are left, {ending}"]
 
 
 def test_what_a_mac_hides_is_no_picture(tmp_path):
@@ -357,6 +361,17 @@ def test_what_a_mac_hides_is_no_picture(tmp_path):
     (tmp_path / "train" / "b" / "folder.png").mkdir()
     source = open_folder(tmp_path)
     assert names(source.splits["train"]) == ["000.png", "000.png"]
+
+
+def test_splits_without_training_are_no_classes(tmp_path):
+    for split in ("val", "test"):
+        for name in ("a", "b"):
+            fill(tmp_path / split / name, 1)
+    with pytest.raises(ValueError, match="has test, val and no train: add train/"):
+        open_folder(tmp_path)
+    # Among other classes, test is one of them.
+    fill(tmp_path / "exam", 1)
+    assert open_folder(tmp_path, holdout=0).classes == ("exam", "test", "val")
 
 
 def test_class_folders_may_be_links(tmp_path):
@@ -563,6 +578,40 @@ def test_a_tfds_dataset_is_built_and_read(tmp_path):
     assert {e.name: e.label for e in sent}.items() <= {
         name: label for name, (_, _, label) in found.items()
     }.items()
+
+
+def test_a_tfds_dataset_is_built_by_one_process_at_a_time(tmp_path, monkeypatch):
+    made, build = [], TinyPictures._generate_examples
+
+    def meanwhile(builder, count):
+        with pytest.raises(ValueError, match="another process is writing into.*wait"):
+            sources.open_source("tfds:tiny_pictures", data_dir=str(tmp_path))
+        made.append(count)
+        return build(builder, count)
+
+    monkeypatch.setattr(TinyPictures, "_generate_examples", meanwhile)
+    sources.open_source("tfds:tiny_pictures", data_dir=str(tmp_path))
+    assert made == [3, 2, 1]
+    with lock.exclusive(tmp_path / "tfds" / "tiny_pictures", "unused"):
+        sources.open_source("tfds:tiny_pictures", data_dir=str(tmp_path))  # built
+
+
+def test_what_a_killed_build_left_is_removed(tmp_path):
+    folder = tmp_path / "tfds" / "tiny_pictures"
+    for name in ("incomplete.A1B2C3_1.0.0", "incomplete.A1B2C3_2.0.0"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "shard").write_bytes(bytes(100))
+    sources.open_source("tfds:tiny_pictures", data_dir=str(tmp_path))
+    found = sorted(path.name for path in folder.iterdir())
+    assert found == ["1.0.0", "incomplete.A1B2C3_2.0.0", "lock"]
+
+
+def test_a_reader_of_a_tfds_dataset_may_have_its_shards_open(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(records, "allow_open_files", asked.append)
+    source = sources.open_source("tfds:tiny_pictures", data_dir=str(tmp_path))
+    source.splits["train"][0].read()
+    assert set(asked) == {3}  # a shard a split
 
 
 def test_a_tfds_dataset_without_pictures_is_refused(tmp_path):

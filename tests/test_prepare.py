@@ -136,8 +136,8 @@ def files_of(folder):
 
 @pytest.fixture
 def small_shards(monkeypatch):
-    """Ten JPEGs, or two and a half raw pictures, of 8 pixels a shard."""
-    monkeypatch.setattr(prepare, "_SHARD_BYTES", 10 * 3 * 8 * 8 // 4)
+    """Ten JPEGs, or one and a third raw pictures, of 8 pixels a shard."""
+    monkeypatch.setattr(prepare, "_SHARD_BYTES", 10 * (4 * 8 * 8 // 10))
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from absl import logging
 import alexnet_tf
 from alexnet_tf import (
     config,
+    files,
     lock,
     processes,
     progress,
@@ -175,9 +176,7 @@ class _Preparation:
             folder.mkdir(exist_ok=True)
             for path in set(folder.iterdir()) - keep:
                 path.unlink(missing_ok=True)  # by its writer, which may still live
-        begun = plan.with_name("plan.json.partial")
-        begun.write_text(json.dumps(description, indent=1) + "\n")
-        begun.replace(plan)
+        files.write_text(plan, json.dumps(description, indent=1) + "\n")
         return [job for job in jobs if job.path not in whole]
 
     def _run_here(

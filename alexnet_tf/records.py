@@ -121,7 +121,12 @@ class Dataset:
 
     def digest(self) -> str:
         """SHA-256 of the list of its files' own: of another preparation, another."""
-        return hashlib.sha256((self.path / "SHA256SUMS").read_bytes()).hexdigest()
+        sums = self.path / "SHA256SUMS"
+        if not sums.exists():
+            raise ValueError(
+                f"{sums} is missing: put it back, or prepare the dataset again"
+            )
+        return hashlib.sha256(sums.read_bytes()).hexdigest()
 
     def shards(self, split: str) -> list[str]:
         if split not in self.counts:

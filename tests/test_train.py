@@ -243,6 +243,9 @@ def test_a_run_is_not_resumed_on_other_pictures(small_dataset, tmp_path):
         sums.write("of another preparation\n")
     with pytest.raises(ValueError, match="was trained on other pictures"):
         train.Training(settings).restore()
+    (pictures / "SHA256SUMS").unlink()
+    with pytest.raises(ValueError, match="SHA256SUMS is missing: put it back"):
+        train.Training(settings).restore()
 
 
 def test_pictures_without_a_split_to_validate_on_can_be_trained_on(

@@ -70,26 +70,19 @@ def training_batches(
     keep_freed_memory()
     plan = _Plan(dataset, recipe, slice(start, stop), damaged)
     size, side = stop - start, recipe.crop
-    raw = dataset.encoding == "raw"
 
     def batch(step):
         parts = tf.numpy_function(
             plan.batch,
             [step],
-            [
-                tf.uint8 if raw else tf.string,
-                *(tf.int32, tf.bool, tf.float32, tf.float32, tf.int32),
-            ],
+            [tf.uint8, tf.bool, tf.float32, tf.float32, tf.int32],
             stateful=False,
         )
-        pictures_shape = [size, side, side, 3] if raw else [size]
-        shapes = (pictures_shape, [size, 2], [size], [size, 3], [size], [size])
-        pictures, corner, mirror, shift, gain, label = (
+        shapes = ([size, side, side, 3], [size], [size, 3], [size], [size])
+        pictures, mirror, shift, gain, label = (
             tf.ensure_shape(part, shape)
             for part, shape in zip(parts, shapes, strict=True)
         )
-        if not raw:
-            pictures = _cut_jpegs(pictures, corner, side, dataset.size)
         inputs = {
             "image": pictures,
             "mirror": mirror,
@@ -114,28 +107,6 @@ def keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 1 << 30)
 
 
-def _cut_jpegs(
-    encoded: tf.Tensor, corner: tf.Tensor, side: int, size: int
-) -> tf.Tensor:
-    """The `side` squares at `corner` int32 [N, 2] of N JPEGs: uint8 [N, side, side, 3].
-
-    Whole pictures are decoded: leaving out the rows around the square, as libjpeg-turbo
-    offers, takes longer. An operation after the other a picture, since an element a
-    picture through tf.data costs more.
-    """
-
-    def cut(parts):
-        picture, begin = parts
-        whole = records.decode_image(picture, size, "jpeg")
-        return tf.slice(whole, tf.pad(begin, [[0, 1]]), [side, side, 3])
-
-    return tf.map_fn(
-        cut,
-        (encoded, corner),
-        fn_output_signature=tf.TensorSpec([side, side, 3], tf.uint8),
-    )
-
-
 class _Plan:
     """Which records step k reads, and what is drawn for each."""
 
@@ -149,8 +120,7 @@ class _Plan:
         statistics = dataset.statistics()
         self._recipe = recipe
         self._part = rows
-        self._size = dataset.size
-        self._raw = dataset.encoding == "raw"
+        self._size, self._encoding = dataset.size, dataset.encoding
         self._count = dataset.counts["train"]
         self._steps = steps_per_epoch(dataset, recipe.batch_size)
         self._records = records.open_records(dataset, "train", damaged)
@@ -168,10 +138,7 @@ class _Plan:
         return order, augment.Draws(*(part.numpy() for part in draws))
 
     def batch(self, step: np.ndarray):
-        """(pictures, corner, mirror, shift, gain, label) of one step, a row a picture.
-
-        Pictures are JPEGs, or of raw records already the squares at `corner`.
-        """
+        """(pictures, mirror, shift, gain, label) of one step, a row a picture."""
         recipe, part = self._recipe, self._part
         epoch, place_in_epoch = divmod(int(step), self._steps)
         order, draws = self._epoch(epoch)
@@ -187,26 +154,19 @@ class _Plan:
         corner = augment.crop_corners(draws.place[leaders], self._size, recipe.crop)
         places = range(start, start + recipe.batch_size)[part]
         pictures, label = self._cut(order, places, corner)
-        return pictures, corner, draws.mirror[leaders], shift, gain, label
+        return pictures, draws.mirror[leaders], shift, gain, label
 
     def _cut(self, order: np.ndarray, places: Sequence[int], corner: np.ndarray):
-        """(pictures, labels) of the records at `places` of the epoch's order."""
+        """(squares at `corner`, labels) of the records at `places` of the order."""
         side, label = self._recipe.crop, np.empty(len(places), np.int32)
-        pictures = (
-            _aligned_bytes(len(places), side, side, 3)
-            if self._raw
-            else np.empty(len(places), object)
-        )
+        pictures = _aligned_bytes(len(places), side, side, 3)
+        whole = np.empty((self._size, self._size, 3), np.uint8)
         for row, (place, (top, left)) in enumerate(
             zip(places, corner.tolist(), strict=True)
         ):
             encoded, label[row] = records.unpack(self._read(order, place))
-            if self._raw:
-                whole = np.frombuffer(encoded, np.uint8)
-                whole = whole.reshape(self._size, self._size, 3)
-                pictures[row] = whole[top : top + side, left : left + side]
-            else:
-                pictures[row] = bytes(encoded)
+            picture = records.decode_into(whole, encoded, self._encoding)
+            pictures[row] = picture[top : top + side, left : left + side]
         return pictures, label
 
     def _read(self, order: np.ndarray, place: int) -> bytes:

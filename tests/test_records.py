@@ -92,6 +92,38 @@ def test_a_record_of_another_size_is_an_error():
         records.decode_image(tf.constant(encoded), 9, "jpeg")
 
 
+@hypothesis.given(st.integers(1, 40), st.booleans(), st.integers(0, 2**32 - 1))
+@hypothesis.settings(deadline=None, max_examples=50)
+def test_a_picture_is_decoded_into_a_buffer_as_tensorflow_decodes_it(size, grey, seed):
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
+    if grey:  # one component, and a file of another library
+        file = io.BytesIO()
+        Image.fromarray(image[..., 0]).save(file, "JPEG")
+        files = {"jpeg": file.getvalue()}
+    else:
+        files = {kind: records.encode_image(image, kind) for kind in ("jpeg", "raw")}
+    for kind, encoded in files.items():
+        whole = np.empty((size, size, 3), np.uint8)
+        found = records.decode_into(whole, memoryview(encoded), kind)
+        expected = records.decode_image(tf.constant(encoded), size, kind).numpy()
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("size", [7, 9])
+@pytest.mark.parametrize("kind", ["jpeg", "raw"])
+def test_a_picture_of_another_size_is_not_decoded_into_a_buffer(kind, size):
+    encoded = records.encode_image(picture(8), kind)
+    with pytest.raises(records.DamagedRecordError, match="a record's "):
+        records.decode_into(np.empty((size, size, 3), np.uint8), encoded, kind)
+
+
+def test_a_jpeg_that_is_cut_off_is_not_decoded_into_a_buffer():
+    encoded = records.encode_image(picture(8), "jpeg")
+    with pytest.raises(records.DamagedRecordError, match="JPEG is damaged: "):
+        records.decode_into(np.empty((8, 8, 3), np.uint8), encoded[:-20], "jpeg")
+
+
 @hypothesis.given(
     st.binary(max_size=300), st.integers(0, 2**31 - 1), st.text(max_size=200)
 )
@@ -206,7 +238,7 @@ def test_a_damaged_record_is_named_with_its_file_and_byte(two_shards, tmp_path, 
     assert f"{paths[1]}: record {bad - 3}" in caplog.text
 
 
-def test_lost_shards_keep_the_places_of_the_others(tmp_path):
+def test_lost_shards_keep_the_places_of_the_others_and_are_told_once(tmp_path, caplog):
     paths = shards_of(tmp_path, [bytes([i]) for i in range(12)], (3, 6, 9, 12))
     for shard in (0, 2):
         pathlib.Path(paths[shard]).write_bytes(b"")
@@ -214,6 +246,8 @@ def test_lost_shards_keep_the_places_of_the_others(tmp_path):
     found = [source.read(index) for index in range(12)]
     none = [None] * 3
     assert found == [*none, b"\3", b"\4", b"\5", *none, b"\x09", b"\x0a", b"\x0b"]
+    assert source.skipped == 6
+    assert [caplog.text.count(f"{path}: the index") for path in paths] == [1, 0, 1, 0]
 
 
 def test_shards_of_another_dataset_are_refused(two_shards):

@@ -11,6 +11,11 @@ from alexnet_tf import config
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
+import bench_input  # noqa: E402
+
+for _flag in absl_flags.FLAGS.flags_by_module_dict()["bench_input"]:
+    delattr(absl_flags.FLAGS, _flag.name)  # the next tool has flags of the same names
+
 import bench_train  # noqa: E402
 import evidence  # noqa: E402
 
@@ -110,3 +115,37 @@ def test_a_missed_limit_is_named_and_a_peer_that_was_not_timed_is_not():
         "float32: 1.10 of stock, limit 1.2",
         "float32, inference of 1: 0.90 of stock, limit 1.0",
     ]
+
+
+RATES = {
+    "read jpeg": 50_000,
+    "decode": 2_500,
+    "jpeg": 2_400,
+    "raw": 9_000,
+    "dali": 2_500,
+}
+
+
+def test_a_limit_of_the_input_is_met_or_missed():
+    steps = {"synthetic": 1.0, "real": 1.04, "preprocessing": 0.06}
+    judged = {limit["name"]: limit["met"] for limit in bench_input.judge(RATES, steps)}
+    assert judged == {
+        "jpeg, images/s a core": True,
+        "raw, images/s a core": False,
+        "jpeg / dali": False,
+        "real / synthetic speed": True,
+        "preprocessing / step": False,
+    }
+    assert len(bench_input.judge(RATES, {})) == 3
+
+
+@pytest.mark.parametrize(
+    ("steps", "named"),
+    [
+        ({}, "of the input: decode"),
+        ({"synthetic": 0.001}, "the input, its decode"),
+        ({"synthetic": 1.0}, "the model, which takes 128 images/s"),
+    ],
+)
+def test_the_bottleneck_is_named(steps, named):
+    assert named in bench_input.bottleneck(RATES, steps)

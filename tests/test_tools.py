@@ -21,7 +21,7 @@ import evidence  # noqa: E402
 
 
 @pytest.mark.parametrize(
-    ("study", "count"), [("curves", 2), ("start", 24), ("precision", 6), ("lrn", 6)]
+    ("study", "count"), [("curves", 2), ("start", 22), ("precision", 6), ("lrn", 6)]
 )
 def test_every_run_of_a_study_has_a_name_and_flags_that_exist(study, count):
     runs = list(evidence.runs(study))
@@ -55,6 +55,33 @@ def test_the_start_table_has_the_last_fifty_steps_of_each_seed():
     table = evidence.start_table({"code-original-32-seed0": {"train": train}})
     assert "| code | original | 32 | 2.00 | 50 |" in table
     assert "paper" not in table
+
+
+def test_a_curve_begins_with_a_start(monkeypatch):
+    (curve,) = [run for run in evidence.runs("curves") if run.name == "code"]
+    (start,) = [
+        r for r in evidence.runs("start") if r.name == "code-original-128-seed1"
+    ]
+    values = [absl_flags.FlagValues() for _ in range(2)]
+    for run, found in zip((curve, start), values, strict=True):
+        config.define("train", found)
+        found(["train", *config.with_recipes(run.flags)])
+    first, second = (found.flag_values_dict() for found in values)
+    other = {name for name in first if first[name] != second[name]}
+    assert other == {
+        *("seed", "max_steps", "validate_epochs"),  # the rest: after START_STEPS
+        *("drop_epochs", "bias_drop_epochs", "color_noise_end_epoch"),
+        *("conv1_drop_epoch", "conv1_freeze_epoch"),
+    }
+    assert min(map(float, first["drop_epochs"])) * 468 > evidence.START_STEPS
+    train = [[10 * n, 2.0, 50.0] for n in range(1, 151)]
+    monkeypatch.setattr(
+        evidence,
+        "read",
+        lambda study: {"curves": {"code": {"train": train}}}.get(study) or {},
+    )
+    (found,) = evidence.starts().values()
+    assert found["train"] == train[:30]
 
 
 def test_the_precisions_are_compared_on_the_starts_that_both_have(monkeypatch):

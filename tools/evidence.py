@@ -80,6 +80,8 @@ def runs(study: str) -> Iterator[Run]:
             ("original", "inverted") if started else ("original",),
         )
         for batch_size, seed, (recipe, file), dropout in settings:
+            if (batch_size, seed, dropout) == (128, 0, "original"):
+                continue  # the beginning of the recipe's curve, see `starts`
             precision = "bfloat16" if started else "float32"
             yield Run(
                 study,
@@ -195,6 +197,15 @@ def read(study: str) -> dict:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
+def starts() -> dict:
+    """The study "start", with the beginnings of the curves, which are runs of it."""
+    found = read("start")
+    for recipe, result in read("curves").items():
+        train = [kept for kept in result["train"] if kept[0] <= START_STEPS]
+        found[f"{recipe}-original-128-seed0"] = {"train": train}
+    return dict(sorted(found.items()))
+
+
 def draw() -> None:
     """Pictures and tables of the runs that there are."""
     import matplotlib
@@ -203,16 +214,15 @@ def draw() -> None:
     from matplotlib import pyplot
 
     _draw_curves(pyplot, read("curves"))
-    _draw_start(pyplot, read("start"))
+    _draw_start(pyplot, starts())
     _draw_precision(pyplot, both_precisions())
     page = PAGE.read_text()
-    for study, table in (
-        ("curves", curves_table),
-        ("start", start_table),
-        ("precision", precision_table),
-        ("lrn", lrn_table),
+    for study, results, table in (
+        ("curves", read("curves"), curves_table),
+        ("start", starts(), start_table),
+        ("precision", both_precisions(), precision_table),
+        ("lrn", read("lrn"), lrn_table),
     ):
-        results = both_precisions() if study == "precision" else read(study)
         shown = table(results) if results else "Not run yet.\n"
         if (RESULTS / f"{study}.png").exists():
             shown += f"\n![{study}](results/{study}.png)\n"

@@ -13,7 +13,8 @@ The modules, in order. A module imports only modules above it:
     lock            one process at a time in a folder
     progress        the bar of long work
     processes       the same work on one core or many
-    records         the on-disk example and the statistics beside it
+    storage         files of records, each read by its number
+    records         a prepared folder: its records and the statistics beside them
     augment         pure tensor functions: the resize rule, crops, views, PCA colour
     archives        what only its user can download: is it there, and whole
     datasets        TFDS builders, one folder each

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf import augment, records
+from alexnet_tf import augment, records, storage
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
@@ -164,18 +164,18 @@ class _Plan:
         for row, (place, (top, left)) in enumerate(
             zip(places, corner.tolist(), strict=True)
         ):
-            encoded, label[row] = records.unpack(self._read(order, place))
-            picture = records.decode_into(whole, encoded, self._encoding)
+            encoded, label[row] = self._read(order, place)
+            picture = records.decode(encoded, self._size, self._encoding, into=whole)
             pictures[row] = picture[top : top + side, left : left + side]
         return pictures, label
 
-    def _read(self, order: np.ndarray, place: int) -> bytes:
+    def _read(self, order: np.ndarray, place: int) -> storage.Record:
         """The record at `place` of the order, or the next one that is whole."""
         for after in range(len(order)):
             record = self._records.read(int(order[(place + after) % len(order)]))
             if record is not None:
                 return record
-        raise records.DamagedRecordError("no record of the training split is whole")
+        raise storage.DamagedRecordError("no record of the training split is whole")
 
 
 def _aligned_bytes(*shape: int) -> np.ndarray:
@@ -201,22 +201,30 @@ def evaluation_batches(
     may be smaller. With `damaged` "skip", damaged records are left out: count the rows.
     """
     source = records.open_records(dataset, split, damaged)
+    size, encoding = dataset.size, dataset.encoding
 
     def read(start):
         stop = min(int(start) + batch_size, len(source))
-        found = [source.read(index) for index in range(int(start), stop)]
-        return np.array([record for record in found if record is not None], object)
+        found = map(source.read, range(int(start), stop))
+        whole = [record for record in found if record is not None]
+        images = np.empty((len(whole), size, size, 3), np.uint8)
+        for image, record in zip(images, whole, strict=True):
+            image[...] = records.decode(record.encoded, size, encoding)
+        return images, np.array([record.label for record in whole], np.int32)
 
     def fetch(start):
-        examples = tf.numpy_function(read, [start], tf.string, stateful=False)
-        return records.parse(tf.ensure_shape(examples, [None]))
+        images, labels = tf.numpy_function(
+            read, [start], [tf.uint8, tf.int32], stateful=False
+        )
+        images = tf.ensure_shape(images, [None, size, size, 3])
+        return images, tf.ensure_shape(labels, [None])
 
-    def cut(encoded, label):
-        image = records.decode_image(encoded, dataset.size, dataset.encoding)
+    def cut(image, label):
         if ten_crop:
             return augment.views(image, crop), label
         return augment.center_crop(image, crop)[None], label
 
-    batches = tf.data.Dataset.range(0, len(source), batch_size).map(fetch).unbatch()
+    batches = tf.data.Dataset.range(0, len(source), batch_size)
+    batches = batches.map(fetch, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
     batches = batches.map(cut, num_parallel_calls=tf.data.AUTOTUNE)
     return batches.batch(batch_size).prefetch(2)

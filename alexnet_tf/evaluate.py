@@ -28,6 +28,7 @@ from alexnet_tf import (
     prepare,
     progress,
     records,
+    storage,
     towers,
 )
 
@@ -126,7 +127,7 @@ class Evaluation:
                 bar.update(len(labels))
                 each_batch()
         if not count:
-            raise records.DamagedRecordError(f"no record of the {split} split is whole")
+            raise storage.DamagedRecordError(f"no record of the {split} split is whole")
         if count < whole:
             logging.warning(
                 "%d of %d %s pictures have damaged records: errors are of the other %d",

@@ -140,9 +140,11 @@ def calibration(
     """Centre crops of training pictures, evenly spread: float32 [N, side, side, 3]."""
     source = records.open_records(dataset, "train")
     indices = np.linspace(0, len(source) - 1, min(count, len(source))).astype(int)
-    encoded, _ = records.parse(tf.constant([source[int(i)] for i in indices]))
-    images = [records.decode_image(e, dataset.size, dataset.encoding) for e in encoded]
-    return augment.center_crop(tf.stack(images), side).numpy().astype(np.float32)
+    images = [
+        records.decode(source[index].encoded, dataset.size, dataset.encoding)
+        for index in indices.tolist()
+    ]
+    return augment.center_crop(np.stack(images), side).astype(np.float32)
 
 
 def write(

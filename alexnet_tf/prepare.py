@@ -33,6 +33,7 @@ from alexnet_tf import (
     records,
     shards,
     sources,
+    storage,
 )
 
 _SHARD_BYTES = 128 << 20
@@ -124,7 +125,7 @@ class _Preparation:
         bounds = [len(examples) * shard // count for shard in range(count + 1)]
         for shard in range(count):
             yield shards.Job(
-                self._whole / records.shard_name(split, shard, count),
+                self._whole / records.shard_name(split, shard, count, self._encoding),
                 examples[bounds[shard] : bounds[shard + 1]],
                 self._size,
                 self._encoding,
@@ -279,12 +280,11 @@ def verify(
             f"{dataset.path} has no {_SUMS}: it was prepared by an older alexnet_tf; "
             "prepare it again"
         ) from None
-    paths = {
-        split: list(map(pathlib.Path, dataset.shards(split)))
-        for split in dataset.counts
-    }
+    paths = {split: dataset.shards(split) for split in dataset.counts}
     expected = {path.name for split in paths.values() for path in split}
-    listed = {name for name in sums if name.endswith(".array_record")}
+    listed = {
+        name for name in sums if name.endswith(storage.SUFFIXES[dataset.encoding])
+    }
     if expected != listed:
         raise ValueError(
             f"{dataset.path}: missing {sorted(listed - expected)}, unknown "

@@ -1,16 +1,14 @@
-"""The on-disk example, both directions, and the statistics beside it.
+"""A prepared folder: its records, their pictures, and the statistics beside them.
 
-A prepared folder holds square RGB pictures of one size:
+It holds square RGB pictures of one size:
 
-    train-00000-of-00004.array_record ...   one file a shard, one example a record
+    train-00000-of-00004.array_record ...   JPEGs, or .npy: raw pictures; see `storage`
     dataset.json                            name, size, encoding, classes, counts
     statistics.npz                          mean image and colour covariance of training
     SHA256SUMS                              of all of these, for sha256sum --check
 
-Records are ArrayRecord, TFDS's random-access format, so that any order is a permutation
-of indices. It hashes each record and its own index: `Records` finds every flipped bit. A
-record is a `tf.train.Example` with `image/encoded` (a JPEG, or size * size * 3 raw
-bytes), `image/class/label` and `image/filename`.
+Records are read by index, so that any order is a permutation, and each is hashed:
+`Records` finds every flipped bit.
 """
 
 import bisect
@@ -23,24 +21,19 @@ import os
 import pathlib
 import resource
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import simplejpeg
 import tensorflow as tf
 from absl import logging
-from array_record.python import array_record_module
+
+from alexnet_tf import storage
 
 Damaged = Literal["stop", "skip"]
 
-ENCODINGS = ("jpeg", "raw")
 EVALUATION_SPLITS = ("validation", "test")
-
-_FEATURES = {
-    "image/encoded": tf.io.FixedLenFeature([], tf.string),
-    "image/class/label": tf.io.FixedLenFeature([], tf.int64),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,14 +122,17 @@ class Dataset:
             )
         return hashlib.sha256(sums.read_bytes()).hexdigest()
 
-    def shards(self, split: str) -> list[str]:
+    def shards(self, split: str) -> list[pathlib.Path]:
         if split not in self.counts:
             raise ValueError(
                 f"{self.path} has no split {split!r}, only {', '.join(self.counts)}"
             )
-        found = sorted(map(str, self.path.glob(f"{split}-*.array_record")))
+        pattern = f"{split}-*{storage.SUFFIXES[self.encoding]}"
+        found = sorted(self.path.glob(pattern))
         if not found:
-            raise FileNotFoundError(f"{self.path} has no {split}-*.array_record")
+            raise FileNotFoundError(
+                f"{self.path} has no {pattern}: prepare the dataset again"
+            )
         return found
 
     def statistics(self) -> Statistics:
@@ -144,18 +140,8 @@ class Dataset:
             return Statistics(**arrays)
 
 
-def shard_name(split: str, shard: int, shards: int) -> str:
-    return f"{split}-{shard:05d}-of-{shards:05d}.array_record"
-
-
-def write_shard(path: os.PathLike[str], examples: Iterable[bytes]) -> None:
-    """Writes one shard; a group of one record each, for random access."""
-    writer = array_record_module.ArrayRecordWriter(
-        os.fspath(path), "group_size:1,uncompressed"
-    )
-    for example in examples:
-        writer.write(example)
-    writer.close()
+def shard_name(split: str, shard: int, shards: int, encoding: str) -> str:
+    return f"{split}-{shard:05d}-of-{shards:05d}{storage.SUFFIXES[encoding]}"
 
 
 def write_description(dataset: Dataset, statistics: Statistics) -> None:
@@ -183,6 +169,7 @@ def read_description(path: str | os.PathLike[str]) -> Dataset:
         raise ValueError(f"{folder / 'dataset.json'} is damaged: {error}") from error
     try:
         described["classes"] = tuple(described["classes"])
+        _ = storage.SUFFIXES[described["encoding"]]
         return Dataset(**described, path=folder)
     except (KeyError, TypeError) as error:
         raise ValueError(
@@ -191,7 +178,7 @@ def read_description(path: str | os.PathLike[str]) -> Dataset:
         ) from error
 
 
-def encode_image(image: np.ndarray, encoding: str) -> bytes:
+def encode(image: np.ndarray, encoding: str) -> bytes:
     """uint8 [size, size, 3] to the image bytes of a record."""
     if encoding == "raw":
         return image.tobytes()
@@ -202,121 +189,58 @@ def encode_image(image: np.ndarray, encoding: str) -> bytes:
     ).numpy()
 
 
-def serialize(encoded: bytes, label: int, filename: str) -> bytes:
-    """One example as the bytes of a record."""
+def decode(
+    encoded: bytes | memoryview,
+    size: int,
+    encoding: str,
+    *,
+    into: np.ndarray | None = None,
+) -> np.ndarray:
+    """The picture of a record, uint8 [size, size, 3]; other threads run meanwhile.
 
-    def bytes_feature(value: bytes) -> tf.train.Feature:
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-    return tf.train.Example(
-        features=tf.train.Features(
-            feature={
-                "image/encoded": bytes_feature(encoded),
-                "image/class/label": tf.train.Feature(
-                    int64_list=tf.train.Int64List(value=[label])
-                ),
-                "image/filename": bytes_feature(os.fsencode(filename)),
-            }
-        )
-    ).SerializeToString(deterministic=True)
-
-
-def parse(examples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Records, string [N], to (encoded images string [N], labels int32 [N])."""
-    parsed = tf.io.parse_example(examples, _FEATURES)
-    return parsed["image/encoded"], tf.cast(parsed["image/class/label"], tf.int32)
-
-
-def decode_image(encoded: tf.Tensor, size: int, encoding: str) -> tf.Tensor:
-    """The bytes of a record, scalar string, to uint8 [size, size, 3]."""
-    if encoding == "jpeg":
-        image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
-    else:
-        image = tf.reshape(tf.io.decode_raw(encoded, tf.uint8), [size, size, 3])
-    return tf.ensure_shape(image, [size, size, 3])
-
-
-def decode_into(whole: np.ndarray, encoded: memoryview, encoding: str) -> np.ndarray:
-    """As `decode_image`, a quarter faster for JPEGs: they are decoded into `whole`.
-
-    Raw bytes are looked at as they lie. Bit for bit the same, and other threads run.
+    A JPEG is decoded by libjpeg-turbo, bit for bit as `tf.io.decode_jpeg` does with
+    "INTEGER_ACCURATE", and a quarter faster. Raw bytes are looked at as they lie.
 
     Args:
-        whole: uint8 [size, size, 3], C-contiguous; what it holds is lost.
         encoded: the bytes of a record's picture.
+        size: its side in pixels.
         encoding: "jpeg" or "raw".
-
-    Returns:
-        uint8 [size, size, 3]: `whole`, or a view of the raw bytes.
+        into: uint8 [size, size, 3], C-contiguous, for a JPEG to be decoded into; what it
+            holds is lost. Without it, a new array.
 
     Raises:
-        DamagedRecordError: a JPEG that cannot be decoded, or a picture of another size.
+        storage.DamagedRecordError: a JPEG that cannot be decoded, or a picture of another
+            size.
     """
     if encoding == "jpeg":
+        if into is None:
+            into = np.empty((size, size, 3), np.uint8)
         try:
-            picture = simplejpeg.decode_jpeg(encoded, "RGB", buffer=whole)
+            picture = simplejpeg.decode_jpeg(encoded, "RGB", buffer=into)
         except ValueError as error:
-            raise DamagedRecordError(f"a record's JPEG is damaged: {error}") from None
+            raise storage.DamagedRecordError(
+                f"a record's JPEG is damaged: {error}"
+            ) from None
     else:
         picture = np.frombuffer(encoded, np.uint8)
-    if picture.size != whole.size:
-        raise DamagedRecordError(
+    if picture.size != size * size * 3:
+        raise storage.DamagedRecordError(
             f"a record's picture has {picture.size} bytes, and dataset.json says "
-            f"{whole.shape[0]} x {whole.shape[1]} x 3: prepare the dataset again"
+            f"{size} x {size} x 3: prepare the dataset again"
         )
-    return picture.reshape(whole.shape)
-
-
-def unpack(record: bytes) -> tuple[memoryview, int]:
-    """(encoded image, label) of one record, as `parse`, without a copy of the image.
-
-    The protocol buffer's fields are walked as they lie: a library's parse copies a raw
-    picture twice (20 us and more, against 5).
-    """
-    first: dict[bytes, tuple[int, int]] = {}  # feature: where its first value is
-    _, at = _field(record, 0)  # Example.features
-    while at < len(record):
-        end, at = _field(record, at)  # Features.feature, an entry of a map
-        key_end, key = _field(record, at)
-        start, stop = key_end, 0
-        for _ in range(3):  # Feature, its BytesList or Int64List, the list's value
-            stop, start = _field(record, start)
-        first[record[key:key_end]] = start, stop
-        at = end
-    start, stop = first[b"image/encoded"]
-    label, _ = _varint(record, first[b"image/class/label"][0])
-    return memoryview(record)[start:stop], label
-
-
-def _field(record: bytes, at: int) -> tuple[int, int]:
-    """(end, start) of the content of the length-delimited field at `at`."""
-    length, start = _varint(record, at + 1)  # the tag is one byte below field 16
-    return start + length, start
-
-
-def _varint(record: bytes, at: int) -> tuple[int, int]:
-    """(the number at `at`, where it ends)."""
-    value = record[at]
-    if value < 128:
-        return value, at + 1
-    rest, end = _varint(record, at + 1)
-    return value - 128 + 128 * rest, end
-
-
-class DamagedRecordError(ValueError):
-    """A record, or a whole shard, that is not as it was written; the message says where."""
+    return picture.reshape(size, size, 3)
 
 
 class Records:
     """The records of some shards in the order given: `len()` and any index, in threads.
 
-    With `damaged` "stop", what cannot be read raises `DamagedRecordError`; with "skip",
+    With `damaged` "stop", what cannot be read raises `storage.DamagedRecordError`; with "skip",
     `read` gives None for it; each is counted, and logged once, as a lost shard is.
     """
 
     def __init__(
         self,
-        paths: Sequence[str],
+        paths: Sequence[pathlib.Path],
         count: int | None = None,
         damaged: Damaged = "stop",
     ):
@@ -328,15 +252,14 @@ class Records:
         self._lock = threading.Lock()
         allow_open_files(len(paths))
         with concurrent.futures.ThreadPoolExecutor(8) as executor:
-            self._readers = list(executor.map(_open_shard, paths))
-        counts = [reader.num_records() for reader in self._readers]
-        lost = [i for i, reader in enumerate(self._readers) if not reader.ok()]
-        self._lost = frozenset(lost)
+            self._shards = list(executor.map(storage.open_shard, paths))
+        counts = list(map(len, self._shards))
+        lost = [number for number, shard in enumerate(self._shards) if shard.lost]
         missing = (sum(counts) if count is None else count) - sum(counts)
         if lost and (damaged == "stop" or missing < 0):
-            raise DamagedRecordError(self._lost_text(lost[0]))
+            raise storage.DamagedRecordError(self._lost_text(lost[0]))
         if missing and not lost:
-            raise DamagedRecordError(
+            raise storage.DamagedRecordError(
                 f"{paths[0]} and the shards beside it hold {sum(counts)} records, and "
                 f"dataset.json says {count}: prepare the dataset again"
             )
@@ -353,27 +276,27 @@ class Records:
         """How many damaged records have been met so far."""
         return len(self._bad)
 
-    def __getitem__(self, index: int) -> bytes:
+    def __getitem__(self, index: int) -> storage.Record:
         if not 0 <= index < len(self):
             raise IndexError(f"record {index} of {len(self)}")
         shard = bisect.bisect_right(self._ends, index)
-        if shard in self._lost:
-            raise DamagedRecordError(self._lost_text(shard))
+        if self._shards[shard].lost:
+            raise storage.DamagedRecordError(self._lost_text(shard))
         position = index - (self._ends[shard - 1] if shard else 0)
         try:
-            return self._readers[shard].read([position])[0]
-        except RuntimeError as error:  # ArrayRecord's; its text has the byte's offset
-            raise DamagedRecordError(
+            return self._shards[shard].read(position)
+        except storage.DamagedRecordError as error:
+            raise storage.DamagedRecordError(
                 f"{self._paths[shard]}: record {position} is damaged ({error})"
             ) from None
 
-    def read(self, index: int) -> bytes | None:
+    def read(self, index: int) -> storage.Record | None:
         """The record, or None where it is damaged and such are skipped."""
         try:
             return self[index]
-        except DamagedRecordError as error:
+        except storage.DamagedRecordError as error:
             if self._damaged == "stop":
-                raise DamagedRecordError(
+                raise storage.DamagedRecordError(
                     f"{error}. Prepare the dataset again, or go on without such records "
                     "with --damaged_records=skip"
                 ) from None
@@ -385,24 +308,15 @@ class Records:
             return None
 
     def _lost_text(self, shard: int) -> str:
-        path = self._paths[shard]
         return (
-            f"{path}: the index at its end is damaged or cut off (at byte "
-            f"{os.path.getsize(path)}), so none of its records can be found"
+            f"{self._paths[shard]}: {self._shards[shard].lost}, so none of its records "
+            "can be found"
         )
 
 
 def open_records(dataset: Dataset, split: str, damaged: Damaged = "stop") -> Records:
     """The records of one split; see `Records`."""
     return Records(dataset.shards(split), dataset.counts[split], damaged)
-
-
-def _open_shard(path: str) -> array_record_module.ArrayRecordReader:
-    return array_record_module.ArrayRecordReader(
-        path,
-        options="readahead_buffer_size:0,max_parallelism:0",  # for random access
-        file_reader_buffer_size=4096,
-    )
 
 
 def allow_open_files(count: int) -> None:

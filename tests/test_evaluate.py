@@ -87,7 +87,7 @@ def test_errors_are_of_the_pictures_whose_records_are_whole(
     shutil.copytree(small_dataset.path, folder)
     (shard,) = folder.glob("validation-*")
     content = bytearray(shard.read_bytes())
-    fifth, _ = records.unpack(records.open_records(small_dataset, "validation")[5])
+    fifth = records.open_records(small_dataset, "validation")[5].encoded
     content[content.index(bytes(fifth)) + 7] ^= 1
     shard.write_bytes(content)
     damaged = records.read_description(folder)

@@ -25,6 +25,7 @@ from alexnet_tf import (
     predict,
     records,
     sources,
+    storage,
     versions,
 )
 from alexnet_tf import signatures as signatures_module
@@ -160,7 +161,7 @@ def test_signatures_agree_on_the_same_picture(signatures, pictures):
         found = signatures[name](image=tf.constant(pixels[None], dtype))
         for key in ("classes", "scores", "probabilities"):
             np.testing.assert_array_equal(found[key], wanted[key])
-    example = records.serialize(data, 0, "a.png")
+    example = storage.serialize("a.png", storage.Record(data, 0))
     found = signatures["classify"](inputs=tf.constant([example]))
     assert set(found) == {"classes", "scores"}
     np.testing.assert_array_equal(found["scores"], wanted["scores"])
@@ -254,8 +255,7 @@ def portable_case(trained_run):
     """Crops of the run's validation pictures, and the probabilities Keras gives."""
     restored = evaluate.restore(trained_run)
     source = records.open_records(restored.dataset, "validation")
-    encoded, _ = records.parse(tf.constant([source[i] for i in range(len(source))]))
-    squares = [records.decode_image(e, 32, "raw") for e in encoded]
+    squares = [records.decode(source[i].encoded, 32, "raw") for i in range(len(source))]
     crops = augment.center_crop(tf.stack(squares), 24)
     probabilities = tf.nn.softmax(logits(restored, crops)).numpy()
     return crops.numpy().astype(np.float32), probabilities

@@ -15,9 +15,10 @@ import numpy as np
 import psutil
 import pytest
 import tensorflow as tf
+from array_record.python import array_record_module
 from PIL import Image
 
-from alexnet_tf import augment, config, prepare, records, shards, sources
+from alexnet_tf import augment, config, prepare, records, shards, sources, storage
 
 
 def picture(seed, height=20, width=24):
@@ -62,15 +63,29 @@ def a_source(train, test=()):
 
 def contents(dataset, split):
     """[(picture, label, name)] of every record in order."""
-    source = records.open_records(dataset, split)
     found = []
-    for record in source:
-        encoded, label = records.parse(tf.constant([record]))
-        image = records.decode_image(encoded[0], dataset.size, dataset.encoding)
-        features = tf.train.Example.FromString(record).features.feature
-        name = features["image/filename"].bytes_list.value[0].decode()
-        found.append((image.numpy(), int(label[0]), name))
+    for path in dataset.shards(split):
+        shard = storage.open_shard(path)
+        for position, name in enumerate(names_in(path)):
+            encoded, label = shard.read(position)
+            image = records.decode(encoded, dataset.size, dataset.encoding)
+            found.append((image, label, os.fsdecode(name)))
     return found
+
+
+def names_in(path):
+    """The names that a shard holds, read as anyone else would."""
+    if path.suffix == ".npy":
+        with path.open("rb") as file:
+            np.load(file)
+            return np.load(file).tolist()
+    reader = array_record_module.ArrayRecordReader(str(path))
+    return [
+        tf.train.Example.FromString(example)
+        .features.feature["image/filename"]
+        .bytes_list.value[0]
+        for example in reader.read_all()
+    ]
 
 
 def squared(number, size):
@@ -172,8 +187,8 @@ def test_large_splits_are_cut_into_shards_that_hold_all_in_order(tmp_path, monke
     dataset = prepare.prepare(
         a_source(map(example, range(10))), tmp_path / "made", size=8, encoding="raw"
     )
-    assert [pathlib.Path(path).name for path in dataset.shards("train")] == [
-        f"train-0000{shard}-of-00003.array_record" for shard in range(3)
+    assert [path.name for path in dataset.shards("train")] == [
+        f"train-0000{shard}-of-00003.npy" for shard in range(3)
     ]
     names = [name for _, _, name in contents(dataset, "train")]
     assert names == [f"picture {number}" for number in range(10)]
@@ -327,7 +342,7 @@ def test_writers_with_one_process_number_write_files_of_their_own(
 ):
     # As on two machines, or of two containers on one.
     monkeypatch.setattr(os, "getpid", lambda: 1)
-    path = tmp_path / "whole" / "train-00000-of-00001.array_record"
+    path = tmp_path / "whole" / "train-00000-of-00001.npy"
     for folder in ("whole", "notes"):
         (tmp_path / folder).mkdir()
 
@@ -454,6 +469,9 @@ def test_a_second_preparation_of_the_same_folder_is_refused(tmp_path):
     )
 
 
+TEST_SHARD = "test-00000-of-00001.npy"
+
+
 @pytest.fixture
 def copy(made, tmp_path):
     """A prepared folder to damage."""
@@ -474,7 +492,7 @@ def test_what_was_prepared_is_verified(made):
 
 @pytest.mark.parametrize(
     "name",
-    ["train-00000-of-00001.array_record", "dataset.json", "statistics.npz"],
+    ["train-00000-of-00001.npy", "dataset.json", "statistics.npz"],
 )
 def test_a_flipped_bit_is_found(copy, name):
     data = bytearray((copy / name).read_bytes())
@@ -487,9 +505,7 @@ def test_a_flipped_bit_is_found(copy, name):
 
 
 def test_a_missing_shard_is_found(copy):
-    (copy / "test-00000-of-00001.array_record").rename(
-        copy / "test-00001-of-00001.array_record"
-    )
+    (copy / TEST_SHARD).rename(copy / "test-00001-of-00001.npy")
     with pytest.raises(
         ValueError, match=r"missing \['test-00000.*unknown \['test-00001"
     ):
@@ -502,27 +518,47 @@ def signed(folder):
     (folder / "SHA256SUMS").write_text("".join(lines))
 
 
-@pytest.mark.parametrize(
-    ("record", "told"),
-    [
-        (records.serialize(bytes(16 * 16 * 3), 3, "x"), "label 3 of 3 classes"),
-        (records.serialize(bytes(16 * 16 * 3), -1, "x"), "label -1 of 3 classes"),
-        (records.serialize(bytes(16 * 16), 0, "x"), "reshape"),
-        (b"no example", "parse"),
-    ],
-)
-def test_a_record_that_is_none_is_found_with_its_number(copy, record, told):
-    path = copy / "test-00000-of-00001.array_record"
-    good = records.Records([str(path)])[0]
-    records.write_shard(path, [good, record])
+def rewritten(copy, *labels, size=16):
+    """The path of the test shard, its pictures others."""
+    path = copy / TEST_SHARD
+    named = [("x", storage.Record(bytes(size * size * 3), label)) for label in labels]
+    storage.write_shard(path, named, encoding="raw", size=size)
+    return path
+
+
+@pytest.mark.parametrize("label", [3, -1])
+def test_a_label_of_no_class_is_found_with_its_record(copy, label):
+    path = rewritten(copy, 0, label)
     signed(copy)
-    with pytest.raises(ValueError, match=rf"(?s){path.name}, record 1: .*{told}"):
+    with pytest.raises(
+        ValueError, match=f"{path.name}, record 1: label {label} of 3 classes"
+    ):
+        prepare.verify(copy)
+
+
+def test_a_picture_of_another_size_is_found_with_its_record(copy):
+    path = rewritten(copy, 0, 1, size=8)
+    signed(copy)
+    with pytest.raises(ValueError, match=f"{path.name}, record 0: .* 192 bytes, and"):
+        prepare.verify(copy)
+
+
+def test_damage_from_before_the_digests_is_found_with_its_record(copy):
+    path = rewritten(copy, 0, 1)
+    content = bytearray(path.read_bytes())
+    content[192 + 16 * 16 * 3 + 12 + 5] ^= 1
+    path.write_bytes(content)
+    signed(copy)
+    with pytest.raises(ValueError, match=f"{path.name}, record 1: its hash is another"):
+        prepare.verify(copy)
+    path.write_bytes(content[:500])
+    signed(copy)
+    with pytest.raises(ValueError, match=f"{path.name}: .* ends at byte 500"):
         prepare.verify(copy)
 
 
 def test_a_count_that_is_another_is_found(copy):
-    path = copy / "test-00000-of-00001.array_record"
-    records.write_shard(path, [records.Records([str(path)])[0]])
+    rewritten(copy, 0)
     signed(copy)
     with pytest.raises(ValueError, match=r"'test': 1.*dataset\.json says.*'test': 4"):
         prepare.verify(copy)
@@ -678,10 +714,8 @@ def test_names_that_are_no_utf_8_are_prepared_as_they_are(tmp_path):
     source = sources.open_source(f"folder:{tmp_path / 'pictures'}", holdout=0.2)
     made = prepare.prepare(source, tmp_path / "made", size=8, encoding="raw")
     assert records.read_description(made.path).classes == ("a", os.fsdecode(b"b\xfc"))
-    (record,) = records.open_records(made, "train")
-    features = tf.train.Example.FromString(record).features.feature
-    (name,) = features["image/filename"].bytes_list.value
-    assert name == path
+    (shard,) = made.shards("train")
+    assert names_in(shard) == [path]
 
 
 def test_the_command_looks_at_its_output_before_it_opens_the_source(tmp_path):

@@ -32,6 +32,7 @@ from alexnet_tf import (
     optimizer,
     records,
     schedule,
+    storage,
     towers,
     train,
 )
@@ -89,13 +90,15 @@ def write(folder, encoding, pictures):
     for picture in pictures[:64]:
         accumulator.add(picture)
     for shard in range(4):
-        examples = [
-            records.serialize(
-                records.encode_image(pictures[n], encoding), n % 1000, f"{n}.JPEG"
+        named = (
+            (
+                f"{n}.JPEG",
+                storage.Record(records.encode(pictures[n], encoding), n % 1000),
             )
             for n in range(shard, len(pictures), 4)
-        ]
-        records.write_shard(folder / records.shard_name("train", shard, 4), examples)
+        )
+        path = folder / records.shard_name("train", shard, 4, encoding)
+        storage.write_shard(path, named, encoding=encoding, size=SIZE)
     classes = tuple(f"class {n}" for n in range(1000))
     dataset = records.Dataset(
         "photographs", SIZE, encoding, classes, {"train": len(pictures)}, folder
@@ -129,7 +132,7 @@ def decode_all(encoded):
     whole = np.empty((SIZE, SIZE, 3), np.uint8)
     start = time.perf_counter()
     for picture in encoded:
-        records.decode_into(whole, picture, "jpeg")
+        records.decode(picture, SIZE, "jpeg", into=whole)
     return (time.perf_counter() - start) / len(encoded)
 
 
@@ -165,10 +168,8 @@ def peer(name, jpegs):
 
 def on_one_core(jpeg, raw, jpegs):
     """Medians in seconds a picture by name."""
-    encoded = [
-        records.unpack(record)[0]
-        for record in map(records.open_records(jpeg, "train").__getitem__, range(256))
-    ]
+    source = records.open_records(jpeg, "train")
+    encoded = [source[index].encoded for index in range(256)]
     contenders = {
         "read jpeg": lambda: read_all(jpeg),
         "read raw": lambda: read_all(raw),
@@ -312,7 +313,7 @@ def main(argv):
         source, sizes = records.open_records(jpeg, "train"), []
         (root / "files").mkdir()
         for index in range(len(source)):
-            encoded, _ = records.unpack(source[index])
+            encoded = source[index].encoded
             (root / "files" / f"{index:06}.jpg").write_bytes(encoded)
             sizes.append(len(encoded))
         print(

@@ -1,0 +1,110 @@
+"""The two kinds of files, each as anyone else reads it."""
+
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import xxhash
+from array_record.python import array_record_module
+
+from alexnet_tf import storage
+
+NAMES = ["folder/über.png", "b.JPEG", os.fsdecode(b"gr\xfcn.png")]
+RECORDS = [
+    storage.Record(bytes(range(n, n + 12)), label)
+    for n, label in enumerate((3, 999, 0))
+]
+
+
+def write(path, kind, records=RECORDS):
+    named = list(zip(NAMES, records, strict=True))
+    storage.write_shard(path, named, encoding=kind, size=2)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "raw"])
+def test_what_is_written_is_read(tmp_path, kind):
+    shard = storage.open_shard(write(tmp_path / f"a{storage.SUFFIXES[kind]}", kind))
+    assert (len(shard), shard.lost) == (3, "")
+    for position in (2, 0, 1, 1):
+        assert shard.read(position) == RECORDS[position]
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "raw"])
+def test_the_same_records_are_the_same_bytes(tmp_path, kind):
+    files = [write(tmp_path / f"{n}", kind).read_bytes() for n in range(3)]
+    assert len(set(files)) == 1
+
+
+def test_jpegs_are_examples_that_anyone_can_read(tmp_path):
+    path = write(tmp_path / "a.array_record", "jpeg")
+    reader = array_record_module.ArrayRecordReader(str(path))
+    for data, name, record in zip(reader.read_all(), NAMES, RECORDS, strict=True):
+        feature = tf.train.Example.FromString(data).features.feature
+        assert feature["image/encoded"].bytes_list.value[:] == [record.encoded]
+        assert feature["image/class/label"].int64_list.value[:] == [record.label]
+        assert feature["image/filename"].bytes_list.value[:] == [os.fsencode(name)]
+
+
+def test_raw_pictures_are_an_array_that_numpy_loads(tmp_path):
+    path = write(tmp_path / "a.npy", "raw")
+    found = np.load(path, mmap_mode="r")
+    assert found["image"].shape == (3, 2, 2, 3)
+    assert [image.tobytes() for image in found["image"]] == [r.encoded for r in RECORDS]
+    assert found["label"].tolist() == [3, 999, 0]
+    assert found["xxh3_64"].tolist() == [
+        xxhash.xxh3_64_intdigest(row.tobytes()[:-8]) for row in found
+    ]
+    with path.open("rb") as file:
+        np.load(file)
+        assert np.load(file).tolist() == list(map(os.fsencode, NAMES))
+        assert file.read() == b""
+
+
+def test_a_raw_shard_of_no_pictures_is_one(tmp_path):
+    path = tmp_path / "a.npy"
+    storage.write_shard(path, [], encoding="raw", size=2)
+    shard = storage.open_shard(path)
+    assert (len(shard), shard.lost) == (0, "")
+
+
+def test_raw_bytes_of_another_size_are_not_written(tmp_path):
+    with pytest.raises(
+        ValueError, match="b.JPEG: expected 2 x 2 x 3 raw bytes, got 11"
+    ):
+        write(
+            tmp_path / "a.npy",
+            "raw",
+            [RECORDS[0], storage.Record(bytes(11), 1), RECORDS[2]],
+        )
+
+
+def test_an_array_of_something_else_is_no_shard(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    shard = storage.open_shard(tmp_path / "a.npy")
+    assert len(shard) == 0
+    assert shard.lost.startswith("the header at its start is damaged")
+
+
+def test_an_array_record_of_something_else_has_damaged_records(tmp_path):
+    path = tmp_path / "a.array_record"
+    writer = array_record_module.ArrayRecordWriter(str(path), "group_size:1")
+    writer.write(b"no example")
+    writer.write(b"")
+    writer.close()
+    shard = storage.open_shard(path)
+    for position in (0, 1):
+        with pytest.raises(storage.DamagedRecordError, match="no tf.train.Example"):
+            shard.read(position)
+
+
+def test_a_read_that_the_disk_refuses_names_the_byte(tmp_path, monkeypatch):
+    shard = storage.open_shard(write(tmp_path / "a.npy", "raw"))
+
+    def refuse(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "pread", refuse)
+    with pytest.raises(storage.DamagedRecordError, match=r"Input.*at byte \d+"):
+        shard.read(1)

@@ -395,7 +395,7 @@ def test_a_picture_that_was_mended_is_not_left_out_for_ever(tmp_path, small_shar
 KILLED = """
 import sys
 from alexnet_tf import prepare, sources
-prepare._SHARD_BYTES = 20 * 3 * 32 * 32
+prepare._SHARD_BYTES = 4 * 3 * 32 * 32
 if __name__ == "__main__":
     source = sources.open_source("folder:" + sys.argv[1], holdout=0)
     prepare.prepare(

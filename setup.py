@@ -25,15 +25,18 @@ OPS = "custom_ops"
 LIBRARY_SOURCE = f"{OPS}/library.cc"
 # Free of TensorFlow, where the time goes.
 MATH_SOURCES = [
+    f"{OPS}/isa.cc",
     f"{OPS}/lrn/lrn_cpu.cc",
     f"{OPS}/momentum/momentum_cpu.cc",
     f"{OPS}/spatial/spatial_cpu.cc",
+    f"{OPS}/winograd/winograd_cpu.cc",
 ]
 TENSORFLOW_SOURCES = [
     f"{OPS}/lrn/lrn_ops.cc",
     f"{OPS}/lrn/lrn_kernels.cc",
     f"{OPS}/momentum/momentum_op.cc",
     f"{OPS}/spatial/spatial_op.cc",
+    f"{OPS}/winograd/winograd_op.cc",
 ]
 CUDA_SOURCE = f"{OPS}/lrn/lrn_cuda.cu"
 CXX_FLAGS = ["-std=c++17", "-fPIC", "-Wall", "-Wextra", "-Werror", "-DNDEBUG", "-I."]
@@ -220,11 +223,14 @@ setuptools.setup(
             sources=[LIBRARY_SOURCE, *MATH_SOURCES, *TENSORFLOW_SOURCES],
             depends=[
                 f"{OPS}/float16.h",
+                f"{OPS}/isa.h",
                 f"{OPS}/tensors.h",
                 f"{OPS}/lrn/lrn.h",
                 f"{OPS}/lrn/lrn_cpu_kernels.inc",
                 f"{OPS}/momentum/momentum.h",
                 f"{OPS}/spatial/spatial.h",
+                f"{OPS}/winograd/winograd.h",
+                f"{OPS}/winograd/winograd_cpu_kernels.inc",
                 CUDA_SOURCE,
             ],
         )

@@ -17,6 +17,7 @@
 #include <string>
 
 #include "custom_ops/float16.h"
+#include "custom_ops/isa.h"
 
 namespace alexnet_tf {
 
@@ -39,25 +40,16 @@ void LrnReferenceGradient(const LrnParams& params, const double* dy,
                           const double* x, std::int64_t rows,
                           std::int64_t channels, double* dx);
 
-enum class LrnIsa { kBaseline, kAvx2, kAvx512, kAvx512Bf16 };
-
-const char* LrnIsaName(LrnIsa isa);
-
-// Chooses "avx512_bf16", "avx512", "avx2" or "baseline" by name, or where
-// `requested` is null or empty the best that this processor has. Returns an
-// empty string, or what is wrong with the request.
-std::string ChooseLrnIsa(const char* requested, LrnIsa* isa);
-
 // Single-threaded vector kernels, for T of float, Half and BFloat16. Pointers
 // need the alignment of T only; `y` may be `x`, and `dx` may be `dy` or `x`.
 // `stream` writes past the caches where that is possible: for results too large
 // to be found there again.
 template <typename T>
-void LrnForward(LrnIsa isa, const LrnParams& params, const T* x,
+void LrnForward(Isa isa, const LrnParams& params, const T* x,
                 std::int64_t rows, std::int64_t channels, T* y,
                 bool stream = false);
 template <typename T>
-void LrnGradient(LrnIsa isa, const LrnParams& params, const T* dy, const T* x,
+void LrnGradient(Isa isa, const LrnParams& params, const T* dy, const T* x,
                  std::int64_t rows, std::int64_t channels, T* dx,
                  bool stream = false);
 

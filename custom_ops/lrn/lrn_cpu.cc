@@ -15,12 +15,7 @@
 
 #include "custom_ops/lrn/lrn.h"
 
-#if defined(__clang__)
-#error "the LRN kernels need GCC 10 or newer: set CXX=g++"
-#endif
-
-#if defined(__x86_64__) && !defined(ALEXNET_TF_PORTABLE)
-#define ALEXNET_TF_X86 1
+#if defined(ALEXNET_TF_X86)
 #include <immintrin.h>
 #endif
 
@@ -516,18 +511,18 @@ Constants ConstantsOf(const LrnParams& params, std::int64_t channels) {
 }
 
 template <typename T>
-Kernels<T> Choose(LrnIsa isa, const LrnParams& params, std::int64_t channels,
+Kernels<T> Choose(Isa isa, const LrnParams& params, std::int64_t channels,
                   bool stream) {
 #if defined(ALEXNET_TF_X86)
   if constexpr (std::is_same<T, BFloat16>::value) {
-    if (isa == LrnIsa::kAvx512Bf16) {
+    if (isa == Isa::kAvx512Bf16) {
       return avx512::bf16::Choose<T>(params, channels, stream);
     }
   }
-  if (isa >= LrnIsa::kAvx512) {
+  if (isa >= Isa::kAvx512) {
     return avx512::plain::Choose<T>(params, channels, stream);
   }
-  if (isa == LrnIsa::kAvx2) return avx2::Choose<T>(params, channels, stream);
+  if (isa == Isa::kAvx2) return avx2::Choose<T>(params, channels, stream);
 #endif
   static_cast<void>(isa);
   return baseline::Choose<T>(params, channels, stream);
@@ -570,26 +565,6 @@ class Blocks {
   Scratch scratch_;
 };
 
-bool Supported(LrnIsa isa) {
-#if defined(ALEXNET_TF_X86)
-  switch (isa) {
-    case LrnIsa::kAvx512Bf16:
-      return Supported(LrnIsa::kAvx512) && __builtin_cpu_supports("avx512bf16");
-    case LrnIsa::kAvx512:
-      return __builtin_cpu_supports("avx512f") &&
-             __builtin_cpu_supports("avx512bw") &&
-             __builtin_cpu_supports("avx512dq") &&
-             __builtin_cpu_supports("avx512vl");
-    case LrnIsa::kAvx2:
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-             __builtin_cpu_supports("f16c");
-    case LrnIsa::kBaseline:
-      return true;
-  }
-#endif
-  return isa == LrnIsa::kBaseline;
-}
-
 }  // namespace
 
 std::string LrnParamsError(const LrnParams& params) {
@@ -613,38 +588,8 @@ std::string LrnParamsError(const LrnParams& params) {
   return "";
 }
 
-const char* LrnIsaName(LrnIsa isa) {
-  switch (isa) {
-    case LrnIsa::kAvx512Bf16:
-      return "avx512_bf16";
-    case LrnIsa::kAvx512:
-      return "avx512";
-    case LrnIsa::kAvx2:
-      return "avx2";
-    case LrnIsa::kBaseline:
-      break;
-  }
-  return "baseline";
-}
-
-std::string ChooseLrnIsa(const char* requested, LrnIsa* isa) {
-  const std::string name = requested == nullptr ? "" : requested;
-  for (LrnIsa candidate : {LrnIsa::kAvx512Bf16, LrnIsa::kAvx512, LrnIsa::kAvx2,
-                           LrnIsa::kBaseline}) {
-    if (name.empty() ? Supported(candidate) : name == LrnIsaName(candidate)) {
-      *isa = candidate;
-      return Supported(candidate)
-                 ? ""
-                 : "this processor does not have \"" + name + "\"";
-    }
-  }
-  return "expected \"avx512_bf16\", \"avx512\", \"avx2\" or \"baseline\", got "
-         "\"" +
-         name + "\"";
-}
-
 template <typename T>
-void LrnForward(LrnIsa isa, const LrnParams& params, const T* x,
+void LrnForward(Isa isa, const LrnParams& params, const T* x,
                 std::int64_t rows, std::int64_t channels, T* y, bool stream) {
   if (rows == 0 || channels == 0) return;
   const Constants c = ConstantsOf(params, channels);
@@ -661,7 +606,7 @@ void LrnForward(LrnIsa isa, const LrnParams& params, const T* x,
 }
 
 template <typename T>
-void LrnGradient(LrnIsa isa, const LrnParams& params, const T* dy, const T* x,
+void LrnGradient(Isa isa, const LrnParams& params, const T* dy, const T* x,
                  std::int64_t rows, std::int64_t channels, T* dx, bool stream) {
   if (rows == 0 || channels == 0) return;
   const Constants c = ConstantsOf(params, channels);
@@ -679,9 +624,9 @@ void LrnGradient(LrnIsa isa, const LrnParams& params, const T* dy, const T* x,
 }
 
 #define INSTANTIATE(T)                                                       \
-  template void LrnForward<T>(LrnIsa, const LrnParams&, const T*,            \
+  template void LrnForward<T>(Isa, const LrnParams&, const T*,            \
                               std::int64_t, std::int64_t, T*, bool);         \
-  template void LrnGradient<T>(LrnIsa, const LrnParams&, const T*, const T*, \
+  template void LrnGradient<T>(Isa, const LrnParams&, const T*, const T*, \
                                std::int64_t, std::int64_t, T*, bool);
 INSTANTIATE(float)
 INSTANTIATE(Half)

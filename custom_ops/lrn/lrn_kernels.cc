@@ -78,14 +78,14 @@ class LrnCpuOp : public LrnOp {
  public:
   explicit LrnCpuOp(OpKernelConstruction* context) : LrnOp(context) {
     const std::string error =
-        ChooseLrnIsa(std::getenv("ALEXNET_TF_ISA"), &isa_);
+        ChooseIsa(std::getenv("ALEXNET_TF_ISA"), &isa_);
     OP_REQUIRES(context, error.empty(),
                 absl::FailedPreconditionError(absl::StrCat(
                     "environment variable ALEXNET_TF_ISA: ", error)));
   }
 
  protected:
-  LrnIsa isa_;
+  Isa isa_;
 };
 
 template <typename T>

@@ -119,7 +119,7 @@ bool Close(double got, double want, double scale, double epsilon, double tiny) {
 }
 
 template <typename T>
-void CheckRows(LrnIsa isa, const LrnParams& params, std::int64_t rows,
+void CheckRows(Isa isa, const LrnParams& params, std::int64_t rows,
                std::int64_t channels, const std::vector<double>& x_values,
                const std::vector<double>& dy_values, const std::string& what) {
   const std::int64_t count = rows * channels;
@@ -153,7 +153,7 @@ void CheckRows(LrnIsa isa, const LrnParams& params, std::int64_t rows,
   }
 
   const std::string where =
-      what + ", " + LrnIsaName(isa) + ", " + std::to_string(sizeof(T)) +
+      what + ", " + IsaName(isa) + ", " + std::to_string(sizeof(T)) +
       " bytes, rows " + std::to_string(rows) + ", channels " +
       std::to_string(channels) + ", size " + std::to_string(params.size) +
       ", beta " + std::to_string(params.beta);
@@ -199,7 +199,7 @@ void CheckRows(LrnIsa isa, const LrnParams& params, std::int64_t rows,
         where + ": dx over x");
 }
 
-void CheckEveryType(LrnIsa isa, const LrnParams& params, std::int64_t rows,
+void CheckEveryType(Isa isa, const LrnParams& params, std::int64_t rows,
                     std::int64_t channels, const std::vector<double>& x,
                     const std::vector<double>& dy, const std::string& what) {
   CheckRows<float>(isa, params, rows, channels, x, dy, what);
@@ -207,7 +207,7 @@ void CheckEveryType(LrnIsa isa, const LrnParams& params, std::int64_t rows,
   CheckRows<Half>(isa, params, rows, channels, x, dy, what);
 }
 
-void CheckRandom(LrnIsa isa) {
+void CheckRandom(Isa isa) {
   std::mt19937 random(20120930);
   std::normal_distribution<double> normal;
   for (std::int64_t channels : {1, 2, 3, 5, 7, 16, 31, 33, 48, 64, 96, 1000}) {
@@ -226,7 +226,7 @@ void CheckRandom(LrnIsa isa) {
 
 // Of one value in every place of a row: NaN spreads over its window, and beside
 // infinity all is zero.
-void CheckSpecialValues(LrnIsa isa) {
+void CheckSpecialValues(Isa isa) {
   for (int size : {5, 9}) {
     for (float beta : {0.75f, 0.5f, 1.0f, 0.6f}) {
       for (double special : {kNan, -kNan, kInf, -kInf}) {
@@ -243,7 +243,7 @@ void CheckSpecialValues(LrnIsa isa) {
   }
 }
 
-void CheckExtremes(LrnIsa isa) {
+void CheckExtremes(Isa isa) {
   const std::vector<double> dy(5, 1.0);
   for (float beta : {0.75f, 0.5f, 1.0f, 0.3f}) {
     for (double v : {0.0, 1e-30, 1e-5, 1.0, 1e4, 1e12, 1e18}) {
@@ -262,7 +262,7 @@ void CheckExtremes(LrnIsa isa) {
 }
 
 // s = 6, 15, 14.
-void CheckByHand(LrnIsa isa) {
+void CheckByHand(Isa isa) {
   const float x[] = {1, 2, 3};
   float y[3];
   LrnForward(isa, {3, 1.0f, 1.0f, 1.0f}, x, 1, 3, y);
@@ -279,17 +279,17 @@ void CheckParams() {
   Check(LrnParamsError({5, 0, 1, 1}).find("k ") == 0, "zero k");
   Check(LrnParamsError({5, 2, -1, 1}).find("alpha") == 0, "negative alpha");
   Check(LrnParamsError({5, 2, 1, NAN}).find("beta") == 0, "beta of NaN");
-  LrnIsa isa;
-  Check(!ChooseLrnIsa("mmx", &isa).empty(), "unknown instruction set");
-  Check(ChooseLrnIsa("baseline", &isa).empty() && isa == LrnIsa::kBaseline,
+  Isa isa;
+  Check(!ChooseIsa("mmx", &isa).empty(), "unknown instruction set");
+  Check(ChooseIsa("baseline", &isa).empty() && isa == Isa::kBaseline,
         "baseline");
 }
 
 int Main() {
   CheckParams();
   for (const char* name : {"baseline", "avx2", "avx512", "avx512_bf16"}) {
-    LrnIsa isa;
-    const std::string error = ChooseLrnIsa(name, &isa);
+    Isa isa;
+    const std::string error = ChooseIsa(name, &isa);
     if (!error.empty()) {
       std::printf("%s: not run, %s\n", name, error.c_str());
       continue;

@@ -1,0 +1,31 @@
+// Copyright 2026 The alexnet_tf authors. Apache-2.0.
+//
+// The instruction sets that kernels of the processor are built for.
+
+#ifndef ALEXNET_TF_CUSTOM_OPS_ISA_H_
+#define ALEXNET_TF_CUSTOM_OPS_ISA_H_
+
+#include <string>
+
+#if defined(__clang__)
+#error "the CPU kernels need GCC 10 or newer: set CXX=g++"
+#endif
+
+#if defined(__x86_64__) && !defined(ALEXNET_TF_PORTABLE)
+#define ALEXNET_TF_X86 1
+#endif
+
+namespace alexnet_tf {
+
+enum class Isa { kBaseline, kAvx2, kAvx512, kAvx512Bf16 };
+
+const char* IsaName(Isa isa);
+
+// Chooses "avx512_bf16", "avx512", "avx2" or "baseline" by name, or where
+// `requested` is null or empty the best that this processor has. Returns an
+// empty string, or what is wrong with the request.
+std::string ChooseIsa(const char* requested, Isa* isa);
+
+}  // namespace alexnet_tf
+
+#endif  // ALEXNET_TF_CUSTOM_OPS_ISA_H_

@@ -160,6 +160,12 @@ class Config:
     lrn: Literal["op", "stock"] = _flag(
         "op", "normalisations: our ops, or TensorFlow's", "train"
     )
+    winograd: bool = _flag(
+        True,
+        "training convolutions of a processor in fewer products, by Winograd's minimal "
+        "filtering; --nowinograd: as the sum is written (the same but for rounding)",
+        "train",
+    )
     precision: Literal["auto", "float32", "tf32", "bfloat16"] = _flag(
         "auto",
         "compute type (weights, update, softmax and loss are float32 always); tf32: "

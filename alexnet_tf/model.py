@@ -33,6 +33,7 @@ def build(
     initialization: Initialization = "code",
     dropout: layers.DropoutConvention = "original",
     lrn: layers.Implementation = "op",
+    winograd: bool = True,
     jit: bool = True,
     seed: int = 0,
     include_top: bool = True,
@@ -51,6 +52,7 @@ def build(
         initialization: "code" takes each layer's own standard deviation, "paper" 0.01.
         dropout: see `layers.Dropout`.
         lrn: the `implementation` of both normalisations, see `layers`.
+        winograd: see `layers.Convolution`.
         jit: see `layers.Preprocessing`.
         seed: of weights and dropout.
         include_top: False ends at the last map before the dense layers.
@@ -114,6 +116,7 @@ def build(
                     initialization=initialization,
                     dropout=dropout,
                     lrn=lrn,
+                    winograd=winograd,
                     seed=next(seeds),
                 ),
                 device,
@@ -169,7 +172,17 @@ def _exchange(streams, name, devices, shared, policy):
 
 
 def _layer(
-    layer, *, side, name, towers_share, policy, initialization, dropout, lrn, seed
+    layer,
+    *,
+    side,
+    name,
+    towers_share,
+    policy,
+    initialization,
+    dropout,
+    lrn,
+    winograd,
+    seed,
 ) -> keras.layers.Layer:
     """One tower's Keras layer for one line of an architecture."""
     common: dict[str, Any] = {"name": name, "dtype": policy}
@@ -186,6 +199,7 @@ def _layer(
                 layer.size,
                 strides=layer.stride,
                 zeros=layer.padding,
+                winograd=winograd,
                 **common,
             )
         case architectures.Unshared():

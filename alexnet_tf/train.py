@@ -149,6 +149,7 @@ class Training:
                 initialization=flags.init,
                 dropout=flags.dropout,
                 lrn=flags.lrn,
+                winograd=flags.winograd,
                 seed=flags.seed,
             )
             variables = self.net.trainable_variables

@@ -498,9 +498,8 @@ CPP_BUILDS = {
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 def test_cpp_library_alone(tmp_path):
-    sources = [
-        f"custom_ops/lrn/{name}.cc" for name in ("lrn_test", "lrn_cpu", "lrn_reference")
-    ]
+    lrn = [f"lrn/lrn_{name}.cc" for name in ("test", "cpu", "reference")]
+    sources = [f"custom_ops/{name}" for name in (*lrn, "isa.cc")]
     flags = ["-std=c++17", "-fno-math-errno", "-Wall", "-Wextra", "-Werror", "-I."]
     builds = {
         name: subprocess.Popen(

@@ -1,0 +1,228 @@
+# Copyright 2026 The alexnet_tf authors. Apache-2.0.
+"""Convolutions in fewer products, against the sum as it is written."""
+
+import hypothesis
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import strategies as st
+
+from alexnet_tf import layers, ops
+
+SIZES = [(2, 3), (4, 3), (2, 5), (4, 5)]  # outputs, taps
+
+
+def naive(x, kernel, zeros):
+    """The convolution in float64, term by term."""
+    taps = kernel.shape[0]
+    padded = np.pad(x, [(0, 0), zeros, zeros, (0, 0)])
+    height = padded.shape[1] - taps + 1
+    width = padded.shape[2] - taps + 1
+    return sum(
+        padded[:, i : i + height, j : j + width] @ kernel[i, j]
+        for i in range(taps)
+        for j in range(taps)
+    )
+
+
+def distance(measured, expected):
+    measured = tf.cast(measured, tf.float64).numpy()
+    return np.linalg.norm(measured - expected) / np.linalg.norm(expected)
+
+
+def drawn(shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+@hypothesis.given(
+    size=st.sampled_from(SIZES),
+    batch=st.integers(1, 3),
+    height=st.integers(5, 14),
+    width=st.integers(5, 14),
+    channels=st.integers(1, 35),
+    filters=st.integers(1, 35),
+    before=st.integers(0, 3),
+    after=st.integers(0, 3),
+)
+@hypothesis.settings(max_examples=60, deadline=None)
+def test_any_shape(size, batch, height, width, channels, filters, before, after):
+    outputs, taps = size
+    x = drawn((batch, height, width, channels))
+    kernel = drawn((taps, taps, channels, filters), 1)
+    y = ops.winograd_convolution(
+        tf.constant(x, tf.float32),
+        tf.constant(kernel, tf.float32),
+        outputs=outputs,
+        zeros=(before, after),
+    )
+    expected = naive(x, kernel, (before, after))
+    assert y.shape == expected.shape
+    assert distance(y, expected) < 3e-5
+
+
+@pytest.mark.parametrize(("outputs", "taps"), SIZES)
+def test_gradients_are_those_of_the_plain_convolution(outputs, taps):
+    x = tf.constant(drawn((2, 13, 11, 20)), tf.float32)
+    kernel = tf.constant(drawn((taps, taps, 20, 18), 1), tf.float32)
+    half = taps // 2
+    dy = tf.constant(drawn((2, 13, 11, 18), 2), tf.float32)
+
+    def gradients(convolve):
+        with tf.GradientTape() as tape:
+            tape.watch([x, kernel])
+            y = convolve()
+        return tape.gradient(y, [x, kernel], dy)
+
+    ours = gradients(
+        lambda: ops.winograd_convolution(
+            x, kernel, outputs=outputs, zeros=(half, half)
+        )
+    )
+    plain = gradients(lambda: tf.nn.conv2d(x, kernel, 1, "SAME"))
+    for mine, expected in zip(ours, plain, strict=True):
+        assert distance(mine, expected.numpy()) < 3e-5
+
+
+def test_by_hand():
+    # Of ones, each result counts the taps inside.
+    y = ops.winograd_convolution(
+        tf.ones([1, 4, 4, 1]), tf.ones([3, 3, 1, 1]), outputs=2, zeros=(1, 1)
+    )
+    np.testing.assert_allclose(
+        y[0, :, :, 0], [[4, 6, 6, 4], [6, 9, 9, 6], [6, 9, 9, 6], [4, 6, 6, 4]]
+    )
+
+
+def test_second_derivative():
+    x = tf.constant(drawn((1, 6, 6, 3)), tf.float32)
+    kernel = tf.constant(drawn((3, 3, 3, 2), 1), tf.float32)
+
+    def second(convolve):
+        with tf.GradientTape() as outer:
+            outer.watch(kernel)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                loss = tf.reduce_sum(convolve(x, kernel) ** 2)
+            dx = inner.gradient(loss, x)
+            penalty = tf.reduce_sum(dx**2)
+        return outer.gradient(penalty, kernel)
+
+    ours = second(lambda x, w: ops.winograd_convolution(x, w, zeros=(1, 1)))
+    plain = second(lambda x, w: tf.nn.conv2d(x, w, 1, "SAME"))
+    assert distance(ours, plain.numpy()) < 1e-4
+
+
+@pytest.mark.parametrize("isa", ["avx512", "avx2", "baseline"])
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+def test_every_instruction_set(isa, dtype, monkeypatch):
+    monkeypatch.setenv("ALEXNET_TF_ISA", isa)
+    x, kernel = drawn((2, 9, 10, 21)), drawn((3, 3, 21, 5), 1)
+    try:
+        # A graph of its own: kernels of eager calls are kept.
+        y = tf.function(
+            lambda: ops.winograd_convolution(
+                tf.constant(x, dtype), tf.constant(kernel, dtype), outputs=2
+            )
+        )()
+    except tf.errors.FailedPreconditionError as error:
+        assert f'does not have "{isa}"' in error.message
+        return
+    limit = 3e-5 if dtype == tf.float32 else 8e-3
+    assert distance(y, naive(x, kernel, (0, 0))) < limit
+
+
+def test_bfloat16_rounds_to_nearest_even():
+    # A kernel that copies: tiles of whole numbers below 2^8 are exact.
+    x = tf.constant(np.arange(64).reshape(1, 8, 8, 1) % 16, tf.bfloat16)
+    kernel = tf.reshape(tf.constant([0] * 4 + [1] + [0] * 4, tf.bfloat16), [3, 3, 1, 1])
+    y = ops.winograd_convolution(x, kernel, outputs=2, zeros=(1, 1))
+    np.testing.assert_array_equal(tf.cast(y, tf.float32), tf.cast(x, tf.float32))
+
+
+def test_an_empty_batch():
+    y = ops.winograd_convolution(tf.zeros([0, 8, 8, 4]), tf.zeros([3, 3, 4, 6]))
+    assert y.shape == [0, 6, 6, 6]
+
+
+def test_shapes_are_known_while_tracing():
+    x = keras.Input((13, 13, 4))
+    spec = tf.TensorSpec([None, 13, 13, 4])
+
+    @tf.function(input_signature=[spec])
+    def traced(x):
+        y = ops.winograd_convolution(x, tf.zeros([5, 5, 4, 6]), zeros=(2, 2))
+        assert y.shape.as_list() == [None, 13, 13, 6]
+        return y
+
+    assert traced(tf.zeros([2, *x.shape[1:]])).shape == [2, 13, 13, 6]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "arguments", "message"),
+    [
+        ([4, 4, 4, 6], {}, "kernel must be 3 x 3 or 5 x 5"),
+        ([3, 3, 4, 6], {"outputs": 3}, "outputs must be 2 or 4, got 3"),
+        ([3, 3, 4, 6], {"zeros": (-1, 0)}, "zeros must be at least 0"),
+    ],
+)
+def test_errors(kernel, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ops.winograd_convolution(tf.zeros([1, 8, 8, 4]), tf.zeros(kernel), **arguments)
+
+
+def test_tiles_of_another_shape():
+    with pytest.raises(tf.errors.InvalidArgumentError, match="tiles must have shape"):
+        ops._ops.alexnet_tf_winograd_from_tiles(
+            tf.zeros([36, 3, 4]),
+            [1, 8, 8, 4],
+            side="output",
+            outputs=4,
+            taps=3,
+            before=0,
+            after=0,
+        )
+
+
+def kinds_of_ops(layer, dtype, **call):
+    graph = tf.function(lambda x: layer(x, **call)).get_concrete_function(
+        tf.TensorSpec([2, 9, 9, 48], dtype)
+    )
+    return {op.type for op in graph.graph.get_operations()}
+
+
+@pytest.mark.parametrize("taps", [3, 5])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_the_layer_takes_it_in_training_alone(taps, policy):
+    half = taps // 2
+    layer = layers.Convolution(48, taps, zeros=(half, half), dtype=policy)
+    x = tf.constant(drawn((2, 9, 9, 48)), tf.as_dtype(layer.compute_dtype))
+    trained, used = layer(x, training=True), layer(x)
+    assert trained.dtype == used.dtype == x.dtype
+    limit = 1e-5 if policy == "float32" else 1e-2
+    assert distance(trained, tf.cast(used, tf.float64).numpy()) < limit
+    assert "AlexnetTf>WinogradToTiles" in kinds_of_ops(layer, x.dtype, training=True)
+    assert "AlexnetTf>WinogradToTiles" not in kinds_of_ops(layer, x.dtype)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: layers.Convolution(48, 3, winograd=False),
+        lambda: layers.Convolution(47, 3),
+        lambda: layers.Convolution(48, 7),
+        lambda: layers.Convolution(48, 3, strides=2),
+    ],
+)
+def test_the_layer_leaves_it(layer):
+    kinds = kinds_of_ops(layer(), tf.float32, training=True)
+    assert "AlexnetTf>WinogradToTiles" not in kinds
+    assert "Conv2D" in kinds
+
+
+def test_a_compiled_step_holds_stock_operations():
+    layer = layers.Convolution(48, 3)
+    x = tf.constant(drawn((2, 9, 9, 48)), tf.float32)
+    layer.build(x.shape)
+    compiled = tf.function(lambda x: layer(x, training=True), jit_compile=True)
+    assert distance(compiled(x), layer(x).numpy()) < 1e-5

@@ -242,7 +242,12 @@ def winograd_convolution(x, kernel, *, outputs=4, zeros=(0, 0), name=None) -> tf
         before, after = zeros
         if min(before, after) < 0:
             raise ValueError(f"zeros must be at least 0, got {tuple(zeros)}")
-        attributes = {"outputs": outputs, "taps": taps, "before": before, "after": after}
+        attributes = {
+            "outputs": outputs,
+            "taps": taps,
+            "before": before,
+            "after": after,
+        }
 
         matrix = _winograd_filter_matrix(outputs, taps)
         places = len(matrix) ** 2

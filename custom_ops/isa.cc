@@ -43,8 +43,8 @@ const char* IsaName(Isa isa) {
 
 std::string ChooseIsa(const char* requested, Isa* isa) {
   const std::string name = requested == nullptr ? "" : requested;
-  for (Isa candidate : {Isa::kAvx512Bf16, Isa::kAvx512, Isa::kAvx2,
-                           Isa::kBaseline}) {
+  for (Isa candidate :
+       {Isa::kAvx512Bf16, Isa::kAvx512, Isa::kAvx2, Isa::kBaseline}) {
     if (name.empty() ? Supported(candidate) : name == IsaName(candidate)) {
       *isa = candidate;
       return Supported(candidate)

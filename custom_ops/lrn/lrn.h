@@ -45,9 +45,8 @@ void LrnReferenceGradient(const LrnParams& params, const double* dy,
 // `stream` writes past the caches where that is possible: for results too large
 // to be found there again.
 template <typename T>
-void LrnForward(Isa isa, const LrnParams& params, const T* x,
-                std::int64_t rows, std::int64_t channels, T* y,
-                bool stream = false);
+void LrnForward(Isa isa, const LrnParams& params, const T* x, std::int64_t rows,
+                std::int64_t channels, T* y, bool stream = false);
 template <typename T>
 void LrnGradient(Isa isa, const LrnParams& params, const T* dy, const T* x,
                  std::int64_t rows, std::int64_t channels, T* dx,

@@ -589,8 +589,8 @@ std::string LrnParamsError(const LrnParams& params) {
 }
 
 template <typename T>
-void LrnForward(Isa isa, const LrnParams& params, const T* x,
-                std::int64_t rows, std::int64_t channels, T* y, bool stream) {
+void LrnForward(Isa isa, const LrnParams& params, const T* x, std::int64_t rows,
+                std::int64_t channels, T* y, bool stream) {
   if (rows == 0 || channels == 0) return;
   const Constants c = ConstantsOf(params, channels);
   stream = stream && InWholeLines(y, channels);
@@ -624,9 +624,9 @@ void LrnGradient(Isa isa, const LrnParams& params, const T* dy, const T* x,
 }
 
 #define INSTANTIATE(T)                                                       \
-  template void LrnForward<T>(Isa, const LrnParams&, const T*,            \
-                              std::int64_t, std::int64_t, T*, bool);         \
-  template void LrnGradient<T>(Isa, const LrnParams&, const T*, const T*, \
+  template void LrnForward<T>(Isa, const LrnParams&, const T*, std::int64_t, \
+                              std::int64_t, T*, bool);                       \
+  template void LrnGradient<T>(Isa, const LrnParams&, const T*, const T*,    \
                                std::int64_t, std::int64_t, T*, bool);
 INSTANTIATE(float)
 INSTANTIATE(Half)

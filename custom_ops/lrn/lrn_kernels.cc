@@ -77,8 +77,7 @@ void ShardRows(OpKernelContext* context, const Tensor& tensor,
 class LrnCpuOp : public LrnOp {
  public:
   explicit LrnCpuOp(OpKernelConstruction* context) : LrnOp(context) {
-    const std::string error =
-        ChooseIsa(std::getenv("ALEXNET_TF_ISA"), &isa_);
+    const std::string error = ChooseIsa(std::getenv("ALEXNET_TF_ISA"), &isa_);
     OP_REQUIRES(context, error.empty(),
                 absl::FailedPreconditionError(absl::StrCat(
                     "environment variable ALEXNET_TF_ISA: ", error)));

@@ -3,10 +3,10 @@
 // The matrices, where tiles lie in a picture, and which kernels run. As in
 // lrn_cpu.cc, one binary holds every instruction set.
 
-#include "custom_ops/winograd/winograd.h"
-
 #include <cstring>
 #include <type_traits>
+
+#include "custom_ops/winograd/winograd.h"
 
 namespace alexnet_tf {
 namespace {
@@ -44,8 +44,7 @@ constexpr Factors<kTile, kTile> MakeBT() {
       if (point == i) continue;
       ++degree;
       for (int j = degree; j >= 0; --j) {
-        product[j] =
-            (j > 0 ? product[j - 1] : 0) - kPoints[point] * product[j];
+        product[j] = (j > 0 ? product[j - 1] : 0) - kPoints[point] * product[j];
       }
     }
     for (int j = 0; j < kTile; ++j) b.at[i][j] = product[j];
@@ -220,12 +219,12 @@ void WinogradFromTiles(Isa isa, const WinogradParams& params,
   });
 }
 
-#define INSTANTIATE(T)                                                        \
-  template void WinogradToTiles<T>(Isa, const WinogradParams&,                \
-                                   const WinogradShape&, const T*,            \
-                                   std::int64_t, std::int64_t, T*);           \
-  template void WinogradFromTiles<T>(Isa, const WinogradParams&,              \
-                                     const WinogradShape&, const T*,          \
+#define INSTANTIATE(T)                                               \
+  template void WinogradToTiles<T>(Isa, const WinogradParams&,       \
+                                   const WinogradShape&, const T*,   \
+                                   std::int64_t, std::int64_t, T*);  \
+  template void WinogradFromTiles<T>(Isa, const WinogradParams&,     \
+                                     const WinogradShape&, const T*, \
                                      std::int64_t, std::int64_t, float*, T*);
 INSTANTIATE(float)
 INSTANTIATE(BFloat16)

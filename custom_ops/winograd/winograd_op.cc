@@ -34,8 +34,7 @@ absl::Status Params(Context* context, WinogradParams* params) {
   TF_RETURN_IF_ERROR(context->GetAttr("taps", &params->taps));
   TF_RETURN_IF_ERROR(context->GetAttr("before", &params->before));
   TF_RETURN_IF_ERROR(context->GetAttr("after", &params->after));
-  params->side =
-      side == "input" ? WinogradSide::kInput : WinogradSide::kOutput;
+  params->side = side == "input" ? WinogradSide::kInput : WinogradSide::kOutput;
   const std::string error = WinogradError(*params);
   return error.empty() ? absl::OkStatus() : absl::InvalidArgumentError(error);
 }
@@ -125,8 +124,8 @@ class WinogradOp : public OpKernel {
     OP_REQUIRES_OK(context, Params(context, &params_));
     const std::string error = ChooseIsa(std::getenv("ALEXNET_TF_ISA"), &isa_);
     OP_REQUIRES(context, error.empty(),
-                absl::FailedPreconditionError(
-                    absl::StrCat("environment variable ALEXNET_TF_ISA: ", error)));
+                absl::FailedPreconditionError(absl::StrCat(
+                    "environment variable ALEXNET_TF_ISA: ", error)));
   }
 
  protected:
@@ -196,9 +195,9 @@ class WinogradFromTilesOp : public WinogradOp {
                     "channels], got a tensor of shape ",
                     sizes.shape().DebugString())));
     TensorShape pictures_shape;
-    OP_REQUIRES_OK(context, tensorflow::TensorShapeUtils::MakeShape(
-                                sizes.vec<std::int32_t>().data(), 4,
-                                &pictures_shape));
+    OP_REQUIRES_OK(context,
+                   tensorflow::TensorShapeUtils::MakeShape(
+                       sizes.vec<std::int32_t>().data(), 4, &pictures_shape));
     TensorShape tiles_shape;
     WinogradShape shape;
     OP_REQUIRES_OK(context, Tiles(pictures_shape, &tiles_shape, &shape));
@@ -219,14 +218,14 @@ class WinogradFromTilesOp : public WinogradOp {
   }
 };
 
-#define REGISTER(TYPE)                                          \
-  REGISTER_KERNEL_BUILDER(Name("AlexnetTf>WinogradToTiles")     \
-                              .Device(tensorflow::DEVICE_CPU)   \
-                              .TypeConstraint<TYPE>("T"),       \
-                          WinogradToTilesOp<TYPE>);             \
-  REGISTER_KERNEL_BUILDER(Name("AlexnetTf>WinogradFromTiles")   \
-                              .Device(tensorflow::DEVICE_CPU)   \
-                              .TypeConstraint<TYPE>("T"),       \
+#define REGISTER(TYPE)                                        \
+  REGISTER_KERNEL_BUILDER(Name("AlexnetTf>WinogradToTiles")   \
+                              .Device(tensorflow::DEVICE_CPU) \
+                              .TypeConstraint<TYPE>("T"),     \
+                          WinogradToTilesOp<TYPE>);           \
+  REGISTER_KERNEL_BUILDER(Name("AlexnetTf>WinogradFromTiles") \
+                              .Device(tensorflow::DEVICE_CPU) \
+                              .TypeConstraint<TYPE>("T"),     \
                           WinogradFromTilesOp<TYPE>);
 REGISTER(float)
 REGISTER(tensorflow::bfloat16)

@@ -59,7 +59,7 @@ def assert_the_same_run(one, other):
         ours, theirs = runs.log_of(one, kind), runs.log_of(other, kind)
         assert [r["step"] for r in ours] == [r["step"] for r in theirs]
         for record, expected in zip(ours, theirs, strict=True):
-            assert record["loss"] == pytest.approx(expected["loss"], rel=1e-3)
+            assert record["loss"] == pytest.approx(expected["loss"], rel=1e-4)
             assert record["top1_error"] == pytest.approx(expected["top1_error"])
     ours, theirs = runs.weights(one), runs.weights(other)
     assert ours.keys() == theirs.keys()
@@ -187,7 +187,8 @@ def test_one_run_alone_and_on_two_processors(small_dataset, undisturbed, tmp_pat
 
 def test_sigterm_stops_all_and_a_killed_worker_is_said(small_dataset, tmp_path):
     run_dir = tmp_path / "run"
-    endless = flags(small_dataset, run_dir, validate_epochs=0.0)
+    # Over many steps rounding grows, the more the more there is of it.
+    endless = flags(small_dataset, run_dir, validate_epochs=0.0, winograd=False)
     with workers(2, endless) as cluster:
         wait_for_steps(cluster, run_dir, 2)
         cluster[1].process.send_signal(signal.SIGTERM)
@@ -207,8 +208,8 @@ def test_sigterm_stops_all_and_a_killed_worker_is_said(small_dataset, tmp_path):
 
     last = int(checkpoint.newest(run_dir / "checkpoints").rsplit("-", 1)[1]) + 2
     run_alone(dataclasses.replace(endless, max_steps=last))
-    whole = flags(
-        small_dataset, tmp_path / "whole", validate_epochs=0.0, max_steps=last
+    whole = dataclasses.replace(
+        endless, run_dir=str(tmp_path / "whole"), max_steps=last
     )
     run_alone(whole)
     assert_the_same_run(run_dir, tmp_path / "whole")

@@ -193,6 +193,9 @@ class _RawShard:
             except ValueError:
                 self.lost = _lost(path, "the header at its start")
                 return
+            except OSError as error:
+                self.lost = f"the header at its start cannot be read ({error})"
+                return
             self._start = file.tell()
             end = self._start + count * self._row.itemsize
             file.seek(end)

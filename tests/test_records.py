@@ -200,6 +200,20 @@ def test_a_truncated_shard_is_found(two_shards, tmp_path, part):
     assert found == RECORDS[:3] + [None] * 5
 
 
+def test_a_header_that_a_disk_does_not_give_is_told_apart(tmp_path, monkeypatch):
+    paths = shards_of(tmp_path, "raw", 8, (3, 8), SIZE)
+
+    def fail(file):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(storage, "_read_header", fail)
+    with pytest.raises(
+        storage.DamagedRecordError, match=r"cannot be read \(.*Input/output error\)"
+    ):
+        records.Records(paths, 8)
+    assert records.Records(paths, 8, "skip").read(0) is None
+
+
 def test_a_damaged_record_is_named_with_its_file_and_byte(two_shards, tmp_path, caplog):
     at = 70_000
     paths = damaged_copy(

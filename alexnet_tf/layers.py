@@ -18,7 +18,7 @@ Implementation = Literal["op", "stock"]
 DropoutConvention = Literal["original", "inverted"]
 
 
-# Fewer make tiles that take longer to move than their products to compute.
+# The fewest with which it was seen to be faster (conv2 of a tower, docs/speed.md).
 _WINOGRAD_LEAST_CHANNELS = 48
 
 

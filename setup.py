@@ -26,12 +26,14 @@ LIBRARY_SOURCE = f"{OPS}/library.cc"
 # Free of TensorFlow, where the time goes.
 MATH_SOURCES = [
     f"{OPS}/isa.cc",
+    f"{OPS}/convolution/convolution_cpu.cc",
     f"{OPS}/lrn/lrn_cpu.cc",
     f"{OPS}/momentum/momentum_cpu.cc",
     f"{OPS}/spatial/spatial_cpu.cc",
     f"{OPS}/winograd/winograd_cpu.cc",
 ]
 TENSORFLOW_SOURCES = [
+    f"{OPS}/convolution/convolution_op.cc",
     f"{OPS}/lrn/lrn_ops.cc",
     f"{OPS}/lrn/lrn_kernels.cc",
     f"{OPS}/momentum/momentum_op.cc",
@@ -225,6 +227,7 @@ setuptools.setup(
                 f"{OPS}/float16.h",
                 f"{OPS}/isa.h",
                 f"{OPS}/tensors.h",
+                f"{OPS}/convolution/convolution.h",
                 f"{OPS}/lrn/lrn.h",
                 f"{OPS}/lrn/lrn_cpu_kernels.inc",
                 f"{OPS}/momentum/momentum.h",

@@ -4,6 +4,7 @@
 TensorFlow gives an empty module, and no error, to whoever loads the same ops twice.
 """
 
+import ctypes
 import math
 import pathlib
 import re
@@ -67,6 +68,15 @@ _ops, _build = _load(_LIBRARY)
 def cuda_version() -> str | None:
     """The CUDA version that the library's GPU kernels were built with, if any."""
     return None if _build["cuda"] == "none" else _build["cuda"]
+
+
+def instruction_set() -> str | None:
+    """What the CPU kernels run on: "amx_bf16", "avx512_bf16", "avx512", "avx2" or
+    "baseline"; None where the environment's ALEXNET_TF_ISA is none that is here."""
+    name = ctypes.CDLL(str(_LIBRARY)).alexnet_tf_instruction_set
+    name.restype = ctypes.c_char_p
+    found = name()
+    return found and found.decode()
 
 
 def _check_constants(size: int, k: float, alpha: float, beta: float) -> None:
@@ -283,6 +293,75 @@ def _winograd_from_tiles_gradient(op, dy):
         dy, **{key: op.get_attr(key) for key in _WINOGRAD_ATTRIBUTES}
     )
     return tiles, None
+
+
+_WEIGHT_GRADIENTS = "AlexnetTf>ConvolutionWeightGradients"
+
+
+def convolution(x, kernel, bias, *, zeros=(0, 0), name=None) -> tf.Tensor:
+    """`tf.nn.conv2d` of stride 1 and `tf.nn.bias_add`, with our weights' gradients.
+
+    Inside a `tf.function`, the gradients by kernel and bias are one op that multiplies
+    tiles (AMX), where the instruction set has them; elsewhere the same sums in plain
+    loops. Products of bfloat16 are summed in float32 and rounded once. Called eagerly,
+    the gradients are TensorFlow's. On the CPU alone; no second derivative.
+
+    Args:
+        x: `[batch, height, width, channels]`, bfloat16.
+        kernel: `[taps, taps, channels, filters]`, bfloat16.
+        bias: `[filters]`, bfloat16.
+        zeros: rows and columns of zeros around `x`, (before, after).
+        name: of the ops.
+
+    Returns:
+        `[batch, height', width', filters]`, with height' = height + before + after -
+        taps + 1, bfloat16.
+    """
+    with tf.name_scope(name or "convolution"):
+        x = tf.convert_to_tensor(x)
+        kernel = tf.convert_to_tensor(kernel)
+        taps = kernel.shape[0]
+        # Explicit padding would be the plain way, and 20 times slower: it leaves oneDNN.
+        if taps % 2 and tuple(zeros) == (taps // 2, taps // 2):
+            padding = "SAME"
+        else:
+            padding = "VALID"
+            if any(zeros):
+                x = tf.pad(x, [[0, 0], list(zeros), list(zeros), [0, 0]])
+        overrides = {"Conv2D": "AlexnetTf>Convolution", "BiasAdd": "AlexnetTf>Bias"}
+        with tf.compat.v1.get_default_graph().gradient_override_map(overrides):
+            return tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, padding), bias)
+
+
+def _weight_gradients(convolution, dy):
+    """Both gradients of a `convolution` op's weights, by one op for whoever asks."""
+    x, kernel = convolution.inputs
+    for known in dy.consumers():
+        if known.type == _WEIGHT_GRADIENTS and known.inputs[0] is x:
+            return known.outputs
+    taps = kernel.shape[0]
+    around = taps // 2 if convolution.get_attr("padding") == b"SAME" else 0
+    return _ops.alexnet_tf_convolution_weight_gradients(
+        x, dy, taps=taps, before=around, after=around
+    )
+
+
+@tf.RegisterGradient("AlexnetTf>Convolution")
+def _convolution_gradient(op, dy):
+    x, kernel = op.inputs
+    dx = tf.raw_ops.Conv2DBackpropInput(
+        input_sizes=tf.shape(x),
+        filter=kernel,
+        out_backprop=dy,
+        strides=op.get_attr("strides"),
+        padding=op.get_attr("padding").decode(),
+    )
+    return dx, _weight_gradients(op, dy)[0]
+
+
+@tf.RegisterGradient("AlexnetTf>Bias")
+def _bias_gradient(op, dy):
+    return dy, _weight_gradients(op.inputs[0].op, dy)[1]
 
 
 def apply_decayed_momentum(variable, velocity, gradient, *, rate, momentum, decay):

@@ -2,12 +2,37 @@
 
 #include "custom_ops/isa.h"
 
+#if defined(ALEXNET_TF_AMX)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace alexnet_tf {
 namespace {
+
+#if defined(ALEXNET_TF_AMX)
+// Whether the processor has tiles of bfloat16, and Linux lets this process use
+// them.
+bool TilesAreOurs() {
+  constexpr unsigned kBfloat16 = 1u << 22, kTiles = 1u << 24;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kBfloat16) &&
+         (d & kTiles) &&
+         syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+#endif
 
 bool Supported(Isa isa) {
 #if defined(ALEXNET_TF_X86)
   switch (isa) {
+    case Isa::kAmxBf16:
+#if defined(ALEXNET_TF_AMX)
+      return Supported(Isa::kAvx512Bf16) && TilesAreOurs();
+#else
+      return false;
+#endif
     case Isa::kAvx512Bf16:
       return Supported(Isa::kAvx512) && __builtin_cpu_supports("avx512bf16");
     case Isa::kAvx512:
@@ -29,6 +54,8 @@ bool Supported(Isa isa) {
 
 const char* IsaName(Isa isa) {
   switch (isa) {
+    case Isa::kAmxBf16:
+      return "amx_bf16";
     case Isa::kAvx512Bf16:
       return "avx512_bf16";
     case Isa::kAvx512:
@@ -43,8 +70,8 @@ const char* IsaName(Isa isa) {
 
 std::string ChooseIsa(const char* requested, Isa* isa) {
   const std::string name = requested == nullptr ? "" : requested;
-  for (Isa candidate :
-       {Isa::kAvx512Bf16, Isa::kAvx512, Isa::kAvx2, Isa::kBaseline}) {
+  for (Isa candidate : {Isa::kAmxBf16, Isa::kAvx512Bf16, Isa::kAvx512,
+                        Isa::kAvx2, Isa::kBaseline}) {
     if (name.empty() ? Supported(candidate) : name == IsaName(candidate)) {
       *isa = candidate;
       return Supported(candidate)
@@ -52,8 +79,8 @@ std::string ChooseIsa(const char* requested, Isa* isa) {
                  : "this processor does not have \"" + name + "\"";
     }
   }
-  return "expected \"avx512_bf16\", \"avx512\", \"avx2\" or \"baseline\", got "
-         "\"" +
+  return "expected \"amx_bf16\", \"avx512_bf16\", \"avx512\", \"avx2\" or "
+         "\"baseline\", got \"" +
          name + "\"";
 }
 

@@ -13,17 +13,20 @@
 
 #if defined(__x86_64__) && !defined(ALEXNET_TF_PORTABLE)
 #define ALEXNET_TF_X86 1
+#if __GNUC__ >= 11 && defined(__linux__)
+#define ALEXNET_TF_AMX 1
+#endif
 #endif
 
 namespace alexnet_tf {
 
-enum class Isa { kBaseline, kAvx2, kAvx512, kAvx512Bf16 };
+enum class Isa { kBaseline, kAvx2, kAvx512, kAvx512Bf16, kAmxBf16 };
 
 const char* IsaName(Isa isa);
 
-// Chooses "avx512_bf16", "avx512", "avx2" or "baseline" by name, or where
-// `requested` is null or empty the best that this processor has. Returns an
-// empty string, or what is wrong with the request.
+// Chooses "amx_bf16", "avx512_bf16", "avx512", "avx2" or "baseline" by name, or
+// where `requested` is null or empty the best that this processor has. Returns
+// an empty string, or what is wrong with the request.
 std::string ChooseIsa(const char* requested, Isa* isa);
 
 }  // namespace alexnet_tf

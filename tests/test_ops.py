@@ -20,7 +20,7 @@ from alexnet_tf import ops
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAPER = {"size": 5, "k": 2.0, "alpha": 1e-4, "beta": 0.75}
 DTYPES = [tf.float32, tf.float16, tf.bfloat16]
-ISAS = ["avx512_bf16", "avx512", "avx2", "baseline"]
+ISAS = ["amx_bf16", "avx512_bf16", "avx512", "avx2", "baseline"]
 
 # tools/gpu_check.sh runs these tests on /GPU:0.
 DEVICE = os.environ.get("ALEXNET_TF_TEST_DEVICE")

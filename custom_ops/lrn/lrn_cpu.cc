@@ -515,7 +515,7 @@ Kernels<T> Choose(Isa isa, const LrnParams& params, std::int64_t channels,
                   bool stream) {
 #if defined(ALEXNET_TF_X86)
   if constexpr (std::is_same<T, BFloat16>::value) {
-    if (isa == Isa::kAvx512Bf16) {
+    if (isa >= Isa::kAvx512Bf16) {
       return avx512::bf16::Choose<T>(params, channels, stream);
     }
   }

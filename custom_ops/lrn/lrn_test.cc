@@ -287,7 +287,8 @@ void CheckParams() {
 
 int Main() {
   CheckParams();
-  for (const char* name : {"baseline", "avx2", "avx512", "avx512_bf16"}) {
+  for (const char* name :
+       {"baseline", "avx2", "avx512", "avx512_bf16", "amx_bf16"}) {
     Isa isa;
     const std::string error = ChooseIsa(name, &isa);
     if (!error.empty()) {

@@ -142,6 +142,7 @@ template <typename T, typename Matrix, typename Use>
 void WithKernel(Isa isa, Use use) {
   switch (isa) {
 #if defined(ALEXNET_TF_X86)
+    case Isa::kAmxBf16:
     case Isa::kAvx512Bf16:
     case Isa::kAvx512:
       return use(avx512::Kernel<T, Matrix>());

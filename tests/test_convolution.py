@@ -1,0 +1,293 @@
+# Copyright 2026 The alexnet_tf authors. Apache-2.0.
+"""Convolutions whose weights' gradients multiply tiles, against the sum as written."""
+
+import hypothesis
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import strategies as st
+
+from alexnet_tf import layers, ops
+
+GRADIENTS = "AlexnetTf>ConvolutionWeightGradients"
+ROUNDING = 2**-8  # of bfloat16, once
+
+
+def drawn(shape, seed=0):
+    """Numbers that bfloat16 has."""
+    values = np.random.default_rng(seed).standard_normal(shape)
+    return tf.cast(tf.constant(values, tf.float32), tf.bfloat16)
+
+
+def wide(values):
+    return tf.cast(values, tf.float64).numpy()
+
+
+def assert_close(measured, expected):
+    """To the rounding of the result, and of a float32 sum where terms cancel."""
+    expected = np.asarray(expected)
+    slack = 1e-5 * np.abs(expected).max(initial=1e-30)
+    np.testing.assert_allclose(wide(measured), expected, rtol=ROUNDING, atol=slack)
+
+
+def naive(x, dy, taps, before, after):
+    """Both gradients in float64, tap by tap."""
+    x, dy = wide(x), wide(dy)
+    _, height, width, _ = dy.shape
+    edges = (before, after)
+    padded = np.pad(x, [(0, 0), edges, edges, (0, 0)])
+    kernel = [
+        [
+            np.einsum("npqc,npqf->cf", padded[:, i : i + height, j : j + width], dy)
+            for j in range(taps)
+        ]
+        for i in range(taps)
+    ]
+    return np.array(kernel), dy.sum((0, 1, 2))
+
+
+def weight_gradients(x, dy, *, taps, before=0, after=0):
+    return ops._ops.alexnet_tf_convolution_weight_gradients(
+        x, dy, taps=taps, before=before, after=after
+    )
+
+
+@pytest.fixture(params=["amx_bf16", "baseline"])
+def isa(request, monkeypatch):
+    monkeypatch.setenv("ALEXNET_TF_ISA", request.param)
+    if ops.instruction_set() is None:
+        pytest.skip(f"this processor does not have {request.param}")
+
+
+def run(*arguments, **constants):
+    # A graph of its own: kernels of eager calls are kept, with their instruction set.
+    return tf.function(lambda: weight_gradients(*arguments, **constants))()
+
+
+@hypothesis.given(
+    taps=st.integers(1, 5),
+    batch=st.integers(1, 5),
+    height=st.integers(5, 12),
+    width=st.integers(5, 12),
+    channels=st.integers(1, 70),
+    filters=st.integers(1, 70),
+    before=st.integers(0, 6),
+    after=st.integers(0, 6),
+)
+@hypothesis.settings(
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+def test_any_shape(isa, taps, batch, height, width, channels, filters, before, after):
+    grow = before + after - taps + 1
+    x = drawn((batch, height, width, channels))
+    dy = drawn((batch, height + grow, width + grow, filters), 1)
+    zeros = {"before": before, "after": after}
+    kernel, bias = run(x, dy, taps=taps, **zeros)
+    expected_kernel, expected_bias = naive(x, dy, taps, **zeros)
+    assert_close(kernel, expected_kernel)
+    assert_close(bias, expected_bias)
+
+
+@pytest.mark.parametrize(
+    ("side", "channels", "filters", "taps"),
+    [(57, 48, 48, 3), (27, 48, 128, 5), (13, 256, 192, 3)],
+    ids=["conv1 in squares", "conv2", "conv3"],
+)
+def test_the_papers_layers(side, channels, filters, taps, monkeypatch):
+    # Several blocks of positions, several pictures at a time, and a rest of them.
+    around = 0 if side == 57 else taps // 2
+    out = side + 2 * around - taps + 1
+    x = drawn((7, side, side, channels))
+    dy = drawn((7, out, out, filters), 1)
+    kernel, bias = run(x, dy, taps=taps, before=around, after=around)
+    float32 = tf.raw_ops.Conv2DBackpropFilter(
+        input=tf.cast(x, tf.float32),
+        filter_sizes=kernel.shape,
+        out_backprop=tf.cast(dy, tf.float32),
+        strides=[1, 1, 1, 1],
+        padding="SAME" if around else "VALID",
+    )
+    assert_close(kernel, wide(float32))
+    assert_close(bias, wide(dy).sum((0, 1, 2)))
+
+
+def test_by_hand(isa):
+    # Of ones, each tap counts the results that it reaches.
+    ones = tf.ones([1, 4, 4, 1], tf.bfloat16)
+    kernel, bias = run(ones, ones, taps=3, before=1, after=1)
+    counts = [[9, 12, 9], [12, 16, 12], [9, 12, 9]]
+    np.testing.assert_array_equal(wide(kernel)[:, :, 0, 0], counts)
+    np.testing.assert_array_equal(wide(bias), [16])
+
+
+@pytest.mark.parametrize("shape", [(0, 8, 8, 4), (2, 8, 8, 0)])
+def test_nothing(isa, shape):
+    dy = tf.ones([shape[0], 6, 6, 5], tf.bfloat16)
+    kernel, bias = run(tf.zeros(shape, tf.bfloat16), dy, taps=3)
+    assert kernel.shape == [3, 3, shape[3], 5]
+    assert not wide(kernel).any()
+    np.testing.assert_array_equal(wide(bias), [36 * shape[0]] * 5)
+
+
+def test_the_tiles_are_given_back():
+    # oneDNN's products, which use them too, are right before and after.
+    a = drawn((256, 256))
+    multiply = tf.function(lambda: tf.matmul(a, a))
+    expected = wide(a) @ wide(a)
+    for _ in range(3):
+        np.testing.assert_allclose(wide(multiply()), expected, rtol=1e-2, atol=0.5)
+        run(drawn((4, 9, 9, 40)), drawn((4, 9, 9, 24)), taps=3, before=1, after=1)
+
+
+@pytest.mark.parametrize(
+    ("x", "dy", "taps", "message"),
+    [
+        ([2, 8, 8, 4], [2, 7, 6, 5], 3, r"dy must have shape \[2,6,6,filters\]"),
+        ([2, 8, 8, 4], [3, 6, 6, 5], 3, r"dy must have shape \[2,6,6,filters\]"),
+        ([2, 8, 8, 4], [2, 6, 6, 5], 0, "taps must be at least 1, got 0"),
+    ],
+)
+def test_errors(x, dy, taps, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        weight_gradients(tf.zeros(x, tf.bfloat16), tf.zeros(dy, tf.bfloat16), taps=taps)
+
+
+def gradients_of(convolve, x, kernel, bias, dy):
+    @tf.function
+    def graph():
+        y = convolve(x, kernel, bias)
+        return y, tf.compat.v1.gradients(y, [x, kernel, bias], dy)
+
+    return graph, graph()
+
+
+@pytest.mark.parametrize(
+    ("taps", "zeros"), [(3, (1, 1)), (5, (2, 2)), (3, (0, 0)), (4, (1, 2)), (1, (0, 3))]
+)
+def test_the_convolution_and_its_gradients(taps, zeros):
+    x = drawn((3, 9, 11, 20))
+    kernel = drawn((taps, taps, 20, 18), 1)
+    bias = drawn((18,), 2)
+    grow = sum(zeros) - taps + 1
+    dy = drawn((3, 9 + grow, 11 + grow, 18), 3)
+    graph, (y, (dx, dkernel, dbias)) = gradients_of(
+        lambda *which: ops.convolution(*which, zeros=zeros), x, kernel, bias, dy
+    )
+    kinds = [op.type for op in graph.get_concrete_function().graph.get_operations()]
+    assert kinds.count(GRADIENTS) == 1  # of both weights
+
+    def stock(x, kernel, bias):
+        edges = [[0, 0], list(zeros), list(zeros), [0, 0]]
+        return tf.nn.conv2d(tf.pad(x, edges), kernel, 1, "VALID") + bias
+
+    float32 = [tf.cast(v, tf.float32) for v in (x, kernel, bias, dy)]
+    _, (expected_y, expected) = gradients_of(stock, *float32)
+    for mine, theirs in zip(
+        (y, dx, dkernel, dbias), (expected_y, *expected), strict=True
+    ):
+        assert mine.dtype == tf.bfloat16
+        difference = np.linalg.norm(wide(mine) - wide(theirs))
+        assert difference < 4e-3 * np.linalg.norm(wide(theirs))
+
+
+def test_eager_gradients_are_the_same():
+    x, kernel, bias = drawn((2, 6, 6, 4)), drawn((3, 3, 4, 5), 1), drawn((5,), 2)
+    with tf.GradientTape() as tape:
+        tape.watch([kernel, bias])
+        y = ops.convolution(x, kernel, bias)
+    eager = tape.gradient(y, [kernel, bias], tf.ones_like(y))
+    for mine, expected in zip(eager, naive(x, tf.ones_like(y), 3, 0, 0), strict=True):
+        np.testing.assert_allclose(wide(mine), expected, rtol=2e-2, atol=0.1)
+
+
+@hypothesis.given(
+    taps=st.integers(1, 11),
+    stride=st.integers(2, 5),
+    height=st.integers(11, 23),
+    width=st.integers(11, 23),
+    before=st.integers(0, 3),
+    after=st.integers(0, 3),
+)
+@hypothesis.settings(max_examples=50, deadline=None)
+def test_a_stride_over_pixels_is_a_step_over_squares(
+    taps, stride, height, width, before, after
+):
+    x = tf.cast(drawn((2, height, width, 3)), tf.float32)
+    kernel = tf.cast(drawn((taps, taps, 3, 4), 1), tf.float32)
+    zeros = (before, after)
+    squares, whole = layers._in_squares(x, kernel, zeros, stride)
+    edges = [[0, 0], zeros, zeros, [0, 0]]
+    expected = tf.nn.conv2d(tf.pad(x, edges), kernel, stride, "VALID")
+    result = tf.nn.conv2d(squares, whole, 1, "VALID")
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-4)
+
+
+def traced(layer, dtype, **call):
+    """The operations of the layer and of its gradients."""
+
+    @tf.function
+    def graph(x):
+        y = layer(x, **call)
+        return tf.compat.v1.gradients(y, [v.value for v in layer.trainable_variables])
+
+    spec = tf.TensorSpec([2, 23, 23, 3], dtype)
+    layer.build(spec.shape)
+    return [op.type for op in graph.get_concrete_function(spec).graph.get_operations()]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda **k: layers.Convolution(8, 3, zeros=(1, 1), **k),
+        lambda **k: layers.Convolution(8, 11, strides=4, zeros=(0, 3), **k),
+    ],
+)
+def test_the_layer_takes_it_where_tiles_are_multiplied(layer, monkeypatch):
+    narrow = {"dtype": "mixed_bfloat16"}
+    for name, policy, call, taken in (
+        ("amx_bf16", narrow, {"training": True}, 1),
+        ("amx_bf16", narrow, {}, 0),
+        ("amx_bf16", {}, {"training": True}, 0),
+        ("avx512_bf16", narrow, {"training": True}, 0),
+    ):
+        monkeypatch.setattr(ops, "instruction_set", lambda name=name: name)
+        dtype = tf.bfloat16 if policy else tf.float32
+        kinds = traced(layer(**policy), dtype, **call)
+        assert kinds.count(GRADIENTS) == taken, (name, policy, call)
+
+
+@pytest.mark.parametrize(
+    ("size", "strides", "zeros"), [(3, 1, (1, 1)), (11, 4, (0, 3))]
+)
+def test_the_layer_is_the_same_either_way(size, strides, zeros, monkeypatch):
+    layer = layers.Convolution(
+        8, size, strides=strides, zeros=zeros, winograd=False, dtype="mixed_bfloat16"
+    )
+    x = drawn((2, 24, 24, 3))
+    layer.build(x.shape)
+    layer.bias.assign(np.linspace(-1, 1, 8))
+
+    def both(name):
+        monkeypatch.setattr(ops, "instruction_set", lambda: name)
+
+        @tf.function
+        def graph():
+            y = layer(x, training=True)
+            loss = tf.reduce_sum(tf.cast(y, tf.float32) ** 2)
+            weights = [v.value for v in layer.trainable_variables]
+            return [y, *tf.compat.v1.gradients(loss, weights)]
+
+        return graph()
+
+    for tiled, direct in zip(both("amx_bf16"), both("baseline"), strict=True):
+        difference = np.linalg.norm(wide(tiled) - wide(direct))
+        assert difference < 1e-2 * np.linalg.norm(wide(direct))
+
+
+def test_an_unknown_instruction_set_is_none(monkeypatch):
+    monkeypatch.setenv("ALEXNET_TF_ISA", "mmx")
+    assert ops.instruction_set() is None
+    monkeypatch.setenv("ALEXNET_TF_ISA", "baseline")
+    assert ops.instruction_set() == "baseline"

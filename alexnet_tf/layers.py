@@ -141,6 +141,17 @@ def _in_squares(inputs, kernel, zeros, stride):
     )
 
 
+@keras.saving.register_keras_serializable(package="alexnet_tf")
+class ReLU(keras.layers.Layer):
+    """max(x, 0), paper section 3.1, by `ops.relu`. Output: as the input."""
+
+    def call(self, inputs):
+        return ops.relu(inputs)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
 def _being_compiled() -> bool:
     """Whether the graph at hand is traced for `jit_compile=True`."""
     return control_flow_util.GraphOrParentsInXlaContext(
@@ -222,10 +233,7 @@ class LocalResponseNormalization(keras.layers.Layer):
 
 def _on_cpu() -> bool:
     """Whether an operation made here is one of the processor."""
-    device = tf.constant(0.0).device
-    if device:
-        return "CPU" in device
-    return not tf.config.list_logical_devices("GPU")
+    return ops.runs_on_cpu(tf.constant(0.0).device)
 
 
 def _box_sum(x: tf.Tensor, size: int) -> tf.Tensor:

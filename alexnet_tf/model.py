@@ -212,7 +212,7 @@ def _layer(
         case architectures.Dense():
             return keras.layers.Dense(layer.units // towers_share, **common)
         case architectures.Relu():
-            return keras.layers.ReLU(**common)
+            return layers.ReLU(**common)
         case architectures.ResponseNormalization():
             return layers.LocalResponseNormalization(
                 layer.size,

@@ -79,6 +79,11 @@ def instruction_set() -> str | None:
     return found and found.decode()
 
 
+def runs_on_cpu(device: str) -> bool:
+    """Whether an operation placed on `device` runs on the processor; "": anywhere."""
+    return "CPU" in device if device else not tf.config.list_logical_devices("GPU")
+
+
 def _check_constants(size: int, k: float, alpha: float, beta: float) -> None:
     # The LRN kernels check too, for graphs that were not built here.
     if size < 1 or size % 2 == 0:
@@ -129,6 +134,37 @@ def _local_response_normalization_gradient(op, dy):
         op.inputs[0],
         **{key: op.get_attr(key) for key in ("size", "k", "alpha", "beta")},
     )
+
+
+def relu(x, name=None) -> tf.Tensor:
+    """`tf.nn.relu`, whose gradient behind that of our normalization is one op with it.
+
+    Inside a `tf.function` on the CPU, where the normalization alone reads the result:
+    one pass over memory instead of two. Elsewhere the gradient is TensorFlow's.
+    """
+    graph = tf.compat.v1.get_default_graph()
+    with graph.gradient_override_map({"Relu": "AlexnetTf>Relu"}):
+        return tf.nn.relu(x, name=name)
+
+
+@tf.RegisterGradient("AlexnetTf>Relu")
+def _relu_gradient(op, dy):
+    (y,) = op.outputs
+    normalization = dy.op  # the sum of several where others read y
+    if (
+        normalization.type == f"{_FORWARD}Grad"
+        and normalization.inputs[1] is y
+        and runs_on_cpu(y.device)
+    ):
+        return _ops.alexnet_tf_local_response_normalization_grad(
+            *normalization.inputs,
+            rectified=True,
+            **{
+                key: normalization.get_attr(key)
+                for key in ("size", "k", "alpha", "beta")
+            },
+        )
+    return tf.raw_ops.ReluGrad(gradients=dy, features=y)
 
 
 def local_response_normalization_xla(

@@ -252,6 +252,43 @@ def test_every_instruction_set_matches_the_reference(isa, dtype, monkeypatch):
     assert_matches_reference(x, dy, y, dx, **PAPER)
 
 
+def rectified_gradient(x, dy, relu, others=lambda y: 0.0):
+    """d/dx of the normalization behind `relu`, and the kinds of operations of it."""
+
+    @tf.function
+    def graph(x, dy):
+        y = relu(x)
+        z = ops.local_response_normalization(y, **PAPER)
+        return tf.compat.v1.gradients([z, others(y)], x, [dy, 1.0])[0]
+
+    graph = graph.get_concrete_function(x, dy)
+    return graph(x, dy), [op.type for op in graph.graph.get_operations()]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.name)
+@pytest.mark.parametrize("channels", [7, 48])
+def test_the_gradient_of_a_rectifier_before_it_is_one_with_it(dtype, channels):
+    x, dy = random_pair([2, 3, 3, channels], dtype)
+    together, kinds = rectified_gradient(x, dy, ops.relu)
+    apart, kinds_apart = rectified_gradient(x, dy, tf.nn.relu)
+    np.testing.assert_array_equal(together, apart)
+    assert np.count_nonzero(together) < x.shape.num_elements()
+    assert "ReluGrad" in kinds_apart
+    assert ("ReluGrad" in kinds) == (DEVICE == "/GPU:0")
+
+
+def test_a_rectifier_that_others_read_too():
+    x, dy = random_pair([2, 3, 3, 48], tf.float32)
+
+    def others(y):
+        return tf.reduce_sum(y**2)
+
+    together, kinds = rectified_gradient(x, dy, ops.relu, others)
+    apart, _ = rectified_gradient(x, dy, tf.nn.relu, others)
+    np.testing.assert_array_equal(together, apart)
+    assert "ReluGrad" in kinds
+
+
 def test_unknown_instruction_set_is_named(monkeypatch):
     monkeypatch.setenv("ALEXNET_TF_ISA", "mmx")
     run = tf.function(ops.local_response_normalization)

@@ -26,6 +26,8 @@ struct LrnParams {
   float k = 2.0f;
   float alpha = 1e-4f;
   float beta = 0.75f;
+  // Whether x = max(z, 0), and the gradient is by z. On the CPU alone.
+  bool rectified = false;
 };
 
 // Empty where `params` make sense, else which one does not, what was expected

@@ -39,6 +39,7 @@ struct Constants {
   float beta_high, beta_low;  // beta in two parts, the first of 12 bits
   float power_at_infinity;    // limit of s^-beta
   float two_alpha_beta;
+  std::int32_t passes_all;  // all bits set, none where the input is rectified
   std::int64_t half;  // neighbours on each side, at most all of them
 };
 
@@ -505,6 +506,7 @@ Constants ConstantsOf(const LrnParams& params, std::int64_t channels) {
   c.beta_low = params.beta - c.beta_high;
   c.power_at_infinity = params.beta == 0 ? 1 : 0;
   c.two_alpha_beta = 2 * params.alpha * params.beta;
+  c.passes_all = params.rectified ? 0 : -1;
   const std::int64_t half = params.size / 2;
   c.half = half < channels ? half : channels - 1;
   return c;

@@ -77,6 +77,10 @@ void ShardRows(OpKernelContext* context, const Tensor& tensor,
 class LrnCpuOp : public LrnOp {
  public:
   explicit LrnCpuOp(OpKernelConstruction* context) : LrnOp(context) {
+    if (context->HasAttr("rectified")) {
+      OP_REQUIRES_OK(context,
+                     context->GetAttr("rectified", &params_.rectified));
+    }
     const std::string error = ChooseIsa(std::getenv("ALEXNET_TF_ISA"), &isa_);
     OP_REQUIRES(context, error.empty(),
                 absl::FailedPreconditionError(absl::StrCat(
@@ -150,6 +154,14 @@ REGISTER_CPU(tensorflow::bfloat16)
 class LrnGpuOp : public LrnOp {
  public:
   explicit LrnGpuOp(OpKernelConstruction* context) : LrnOp(context) {
+    bool rectified = false;
+    if (context->HasAttr("rectified")) {
+      OP_REQUIRES_OK(context, context->GetAttr("rectified", &rectified));
+    }
+    OP_REQUIRES(context, !rectified,
+                absl::UnimplementedError(
+                    "rectified=true has no kernel for GPUs: take the gradients "
+                    "of the two ops apart"));
     const std::string error = LrnCudaDriverError();
     OP_REQUIRES(context, error.empty(), absl::FailedPreconditionError(error));
   }

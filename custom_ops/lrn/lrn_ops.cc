@@ -35,6 +35,7 @@ REGISTER_OP("AlexnetTf>LocalResponseNormalizationGrad")
     .Attr("k: float = 2.0")
     .Attr("alpha: float = 1e-4")
     .Attr("beta: float = 0.75")
+    .Attr("rectified: bool = false")
     .SetShapeFn(MergedShape)
     .Doc(R"doc(
 Gradient of `AlexnetTf>LocalResponseNormalization`, recomputed from its input.
@@ -46,6 +47,8 @@ size: As in that op.
 k: As in that op.
 alpha: As in that op.
 beta: As in that op.
+rectified: `x` is `max(z, 0)`, and the gradient is by `z`: 0 where `x` is. On the
+  CPU alone.
 )doc");
 
 }  // namespace alexnet_tf

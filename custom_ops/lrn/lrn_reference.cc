@@ -60,6 +60,7 @@ void LrnReferenceGradient(const LrnParams& params, const double* dy,
       dx[row * channels + i] =
           row_dy[i] / std::pow(scale[i], beta) -
           2 * alpha * beta * row_x[i] * WindowSum(pull, i, params.size);
+      if (params.rectified && !(row_x[i] > 0)) dx[row * channels + i] = 0;
     }
   }
 }

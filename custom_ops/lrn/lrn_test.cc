@@ -217,8 +217,11 @@ void CheckRandom(Isa isa) {
         std::vector<double> x(rows * channels), dy(rows * channels);
         for (double& v : x) v = 30 * normal(random);
         for (double& v : dy) v = normal(random);
-        const LrnParams params{size, 2.0f, size > 100 ? 1e-4f : 1e-2f, beta};
+        LrnParams params{size, 2.0f, size > 100 ? 1e-4f : 1e-2f, beta};
         CheckEveryType(isa, params, rows, channels, x, dy, "random");
+        for (double& v : x) v = std::max(v, 0.0);
+        params.rectified = true;
+        CheckEveryType(isa, params, rows, channels, x, dy, "rectified");
       }
     }
   }

@@ -21,7 +21,8 @@ import evidence  # noqa: E402
 
 
 @pytest.mark.parametrize(
-    ("study", "count"), [("curves", 2), ("start", 22), ("precision", 6), ("lrn", 6)]
+    ("study", "count"),
+    [("curves", 2), ("start", 22), ("precision", 6), ("kernels", 12), ("lrn", 6)],
 )
 def test_every_run_of_a_study_has_a_name_and_flags_that_exist(study, count):
     runs = list(evidence.runs(study))
@@ -89,12 +90,30 @@ def test_the_precisions_are_compared_on_the_starts_that_both_have(monkeypatch):
         train = [[10 * n, loss, 50.0] for n in range(1, 31)]
         return {f"code-original-32-seed{seed}": {"train": train} for seed in seeds}
 
-    studies = {"precision": made(1.0, (0, 1)), "start": made(2.0, (0, 1, 2))}
+    kernels = {
+        f"paper-bfloat16-seed{seed}": {"train": [[10, 1.0 + seed, 50.0]]}
+        for seed in range(2)
+    }
+    studies = {
+        "precision": made(1.0, (0, 1)),
+        "start": made(2.0, (0, 1, 2)),
+        "kernels": kernels,
+    }
     monkeypatch.setattr(evidence, "read", studies.get)
     table = evidence.precision_table(evidence.both_precisions())
-    assert "| code | float32 | 1.000, 1.000 | 1.000 ± 0.000 |" in table
-    assert "| code | bfloat16 | 2.000, 2.000 | 2.000 ± 0.000 |" in table
-    assert "paper" not in table
+    assert "| code | float32 | direct | 1.000, 1.000 | 1.000 ± 0.000 |" in table
+    assert "| code | bfloat16 | direct | 2.000, 2.000 | 2.000 ± 0.000 |" in table
+    assert "| paper | bfloat16 | fastest | 1.000, 2.000 | 1.500 ± 0.707 |" in table
+    assert table.count("paper") == 1
+
+
+def test_the_fastest_convolutions_are_tried_on_the_same_starts():
+    starts = {run.name: run.flags for run in evidence.runs("start")}
+    for run in evidence.runs("kernels"):
+        recipe, precision, seed = run.name.split("-")
+        same = set(starts[f"{recipe}-original-32-{seed}"])
+        same -= {"--dropout=original", "--precision=bfloat16"}  # the recipes' own
+        assert set(run.flags) == same | {f"--precision={precision}"}
 
 
 def test_a_run_that_both_studies_make_differs_in_its_precision_alone():

@@ -3,12 +3,14 @@
 
     apt-get install dataset-fashion-mnist
     python tools/evidence.py data          # 70,000 pictures, prepared twice
-    python tools/evidence.py lrn curves start precision    # hours; stopped, it goes on
+    python tools/evidence.py lrn curves start precision kernels    # hours; it resumes
     python tools/evidence.py draw          # docs/results/*.png, tables in docs/results.md
 
 Studies: `curves`, both recipes on all pictures; `start`, whether the net starts to learn
-at all; `precision`, the starts in float32 that `start` makes in bfloat16; `lrn`, the
-small net with and without LRN. A finished run stands in docs/results/STUDY.json and is
+at all; `precision`, the starts in float32 that `start` makes in bfloat16; `kernels`,
+these starts in both with the fastest convolutions the machine has; `lrn`, the small net
+with and without LRN. (The results of the first three are of convolutions as their sums
+are written: they are older than `--winograd` and the tiles.) A finished run stands in docs/results/STUDY.json and is
 not made again.
 """
 
@@ -38,6 +40,8 @@ RESULTS = ROOT / "docs" / "results"
 PAGE = ROOT / "docs" / "results.md"
 RECIPES = {"paper": "tools/paper.flags", "code": "tools/code2012.flags"}
 SEEDS = (0, 1, 2)
+PRECISIONS = ("float32", "bfloat16")
+CONVOLUTIONS = ("direct", "fastest")
 START_STEPS = 300
 # What three quarters of an hour allow on two AVX512-BF16 cores: 3.2 passes.
 CURVE_STEPS = 1500
@@ -94,6 +98,20 @@ def runs(study: str) -> Iterator[Run]:
                 ),
                 False,
             )
+    elif study == "kernels":
+        for seed, (recipe, file), precision in itertools.product(
+            SEEDS, RECIPES.items(), PRECISIONS
+        ):
+            yield Run(
+                study,
+                f"{recipe}-{precision}-seed{seed}",
+                (
+                    *(f"--flagfile={file}", *full, f"--precision={precision}"),
+                    *(f"--seed={seed}", "--validate_epochs=-1", "--batch_size=32"),
+                    f"--max_steps={START_STEPS}",
+                ),
+                False,
+            )
     elif study == "lrn":
         for seed in SEEDS:
             for net in ("cifar10_11pct", "cifar10_11pct_no_lrn"):
@@ -110,7 +128,7 @@ def runs(study: str) -> Iterator[Run]:
                 )
     else:
         raise app.UsageError(
-            f"no study {study!r}: data, curves, start, precision, lrn or draw"
+            f"no study {study!r}: data, curves, start, precision, kernels, lrn or draw"
         )
 
 
@@ -274,13 +292,16 @@ def _draw_start(pyplot, results: dict) -> None:
 
 
 def both_precisions() -> dict:
-    """The starts that were made in both, as "RECIPE-PRECISION-seedN"."""
+    """The starts that were made in both, as "RECIPE-PRECISION-CONVOLUTIONS-seedN"."""
     wide, narrow = read("precision"), read("start")
     found = {}
     for name in wide.keys() & narrow.keys():
         recipe, _, _, seed = name.split("-")
-        found[f"{recipe}-float32-{seed}"] = wide[name]
-        found[f"{recipe}-bfloat16-{seed}"] = narrow[name]
+        found[f"{recipe}-float32-direct-{seed}"] = wide[name]
+        found[f"{recipe}-bfloat16-direct-{seed}"] = narrow[name]
+    for name, result in read("kernels").items():
+        recipe, precision, seed = name.split("-")
+        found[f"{recipe}-{precision}-fastest-{seed}"] = result
     return dict(sorted(found.items()))
 
 
@@ -289,11 +310,15 @@ def _draw_precision(pyplot, results: dict) -> None:
         return
     figure, row = pyplot.subplots(1, 2, figsize=(10, 4), sharey=True)
     for axes, recipe in zip(row, RECIPES, strict=True):
-        for color, precision in (("C0", "float32"), ("C1", "bfloat16")):
-            for number, result in enumerate(_group(results, f"{recipe}-{precision}")):
+        for number, (precision, way) in enumerate(
+            itertools.product(PRECISIONS, CONVOLUTIONS)
+        ):
+            label = f"{precision}, {way}"
+            for result in _group(results, f"{recipe}-{precision}-{way}"):
                 steps, losses, _ = np.transpose(result["train"])
-                label = None if number else precision
+                color = f"C{number}"
                 axes.plot(steps, np.minimum(losses, 6), color, label=label, alpha=0.7)
+                label = None
         axes.set(title=f"{recipe}, batch 32", xlabel="step", ylim=(0, 6))
     row[0].legend()
     row[0].set_ylabel("loss, nats (cut at 6)")
@@ -348,19 +373,20 @@ def start_table(results: dict) -> str:
 
 
 def precision_table(results: dict) -> str:
-    """A row a recipe and precision: mean and standard deviation over the seeds."""
-    header = ("recipe", "precision", "loss of each seed", "mean ± deviation")
+    """A row a way to compute each recipe: mean and deviation over the seeds."""
+    header = ("recipe", "precision", "convolutions", "loss of each seed")
+    header += ("mean ± deviation",)
     rows = []
     for recipe in RECIPES:
-        for precision in ("float32", "bfloat16"):
-            group = _group(results, f"{recipe}-{precision}")
+        for precision, way in itertools.product(PRECISIONS, CONVOLUTIONS):
+            group = _group(results, f"{recipe}-{precision}-{way}")
             losses = [np.mean(result["train"][-5:], axis=0)[1] for result in group]
             if len(losses) > 1:
                 spread = (
                     f"{statistics.mean(losses):.3f} ± {statistics.stdev(losses):.3f}"
                 )
                 each = ", ".join(f"{loss:.3f}" for loss in losses)
-                rows.append((recipe, precision, each, spread))
+                rows.append((recipe, precision, way, each, spread))
     return _rows(header, rows)
 
 
@@ -386,7 +412,7 @@ def main(arguments: Sequence[str]) -> None:
     RESULTS.mkdir(exist_ok=True)
     if len(arguments) < 2:
         raise app.UsageError(
-            "name what to do: data, curves, start, precision, lrn or draw"
+            "name what to do: data, curves, start, precision, kernels, lrn or draw"
         )
     for what in arguments[1:]:
         if what == "data":

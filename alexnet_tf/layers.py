@@ -4,7 +4,9 @@ Channels last throughout: [N, H, W, C]. Arithmetic that decides digits (sums of 
 powers, means) is done in float32 whatever the compute type.
 """
 
+import contextlib
 import functools
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import keras
@@ -139,6 +141,44 @@ def _in_squares(inputs, kernel, zeros, stride):
         tf.reshape(squares, [-1, rows, columns, depth]),
         tf.reshape(whole, [wide, wide, depth, filters]),
     )
+
+
+@keras.saving.register_keras_serializable(package="alexnet_tf")
+class Dense(keras.layers.Dense):
+    """`keras.layers.Dense`, which under `reading_copies` reads a copy of its kernel."""
+
+    def call(self, inputs, training=None):
+        copy = _copies.get(self.kernel.path)
+        if copy is None:
+            return super().call(inputs, training)
+        return tf.nn.bias_add(tf.matmul(inputs, copy), self.bias)
+
+
+_copies: Mapping[str, tf.Variable] = {}
+
+
+@contextlib.contextmanager
+def reading_copies(copies: Mapping[str, tf.Variable]) -> Iterator[None]:
+    """Dense layers called inside read these for the kernels of these paths."""
+    global _copies
+    before, _copies = _copies, copies
+    try:
+        yield
+    finally:
+        _copies = before
+
+
+def copied_kernels(net: keras.Model) -> list[keras.Variable]:
+    """The kernels that training steps in bfloat16 should read copies of.
+
+    They are the dense layers', 96 % of the parameters: cast every step, they take a
+    twentieth of it (docs/speed.md).
+    """
+    return [
+        layer.kernel
+        for layer in net.layers
+        if isinstance(layer, Dense) and layer.compute_dtype == "bfloat16"
+    ]
 
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")

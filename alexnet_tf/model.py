@@ -210,7 +210,7 @@ def _layer(
                 **common,
             )
         case architectures.Dense():
-            return keras.layers.Dense(layer.units // towers_share, **common)
+            return layers.Dense(layer.units // towers_share, **common)
         case architectures.Relu():
             return layers.ReLU(**common)
         case architectures.ResponseNormalization():

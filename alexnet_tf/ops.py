@@ -400,7 +400,9 @@ def _bias_gradient(op, dy):
     return dy, _weight_gradients(op.inputs[0].op, dy)[1]
 
 
-def apply_decayed_momentum(variable, velocity, gradient, *, rate, momentum, decay):
+def apply_decayed_momentum(
+    variable, velocity, gradient, *, rate, momentum, decay, copy=None
+):
     """v <- momentum * v - rate * (gradient + decay * w); w <- w + v, in one pass.
 
     Paper section 5. In place, on the CPU alone.
@@ -411,6 +413,8 @@ def apply_decayed_momentum(variable, velocity, gradient, *, rate, momentum, deca
         gradient: of the same shape, float32 or bfloat16.
         rate: a float32 scalar tensor.
         momentum, decay: floats.
+        copy: None, or a bfloat16 `tf.Variable` of the same shape, which becomes w,
+            rounded, in the same pass.
 
     Raises:
         tf.errors.InvalidArgumentError: shapes differ.
@@ -420,6 +424,7 @@ def apply_decayed_momentum(variable, velocity, gradient, *, rate, momentum, deca
         velocity.handle,
         gradient,
         rate,
+        [] if copy is None else [copy.handle],
         momentum=momentum,
         decay=decay,
     )

@@ -35,6 +35,9 @@ class MomentumSGD(tf.Module):
         variables: the model's trainable variables.
         decays: a weight decay for each.
         momentum: of the velocity.
+        copied: those of the variables that the step is to read in bfloat16. On a
+            processor, the pass that updates such a variable keeps a copy of it,
+            `copies[path]`, so that no step casts it.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class MomentumSGD(tf.Module):
         variables: Sequence[keras.Variable],
         decays: Sequence[float],
         momentum: float = 0.9,
+        copied: Sequence[keras.Variable] = (),
     ):
         super().__init__()
         if len(variables) != len(decays):
@@ -56,27 +60,41 @@ class MomentumSGD(tf.Module):
             with tf.device(variable.value.device):
                 zeros = tf.zeros(variable.shape)
                 self.velocities.append(tf.Variable(zeros, trainable=False))
+        self.copies = {}
+        self._copied = [v for v in copied if "CPU" in v.value.device]
+        for variable in self._copied:
+            with tf.device(variable.value.device):
+                narrow = tf.cast(variable.value, tf.bfloat16)
+                self.copies[variable.path] = tf.Variable(narrow, trainable=False)
+
+    def refresh(self) -> None:
+        """Makes the copies anew, after others than `apply` have set the variables."""
+        for variable in self._copied:
+            narrow = tf.cast(variable.value, tf.bfloat16)
+            self.copies[variable.path].assign(narrow)
 
     def apply(self, gradients: Sequence[tf.Tensor], rates: schedule.Rates) -> None:
         """One step; `gradients` in the order of the variables."""
         for variable, velocity, gradient, decay in zip(
             self._variables, self.velocities, gradients, self._decays, strict=True
         ):
-            step = _step_on_cpu if "CPU" in velocity.device else _step_in_stock_ops
             with tf.device(velocity.device):
-                step(
-                    variable.value,
-                    velocity,
-                    gradient,
-                    rate=rates.of(variable.path),
-                    momentum=self._momentum,
-                    decay=decay,
-                )
-
-
-def _step_on_cpu(variable, velocity, gradient, **constants) -> None:
-    """`momentum_step` in one pass over memory."""
-    ops.apply_decayed_momentum(variable, velocity, _unwidened(gradient), **constants)
+                constants = {
+                    "rate": rates.of(variable.path),
+                    "momentum": self._momentum,
+                    "decay": decay,
+                }
+                if "CPU" in velocity.device:
+                    # One pass over memory.
+                    ops.apply_decayed_momentum(
+                        variable.value,
+                        velocity,
+                        _unwidened(gradient),
+                        copy=self.copies.get(variable.path),
+                        **constants,
+                    )
+                else:
+                    _step_in_stock_ops(variable.value, velocity, gradient, **constants)
 
 
 def _unwidened(gradient: tf.Tensor) -> tf.Tensor:

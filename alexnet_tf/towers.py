@@ -140,7 +140,7 @@ def _under(device: str, method):
 
 
 def colocated_gradients(
-    loss: tf.Tensor, variables: Sequence[keras.Variable]
+    loss: tf.Tensor, variables: Sequence[keras.Variable | tf.Variable]
 ) -> list[tf.Tensor]:
     """d loss / d variable, each operation on the device of the one it differentiates.
 
@@ -149,7 +149,7 @@ def colocated_gradients(
     """
     return tf.compat.v1.gradients(
         loss,
-        [variable.value for variable in variables],
+        [v.value if isinstance(v, keras.Variable) else v for v in variables],
         colocate_gradients_with_ops=True,
     )
 

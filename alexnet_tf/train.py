@@ -84,11 +84,13 @@ class Step:
 
     def _step(self, batch, rates):
         inputs, labels = batch
-        logits = tf.cast(self.net(inputs, training=True), tf.float32)
+        with layers.reading_copies(self.rule.copies):
+            logits = tf.cast(self.net(inputs, training=True), tf.float32)
         loss = tf.reduce_mean(
             tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         )
-        gradients = towers.colocated_gradients(loss, self.net.trainable_variables)
+        read = [self.rule.copies.get(v.path, v) for v in self.net.trainable_variables]
+        gradients = towers.colocated_gradients(loss, read)
         error = 100 * (1 - tf.reduce_mean(evaluate.credit(logits, labels, 1)))
         statistics = tf.stack([loss, error, self.replicas.vote()])
         *gradients, statistics = self.replicas.mean([*gradients, statistics])
@@ -158,6 +160,8 @@ class Training:
                 variables,
                 optimizer.decays_of(self.architecture, variables, decay),
                 flags.momentum,
+                # What replicas exchange stays float32.
+                layers.copied_kernels(self.net) if self.replicas.count == 1 else (),
             )
         self.evaluation = evaluate.Evaluation(self.net, ten_crop=False)
         self.schedule = make_schedule(flags)
@@ -212,6 +216,7 @@ class Training:
         if found is None:
             return False
         self.replicas.share(self.checkpoints.variables)
+        self.rule.refresh()
         self.step, state = found
         if state["pictures"] != self.dataset.digest():
             raise ValueError(

@@ -533,3 +533,29 @@ def test_a_layers_configuration_makes_the_same_layer(layer):
     assert again.get_config() == layer.get_config()
     arguments = set(inspect.signature(type(layer)).parameters) - {"kwargs"}
     assert arguments <= set(layer.get_config())
+
+
+def test_dense_reads_its_copy_where_it_is_told_to():
+    layer = layers.Dense(3, dtype="mixed_bfloat16", bias_initializer="ones")
+    x = tf.cast(tf.random.stateless_normal([5, 4], [0, 1]), tf.bfloat16)
+    own = layer(x)
+    copy = tf.Variable(tf.cast(2 * layer.kernel.value, tf.bfloat16))
+    with layers.reading_copies({layer.kernel.path: copy}):
+        read = layer(x, training=True)
+        tf.debugging.assert_equal(read, tf.matmul(x, copy) + 1)
+    with layers.reading_copies({"another/kernel": copy}):
+        tf.debugging.assert_equal(layer(x), own)
+    tf.debugging.assert_equal(layer(x), own)
+
+
+def test_the_kernels_to_copy_are_the_dense_ones_of_a_bfloat16_net():
+    from alexnet_tf import architecture, model
+
+    for precision, names in (
+        ("float32", []),
+        ("bfloat16", ["fc6_tower0", "fc6_tower1", "fc7_tower0", "fc7_tower1", "fc8"]),
+    ):
+        net = architecture.PAPER.with_input_size((67, 67, 3))
+        built = model.build(net, precision=precision)
+        paths = [kernel.path for kernel in layers.copied_kernels(built)]
+        assert paths == [f"{name}/kernel" for name in names]

@@ -172,7 +172,9 @@ def test_the_op_names_wrong_shapes(velocity, gradient, rate, message):
 
 def test_the_op_names_a_variable_of_another_type():
     double = tf.Variable(np.zeros(2))
-    with pytest.raises(tf.errors.FailedPreconditionError, match="float32 variable"):
+    with pytest.raises(
+        tf.errors.FailedPreconditionError, match="initialized float variable"
+    ):
         ops.apply_decayed_momentum(
             double,
             tf.Variable(tf.zeros(2)),
@@ -202,7 +204,7 @@ def test_stock_operations_make_the_same_step():
     rng = np.random.default_rng(0)
     found = []
     start = rng.normal(size=(2, 5)).astype(np.float32)
-    for step in (optimizer._step_on_cpu, optimizer._step_in_stock_ops):
+    for step in (ops.apply_decayed_momentum, optimizer._step_in_stock_ops):
         variable, velocity = tf.Variable(start[0]), tf.Variable(start[1])
         for _ in range(3):
             step(variable, velocity, tf.ones(5), rate=0.1, momentum=0.9, decay=0.01)
@@ -302,3 +304,60 @@ def test_one_decay_may_stand_for_all_weights_and_no_bias(cifar_variables):
 def test_the_layers_of_two_towers_decay_by_the_layers_name():
     decays = optimizer.decays_of(architecture.find("paper"), variables_at(1, 1, 1, 1))
     assert decays == [0.0005, 0, 0.0005, 0]
+
+
+@pytest.mark.parametrize(
+    "dtype", [tf.float32, tf.bfloat16], ids=["float32", "bfloat16"]
+)
+def test_the_copy_is_the_new_variable_rounded(dtype):
+    rng = np.random.default_rng(0)
+    start, gradient = rng.normal(size=(2, 1001)).astype(np.float32)
+    found = []
+    for copy in (None, tf.Variable(tf.zeros([1001], tf.bfloat16))):
+        variable, velocity = tf.Variable(start), tf.Variable(tf.zeros([1001]))
+        for _ in range(2):
+            ops.apply_decayed_momentum(
+                *(variable, velocity, tf.cast(gradient, dtype)),
+                **{"rate": 0.1, "momentum": 0.9, "decay": 0.01, "copy": copy},
+            )
+        found.append(variable.numpy())
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(copy, tf.cast(variable, tf.bfloat16))
+
+
+def test_a_copy_that_is_read_keeps_what_was_read():
+    copy = tf.Variable(tf.ones([4], tf.bfloat16))
+    read = copy.read_value()
+    ops.apply_decayed_momentum(
+        *(tf.Variable(tf.ones(4)), tf.Variable(tf.zeros(4)), tf.ones(4)),
+        **{"rate": 0.5, "momentum": 0.9, "decay": 0.0, "copy": copy},
+    )
+    np.testing.assert_array_equal(tf.cast(read, tf.float32), np.ones(4))
+    np.testing.assert_array_equal(tf.cast(copy, tf.float32), np.full(4, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("copy", "error", "message"),
+    [
+        (tf.zeros([3], tf.bfloat16), tf.errors.InvalidArgumentError, "shape of var"),
+        (tf.zeros([4]), tf.errors.FailedPreconditionError, "bfloat16 variable"),
+    ],
+)
+def test_a_copy_of_another_form_is_named(copy, error, message):
+    with pytest.raises(error, match=message):
+        ops.apply_decayed_momentum(
+            *(tf.Variable(tf.ones(4)), tf.Variable(tf.zeros(4)), tf.ones(4)),
+            **{"rate": 0.5, "momentum": 0.9, "decay": 0.0, "copy": tf.Variable(copy)},
+        )
+
+
+def test_the_rule_keeps_the_copies_and_makes_them_anew():
+    variables = variables_at(1, 2, 3, 4)
+    rule = optimizer.MomentumSGD(variables, [0] * 4, copied=variables[2:3])
+    (copy,) = rule.copies.values()
+    assert list(rule.copies) == [variables[2].path]
+    apply(rule, [1] * 4, PAPER_RATES)
+    assert values([tf.cast(copy, tf.float32)]) == pytest.approx([2.9], rel=2**-8)
+    variables[2].assign([[7.0]])
+    rule.refresh()
+    assert values([tf.cast(copy, tf.float32)]) == [7]

@@ -157,6 +157,36 @@ def test_a_run_resumed_at_any_step_is_the_run_undisturbed(small_dataset, tmp_pat
         assert [r["step"] for r in runs.log_of(parts)] == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_bfloat16_run_reads_copies_and_is_resumed_with_them(small_dataset, tmp_path):
+    # The CIFAR-10 net has one dense layer.
+    settings = {"precision": "bfloat16", "batch_size": 12}
+    whole = run(flags(small_dataset, tmp_path / "whole", **settings))
+    assert list(whole.rule.copies) == ["fc10/kernel"]
+    run(flags(small_dataset, tmp_path / "parts", max_steps=2, **settings))
+    parts = run(flags(small_dataset, tmp_path / "parts", **settings), resume=True)
+    assert same(runs.weights(tmp_path / "whole"), runs.weights(tmp_path / "parts"))
+    kernel = parts.net.get_layer("fc10").kernel
+    tf.debugging.assert_equal(
+        parts.rule.copies["fc10/kernel"], tf.cast(kernel.value, tf.bfloat16)
+    )
+
+
+def test_copies_change_nothing_but_the_time(small_dataset, tmp_path):
+    settings = flags(small_dataset, tmp_path / "run", precision="bfloat16")
+    found = []
+    for copied in (True, False):
+        training = train.Training(settings)
+        if not copied:
+            training.rule.copies.clear()
+        batches = training.batches()
+        step = train.Step(training.net, training.rule).trace(batches)
+        for inputs, labels in batches.take(3):
+            step(inputs, labels, training.schedule.rates(0.0).tensors())
+        found.append([v.numpy() for v in training.net.trainable_variables])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_dropout_goes_on_where_it_stopped(small_dataset, tmp_path):
     # The CIFAR-10 net has none; the masks' counter is what a resumed AlexNet restores.
     settings = flags(small_dataset, tmp_path / "run", max_steps=2)

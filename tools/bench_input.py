@@ -204,7 +204,7 @@ def with_the_model(jpeg):
     rule = optimizer.MomentumSGD(
         variables,
         optimizer.decays_of(architecture.find("code"), variables, None),
-        0.9,
+        copied=layers.copied_kernels(net),
     )
     real = batches(jpeg, one_core=False)
     step = train.Step(net, rule).trace(real)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf import architecture, model, optimizer, schedule, train
+from alexnet_tf import architecture, layers, model, optimizer, schedule, train
 
 
 def pictures(count: int, side: int = 224, classes: int = 1000):
@@ -51,7 +51,11 @@ def training_step(
     """
     built = model_of(net, devices, precision, lrn)
     variables = built.trainable_variables
-    rule = optimizer.MomentumSGD(variables, optimizer.decays_of(net, variables))
+    rule = optimizer.MomentumSGD(
+        variables,
+        optimizer.decays_of(net, variables),
+        copied=layers.copied_kernels(built),
+    )
     with tf.device(on) if on else contextlib.nullcontext():
         batch = pictures(count, net.input_size, net.classes)
     step = train.Step(built, rule).trace(tf.data.Dataset.from_tensors(batch))

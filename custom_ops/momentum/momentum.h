@@ -18,11 +18,12 @@ struct MomentumParams {
 };
 
 // v <- momentum * v - rate * (gradient + decay * w); w <- w + v, for `count`
-// values. The gradient is float32 or bfloat16.
+// values; and where `copy` is not null, copy <- w, rounded. The gradient is
+// float32 or bfloat16.
 void MomentumStep(const MomentumParams& params, const float* gradient,
-                  int64_t count, float* v, float* w);
+                  int64_t count, float* v, float* w, BFloat16* copy);
 void MomentumStep(const MomentumParams& params, const BFloat16* gradient,
-                  int64_t count, float* v, float* w);
+                  int64_t count, float* v, float* w, BFloat16* copy);
 
 }  // namespace alexnet_tf
 

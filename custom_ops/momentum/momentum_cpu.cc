@@ -7,9 +7,10 @@
 namespace alexnet_tf {
 namespace {
 
-template <typename T>
+template <bool kCopies, typename T>
 void Step(const MomentumParams& params, const T* __restrict gradient,
-          int64_t count, float* __restrict v, float* __restrict w) {
+          int64_t count, float* __restrict v, float* __restrict w,
+          BFloat16* __restrict copy) {
   const float rate = params.rate;
   const float momentum = params.momentum;
   const float decay = params.decay;
@@ -18,19 +19,27 @@ void Step(const MomentumParams& params, const T* __restrict gradient,
         momentum * v[i] - rate * (Widen(gradient[i]) + decay * w[i]);
     v[i] = velocity;
     w[i] += velocity;
+    if constexpr (kCopies) Narrow(w[i], copy + i);
   }
+}
+
+template <typename T>
+void StepOf(const MomentumParams& params, const T* gradient, int64_t count,
+            float* v, float* w, BFloat16* copy) {
+  if (copy == nullptr) return Step<false>(params, gradient, count, v, w, copy);
+  Step<true>(params, gradient, count, v, w, copy);
 }
 
 }  // namespace
 
 void MomentumStep(const MomentumParams& params, const float* gradient,
-                  int64_t count, float* v, float* w) {
-  Step(params, gradient, count, v, w);
+                  int64_t count, float* v, float* w, BFloat16* copy) {
+  StepOf(params, gradient, count, v, w, copy);
 }
 
 void MomentumStep(const MomentumParams& params, const BFloat16* gradient,
-                  int64_t count, float* v, float* w) {
-  Step(params, gradient, count, v, w);
+                  int64_t count, float* v, float* w, BFloat16* copy) {
+  StepOf(params, gradient, count, v, w, copy);
 }
 
 }  // namespace alexnet_tf

@@ -1,5 +1,7 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 
+#include <optional>
+
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "custom_ops/momentum/momentum.h"
@@ -27,6 +29,8 @@ REGISTER_OP("AlexnetTf>ResourceApplyDecayedMomentum")
     .Input("velocity: resource")
     .Input("gradient: T")
     .Input("rate: float")
+    .Input("copies: num_copies * resource")
+    .Attr("num_copies: int >= 0 = 0")
     .Attr("T: {float, bfloat16}")
     .Attr("momentum: float")
     .Attr("decay: float")
@@ -43,28 +47,32 @@ var: `w`, a float32 variable.
 velocity: `v`, a float32 variable of the same shape.
 gradient: Of the loss by `w`, of the same shape.
 rate: The learning rate, a scalar.
+copies: No or one bfloat16 variable of the same shape, which becomes `w`,
+  rounded.
 momentum: What a step keeps of the velocity.
 decay: Weight decay, times the rate.
 )doc");
 
 // The values of a variable, exclusively: where a read still holds its buffer,
-// in a buffer of its own. The variable's lock must be held.
+// in a buffer of its own, which has the values where they are `kept`. The
+// variable's lock must be held.
+template <typename T>
 absl::Status Exclusive(OpKernelContext* context, const char* name, Var* var,
-                       float** values) {
+                       bool kept, typename Plain<T>::Type** values) {
+  constexpr tensorflow::DataType kType = tensorflow::DataTypeToEnum<T>::value;
   Tensor* tensor = var->tensor();
-  if (!var->is_initialized || tensor->dtype() != tensorflow::DT_FLOAT) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(name, " must be an initialized float32 variable, got ",
-                     var->DebugString()));
+  if (!var->is_initialized || tensor->dtype() != kType) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        name, " must be an initialized ", tensorflow::DataTypeString(kType),
+        " variable, got ", var->DebugString()));
   }
   if (!tensor->RefCountIsOne()) {
-    Tensor copy;
-    TF_RETURN_IF_ERROR(
-        context->allocate_temp(tensorflow::DT_FLOAT, tensor->shape(), &copy));
-    copy.flat<float>() = tensor->flat<float>();
-    *tensor = copy;
+    Tensor own;
+    TF_RETURN_IF_ERROR(context->allocate_temp(kType, tensor->shape(), &own));
+    if (kept) own.flat<T>() = tensor->flat<T>();
+    *tensor = own;
   }
-  *values = tensor->flat<float>().data();
+  *values = Data<T>(tensor);
   return absl::OkStatus();
 }
 
@@ -75,6 +83,11 @@ class DecayedMomentumOp : public OpKernel {
       : OpKernel(context) {
     OP_REQUIRES_OK(context, context->GetAttr("momentum", &momentum_));
     OP_REQUIRES_OK(context, context->GetAttr("decay", &decay_));
+    int copies;
+    OP_REQUIRES_OK(context, context->GetAttr("num_copies", &copies));
+    OP_REQUIRES(context, copies <= 1,
+                absl::InvalidArgumentError(absl::StrCat(
+                    "copies must be no or one variable, got ", copies)));
   }
 
   void Compute(OpKernelContext* context) override {
@@ -97,8 +110,10 @@ class DecayedMomentumOp : public OpKernel {
     tensorflow::mutex_lock velocity_lock(*velocity->mu());
     float* w;
     float* v;
-    OP_REQUIRES_OK(context, Exclusive(context, "var", var.get(), &w));
-    OP_REQUIRES_OK(context, Exclusive(context, "velocity", velocity.get(), &v));
+    OP_REQUIRES_OK(context,
+                   Exclusive<float>(context, "var", var.get(), true, &w));
+    OP_REQUIRES_OK(context, Exclusive<float>(context, "velocity",
+                                             velocity.get(), true, &v));
     OP_REQUIRES(context,
                 gradient.shape() == var->tensor()->shape() &&
                     gradient.shape() == velocity->tensor()->shape(),
@@ -108,17 +123,39 @@ class DecayedMomentumOp : public OpKernel {
                     velocity->tensor()->shape().DebugString(), " and ",
                     gradient.shape().DebugString())));
 
+    tensorflow::core::RefCountPtr<Var> copied;
+    BFloat16* copy = nullptr;
+    if (context->num_inputs() > kInputs) {
+      OP_REQUIRES_OK(
+          context,
+          LookupResource(context, HandleFromInput(context, kInputs), &copied));
+    }
+    std::optional<tensorflow::mutex_lock> copied_lock;
+    if (copied) {
+      copied_lock.emplace(*copied->mu());
+      OP_REQUIRES_OK(context, Exclusive<tensorflow::bfloat16>(
+                                  context, "copy", copied.get(), false, &copy));
+      OP_REQUIRES(context, copied->tensor()->shape() == gradient.shape(),
+                  absl::InvalidArgumentError(
+                      absl::StrCat("copy must have the shape of var, ",
+                                   gradient.shape().DebugString(), ", got ",
+                                   copied->tensor()->shape().DebugString())));
+    }
+
     const auto* g = Data<T>(gradient);
     const MomentumParams params{rate.scalar<float>()(), momentum_, decay_};
     const auto& workers = *context->device()->tensorflow_cpu_worker_threads();
     tensorflow::Shard(
         workers.num_threads, workers.workers, gradient.NumElements(), 4,
         [&](int64_t first, int64_t last) {
-          MomentumStep(params, g + first, last - first, v + first, w + first);
+          MomentumStep(params, g + first, last - first, v + first, w + first,
+                       copy == nullptr ? nullptr : copy + first);
         });
   }
 
  private:
+  static constexpr int kInputs = 4;  // besides copies
+
   float momentum_;
   float decay_;
 };

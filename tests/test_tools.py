@@ -1,5 +1,6 @@
 """The tools that measure: what they would run, and how they read what came out."""
 
+import importlib
 import pathlib
 import sys
 
@@ -11,13 +12,19 @@ from alexnet_tf import config
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
-import bench_input  # noqa: E402
 
-for _flag in absl_flags.FLAGS.flags_by_module_dict()["bench_input"]:
-    delattr(absl_flags.FLAGS, _flag.name)  # the next tool has flags of the same names
+def _tool(name):
+    """The tool, without its flags: the next one has some of the same names."""
+    tool = importlib.import_module(name)
+    for flag in list(absl_flags.FLAGS.flags_by_module_dict()[name]):
+        delattr(absl_flags.FLAGS, flag.name)
+    return tool
 
-import bench_train  # noqa: E402
-import evidence  # noqa: E402
+
+bench_convolution = _tool("bench_convolution")
+bench_input = _tool("bench_input")
+bench_train = _tool("bench_train")
+evidence = _tool("evidence")
 
 
 @pytest.mark.parametrize(
@@ -123,6 +130,15 @@ def test_a_run_that_both_studies_make_differs_in_its_precision_alone():
             "--precision=float32",
             "--precision=bfloat16",
         }
+
+
+def test_the_bench_takes_the_papers_convolutions():
+    found = [
+        (layer.name, *extent) for layer, *extent in bench_convolution.convolutions()
+    ]
+    sides, channels = (224, 27, 13, 13, 13), (3, 48, 256, 192, 192)
+    names = [f"conv{n}" for n in range(1, 6)]
+    assert found == list(zip(names, sides, channels, strict=True))
 
 
 @pytest.mark.parametrize(

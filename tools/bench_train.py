@@ -276,6 +276,7 @@ def place_of(op: str) -> tuple[str, str] | None:
         return "update", "update"
     layer = re.search(r"(conv\d|fc\d)", name)
     place = layer[1] if layer else "loss"
+    name += kind.lower()  # of LRN the gradient may stand in the rectifier before it
     if kind == "Cast":
         return "casts", "backward" if name.startswith("gradients") else "forward"
     for other in ("responsenormalization", "maxpool"):

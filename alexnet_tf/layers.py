@@ -51,11 +51,20 @@ class Convolution(keras.layers.Conv2D):
 
     def call(self, inputs, training=False):
         if training and _on_cpu() and not _being_compiled():
-            if inputs.dtype == tf.bfloat16 and ops.instruction_set() == "amx_bf16":
+            if self._suits_tiles(inputs):
                 return self._by_tiles(inputs)
             if self.winograd and self._suits_winograd(inputs):
                 return tf.nn.bias_add(self._by_winograd(inputs), self.bias)
         return tf.nn.bias_add(self._directly(inputs), self.bias)
+
+    def _suits_tiles(self, inputs) -> bool:
+        return (
+            inputs.dtype == tf.bfloat16
+            and self.groups == 1
+            and len(set(self.kernel_size)) == len(set(self.strides)) == 1
+            and (self.strides == (1, 1) or None not in inputs.shape[1:3])
+            and ops.instruction_set() == "amx_bf16"
+        )
 
     def _by_tiles(self, inputs):
         if self.strides == (1, 1):
@@ -151,7 +160,10 @@ class Dense(keras.layers.Dense):
         copy = _copies.get(self.kernel.path)
         if copy is None:
             return super().call(inputs, training)
-        return tf.nn.bias_add(tf.matmul(inputs, copy), self.bias)
+        outputs = tf.matmul(inputs, copy)
+        if self.use_bias:
+            outputs = tf.nn.bias_add(outputs, self.bias)
+        return self.activation(outputs)
 
 
 _copies: Mapping[str, tf.Variable] = {}
@@ -484,8 +496,9 @@ class Dropout(keras.layers.Layer):
         keep = tf.cast(1 - self.rate, inputs.dtype)
         if not training:
             return inputs * keep if self.convention == "original" else inputs
-        seed = tf.stack([tf.constant(self.seed, tf.int64), self.step])
-        kept = _own_rows_of_uniform(tf.shape(inputs), seed) >= self.rate
+        step = self.step.read_value()
+        numbers = _own_rows_of_uniform(tf.shape(inputs), self.seed, step)
+        kept = numbers >= self.rate
         with tf.control_dependencies([kept]):
             self.step.assign_add(1)
         dropped = tf.where(kept, inputs, tf.zeros([], inputs.dtype))
@@ -502,26 +515,30 @@ class Dropout(keras.layers.Layer):
         }
 
 
-def _own_rows_of_uniform(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """A replica's rows of `tf.random.stateless_uniform` over the global batch.
+def _own_rows_of_uniform(shape: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:
+    """A replica's rows of a step's uniform numbers for the global batch: 0 to 1.
 
-    `shape` [2] of the replica's own rows; `seed` int64 [2]. Philox makes four numbers of
-    each value of its 128-bit counter, so the rows of others are passed over, not drawn.
+    `shape` [2] of the replica's own rows. Philox (Salmon et al., 2011) with `seed` as the
+    key; of its 128-bit counter, each value of which makes four numbers, the upper half is
+    the step and the lower the place, so that the rows of others are passed over, not
+    drawn. `tf.random.stateless_uniform` would make key and counter of the seed on the
+    host, and a GPU's step wait for it.
     """
+    philox = 1
+    key = tf.constant([seed % 2**64], tf.uint64)
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
-        return tf.random.stateless_uniform(shape, seed)
-    philox = 1
+        counter = tf.bitcast(tf.stack([tf.zeros_like(step), step]), tf.uint64)
+        return tf.raw_ops.StatelessRandomUniformV2(
+            shape=shape, key=key, counter=counter, alg=philox
+        )
     with tf.device("/CPU:0"):
-        key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
         size = tf.cast(tf.reduce_prod(shape), tf.int64)
         skipped = tf.cast(context.replica_id_in_sync_group, tf.int64) * size
-        low = counter[0] + tf.cast(skipped // 4, tf.uint64)
-        high = counter[1] + tf.cast(low < counter[0], tf.uint64)  # the carry
-        place = tf.stack([low, high])
         drawn = skipped % 4 + size
+    counter = tf.bitcast(tf.stack([skipped // 4, step]), tf.uint64)
     numbers = tf.raw_ops.StatelessRandomUniformV2(
-        shape=drawn[None], key=key, counter=place, alg=philox
+        shape=drawn[None], key=key, counter=counter, alg=philox
     )
     return tf.reshape(numbers[skipped % 4 :], shape)
 

@@ -4,6 +4,7 @@
 TensorFlow gives an empty module, and no error, to whoever loads the same ops twice.
 """
 
+import contextlib
 import ctypes
 import math
 import pathlib
@@ -72,7 +73,7 @@ def cuda_version() -> str | None:
 
 def instruction_set() -> str | None:
     """What the CPU kernels run on: "amx_bf16", "avx512_bf16", "avx512", "avx2" or
-    "baseline"; None where the environment's ALEXNET_TF_ISA is none that is here."""
+    "baseline"; None where ALEXNET_TF_ISA asks for what this processor lacks."""
     name = ctypes.CDLL(str(_LIBRARY)).alexnet_tf_instruction_set
     name.restype = ctypes.c_char_p
     found = name()
@@ -139,9 +140,12 @@ def _local_response_normalization_gradient(op, dy):
 def relu(x, name=None) -> tf.Tensor:
     """`tf.nn.relu`, whose gradient behind that of our normalization is one op with it.
 
-    Inside a `tf.function` on the CPU, where the normalization alone reads the result:
-    one pass over memory instead of two. Elsewhere the gradient is TensorFlow's.
+    That is one pass over memory instead of two, for `tf.gradients` in the function that
+    calls this, on the CPU, where the normalization alone reads the result. Elsewhere,
+    under `tf.GradientTape` too, the gradient is TensorFlow's.
     """
+    if tf.executing_eagerly():
+        return tf.nn.relu(x, name=name)
     graph = tf.compat.v1.get_default_graph()
     with graph.gradient_override_map({"Relu": "AlexnetTf>Relu"}):
         return tf.nn.relu(x, name=name)
@@ -337,10 +341,11 @@ _WEIGHT_GRADIENTS = "AlexnetTf>ConvolutionWeightGradients"
 def convolution(x, kernel, bias, *, zeros=(0, 0), name=None) -> tf.Tensor:
     """`tf.nn.conv2d` of stride 1 and `tf.nn.bias_add`, with our weights' gradients.
 
-    Inside a `tf.function`, the gradients by kernel and bias are one op that multiplies
-    tiles (AMX), where the instruction set has them; elsewhere the same sums in plain
-    loops. Products of bfloat16 are summed in float32 and rounded once. Called eagerly,
-    the gradients are TensorFlow's. On the CPU alone; no second derivative.
+    For `tf.gradients` in the function that calls this, the gradients by kernel and bias
+    are one op that multiplies tiles (AMX) where the instruction set has them, and
+    elsewhere makes the same sums in plain loops. Products of bfloat16 are summed in
+    float32 and rounded once. Eagerly and under `tf.GradientTape` the gradients are
+    TensorFlow's. On the CPU alone; no second derivative.
 
     Args:
         x: `[batch, height, width, channels]`, bfloat16.
@@ -352,11 +357,23 @@ def convolution(x, kernel, bias, *, zeros=(0, 0), name=None) -> tf.Tensor:
     Returns:
         `[batch, height', width', filters]`, with height' = height + before + after -
         taps + 1, bfloat16.
+
+    Raises:
+        ValueError: ranks, kernel or zeros are wrong.
+        TypeError: `x` is not bfloat16.
     """
     with tf.name_scope(name or "convolution"):
         x = tf.convert_to_tensor(x)
         kernel = tf.convert_to_tensor(kernel)
+        x.shape.assert_has_rank(4)
+        kernel.shape.assert_has_rank(4)
+        if x.dtype != tf.bfloat16:
+            raise TypeError(f"x must be bfloat16, got {x.dtype.name}")
         taps = kernel.shape[0]
+        if kernel.shape[1] != taps:
+            raise ValueError(f"kernel must be square, got shape {kernel.shape}")
+        if min(zeros) < 0:
+            raise ValueError(f"zeros must be at least 0, got {tuple(zeros)}")
         # Explicit padding would be the plain way, and 20 times slower: it leaves oneDNN.
         if taps % 2 and tuple(zeros) == (taps // 2, taps // 2):
             padding = "SAME"
@@ -365,18 +382,28 @@ def convolution(x, kernel, bias, *, zeros=(0, 0), name=None) -> tf.Tensor:
             if any(zeros):
                 x = tf.pad(x, [[0, 0], list(zeros), list(zeros), [0, 0]])
         overrides = {"Conv2D": "AlexnetTf>Convolution", "BiasAdd": "AlexnetTf>Bias"}
-        with tf.compat.v1.get_default_graph().gradient_override_map(overrides):
+        graph = tf.compat.v1.get_default_graph()
+        with (
+            contextlib.nullcontext()
+            if tf.executing_eagerly()
+            else graph.gradient_override_map(overrides)
+        ):
             return tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, padding), bias)
 
 
-def _weight_gradients(convolution, dy):
-    """Both gradients of a `convolution` op's weights, by one op for whoever asks."""
-    x, kernel = convolution.inputs
-    for known in dy.consumers():
-        if known.type == _WEIGHT_GRADIENTS and known.inputs[0] is x:
-            return known.outputs
+def _weight_gradients(conv2d, dy):
+    """Both gradients of a Conv2D's weights, by one op for whoever asks first."""
+    x, kernel = conv2d.inputs
     taps = kernel.shape[0]
-    around = taps // 2 if convolution.get_attr("padding") == b"SAME" else 0
+    around = taps // 2 if conv2d.get_attr("padding") == b"SAME" else 0
+    for known in dy.consumers():
+        if (
+            known.type == _WEIGHT_GRADIENTS
+            and known.inputs[0] is x
+            and known.get_attr("taps") == taps
+            and known.get_attr("before") == around
+        ):
+            return known.outputs
     return _ops.alexnet_tf_convolution_weight_gradients(
         x, dy, taps=taps, before=around, after=around
     )
@@ -417,7 +444,8 @@ def apply_decayed_momentum(
             rounded, in the same pass.
 
     Raises:
-        tf.errors.InvalidArgumentError: shapes differ.
+        tf.errors.InvalidArgumentError: shapes differ, or two variables are one.
+        tf.errors.FailedPreconditionError: a variable is of another type.
     """
     _ops.alexnet_tf_resource_apply_decayed_momentum(
         variable.handle,

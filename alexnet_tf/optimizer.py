@@ -37,7 +37,8 @@ class MomentumSGD(tf.Module):
         momentum: of the velocity.
         copied: those of the variables that the step is to read in bfloat16. On a
             processor, the pass that updates such a variable keeps a copy of it,
-            `copies[path]`, so that no step casts it.
+            `copies[path]`, so that no step casts it. Whoever else sets the variable
+            calls `refresh`.
     """
 
     def __init__(

@@ -76,7 +76,9 @@ std::string ChooseIsa(const char* requested, Isa* isa) {
       *isa = candidate;
       return Supported(candidate)
                  ? ""
-                 : "this processor does not have \"" + name + "\"";
+                 : "\"" + name +
+                       "\" is not in this processor, or not in this "
+                       "build (g++ 11 for AMX), or Linux refuses it";
     }
   }
   return "expected \"amx_bf16\", \"avx512_bf16\", \"avx512\", \"avx2\" or "

@@ -1,6 +1,7 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Convolutions whose weights' gradients multiply tiles, against the sum as written."""
 
+import cpp
 import hypothesis
 import numpy as np
 import pytest
@@ -95,8 +96,7 @@ def test_any_shape(isa, taps, batch, height, width, channels, filters, before, a
     [(57, 48, 48, 3), (27, 48, 128, 5), (13, 256, 192, 3)],
     ids=["conv1 in squares", "conv2", "conv3"],
 )
-def test_the_papers_layers(side, channels, filters, taps, monkeypatch):
-    # Several blocks of positions, several pictures at a time, and a rest of them.
+def test_the_papers_layers(side, channels, filters, taps):
     around = 0 if side == 57 else taps // 2
     out = side + 2 * around - taps + 1
     x = drawn((7, side, side, channels))
@@ -122,23 +122,21 @@ def test_by_hand(isa):
     np.testing.assert_array_equal(wide(bias), [16])
 
 
-@pytest.mark.parametrize("shape", [(0, 8, 8, 4), (2, 8, 8, 0)])
-def test_nothing(isa, shape):
-    dy = tf.ones([shape[0], 6, 6, 5], tf.bfloat16)
+@pytest.mark.parametrize(
+    ("shape", "filters"), [((0, 8, 8, 4), 5), ((2, 8, 8, 0), 5), ((2, 8, 8, 0), 0)]
+)
+def test_nothing(isa, shape, filters):
+    dy = tf.ones([shape[0], 6, 6, filters], tf.bfloat16)
     kernel, bias = run(tf.zeros(shape, tf.bfloat16), dy, taps=3)
-    assert kernel.shape == [3, 3, shape[3], 5]
+    assert kernel.shape == [3, 3, shape[3], filters]
     assert not wide(kernel).any()
-    np.testing.assert_array_equal(wide(bias), [36 * shape[0]] * 5)
+    np.testing.assert_array_equal(wide(bias), [36 * shape[0]] * filters)
 
 
-def test_the_tiles_are_given_back():
-    # oneDNN's products, which use them too, are right before and after.
-    a = drawn((256, 256))
-    multiply = tf.function(lambda: tf.matmul(a, a))
-    expected = wide(a) @ wide(a)
-    for _ in range(3):
-        np.testing.assert_allclose(wide(multiply()), expected, rtol=1e-2, atol=0.5)
-        run(drawn((4, 9, 9, 40)), drawn((4, 9, 9, 24)), taps=3, before=1, after=1)
+def test_cpp_library_alone(tmp_path):
+    # At -O0 the loops of the sanitized build take a minute.
+    sources = [f"convolution/convolution_{name}.cc" for name in ("test", "cpu")]
+    cpp.check(tmp_path, sources, sanitized="-O1")
 
 
 @pytest.mark.parametrize(
@@ -146,7 +144,7 @@ def test_the_tiles_are_given_back():
     [
         ([2, 8, 8, 4], [2, 7, 6, 5], 3, r"dy must have shape \[2,6,6,filters\]"),
         ([2, 8, 8, 4], [3, 6, 6, 5], 3, r"dy must have shape \[2,6,6,filters\]"),
-        ([2, 8, 8, 4], [2, 6, 6, 5], 0, "taps must be at least 1, got 0"),
+        ([2, 8, 8, 4], [2, 6, 6, 5], 0, "taps"),
     ],
 )
 def test_errors(x, dy, taps, message):
@@ -190,6 +188,57 @@ def test_the_convolution_and_its_gradients(taps, zeros):
         assert mine.dtype == tf.bfloat16
         difference = np.linalg.norm(wide(mine) - wide(theirs))
         assert difference < 4e-3 * np.linalg.norm(wide(theirs))
+
+
+def test_two_convolutions_of_one_input_whose_sum_is_read():
+    # The gradient from above is one tensor.
+    x, dy = drawn((2, 6, 6, 4)), drawn((2, 6, 6, 5), 3)
+    wide_kernel, narrow_kernel = drawn((3, 3, 4, 5), 1), drawn((1, 1, 4, 5), 2)
+    zeros = tf.zeros([5], tf.bfloat16)
+
+    @tf.function
+    def graph():
+        one = ops.convolution(x, wide_kernel, zeros, zeros=(1, 1))
+        y = tf.add_n([one, ops.convolution(x, narrow_kernel, zeros)])
+        return tf.compat.v1.gradients(y, [wide_kernel, narrow_kernel], dy)
+
+    one, other = graph()
+    assert_close(one, naive(x, dy, 3, 1, 1)[0])
+    assert_close(other, naive(x, dy, 1, 0, 0)[0])
+
+
+@pytest.mark.parametrize(
+    ("x", "kernel", "zeros", "error", "message"),
+    [
+        ([2, 8, 8], [3, 3, 4, 5], (0, 0), ValueError, "rank 4"),
+        ([2, 8, 8, 4], [3, 2, 4, 5], (0, 0), ValueError, "kernel must be square"),
+        ([2, 8, 8, 4], [3, 3, 4, 5], (-1, 0), ValueError, "zeros must be at least 0"),
+    ],
+)
+def test_errors_of_the_convolution(x, kernel, zeros, error, message):
+    kernel, bias = tf.zeros(kernel, tf.bfloat16), tf.zeros([5], tf.bfloat16)
+    with pytest.raises(error, match=message):
+        ops.convolution(tf.zeros(x, tf.bfloat16), kernel, bias, zeros=zeros)
+    with pytest.raises(TypeError, match="x must be bfloat16, got float32"):
+        ops.convolution(tf.zeros([2, 8, 8, 4]), kernel, bias)
+
+
+def test_under_a_tape_the_gradients_are_tensorflows():
+    x, kernel, bias = drawn((2, 6, 6, 4)), drawn((3, 3, 4, 5), 1), drawn((5,), 2)
+
+    @tf.function
+    def graph():
+        with tf.GradientTape() as tape:
+            tape.watch([kernel, bias])
+            y = ops.convolution(x, kernel, bias)
+        return tape.gradient(y, [kernel, bias], tf.ones_like(y))
+
+    for mine, expected in zip(
+        graph(),
+        naive(x, tf.ones_like(x[:, :4, :4, :1]) * tf.ones([5], tf.bfloat16), 3, 0, 0),
+        strict=True,
+    ):
+        np.testing.assert_allclose(wide(mine), expected, rtol=2e-2, atol=0.1)
 
 
 def test_eager_gradients_are_the_same():
@@ -259,7 +308,13 @@ def test_the_layer_takes_it_where_tiles_are_multiplied(layer, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("size", "strides", "zeros"), [(3, 1, (1, 1)), (11, 4, (0, 3))]
+    ("size", "strides", "zeros"),
+    [
+        (3, 1, (1, 1)),
+        (11, 4, (0, 3)),
+        (3, (2, 1), (0, 0)),  # and what it leaves to TensorFlow
+        ((3, 2), 1, (0, 0)),
+    ],
 )
 def test_the_layer_is_the_same_either_way(size, strides, zeros, monkeypatch):
     layer = layers.Convolution(

@@ -380,6 +380,47 @@ def test_a_mask_is_drawn_from_seed_and_step_alone():
     np.testing.assert_array_equal(masks(layers.Dropout(0.5, seed=3), 1)[0], first)
 
 
+def philox(key, step, places):
+    """Philox 4x32-10 (Salmon et al., 2011, figure 2): [places, 4] of 32 bits."""
+    place = np.arange(places, dtype=np.uint64)
+    zeros = np.zeros_like(place)
+    words = [place, zeros, zeros + np.uint64(step), zeros]
+    keys = [np.uint64(key), np.uint64(0)]
+    low, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
+    for _ in range(10):
+        one = words[0] * np.uint64(0xD2511F53)
+        two = words[2] * np.uint64(0xCD9E8D57)
+        words = [
+            (two >> shift) ^ words[1] ^ keys[0],
+            two & low,
+            (one >> shift) ^ words[3] ^ keys[1],
+            one & low,
+        ]
+        weyl = (0x9E3779B9, 0xBB67AE85)
+        keys = [(k + np.uint64(w)) & low for k, w in zip(keys, weyl, strict=True)]
+    return np.stack(words, 1)
+
+
+def test_a_mask_is_philox_of_seed_step_and_place():
+    layer = layers.Dropout(0.5, seed=3)
+    layer.build((4, 6))
+    layer.step.assign(2)
+    kept = layer(np.ones((4, 6), np.float32), training=True).numpy()
+    # A number's 23 lowest bits are its fraction, whose first is a half.
+    expected = (philox(3, 2, 6) >> np.uint64(22)) & np.uint64(1)
+    np.testing.assert_array_equal(kept.ravel(), expected.ravel())
+
+
+def test_no_key_is_made_on_the_host():
+    layer = layers.Dropout()
+    layer.build((4, 6))
+    function = tf.function(lambda x: layer(x, training=True))
+    graph = function.get_concrete_function(tf.TensorSpec([4, 6])).graph
+    kinds = {op.type for op in graph.get_operations()}
+    assert "StatelessRandomUniformV2" in kinds
+    assert not kinds & {"StatelessRandomGetKeyCounter", "StatelessRandomUniform"}
+
+
 def test_masks_of_two_seeds_and_two_steps_are_independent():
     masks_ = masks(layers.Dropout(seed=0), 2) + masks(layers.Dropout(seed=1), 2)
     agreement = [(a == b).mean() for i, a in enumerate(masks_) for b in masks_[i + 1 :]]
@@ -533,6 +574,16 @@ def test_a_layers_configuration_makes_the_same_layer(layer):
     assert again.get_config() == layer.get_config()
     arguments = set(inspect.signature(type(layer)).parameters) - {"kwargs"}
     assert arguments <= set(layer.get_config())
+
+
+@pytest.mark.parametrize("more", [{}, {"activation": "relu"}, {"use_bias": False}])
+def test_dense_with_a_copy_is_dense(more):
+    layer = layers.Dense(3, dtype="mixed_bfloat16", bias_initializer="ones", **more)
+    x = tf.cast(tf.random.stateless_normal([5, 4], [0, 1]), tf.bfloat16)
+    own = layer(x)
+    copy = tf.Variable(tf.cast(layer.kernel.value, tf.bfloat16))
+    with layers.reading_copies({layer.kernel.path: copy}):
+        tf.debugging.assert_equal(layer(x), own)
 
 
 def test_dense_reads_its_copy_where_it_is_told_to():

@@ -351,6 +351,15 @@ def test_a_copy_of_another_form_is_named(copy, error, message):
         )
 
 
+def test_a_copy_is_a_variable_of_its_own():
+    variable = tf.Variable(tf.ones(4))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="of its own"):
+        ops.apply_decayed_momentum(
+            *(variable, tf.Variable(tf.zeros(4)), tf.ones(4)),
+            **{"rate": 0.5, "momentum": 0.9, "decay": 0.0, "copy": variable},
+        )
+
+
 def test_the_rule_keeps_the_copies_and_makes_them_anew():
     variables = variables_at(1, 2, 3, 4)
     rule = optimizer.MomentumSGD(variables, [0] * 4, copied=variables[2:3])

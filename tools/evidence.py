@@ -10,8 +10,8 @@ Studies: `curves`, both recipes on all pictures; `start`, whether the net starts
 at all; `precision`, the starts in float32 that `start` makes in bfloat16; `kernels`,
 these starts in both with the fastest convolutions the machine has; `lrn`, the small net
 with and without LRN. (The results of the first three are of convolutions as their sums
-are written: they are older than `--winograd` and the tiles.) A finished run stands in docs/results/STUDY.json and is
-not made again.
+are written: they are older than `--winograd` and the tiles.) A finished run stands in
+docs/results/STUDY.json and is not made again.
 """
 
 import gzip

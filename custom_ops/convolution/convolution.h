@@ -16,7 +16,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 
 #include "custom_ops/float16.h"
 #include "custom_ops/isa.h"
@@ -35,8 +34,8 @@ struct ConvolutionShape {
   std::int64_t OutputWidth() const { return width + before + after - taps + 1; }
 };
 
-// What is wrong with `shape`, or nothing.
-std::string ConvolutionError(const ConvolutionShape& shape);
+// Blocks of the kernel's gradient, for FinishWeightGradients.
+std::int64_t WeightGradientBlocks(const ConvolutionShape& shape);
 
 // Floats of a partial sum: both gradients, tile by tile.
 std::size_t WeightGradientSums(const ConvolutionShape& shape);
@@ -48,8 +47,8 @@ void AddWeightGradients(Isa isa, const ConvolutionShape& shape,
                         const BFloat16* x, const BFloat16* dy,
                         std::int64_t first, std::int64_t last, float* sums);
 
-// Adds up `parts` partial sums, one behind the other, and rounds, for the taps
-// `first` to `last`, without it, of taps * taps.
+// Adds up `parts` partial sums, one behind the other, and rounds, for blocks
+// `first` to `last`, without it, of WeightGradientBlocks().
 // kernel: [taps, taps, channels, filters].
 void FinishWeightGradients(const ConvolutionShape& shape, const float* sums,
                            std::int64_t parts, std::int64_t first,

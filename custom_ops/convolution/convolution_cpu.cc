@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
 #include <new>
 
 #include "custom_ops/convolution/convolution.h"
@@ -140,13 +139,15 @@ void Add(const ConvolutionShape& shape, const BFloat16* x, const BFloat16* dy,
          std::int64_t first, std::int64_t last, float* sums) {
   const Grid grid(shape);
   const Layout layout(shape);
+  if (first == last || grid.Positions() == 0 || layout.filter_tiles == 0) {
+    return;
+  }
   const std::int64_t padded_channels = layout.channel_tiles * kSide;
   const std::int64_t padded_filters = layout.filter_tiles * kSide;
   const std::int64_t picture_bytes = (2 * padded_channels + padded_filters) *
                                      sizeof(BFloat16) * grid.Positions();
-  const std::int64_t at_a_time =
-      std::min(std::max<std::int64_t>(1, kPackedBytes / picture_bytes),
-               std::max<std::int64_t>(1, last - first));
+  const std::int64_t at_a_time = std::min(
+      std::max<std::int64_t>(1, kPackedBytes / picture_bytes), last - first);
 
   const std::int64_t positions = RoundUp(at_a_time * grid.Positions(), kDepth);
   const std::int64_t lead = shape.before * (grid.columns + 1);
@@ -265,16 +266,20 @@ class AmxTiles {
   // A thread's tiles belong to whoever configured them last, oneDNN above all,
   // which may count on finding them so.
   AmxTiles() {
-    _tile_storeconfig(&before_);
-    // In memory as a whole: GCC's intrinsic owns to reading eight bytes of it.
-    static const Configuration kOurs;
-    _tile_loadconfig(&kOurs);
+    static const Configuration kOurs = {1,
+                                        0,
+                                        {},
+                                        {64, 64, 64, 64, 64, 64, 64, 64},
+                                        {16, 16, 16, 16, 16, 16, 16, 16}};
+    // Not by GCC's intrinsics, which tell it of 8 of the 64 bytes.
+    asm volatile("sttilecfg %0" : "=m"(before_));
+    asm volatile("ldtilecfg %0" : : "m"(kOurs));
   }
   ~AmxTiles() {
     if (before_.palette == 0) {
       _tile_release();
     } else {
-      _tile_loadconfig(&before_);
+      asm volatile("ldtilecfg %0" : : "m"(before_));
     }
   }
   AmxTiles(const AmxTiles&) = delete;
@@ -369,11 +374,11 @@ class AmxTiles {
 
  private:
   struct alignas(64) Configuration {
-    std::uint8_t palette = 1;
-    std::uint8_t start_row = 0;
-    std::uint8_t reserved[14] = {};
-    std::uint16_t bytes_a_row[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-    std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+    std::uint8_t palette;
+    std::uint8_t start_row;
+    std::uint8_t reserved[14];
+    std::uint16_t bytes_a_row[16];
+    std::uint8_t rows[16];
   };
 
   // Tiles 0 to 3 are sums, 4 and 5 of dy, 6 and 7 of x.
@@ -388,6 +393,9 @@ class AmxTiles {
     float* sums1 = sums + channel_stride;
     float* sums2 = sums + filter_stride;
     float* sums3 = sums2 + channel_stride;
+    // What the intrinsics load is written by now: they do not say that they
+    // read.
+    asm volatile("" : : : "memory");
     _tile_loadd(0, sums, kRow);
     if (kChannelTiles == 2) _tile_loadd(1, sums1, kRow);
     if (kFilterTiles == 2) _tile_loadd(2, sums2, kRow);
@@ -424,15 +432,9 @@ class AmxTiles {
 
 }  // namespace
 
-std::string ConvolutionError(const ConvolutionShape& shape) {
-  if (shape.taps < 1) {
-    return "taps must be at least 1, got " + std::to_string(shape.taps);
-  }
-  if (shape.before < 0 || shape.after < 0) {
-    return "before and after must be at least 0, got " +
-           std::to_string(shape.before) + " and " + std::to_string(shape.after);
-  }
-  return "";
+std::int64_t WeightGradientBlocks(const ConvolutionShape& shape) {
+  const Layout layout(shape);
+  return layout.taps * layout.channel_tiles;
 }
 
 std::size_t WeightGradientSums(const ConvolutionShape& shape) {
@@ -456,22 +458,22 @@ void FinishWeightGradients(const ConvolutionShape& shape, const float* sums,
                            std::int64_t parts, std::int64_t first,
                            std::int64_t last, BFloat16* kernel) {
   const Layout layout(shape);
-  for (std::int64_t tap = first; tap < last; ++tap) {
-    BFloat16* own = kernel + tap * shape.channels * shape.filters;
-    for (std::int64_t c = 0; c < shape.channels; c += kSide) {
-      for (std::int64_t f = 0; f < shape.filters; f += kSide) {
-        float tile[kSums] = {};
-        for (std::int64_t part = 0; part < parts; ++part) {
-          const float* from = sums + part * layout.Size() +
-                              layout.Tile(f / kSide, c / kSide, tap);
-          for (std::int64_t i = 0; i < kSums; ++i) tile[i] += from[i];
-        }
-        const std::int64_t channels = std::min(kSide, shape.channels - c);
-        const std::int64_t filters = std::min(kSide, shape.filters - f);
-        for (std::int64_t i = 0; i < channels; ++i) {
-          for (std::int64_t j = 0; j < filters; ++j) {
-            Narrow(tile[j * kSide + i], own + (c + i) * shape.filters + f + j);
-          }
+  for (std::int64_t block = first; block < last; ++block) {
+    const std::int64_t tap = block / layout.channel_tiles;
+    const std::int64_t c = block % layout.channel_tiles * kSide;
+    const std::int64_t channels = std::min(kSide, shape.channels - c);
+    BFloat16* own = kernel + (tap * shape.channels + c) * shape.filters;
+    for (std::int64_t f = 0; f < shape.filters; f += kSide, own += kSide) {
+      float tile[kSums] = {};
+      for (std::int64_t part = 0; part < parts; ++part) {
+        const float* from = sums + part * layout.Size() +
+                            layout.Tile(f / kSide, c / kSide, tap);
+        for (std::int64_t i = 0; i < kSums; ++i) tile[i] += from[i];
+      }
+      const std::int64_t filters = std::min(kSide, shape.filters - f);
+      for (std::int64_t i = 0; i < channels; ++i) {
+        for (std::int64_t j = 0; j < filters; ++j) {
+          Narrow(tile[j * kSide + i], own + i * shape.filters + j);
         }
       }
     }

@@ -132,14 +132,17 @@ class DecayedMomentumOp : public OpKernel {
     }
     std::optional<tensorflow::mutex_lock> copied_lock;
     if (copied) {
+      OP_REQUIRES(
+          context, copied.get() != var.get() && copied.get() != velocity.get(),
+          absl::InvalidArgumentError("copy must be a variable of its own"));
       copied_lock.emplace(*copied->mu());
-      OP_REQUIRES_OK(context, Exclusive<tensorflow::bfloat16>(
-                                  context, "copy", copied.get(), false, &copy));
       OP_REQUIRES(context, copied->tensor()->shape() == gradient.shape(),
                   absl::InvalidArgumentError(
                       absl::StrCat("copy must have the shape of var, ",
                                    gradient.shape().DebugString(), ", got ",
                                    copied->tensor()->shape().DebugString())));
+      OP_REQUIRES_OK(context, Exclusive<tensorflow::bfloat16>(
+                                  context, "copy", copied.get(), false, &copy));
     }
 
     const auto* g = Data<T>(gradient);

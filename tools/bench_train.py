@@ -316,6 +316,7 @@ def draw(layers: dict[str, dict[str, float]], path: str) -> None:
         axes.barh(names, widths, left=left, label=way)
         left = [a + b for a, b in zip(left, widths, strict=True)]
     axes.invert_yaxis()
+    axes.set_xlim(0, 1.05 * max(left))
     axes.set_xlabel("milliseconds of a step")
     axes.legend()
     figure.tight_layout()

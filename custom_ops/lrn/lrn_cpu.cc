@@ -40,7 +40,7 @@ struct Constants {
   float power_at_infinity;    // limit of s^-beta
   float two_alpha_beta;
   std::int32_t passes_all;  // all bits set, none where the input is rectified
-  std::int64_t half;  // neighbours on each side, at most all of them
+  std::int64_t half;        // neighbours on each side, at most all of them
 };
 
 // Planes of rows in float32, each row between zeros at least as wide as half a

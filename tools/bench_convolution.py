@@ -41,7 +41,7 @@ def convolutions():
 
 
 def gradients(layer, side: int, channels: int):
-    """Calls for (ours, TensorFlow's), and TensorFlow's kernel gradient in float32."""
+    """(a call of ours, one of TensorFlow's, how far each is off, GFLOP of a call)."""
     filters = layer.filters // architecture.PAPER.towers
     out = architecture.convolved(side, layer.size, layer.stride, layer.padding)
     random = np.random.default_rng(0)
@@ -73,7 +73,7 @@ def gradients(layer, side: int, channels: int):
     def stock():
         return kernel_of(padded, dy), tf.raw_ops.BiasAddGrad(out_backprop=dy)
 
-    squares, whole = (x, None)
+    squares = x
     constants = {"taps": layer.size, "before": before, "after": after}
     if not same:
         kernel = tf.zeros(shape, tf.bfloat16)

@@ -22,7 +22,7 @@ demo: setup
 	PATH="$(abspath $(BIN)):$$PATH" tools/demo.sh
 
 test: setup
-	PATH="$(abspath $(BIN)):$$PATH" tools/check.sh
+	PATH="$(abspath $(BIN)):$$PATH" tools/checks/all.sh
 
 test-long: setup
 	PATH="$(abspath $(BIN)):$$PATH" python -m pytest -m long

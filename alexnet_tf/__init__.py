@@ -1,42 +1,15 @@
 """AlexNet (Krizhevsky, Sutskever, Hinton, 2012) as a TensorFlow/Keras package.
 
-The modules, in order. A module imports only modules above it:
+Commands (`python -m alexnet_tf` lists them) parse options, call the library and print.
+The library is in folders; each imports only from the folders above it:
 
-    files           written whole or not at all
-    config          every flag, its validator, and the frozen Config that mains hand on
-    architecture    the paper's net and each variant, as data
-    ops             the custom op library and its gradient
-    layers          normalisations, unshared convolution, dropout, the input's last steps
-    towers          which device a tower lives on, and the proof of it
-    distributed     replicas of the whole net, on the devices of one machine or many
-    model           Architecture -> Keras model; AlexNet, preprocess_input, decode_predictions
-    lock            one process at a time in a folder
-    progress        the bar of long work
-    processes       the same work on one core or many
-    storage         files of records, each read by its number
-    records         a prepared folder: its records and the statistics beside them
-    augment         pure tensor functions: the resize rule, crops, views, PCA colour
-    archives        what only its user can download: is it there, and whole
-    datasets        TFDS builders, one folder each
-    sources         a folder a class, or a TFDS dataset, as examples read on demand
-    shards          one shard of a preparation, written whole or not at all
-    prepare         any source -> square records with their statistics
-    data            prepared records -> batches
-    schedule        when the learning rate changes
-    optimizer       the update rules, `paper` and `code`
-    diagnosis       weights beside their updates, and a loss that does not fall
-    checkpoint      what is saved, and in which order it is restored
-    evaluate        centre-crop and ten-crop evaluation
-    train           the loop
-    decoding        encoded pictures to pixels in a graph, safe for strangers' bytes
-    signatures      the functions of an export: pictures in, classes or features out
-    warmup          the requests that an export carries
-    portable        TFLite and ONNX files
-    versions        numbered folders, each written whole or not at all
-    check           whether a stock server can run an export
-    export          checkpoint -> SavedModel that a stock server runs, and other formats
-    client          talks to a server over REST or gRPC; imports without TensorFlow
-    predict         images in, classes out
+    runtime      options, files, locks, progress, worker processes; no TensorFlow
+    ops          the custom C++/CUDA ops and their gradients
+    models       the nets as data, their layers, their towers, a trained net on disk
+    data         archives and image folders to prepared records, records to batches
+    evaluation   errors on a split
+    training     the step, the update, the schedule, checkpoints, replicas
+    serving      exports for servers, TFLite and ONNX, their checks, and the client
 
 The public names below load on first use, so that importing the package costs nothing.
 """
@@ -46,10 +19,10 @@ import importlib
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "AlexNet": "model",
-    "preprocess_input": "model",
-    "decode_predictions": "model",
-    "LocalResponseNormalization": "layers",
+    "AlexNet": "models.applications",
+    "preprocess_input": "models.applications",
+    "decode_predictions": "models.applications",
+    "LocalResponseNormalization": "models.layers",
 }
 __all__ = sorted(_PUBLIC)
 

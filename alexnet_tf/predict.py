@@ -15,8 +15,9 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from alexnet_tf import client as clients
-from alexnet_tf import config, progress, versions
+from alexnet_tf.runtime import options, progress
+from alexnet_tf.serving import client as clients
+from alexnet_tf.serving import local_model
 
 MANY = 10  # files from which a progress bar is shown
 
@@ -27,31 +28,6 @@ class Prediction(NamedTuple):
     file: str
     classes: list[str]
     scores: list[float]
-
-
-class Model:
-    """An exported version: encoded images to classes."""
-
-    def __init__(self, path: str):
-        """`path`: a version, or the folder of versions, whose highest is taken."""
-        import tensorflow as tf  # seconds, and a server needs none of it
-
-        folder = versions.find(path, "model")
-        self._tf = tf
-        self._loaded = tf.saved_model.load(str(folder))
-        self._classify = self._loaded.signatures["serving_default"]
-
-    def classify(self, image_bytes: bytes) -> clients.Scored:
-        """(classes, scores) of one encoded image; ValueError where it is none."""
-        tf = self._tf
-        try:
-            outputs = self._classify(image_bytes=tf.constant([image_bytes]))
-        except tf.errors.InvalidArgumentError as error:
-            raise ValueError(clients.reason(error.message)) from error
-        return clients.Scored(
-            [name.decode() for name in outputs["classes"][0].numpy()],
-            outputs["scores"][0].numpy().tolist(),
-        )
 
 
 def text(predictions: Sequence[Prediction], form: str) -> str:
@@ -98,7 +74,9 @@ def _read(file: str) -> bytes:
     return pathlib.Path(file).read_bytes()
 
 
-def _bench(flags: config.Config, files: Sequence[str], options: dict[str, Any]) -> None:
+def _bench(
+    flags: options.Config, files: Sequence[str], options: dict[str, Any]
+) -> None:
     images = [_read(file) for file in files]
     steps = [2**n for n in range(flags.in_flight.bit_length())]
     steps = sorted({*steps, flags.in_flight})
@@ -118,7 +96,7 @@ def _bench(flags: config.Config, files: Sequence[str], options: dict[str, Any]) 
     print(bench_text(measured, flags.format))
 
 
-def main(flags: config.Config, arguments: Sequence[str]) -> None:
+def main(flags: options.Config, arguments: Sequence[str]) -> None:
     if not arguments:
         raise ValueError(
             "no picture: python -m alexnet_tf.predict --model=... picture.jpg ..."
@@ -142,7 +120,7 @@ def main(flags: config.Config, arguments: Sequence[str]) -> None:
             stack.enter_context(client)
             answers = client.map(lambda f: client.classify(_read(f)), arguments)
         else:
-            loaded = Model(flags.model)
+            loaded = local_model.Model(flags.model)
             answers = clients.each(lambda f: loaded.classify(_read(f)), arguments)
         predictions, failed = [], 0
         bar = stack.enter_context(
@@ -168,4 +146,4 @@ def main(flags: config.Config, arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    config.run("predict", main)
+    options.run("predict", main)

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet_tf import config, prepare, sources, train
+from alexnet_tf.data import preparation, sources
+from alexnet_tf.runtime import options
+from alexnet_tf.training import run_log, trainer
 
 
 def write_pictures(root, classes=3, each=6, size=(40, 36)):
@@ -29,7 +31,7 @@ def small_dataset(tmp_path_factory):
     write_pictures(root / "train", each=8)
     write_pictures(root / "validation", each=4)
     source = sources.open_source(f"folder:{root}")
-    return prepare.prepare(
+    return preparation.prepare(
         source, tmp_path_factory.mktemp("data") / "small", size=32, encoding="raw"
     )
 
@@ -38,7 +40,7 @@ def small_dataset(tmp_path_factory):
 def trained_run(small_dataset, tmp_path_factory):
     """A run folder of the CIFAR-10 net, trained a little on the small pictures."""
     run_dir = tmp_path_factory.mktemp("runs") / "trained"
-    flags = config.Config(
+    flags = options.Config(
         dataset=str(small_dataset.path),
         run_dir=str(run_dir),
         architecture="cifar10_11pct",
@@ -50,8 +52,8 @@ def trained_run(small_dataset, tmp_path_factory):
         validate_epochs=0.0,
         color_noise="none",
     )
-    train.settle(flags)
-    train.Training(flags).run(train.Log(run_dir, 0))
+    trainer.settle(flags)
+    trainer.Training(flags).run(run_log.Log(run_dir, 0))
     return run_dir
 
 

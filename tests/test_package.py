@@ -10,31 +10,32 @@ import zipfile
 import pytest
 from absl import flags as absl_flags
 
-from alexnet_tf import architecture, config
+from alexnet_tf.models import zoo
+from alexnet_tf.runtime import options
 
 ROOT = pathlib.Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(ROOT / "tools/checks"))
 
-import flag_table  # noqa: E402
+import flags_page  # noqa: E402
 
 
 def resolve(flagfile):
     values = absl_flags.FlagValues()
-    config.define("train", values)
-    values(["train", *config.with_recipes([f"--flagfile={flagfile}"])])
-    return config.collect("train", values)
+    options.define("train", values)
+    values(["train", *options.with_recipes([f"--flagfile={flagfile}"])])
+    return options.collect("train", values)
 
 
 def test_the_readme_has_the_table_of_flags():
-    assert flag_table.table() in (ROOT / "README.md").read_text(), (
-        "run python tools/flag_table.py --write"
+    assert flags_page.table() in (ROOT / "README.md").read_text(), (
+        "run python tools/checks/flags_page.py --write"
     )
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tools").glob("*.flags")))
 def test_every_recipe_is_made_of_flags_that_exist(path):
     resolved = resolve(path)
-    assert resolved.architecture in architecture.ARCHITECTURES
+    assert resolved.architecture in zoo.ARCHITECTURES
 
 
 def test_the_papers_flags_say_what_the_paper_says():
@@ -59,7 +60,7 @@ def test_the_papers_flags_say_what_the_paper_says():
 
 
 def test_the_programs_flags_say_what_the_program_did():
-    code = resolve(ROOT / "tools/code2012.flags")
+    code = resolve(ROOT / "tools/cuda_convnet.flags")
     assert code.drop_epochs == (23, 51, 78)
     assert code.bias_drop_epochs == (23,)
     assert (code.conv1_drop_epoch, code.conv1_freeze_epoch) == (68, 72)
@@ -85,7 +86,7 @@ def test_a_file_where_python_was_started_comes_first(tmp_path, monkeypatch):
 def test_recipes_that_build_on_the_programs():
     code, today, one = (
         resolve(ROOT / f"tools/{name}.flags")
-        for name in ("code2012", "ilsvrc2012", "one_gpu")
+        for name in ("cuda_convnet", "ilsvrc2012", "one_gpu")
     )
     auto = {"tower_devices": ("auto",)}
     assert today == dataclasses.replace(code, precision="bfloat16", **auto)
@@ -118,8 +119,8 @@ def test_the_wheel_holds_the_op_and_the_pictures_and_works_elsewhere(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     for needed in (
         "alexnet_tf/_alexnet_ops.so",
-        "alexnet_tf/datasets/garments/train.png",
-        "alexnet_tf/datasets/garments/LICENSE",
+        "alexnet_tf/data/builders/garments/train.png",
+        "alexnet_tf/data/builders/garments/LICENSE",
         "alexnet_tf/tools/paper.flags",
     ):
         assert needed in names
@@ -136,13 +137,13 @@ def test_the_wheel_holds_the_op_and_the_pictures_and_works_elsewhere(tmp_path):
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import alexnet_tf, tensorflow as tf\n"
         "from alexnet_tf import ops\n"
-        "from alexnet_tf.datasets.garments import garments_dataset_builder as g\n"
+        "from alexnet_tf.data.builders.garments import garments_dataset_builder as g\n"
         "assert alexnet_tf.__file__.startswith(sys.argv[1]), alexnet_tf.__file__\n"
         "assert ops.local_response_normalization(tf.ones([1, 1, 1, 8])).shape[-1] == 8\n"
         "assert len(g.read('test')[0]) == 2000\n"
         "net = alexnet_tf.AlexNet(architecture='cifar10_11pct', classes=10)\n"
         "assert net.count_params() == 2112970\n"
-        "from alexnet_tf import config\n"
+        "from alexnet_tf.runtime import options as config\n"
         "found = config.with_recipes(['--flagfile=tools/paper.flags'])\n"
         "assert '--architecture=paper' in found, found\n"
     )

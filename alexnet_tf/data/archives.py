@@ -12,7 +12,7 @@ import pathlib
 import tarfile
 import zlib
 
-from alexnet_tf import progress
+from alexnet_tf.runtime import progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +28,8 @@ WHERE = {
     "imagenet2012": "https://image-net.org/download-images (after registering)",
     "ilsvrc2010": "https://image-net.org/challenges/LSVRC/2010 (after registering)",
 }
+
+
 ARCHIVES = {
     "imagenet2012": (
         Archive(
@@ -49,14 +51,22 @@ ARCHIVES = {
         Archive("ILSVRC2010_test_ground_truth.txt"),
     ),
 }
+
+
 DEVKIT_2010 = "ILSVRC2010_devkit-1.0.tar.gz"
+
+
 DEVKIT_2012 = "ILSVRC2012_devkit_t12.tar.gz"
+
 
 # What reading an archive raises where it is damaged.
 DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error)
 
+
 # Two blocks of zeros end a tar archive. `tarfile` takes any cut-off header for the end.
 _TAR_END = bytes(1024)
+
+
 _READ_BYTES = 16 << 20
 
 

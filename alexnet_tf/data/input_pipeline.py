@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf import augment, records, storage
+from alexnet_tf.data import augmentation, prepared_dataset, record_files, records
+from alexnet_tf.models import resizing
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
@@ -26,12 +27,12 @@ class Recipe(NamedTuple):
     batch_size: int
     crop: int  # side in pixels
     seed: int
-    color_noise: augment.ColorNoise
+    color_noise: augmentation.ColorNoise
     color_noise_end_epoch: float  # 0: never
     crop_sharing: int  # consecutive pictures with one crop and mirror
 
 
-def steps_per_epoch(dataset: records.Dataset, batch_size: int) -> int:
+def steps_per_epoch(dataset: prepared_dataset.Dataset, batch_size: int) -> int:
     """Whole batches in a pass; what is left over is another picture each epoch."""
     steps = dataset.counts["train"] // batch_size
     if not steps:
@@ -43,7 +44,7 @@ def steps_per_epoch(dataset: records.Dataset, batch_size: int) -> int:
 
 
 def training_batches(
-    dataset: records.Dataset,
+    dataset: prepared_dataset.Dataset,
     recipe: Recipe,
     *,
     first_step: int,
@@ -112,7 +113,7 @@ class _Plan:
 
     def __init__(
         self,
-        dataset: records.Dataset,
+        dataset: prepared_dataset.Dataset,
         recipe: Recipe,
         rows: slice,
         damaged: records.Damaged,
@@ -124,7 +125,7 @@ class _Plan:
         self._count = dataset.counts["train"]
         self._steps = steps_per_epoch(dataset, recipe.batch_size)
         self._records = records.open_records(dataset, "train", damaged)
-        self._axes, self._gain = augment.color_axes(
+        self._axes, self._gain = augmentation.color_axes(
             recipe.color_noise, statistics.eigenvectors, statistics.stdevs
         )
         self._epoch = functools.lru_cache(maxsize=2)(self._draw_epoch)
@@ -134,8 +135,8 @@ class _Plan:
             np.random.Philox(key=[self._recipe.seed, epoch])
         ).permutation(self._count)
         with tf.device("/CPU:0"):
-            draws = augment.draw(self._recipe.seed, epoch, self._count)
-        return order, augment.Draws(*(part.numpy() for part in draws))
+            draws = augmentation.draw(self._recipe.seed, epoch, self._count)
+        return order, augmentation.Draws(*(part.numpy() for part in draws))
 
     def batch(self, step: np.ndarray):
         """(pictures, mirror, shift, gain, label) of one step, a row a picture."""
@@ -151,7 +152,9 @@ class _Plan:
         # The whole product, then its part: its bits may hang on its shape.
         shift = (draws.color[chosen] @ self._axes.T * np.float32(colored))[part]
         gain = np.full(len(shift), self._gain if colored else 1.0, np.float32)
-        corner = augment.crop_corners(draws.place[leaders], self._size, recipe.crop)
+        corner = augmentation.crop_corners(
+            draws.place[leaders], self._size, recipe.crop
+        )
         places = range(start, start + recipe.batch_size)[part]
         pictures, label = self._cut(order, places, corner)
         return pictures, draws.mirror[leaders], shift, gain, label
@@ -169,13 +172,15 @@ class _Plan:
             pictures[row] = picture[top : top + side, left : left + side]
         return pictures, label
 
-    def _read(self, order: np.ndarray, place: int) -> storage.Record:
+    def _read(self, order: np.ndarray, place: int) -> record_files.Record:
         """The record at `place` of the order, or the next one that is whole."""
         for after in range(len(order)):
             record = self._records.read(int(order[(place + after) % len(order)]))
             if record is not None:
                 return record
-        raise storage.DamagedRecordError("no record of the training split is whole")
+        raise record_files.DamagedRecordError(
+            "no record of the training split is whole"
+        )
 
 
 def _aligned_bytes(*shape: int) -> np.ndarray:
@@ -187,7 +192,7 @@ def _aligned_bytes(*shape: int) -> np.ndarray:
 
 
 def evaluation_batches(
-    dataset: records.Dataset,
+    dataset: prepared_dataset.Dataset,
     split: str,
     *,
     batch_size: int,
@@ -221,8 +226,8 @@ def evaluation_batches(
 
     def cut(image, label):
         if ten_crop:
-            return augment.views(image, crop), label
-        return augment.center_crop(image, crop)[None], label
+            return resizing.views(image, crop), label
+        return resizing.center_crop(image, crop)[None], label
 
     batches = tf.data.Dataset.range(0, len(source), batch_size)
     batches = batches.map(fetch, num_parallel_calls=tf.data.AUTOTUNE).unbatch()

@@ -10,13 +10,12 @@ bytes are the same whoever wrote them: one process, many, or Apache Beam's machi
 """
 
 import dataclasses
-import functools
 import json
 import os
 import pathlib
 import pickle
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import PIL
 import tensorflow as tf
@@ -24,26 +23,27 @@ import tqdm
 from absl import logging
 
 import alexnet_tf
-from alexnet_tf import (
-    config,
-    files,
-    lock,
-    processes,
-    progress,
-    records,
+from alexnet_tf.data import (
+    image_statistics,
+    prepared_dataset,
     shards,
+    source_types,
     sources,
-    storage,
 )
+from alexnet_tf.runtime import files, lock, progress, worker_processes
 
 _SHARD_BYTES = 128 << 20
+
+
 # Starting a worker takes as long as this many pictures.
-_PICTURES_A_WORKER = 2000
-_SUMS = "SHA256SUMS"
+PICTURES_A_WORKER = 2000
+
+
+SUMS = "SHA256SUMS"
 
 
 def prepare(
-    source: sources.Source,
+    source: source_types.Source,
     output: str | os.PathLike[str],
     *,
     size: int,
@@ -51,7 +51,7 @@ def prepare(
     max_bad_files: int = 0,
     workers: int | None = None,
     beam_pipeline_options: str = "",
-) -> records.Dataset:
+) -> prepared_dataset.Dataset:
     """Writes `source` as records of `size` x `size` pictures into folder `output`.
 
     Args:
@@ -69,8 +69,8 @@ def prepare(
         ValueError: what a stopped run left is of another preparation.
     """
     output = pathlib.Path(output)
-    _refuse_what_is_there(output)
-    if not set(records.EVALUATION_SPLITS) & source.splits.keys():
+    refuse_what_is_there(output)
+    if not set(prepared_dataset.EVALUATION_SPLITS) & source.splits.keys():
         progress.say(
             f"{source.name} has no validation or test split (--holdout takes one from a "
             "folder without train/): train with --validate_epochs=-1"
@@ -87,10 +87,10 @@ def prepare(
             if not list(partial.glob("notes/*.npz")):
                 # Nothing there that a later run could go on with.
                 shutil.rmtree(partial, ignore_errors=True)
-    return records.read_description(output)
+    return prepared_dataset.read_description(output)
 
 
-def _refuse_what_is_there(output: pathlib.Path) -> None:
+def refuse_what_is_there(output: pathlib.Path) -> None:
     if output.exists():
         raise FileExistsError(f"{output} exists: remove it, or choose another --output")
 
@@ -100,7 +100,7 @@ class _Preparation:
 
     def __init__(
         self,
-        source: sources.Source,
+        source: source_types.Source,
         partial: pathlib.Path,
         size: int,
         encoding: str,
@@ -125,7 +125,8 @@ class _Preparation:
         bounds = [len(examples) * shard // count for shard in range(count + 1)]
         for shard in range(count):
             yield shards.Job(
-                self._whole / records.shard_name(split, shard, count, self._encoding),
+                self._whole
+                / prepared_dataset.shard_name(split, shard, count, self._encoding),
                 examples[bounds[shard] : bounds[shard + 1]],
                 self._size,
                 self._encoding,
@@ -184,14 +185,14 @@ class _Preparation:
         self, jobs: list[shards.Job], workers: int | None, bar: tqdm.tqdm
     ) -> None:
         allowed = self._max_bad_files
-        for finished in processes.run(
+        for finished in worker_processes.run(
             shards.write, jobs, workers or _workers_for(jobs), bar
         ):
             allowed = _count_bad(finished.left_out, allowed)
 
     def _finish(self) -> pathlib.Path:
         """Adds up what the shards hold, and writes the description beside them."""
-        statistics = records.StatisticsAccumulator(self._size)
+        statistics = image_statistics.StatisticsAccumulator(self._size)
         counts, sums, allowed = {}, [], self._max_bad_files
         for split, jobs in self._plan.items():
             counts[split] = 0
@@ -208,15 +209,15 @@ class _Preparation:
             if not counts[split]:
                 raise ValueError(f"the {split} split has no readable picture")
         source, whole = self._source, self._whole
-        records.write_description(
-            records.Dataset(
+        prepared_dataset.write_description(
+            prepared_dataset.Dataset(
                 source.name, self._size, self._encoding, source.classes, counts, whole
             ),
             statistics.result(),
         )
         for name in ("dataset.json", "statistics.npz"):
             sums.append((shards.sha256(whole / name), name))
-        (whole / _SUMS).write_text("".join(f"{d}  {name}\n" for d, name in sums))
+        (whole / SUMS).write_text("".join(f"{d}  {name}\n" for d, name in sums))
         return whole
 
 
@@ -229,7 +230,7 @@ def _count_bad(left_out: Sequence[str], allowed: int) -> int:
 
 def _workers_for(jobs: Sequence[shards.Job]) -> int:
     pictures = sum(len(job.examples) for job in jobs)
-    return min(len(os.sched_getaffinity(0)), 1 + pictures // _PICTURES_A_WORKER)
+    return min(len(os.sched_getaffinity(0)), 1 + pictures // PICTURES_A_WORKER)
 
 
 def _run_on_beam(jobs: list[shards.Job], folder: pathlib.Path, options: str) -> None:
@@ -264,64 +265,9 @@ def _write_pickled(path: str) -> None:
     shards.write(pickle.loads(pathlib.Path(path).read_bytes()), lambda: None)
 
 
-def verify(
-    folder: str | os.PathLike[str], workers: int | None = None
-) -> records.Dataset:
-    """Reads every record of a prepared folder back and decodes it.
-
-    Raises ValueError with the file, and the record, that is not as it was written.
-    """
-    dataset = records.read_description(folder)
-    try:
-        lines = (dataset.path / _SUMS).read_text().splitlines()
-        sums = {name: digest for digest, name in (line.split() for line in lines)}
-    except FileNotFoundError:
-        raise ValueError(
-            f"{dataset.path} has no {_SUMS}: it was prepared by an older alexnet_tf; "
-            "prepare it again"
-        ) from None
-    paths = {split: dataset.shards(split) for split in dataset.counts}
-    expected = {path.name for split in paths.values() for path in split}
-    listed = {
-        name for name in sums if name.endswith(storage.SUFFIXES[dataset.encoding])
-    }
-    if expected != listed:
-        raise ValueError(
-            f"{dataset.path}: missing {sorted(listed - expected)}, unknown "
-            f"{sorted(expected - listed)}, compared with {_SUMS}"
-        )
-    for name in ("dataset.json", "statistics.npz"):
-        if shards.sha256(dataset.path / name) != sums.get(name):
-            raise ValueError(f"{dataset.path / name} is damaged: its sha256 is another")
-    tasks = [(path, sums[path.name]) for split in paths.values() for path in split]
-    pictures = sum(dataset.counts.values())
-    workers = workers or min(
-        len(os.sched_getaffinity(0)), 1 + pictures // _PICTURES_A_WORKER
-    )
-    counts = dict.fromkeys(dataset.counts, 0)
-    with progress.bar(pictures, f"verify {dataset.name}", "picture") as bar:
-        task = functools.partial(_verify, dataset)
-        for split, count in processes.run(task, tasks, workers, bar):
-            counts[split] += count
-    if counts != dataset.counts:
-        raise ValueError(
-            f"{dataset.path} has {counts} records and dataset.json says {dataset.counts}"
-        )
-    return dataset
-
-
-def _verify(
-    dataset: records.Dataset,
-    task: tuple[pathlib.Path, str],
-    advance: Callable[[], None],
-) -> tuple[str, int]:
-    path, digest = task
-    return path.name.partition("-")[0], shards.verify(path, digest, dataset, advance)
-
-
 def find_or_prepare(
     dataset: str, *, size: int, encoding: str, data_dir: str, manual_dir: str = ""
-) -> records.Dataset:
+) -> prepared_dataset.Dataset:
     """The dataset that `--dataset` names: a prepared folder, or a source by its name.
 
     A source (garments, imagenet2012, ilsvrc2010, tfds:NAME) is prepared on first use, as
@@ -338,52 +284,10 @@ def find_or_prepare(
                 dataset, data_dir=data_dir, manual_dir=manual_dir
             )
             prepare(source, folder, size=size, encoding=encoding)
-    found = records.read_description(folder)
+    found = prepared_dataset.read_description(folder)
     if found.size != size:
         raise ValueError(
             f"{found.path} holds pictures of {found.size} pixels and the net wants "
             f"{size}: prepare it again with --size={size}"
         )
     return found
-
-
-def main(flags: config.Config, arguments: Sequence[str]) -> None:
-    config.refuse_arguments(arguments)
-    encoding = flags.encoding
-    if encoding == "auto":
-        encoding = "jpeg" if flags.size > 64 else "raw"
-    output = pathlib.Path(
-        flags.output or f"{flags.data_dir}/{sources.name_of(flags.source)}-{flags.size}"
-    )
-    workers = flags.workers or None
-    if not (flags.verify and output.exists()):
-        _refuse_what_is_there(output)  # before archives are read for hours
-        source = sources.open_source(
-            flags.source,
-            holdout=flags.holdout,
-            data_dir=flags.data_dir,
-            manual_dir=flags.manual_dir,
-            checksums=flags.checksums,
-        )
-        dataset = prepare(
-            source,
-            output,
-            size=flags.size,
-            encoding=encoding,
-            max_bad_files=flags.max_bad_files,
-            workers=workers,
-            beam_pipeline_options=flags.beam_pipeline_options,
-        )
-    if flags.verify:
-        dataset = verify(output, workers)
-    counts = ", ".join(f"{n} {split}" for split, n in dataset.counts.items())
-    stdevs = ", ".join(f"{s:.1f}" for s in dataset.statistics().stdevs)
-    print(
-        f"{dataset.path}: {counts} pictures of {dataset.size} x {dataset.size} pixels "
-        f"({dataset.encoding}), {len(dataset.classes)} classes; standard deviations "
-        f"along the colour axes {stdevs}{'; verified' if flags.verify else ''}"
-    )
-
-
-if __name__ == "__main__":
-    config.run("prepare", main)

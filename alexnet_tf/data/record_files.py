@@ -27,6 +27,7 @@ from google.protobuf import message
 # By the encoding of the pictures.
 SUFFIXES = {"jpeg": ".array_record", "raw": ".npy"}
 
+
 _HASH_BYTES = 8
 
 

@@ -15,11 +15,19 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf import augment, records, sources, storage
+from alexnet_tf.data import (
+    image_decoding,
+    image_statistics,
+    prepared_dataset,
+    record_files,
+    records,
+    source_types,
+)
+from alexnet_tf.models import resizing
 
 # One trace for every shape: three times faster than eager.
 _resize = tf.function(
-    augment.resize,
+    resizing.resize,
     input_signature=[
         tf.TensorSpec([None, None, 3], tf.uint8),
         tf.TensorSpec([], tf.int32),
@@ -32,7 +40,7 @@ class Job:
     """All that a process needs to write one shard."""
 
     path: pathlib.Path
-    examples: Sequence[sources.Example]
+    examples: Sequence[source_types.Example]
     size: int
     encoding: str
     counted: bool  # among the statistics, as training pictures are
@@ -47,7 +55,7 @@ class Finished:
     bytes: int
     sha256: str
     left_out: tuple[str, ...]  # why each bad file is not in it
-    statistics: records.StatisticsAccumulator
+    statistics: image_statistics.StatisticsAccumulator
 
 
 def write(job: Job, advance: Callable[[], None]) -> Finished:
@@ -56,16 +64,16 @@ def write(job: Job, advance: Callable[[], None]) -> Finished:
     Raises:
         sources.BadImageError: one more bad picture than `job.max_bad_files`.
     """
-    statistics = records.StatisticsAccumulator(job.size)
+    statistics = image_statistics.StatisticsAccumulator(job.size)
     left_out: list[str] = []
     count = 0
 
-    def named() -> Iterator[tuple[str, storage.Record]]:
+    def named() -> Iterator[tuple[str, record_files.Record]]:
         nonlocal count
         for example in job.examples:
             try:
                 image = _square(example.read(), job.size)
-            except sources.BadImageError as error:
+            except image_decoding.BadImageError as error:
                 if len(left_out) == job.max_bad_files:
                     raise one_too_many(str(error)) from error
                 left_out.append(str(error))
@@ -74,12 +82,12 @@ def write(job: Job, advance: Callable[[], None]) -> Finished:
                     statistics.add(image)
                 encoded = records.encode(image, job.encoding)
                 count += 1
-                yield example.name, storage.Record(encoded, example.label)
+                yield example.name, record_files.Record(encoded, example.label)
             advance()
 
     partial = _partial(job.path)
     try:
-        storage.write_shard(partial, named(), encoding=job.encoding, size=job.size)
+        record_files.write_shard(partial, named(), encoding=job.encoding, size=job.size)
         digest = sha256(partial)
         finished = Finished(
             count, partial.stat().st_size, digest, tuple(left_out), statistics
@@ -103,8 +111,8 @@ def _partial(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(f"{path.name}.{writer}.partial")
 
 
-def one_too_many(reason: str) -> sources.BadImageError:
-    return sources.BadImageError(
+def one_too_many(reason: str) -> image_decoding.BadImageError:
+    return image_decoding.BadImageError(
         f"{reason}. Mend or remove it, or allow for it with --max_bad_files"
     )
 
@@ -149,7 +157,7 @@ def read_finished(path: pathlib.Path) -> Finished | None:
     try:
         size = path.stat().st_size
         with np.load(note_of(path)) as kept:
-            statistics = records.StatisticsAccumulator(kept["sum"].shape[0])
+            statistics = image_statistics.StatisticsAccumulator(kept["sum"].shape[0])
             statistics.count = int(kept["count"])
             statistics.sum, statistics.products = kept["sum"], kept["products"]
             finished = Finished(
@@ -167,7 +175,7 @@ def read_finished(path: pathlib.Path) -> Finished | None:
 def verify(
     path: pathlib.Path,
     digest: str,
-    dataset: records.Dataset,
+    dataset: prepared_dataset.Dataset,
     advance: Callable[[], None],
 ) -> int:
     """Reads every record of a shard back; returns how many there are.
@@ -178,14 +186,14 @@ def verify(
     found = sha256(path)
     if found != digest:
         raise ValueError(f"{path} is damaged: its sha256 is {found}, not {digest}")
-    shard = storage.open_shard(path)
+    shard = record_files.open_shard(path)
     if shard.lost:
         raise ValueError(f"{path}: {shard.lost}")
     for number in range(len(shard)):
         try:
             encoded, label = shard.read(number)
             records.decode(encoded, dataset.size, dataset.encoding)
-        except storage.DamagedRecordError as error:
+        except record_files.DamagedRecordError as error:
             raise ValueError(f"{path}, record {number}: {error}") from error
         if not 0 <= label < len(dataset.classes):
             raise ValueError(

@@ -15,10 +15,13 @@ from typing import Any, Literal
 
 from absl import app, flags, logging
 
-from alexnet_tf import files
+from alexnet_tf.runtime import files
 
 _PACKAGE = pathlib.Path(__file__).parent
+
+
 _RECIPE_ROOTS = (pathlib.Path(), _PACKAGE, _PACKAGE.parent)
+
 
 MAINS = ("prepare", "train", "evaluate", "export", "predict")
 
@@ -59,6 +62,8 @@ def _between(low: float, high: float) -> Callable:
 
 
 _POSITIVE = _at_least(1)
+
+
 _NOT_NEGATIVE = _at_least(0)
 
 

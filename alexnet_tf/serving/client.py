@@ -22,13 +22,21 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 FIRST_WAIT_S = 0.1
+
+
 LONGEST_WAIT_S = 5.0
+
 
 # A gRPC message is 4 MB at most unless both ends say more: a picture may be larger.
 _MESSAGE_BYTES = 2**31 - 1
 
+
 T = TypeVar("T")
+
+
 R = TypeVar("R")
+
+
 Inputs = Mapping[str, Any]
 
 

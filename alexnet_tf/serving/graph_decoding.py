@@ -13,13 +13,22 @@ import tensorflow as tf
 
 # 50 megapixels are 150 MB decoded and 600 MB more while they are resized in float32.
 MAX_PIXELS = 50_000_000
+
+
 # The shorter side is scaled to a few hundred pixels, and the longer one with it.
 MAX_ASPECT = 100
+
+
 MAX_BYTES = 64 * 2**20
+
+
 # Each scan of a progressive JPEG passes over all its pixels; encoders make some ten.
 MAX_SCANS = 100
 
+
 _HEADER = 64  # bytes: past every field that is read below
+
+
 _UNCOMPRESSED, _BITFIELDS = 0, 3
 
 

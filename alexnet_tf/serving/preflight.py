@@ -22,10 +22,12 @@ from tensorflow.core.framework import graph_pb2, node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow.python.framework import kernels, op_def_registry
 
-from alexnet_tf import warmup
+from alexnet_tf.serving import warmup_requests
 
 # Python functions live in the process that made them; a server has no such process.
 _PYTHON = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
+
+
 _XLA = "_XlaMustCompile"
 
 
@@ -49,7 +51,13 @@ def check(path: str | os.PathLike[str]) -> list[Replay]:
     with tempfile.TemporaryDirectory() as folder:
         answers = pathlib.Path(folder) / "replays"
         done = subprocess.run(
-            [sys.executable, "-m", "alexnet_tf.check", os.fspath(path), str(answers)],
+            [
+                sys.executable,
+                "-m",
+                "alexnet_tf.serving.preflight",
+                os.fspath(path),
+                str(answers),
+            ],
             capture_output=True,
             text=True,
             check=False,
@@ -151,7 +159,7 @@ def _signatures(graph: meta_graph_pb2.MetaGraphDef):
 def _replay(path: pathlib.Path, graph: meta_graph_pb2.MetaGraphDef) -> Iterator[Replay]:
     """Runs every warm-up request, once as it is and once with its rows twice."""
     signatures = dict(_signatures(graph))
-    requests = list(warmup.read(path))
+    requests = list(warmup_requests.read(path))
     silent = set(signatures) - {name for name, _ in requests}
     if silent:
         raise CheckError(

@@ -10,10 +10,13 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from alexnet_tf import architecture as architectures
-from alexnet_tf import augment, decoding, evaluate
+from alexnet_tf.models import architecture as architectures
+from alexnet_tf.models import layers, resizing
+from alexnet_tf.serving import graph_decoding
 
 DEFAULT = "serving_default"
+
+
 CLASSIFY = "classify"
 
 
@@ -45,8 +48,8 @@ class Signatures:
         top: int,
         crops: int,
     ):
-        if crops not in (1, augment.VIEWS):
-            raise ValueError(f"crops must be 1 or {augment.VIEWS}, got {crops}")
+        if crops not in (1, resizing.VIEWS):
+            raise ValueError(f"crops must be 1 or {resizing.VIEWS}, got {crops}")
         last = architecture.layers[-1]
         assert isinstance(last, architectures.Dense)
         self._net = keras.Model(
@@ -88,7 +91,7 @@ class Signatures:
         """RGB pixels 0-255, uint8 or float32 [N, H, W, 3], to the same outputs."""
         shape = tf.shape(image)
         with tf.control_dependencies(
-            [decoding.check_size(shape[1], shape[2], "image")]
+            [graph_decoding.check_size(shape[1], shape[2], "image")]
         ):
             image = tf.identity(image)
         if image.dtype.is_floating:
@@ -118,14 +121,16 @@ class Signatures:
 
     def _views(self, image: tf.Tensor) -> tf.Tensor:
         """uint8 or float [H, W, 3] to the views the net sees, uint8 [crops, C, C, 3]."""
-        square = augment.resize(image, self._size)
+        square = resizing.resize(image, self._size)
         square = tf.ensure_shape(square, [self._size, self._size, 3])
         if self._crops == 1:
-            return augment.center_crop(square, self._crop)[None]
-        return augment.views(square, self._crop)
+            return resizing.center_crop(square, self._crop)[None]
+        return resizing.views(square, self._crop)
 
     def _decoded(self, image_bytes: tf.Tensor) -> tf.Tensor:
-        return self._mapped(lambda e: self._views(decoding.decode(e)), image_bytes)
+        return self._mapped(
+            lambda e: self._views(graph_decoding.decode(e)), image_bytes
+        )
 
     def _mapped(self, function: Callable, batch: tf.Tensor) -> tf.Tensor:
         """`function` of each picture of a batch: uint8 [N, crops, C, C, 3]."""
@@ -141,7 +146,7 @@ class Signatures:
     def _outputs(self, views: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Means over the views: probabilities [N, classes], features [N, units]."""
         flat = tf.reshape(views, [-1, self._crop, self._crop, 3])
-        logits, hidden = self._net(evaluate.plain_inputs(flat), training=False)
+        logits, hidden = self._net(layers.plain_inputs(flat), training=False)
         probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
         return self._mean(probabilities), self._mean(tf.cast(hidden, tf.float32))
 

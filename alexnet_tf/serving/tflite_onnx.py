@@ -17,8 +17,14 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework import convert_to_constants
 
+from alexnet_tf.data import prepared_dataset, records
+from alexnet_tf.models import resizing
+
 LABELS = "labels.txt"
+
+
 OPSET = 18
+
 
 # What "int8" leaves in float32, beside the LRN, which TFLite has nothing else for.
 # SOFTMAX: in int8 its steps are 1/256, and most of 1,000 classes are 0. BATCH_MATMUL,
@@ -105,3 +111,19 @@ def save_onnx(
         )
     onnx.helper.set_model_props(model, {"labels": "\n".join(classes)})
     onnx.save(model, path)
+
+
+CALIBRATION_PICTURES = 100
+
+
+def calibration(
+    dataset: prepared_dataset.Dataset, side: int, count: int = CALIBRATION_PICTURES
+) -> np.ndarray:
+    """Centre crops of training pictures, evenly spread: float32 [N, side, side, 3]."""
+    source = records.open_records(dataset, "train")
+    indices = np.linspace(0, len(source) - 1, min(count, len(source))).astype(int)
+    images = [
+        records.decode(source[index].encoded, dataset.size, dataset.encoding)
+        for index in indices.tolist()
+    ]
+    return resizing.center_crop(np.stack(images), side).astype(np.float32)

@@ -21,6 +21,8 @@ from tensorflow_serving.apis import (
 )
 
 FOLDER = "assets.extra"
+
+
 FILE = "tf_serving_warmup_requests"
 
 

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from alexnet_tf import architecture as architectures
-from alexnet_tf import ops, schedule
+from alexnet_tf import ops
+from alexnet_tf.models import architecture as architectures
+from alexnet_tf.training import schedule
 
 
 def momentum_step(w, v, gradient, *, rate, momentum, decay):

@@ -9,40 +9,26 @@ and `best/`.
 """
 
 import contextlib
-import dataclasses
-import json
 import math
-import os
 import pathlib
 import signal
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
-import keras
-import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from alexnet_tf import (
-    architecture,
+from alexnet_tf.data import input_pipeline, preparation, prepared_dataset
+from alexnet_tf.evaluation import evaluator, metrics
+from alexnet_tf.models import architecture, builder, checkpoint_files, layers, zoo
+from alexnet_tf.runtime import options, progress
+from alexnet_tf.training import (
     checkpoint,
-    config,
-    data,
-    diagnosis,
-    distributed,
-    evaluate,
-    files,
-    layers,
-    lock,
-    model,
+    diagnostics,
     optimizer,
-    prepare,
-    progress,
-    records,
+    replication,
+    run_log,
     schedule,
-    towers,
+    training_step,
 )
 
 
@@ -58,47 +44,7 @@ class _StoppedError(Exception):
     """A validation is given up: the process is to stop."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Step:
-    """One training step, traced once: batch in, loss, top-1 error and vote out."""
-
-    net: keras.Model
-    rule: optimizer.MomentumSGD
-    replicas: distributed.Replicas = dataclasses.field(
-        default_factory=distributed.Replicas
-    )
-
-    def trace(self, batches: tf.data.Dataset) -> tf.types.experimental.ConcreteFunction:
-        """The step for batches of this form: (inputs, labels, rates) -> [3] float32.
-
-        Means over the global batch, and over the processes whether to stop.
-        """
-        inputs, labels = batches.element_spec
-        rate = tf.TensorSpec([], tf.float32)
-        return tf.function(self._everywhere).get_concrete_function(
-            inputs, labels, schedule.Rates(rate, rate, rate)
-        )
-
-    def _everywhere(self, inputs, labels, rates):
-        return self.replicas.run(self._step, (inputs, labels), rates)
-
-    def _step(self, batch, rates):
-        inputs, labels = batch
-        with layers.reading_copies(self.rule.copies):
-            logits = tf.cast(self.net(inputs, training=True), tf.float32)
-        loss = tf.reduce_mean(
-            tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        )
-        read = [self.rule.copies.get(v.path, v) for v in self.net.trainable_variables]
-        gradients = towers.colocated_gradients(loss, read)
-        error = 100 * (1 - tf.reduce_mean(evaluate.credit(logits, labels, 1)))
-        statistics = tf.stack([loss, error, self.replicas.vote()])
-        *gradients, statistics = self.replicas.mean([*gradients, statistics])
-        self.rule.apply(gradients, rates)
-        return statistics
-
-
-def make_schedule(flags: config.Config) -> schedule.Schedule:
+def make_schedule(flags: options.Config) -> schedule.Schedule:
     """The schedule that the flags name."""
     initial = schedule.scaled_rate(
         flags.learning_rate,
@@ -129,11 +75,11 @@ class Training:
     """One run: what it consists of, and the loop over its steps."""
 
     def __init__(
-        self, flags: config.Config, replicas: distributed.Replicas | None = None
+        self, flags: options.Config, replicas: replication.Replicas | None = None
     ):
-        net = architecture.find(flags.architecture)
+        net = zoo.find(flags.architecture)
         self.flags = flags
-        self.replicas = replicas or distributed.Replicas()
+        self.replicas = replicas or replication.Replicas()
         self._rows = self.replicas.rows(flags.batch_size)
         self.dataset = self._dataset(net)
         self.architecture = net.with_classes(len(self.dataset.classes))
@@ -143,7 +89,7 @@ class Training:
         devices = self.replicas.tower_devices(flags.tower_devices, net.towers)
         self.where = ", ".join(devices) if devices else str(self.replicas)
         with self.replicas.scope():
-            self.net = model.build(
+            self.net = builder.build(
                 self.architecture,
                 mean=self.dataset.statistics().mean_crop(net.input_size),
                 devices=devices,
@@ -163,9 +109,11 @@ class Training:
                 # What replicas exchange stays float32.
                 layers.copied_kernels(self.net) if self.replicas.count == 1 else (),
             )
-        self.evaluation = evaluate.Evaluation(self.net, ten_crop=False)
+        self.evaluation = evaluator.Evaluation(self.net, ten_crop=False)
         self.schedule = make_schedule(flags)
-        self.steps_per_epoch = data.steps_per_epoch(self.dataset, flags.batch_size)
+        self.steps_per_epoch = input_pipeline.steps_per_epoch(
+            self.dataset, flags.batch_size
+        )
         self.last_step = flags.max_steps or math.ceil(
             flags.epochs * self.steps_per_epoch
         )
@@ -177,9 +125,9 @@ class Training:
         self.validation_due = False
         self._stopped_by: int | None = None
 
-    def _dataset(self, net: architecture.Architecture) -> records.Dataset:
-        def find() -> records.Dataset:
-            return prepare.find_or_prepare(
+    def _dataset(self, net: architecture.Architecture) -> prepared_dataset.Dataset:
+        def find() -> prepared_dataset.Dataset:
+            return preparation.find_or_prepare(
                 self.flags.dataset,
                 size=net.record_size,
                 encoding=net.record_encoding,
@@ -194,9 +142,9 @@ class Training:
     def batches(self) -> tf.data.Dataset:
         """The batches from this step to the last; of each, this process's rows."""
         flags = self.flags
-        return data.training_batches(
+        return input_pipeline.training_batches(
             self.dataset,
-            data.Recipe(
+            input_pipeline.Recipe(
                 flags.batch_size,
                 self.architecture.input_size,
                 flags.seed,
@@ -231,7 +179,7 @@ class Training:
                 layer.step.assign(self.step)
         return True
 
-    def save(self, folder: str = checkpoint.NEWEST) -> str:
+    def save(self, folder: str = checkpoint_files.NEWEST) -> str:
         """Writes a checkpoint, unless the weights are no numbers any more."""
         for variable in self.net.trainable_variables:
             if not bool(tf.reduce_all(tf.math.is_finite(variable.value))):
@@ -246,7 +194,7 @@ class Training:
             lambda: self.checkpoints.save(self.step, state, folder)
         )
 
-    def run(self, log: "Log") -> None:
+    def run(self, log: run_log.Log) -> None:
         """Trains from this step to the last, or to a signal."""
         with self._signals():
             # A validation that a signal left out comes first.
@@ -262,13 +210,15 @@ class Training:
         if by == signal.SIGINT:
             raise KeyboardInterrupt
 
-    def _train(self, log: "Log") -> bool:
+    def _train(self, log: run_log.Log) -> bool:
         """The steps from this one to the last; True where a signal ends them."""
         flags = self.flags
         batches = self.batches()
-        step_function = Step(self.net, self.rule, self.replicas).trace(batches)
-        window = Window(flags.batch_size)
-        flat = diagnosis.FlatLoss(self.architecture.classes, flags.flat_loss_steps)
+        step_function = training_step.Step(self.net, self.rule, self.replicas).trace(
+            batches
+        )
+        window = run_log.Window(flags.batch_size)
+        flat = diagnostics.FlatLoss(self.architecture.classes, flags.flat_loss_steps)
         total = self.last_step * flags.batch_size
         done = self.step * flags.batch_size
         stopping = False
@@ -300,7 +250,7 @@ class Training:
                     break
         return stopping
 
-    def _keep(self, log: "Log", stopping: bool) -> bool:
+    def _keep(self, log: run_log.Log, stopping: bool) -> bool:
         """What is due after this step: the weights' line, a validation, a checkpoint.
 
         Returns `stopping`, or True where a signal ends the validation. A validation
@@ -312,7 +262,7 @@ class Training:
             return ended or self.step % steps == 0
 
         if flags.weights_log_steps and due(flags.weights_log_steps):
-            statistics = diagnosis.weight_statistics(
+            statistics = diagnostics.weight_statistics(
                 self.net.trainable_variables, self.rule.velocities
             )
             log.write("weights", self.step, **statistics)
@@ -341,7 +291,9 @@ class Training:
             )
         inputs, labels = next(iter(self.batches()))
         batch = tf.data.Dataset.from_tensors((inputs, labels))
-        step_function = Step(self.net, self.rule, self.replicas).trace(batch)
+        step_function = training_step.Step(self.net, self.rule, self.replicas).trace(
+            batch
+        )
         error = 100.0
         with progress.bar(self.last_step, "overfitting one batch", "step") as bar:
             for step in range(1, self.last_step + 1):
@@ -351,7 +303,7 @@ class Training:
                 if step % self.flags.log_steps and step != self.last_step:
                     continue
                 logits = self.net(inputs, training=False)
-                credit = tf.reduce_mean(evaluate.credit(logits, labels, 1))
+                credit = tf.reduce_mean(metrics.credit(logits, labels, 1))
                 error = 100 * (1 - float(credit))
                 bar.set_postfix(loss=f"{loss:.3f}", top1_error=f"{error:.1f}%")
                 if error == 0:
@@ -363,7 +315,7 @@ class Training:
             "does not help, the labels or the pictures are at fault"
         )
 
-    def _validated(self, log: "Log") -> bool:
+    def _validated(self, log: run_log.Log) -> bool:
         """Validates and saves; False where a signal to the chief ends it before."""
 
         def heed_signal() -> None:
@@ -391,15 +343,15 @@ class Training:
             progress.say(f"step {self.step}: learning rate divided by ten")
         if results["top1_error"] < self.best_error:
             self.best_error = results["top1_error"]
-            self.save(checkpoint.BEST)
+            self.save(checkpoint_files.BEST)
         self.save()
         return True
 
     def _diverged(self, what: str) -> DivergedError:
-        folder = pathlib.Path(self.flags.run_dir) / checkpoint.NEWEST
+        folder = pathlib.Path(self.flags.run_dir) / checkpoint_files.NEWEST
         return DivergedError(
             f"step {self.step}: {what}; the last good checkpoint is "
-            f"{checkpoint.newest(folder) or 'none'}. Try a lower --learning_rate"
+            f"{checkpoint_files.newest(folder) or 'none'}. Try a lower --learning_rate"
         )
 
     @contextlib.contextmanager
@@ -419,84 +371,7 @@ class Training:
                 signal.signal(kind, handler)
 
 
-class Window:
-    """The steps between two lines of the log: their means, and their rate."""
-
-    def __init__(self, batch_size: int):
-        self._batch_size = batch_size
-        self._open()
-
-    def _open(self) -> None:
-        self._results: list[tf.Tensor] = []
-        self._since, self._apart_s = time.monotonic(), 0.0
-
-    def __len__(self) -> int:
-        return len(self._results)
-
-    def add(self, result: tf.Tensor) -> None:
-        self._results.append(result)
-
-    @contextlib.contextmanager
-    def apart(self) -> Iterator[None]:
-        """What is no part of the rate: validation, checkpoints."""
-        start = time.monotonic()
-        yield
-        self._apart_s += time.monotonic() - start
-
-    def close(self) -> dict[str, float]:
-        """The means since the window was opened; opens the next."""
-        loss, error, _ = np.mean([result.numpy() for result in self._results], axis=0)
-        seconds = time.monotonic() - self._since - self._apart_s
-        rate = len(self) * self._batch_size / seconds
-        self._open()
-        return {
-            "loss": float(loss),
-            "top1_error": float(error),
-            "pictures_per_s": rate,
-        }
-
-
-class Log:
-    """`log.jsonl`, a line a record, and TensorBoard's event files, alike."""
-
-    def __init__(self, run_dir: str | os.PathLike[str], step: int):
-        """Continues the log of a run at `step`: lines from after it are dropped."""
-        self._run_dir = pathlib.Path(run_dir)
-        self._path = self._run_dir / "log.jsonl"
-        kept = []
-        if self._path.exists():
-            for line in self._path.read_text().splitlines():
-                with contextlib.suppress(json.JSONDecodeError):  # cut off by a kill
-                    if json.loads(line)["step"] <= step:
-                        kept.append(line + "\n")
-        files.write_text(self._path, "".join(kept))
-        self._writers: dict[str, Any] = {}
-
-    def write(self, kind: str, step: int, **values: float) -> None:
-        """One record of `kind`, train or validation."""
-        with self._path.open("a") as file:
-            file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
-        if kind not in self._writers:
-            self._writers[kind] = tf.summary.create_file_writer(
-                str(self._run_dir / kind)
-            )
-        with tf.device("/CPU:0"), self._writers[kind].as_default(step=step):
-            for name, value in values.items():
-                tf.summary.scalar(name, value)
-        self._writers[kind].flush()
-
-
-class NoLog(Log):
-    """What a worker writes that does not speak for all."""
-
-    def __init__(self, run_dir: str | os.PathLike[str], step: int):
-        del run_dir, step
-
-    def write(self, kind: str, step: int, **values: float) -> None:
-        del kind, step, values
-
-
-def settle(flags: config.Config) -> None:
+def settle(flags: options.Config) -> None:
     """Checks the flags against what is in the run folder, and leaves them there."""
     path = pathlib.Path(flags.run_dir) / "resolved.flags"
     if path.exists():
@@ -505,63 +380,12 @@ def settle(flags: config.Config) -> None:
                 f"{flags.run_dir} holds a run already: continue it with --resume, or "
                 "choose another --run_dir"
             )
-        before = config.defining(config.read(path, "train"))
-        for name, now in config.defining(flags).items():
+        before = options.defining(options.read(path, "train"))
+        for name, now in options.defining(flags).items():
             if before[name] != now:
                 raise ValueError(
                     f"{flags.run_dir} was started with --{name}={before[name]}, now "
                     f"it is {now}: give the same, or choose another --run_dir"
                 )
     path.parent.mkdir(parents=True, exist_ok=True)
-    config.write(path, "train", flags)
-
-
-def main(flags: config.Config, arguments: Sequence[str]) -> None:
-    config.refuse_arguments(arguments)
-    towers.configure(flags.logical_cpus, flags.logical_gpus, flags.logical_gpu_mib)
-    tf.config.experimental.enable_op_determinism()
-    precision = towers.precision(flags.precision)
-    towers.allow_tf32(precision == "tf32")
-    flags = dataclasses.replace(flags, precision=precision)
-    replicas = distributed.connect(flags.strategy)
-    with contextlib.ExitStack() as held, replicas.watched():
-        if flags.overfit_one_batch:
-            steps = Training(flags, replicas).overfit_one_batch()
-            print(f"the first batch is learnt: {steps} steps")
-            return
-        folder = lock.exclusive(flags.run_dir, "choose another --run_dir")
-        replicas.from_chief(lambda: held.enter_context(folder))
-        training = Training(flags, replicas)
-        replicas.agree(
-            config.defining(flags)
-            | {
-                "last_step": training.last_step,
-                "pictures": training.dataset.digest(),
-                # What they do together besides steps.
-                "resume": flags.resume,
-                "checkpoint_steps": flags.checkpoint_steps,
-            },
-            "give all workers the same flags and pictures",
-        )
-        replicas.from_chief(lambda: settle(flags))
-        resumed = training.restore() if flags.resume else False
-        each = f" ({flags.batch_size // replicas.count} a replica)"
-        print(
-            f"{flags.architecture} in {flags.precision} on {training.where}; "
-            f"{training.dataset.path}; batches of {flags.batch_size}"
-            f"{each if replicas.count > 1 else ''}, first rate "
-            f"{training.schedule.rates(0.0).weights:g}; step {training.step} to {training.last_step}"
-            f"{' (resumed)' if resumed else ''}; run folder {flags.run_dir}",
-            file=sys.stderr,
-        )
-        log = Log if replicas.is_chief else NoLog
-        training.run(log(flags.run_dir, training.step))
-    best = training.best_error
-    validated = (
-        f"; least validation top-1 error {best:.2f} %" if best < math.inf else ""
-    )
-    print(f"{flags.run_dir}: step {training.step} of {training.last_step}{validated}")
-
-
-if __name__ == "__main__":
-    config.run("train", main)
+    options.write(path, "train", flags)

@@ -6,8 +6,10 @@ import hashlib
 import pytest
 import tensorflow_datasets as tfds
 
-from alexnet_tf import archives, config, prepare, records, sources
-from alexnet_tf.datasets.ilsvrc2010 import make_dummy_data
+from alexnet_tf import prepare
+from alexnet_tf.data import archives, prepared_dataset, sources
+from alexnet_tf.data.builders.ilsvrc2010 import make_dummy_data
+from alexnet_tf.runtime import options
 
 
 @pytest.fixture
@@ -85,7 +87,9 @@ def test_what_is_published_is_what_tfds_publishes():
 
 
 def test_the_builder_of_2010_names_every_archive():
-    from alexnet_tf.datasets.ilsvrc2010 import ilsvrc2010_dataset_builder as ilsvrc2010
+    from alexnet_tf.data.builders.ilsvrc2010 import (
+        ilsvrc2010_dataset_builder as ilsvrc2010,
+    )
 
     told = ilsvrc2010.Builder.MANUAL_DOWNLOAD_INSTRUCTIONS
     assert all(archive.name in told for archive in archives.ARCHIVES["ilsvrc2010"])
@@ -125,7 +129,7 @@ def test_imagenet_2012_goes_from_archives_to_a_prepared_folder(
     kit = make_dummy_data.tar({"kit/data/meta.mat": make_dummy_data.metadata()})
     (archives_2012 / archives.DEVKIT_2012).write_bytes(kit)
 
-    flags = config.Config(
+    flags = options.Config(
         source="imagenet2012",
         data_dir=str(tmp_path / "data"),
         manual_dir=str(archives_2012),
@@ -134,7 +138,7 @@ def test_imagenet_2012_goes_from_archives_to_a_prepared_folder(
     )
     prepare.main(flags, [])
     assert "6 train, 4 validation pictures" in capsys.readouterr().out
-    dataset = records.read_description(tmp_path / "data" / "imagenet2012-8")
+    dataset = prepared_dataset.read_description(tmp_path / "data" / "imagenet2012-8")
     assert len(dataset.classes) == 1000
     assert dataset.classes[:3] == (
         "n01440764",

@@ -7,7 +7,8 @@ import tensorflow as tf
 from hypothesis import strategies as st
 from PIL import Image
 
-from alexnet_tf import augment
+from alexnet_tf.data import augmentation
+from alexnet_tf.models import resizing
 
 FEW = hypothesis.settings(deadline=None, max_examples=20)
 
@@ -18,7 +19,7 @@ def picture(height, width, seed=0):
 
 
 def resized(image, size):
-    return augment.resize(tf.constant(image), size).numpy()
+    return resizing.resize(tf.constant(image), size).numpy()
 
 
 def triangle_weights(old, new):
@@ -132,7 +133,7 @@ COORDINATES = np.stack([*np.mgrid[:14, :14], np.zeros((14, 14))], axis=-1).astyp
 
 def corner(place):
     """(row, column) of the crop of 8 at `place` of a picture of 14."""
-    (found,) = augment.crop_corners(np.array([place], np.float32), 14, 8)
+    (found,) = augmentation.crop_corners(np.array([place], np.float32), 14, 8)
     assert found.dtype == np.int32
     return tuple(found.tolist())
 
@@ -153,16 +154,16 @@ def test_a_crop_never_hangs_over():
 @hypothesis.given(st.integers(1, 2000))
 def test_the_largest_draw_is_the_last_place_of_any_picture(side):
     most = np.full([1, 2], np.nextafter(np.float32(1), np.float32(0)))
-    assert augment.crop_corners(most, side, 1).max() == side - 1
+    assert augmentation.crop_corners(most, side, 1).max() == side - 1
 
 
 def test_a_crop_of_the_whole_picture_begins_where_it_does():
     places = np.array([[0.99, 0.0]], np.float32)
-    assert augment.crop_corners(places, 8, 8).tolist() == [[0, 0]]
+    assert augmentation.crop_corners(places, 8, 8).tolist() == [[0, 0]]
 
 
 def test_draws_cover_every_place_evenly():
-    draws = augment.draw(0, 0, 33 * 33 * 40)
+    draws = augmentation.draw(0, 0, 33 * 33 * 40)
     rows, columns = (draws.place.numpy() * 33).astype(int).T
     seen = np.bincount(33 * rows + columns, minlength=33 * 33)
     # Poisson of mean 40: chi-squared over 1089 places, five deviations from its mean.
@@ -177,7 +178,9 @@ def test_draws_are_uniform_half_mirrored_and_normal_and_all_independent():
     error = 5 / np.sqrt(count)
     columns = []
     for epoch in range(3):
-        place, mirror, color = (part.numpy() for part in augment.draw(7, epoch, count))
+        place, mirror, color = (
+            part.numpy() for part in augmentation.draw(7, epoch, count)
+        )
         np.testing.assert_allclose(place.mean(0), 0.5, atol=error)
         assert abs(mirror.mean() - 0.5) < error / 2
         np.testing.assert_allclose(color.mean(0), 0, atol=error)
@@ -192,13 +195,13 @@ def arrays(draws):
 
 
 def test_draws_are_the_same_for_the_same_seed_and_epoch():
-    first, again = augment.draw(3, 5, 50), augment.draw(3, 5, 50)
+    first, again = augmentation.draw(3, 5, 50), augmentation.draw(3, 5, 50)
     for one, two in zip(arrays(first), arrays(again), strict=True):
         np.testing.assert_array_equal(one, two)
 
 
 def test_draws_of_two_epochs_or_seeds_have_nothing_in_common():
-    drawn = [augment.draw(*key, 500) for key in ((0, 0), (0, 1), (1, 0), (1, 1))]
+    drawn = [augmentation.draw(*key, 500) for key in ((0, 0), (0, 1), (1, 0), (1, 1))]
     for i, one in enumerate(drawn):
         for two in drawn[i + 1 :]:
             # Of 500 draws of 23 bits a few may meet by chance.
@@ -211,15 +214,15 @@ def test_draws_of_two_epochs_or_seeds_have_nothing_in_common():
 def test_the_centre_crop_is_the_middle(side, first):
     expected = COORDINATES[first : first + side, first : first + side]
     np.testing.assert_array_equal(
-        augment.center_crop(tf.constant(COORDINATES), side), expected
+        resizing.center_crop(tf.constant(COORDINATES), side), expected
     )
-    batch = augment.center_crop(tf.constant(COORDINATES)[None], side)
+    batch = resizing.center_crop(tf.constant(COORDINATES)[None], side)
     np.testing.assert_array_equal(batch, expected[None])
 
 
 def test_the_ten_views_are_centre_corners_and_their_mirror_images():
     image = picture(14, 14)
-    found = augment.views(tf.constant(image), 8).numpy()
+    found = resizing.views(tf.constant(image), 8).numpy()
     five = [
         image[3:11, 3:11],
         image[:8, :8],
@@ -227,15 +230,15 @@ def test_the_ten_views_are_centre_corners_and_their_mirror_images():
         image[6:, :8],
         image[6:, 6:],
     ]
-    assert augment.VIEWS == len(found) == 10
+    assert resizing.VIEWS == len(found) == 10
     np.testing.assert_array_equal(found, five + [view[:, ::-1] for view in five])
 
 
 def test_the_first_view_is_the_centre_crop_whatever_the_margin():
     for side in (7, 8, 13, 14):
         image = tf.constant(picture(14, 14))
-        centre = augment.center_crop(image, side)
-        np.testing.assert_array_equal(augment.views(image, side)[0], centre)
+        centre = resizing.center_crop(image, side)
+        np.testing.assert_array_equal(resizing.views(image, side)[0], centre)
 
 
 # The 2012 program's own statistics of ILSVRC: PAPER.md, section 4.
@@ -250,7 +253,7 @@ EIGENVECTORS = np.array(
 
 
 def test_the_programs_colour_is_a_tenth_of_the_deviation_along_each_axis():
-    axes, gain = augment.color_axes("code", EIGENVECTORS, STDEVS)
+    axes, gain = augmentation.color_axes("code", EIGENVECTORS, STDEVS)
     # 12.178, 3.7094 and 1.9721 times the vectors.
     by_hand = [
         [-6.8623, -2.6433, 0.8243],
@@ -263,7 +266,7 @@ def test_the_programs_colour_is_a_tenth_of_the_deviation_along_each_axis():
 
 
 def test_the_papers_colour_is_a_tenth_of_the_eigenvalue_of_pixels_up_to_one():
-    axes, gain = augment.color_axes("paper", EIGENVECTORS, STDEVS)
+    axes, gain = augmentation.color_axes("paper", EIGENVECTORS, STDEVS)
     # lambda .22807, .021161, .0059811; times 25.5: 5.8159, .53960, .15252.
     by_hand = [
         [-3.2773, -0.3845, 0.0638],
@@ -275,24 +278,24 @@ def test_the_papers_colour_is_a_tenth_of_the_eigenvalue_of_pixels_up_to_one():
 
 
 def test_the_papers_reading_is_two_seven_and_thirteen_times_weaker():
-    paper, _ = augment.color_axes("paper", EIGENVECTORS, STDEVS)
-    code, _ = augment.color_axes("code", EIGENVECTORS, STDEVS)
+    paper, _ = augmentation.color_axes("paper", EIGENVECTORS, STDEVS)
+    code, _ = augmentation.color_axes("code", EIGENVECTORS, STDEVS)
     ratio = np.linalg.norm(code, axis=0) / np.linalg.norm(paper, axis=0)
     np.testing.assert_allclose(ratio, [2, 7, 13], rtol=0.05)
 
 
 def test_shifts_spread_along_the_colour_axes_of_the_pictures():
-    axes, _ = augment.color_axes("code", EIGENVECTORS, STDEVS)
-    shifts = augment.draw(0, 0, 100_000).color.numpy() @ axes.T
+    axes, _ = augmentation.color_axes("code", EIGENVECTORS, STDEVS)
+    shifts = augmentation.draw(0, 0, 100_000).color.numpy() @ axes.T
     spread = (shifts @ EIGENVECTORS).std(0)
     np.testing.assert_allclose(spread, 0.1 * STDEVS, rtol=0.02)
 
 
 def test_no_colour_noise_is_none():
-    axes, gain = augment.color_axes("none", EIGENVECTORS, STDEVS)
+    axes, gain = augmentation.color_axes("none", EIGENVECTORS, STDEVS)
     assert (np.abs(axes).max(), gain) == (0, 1)
 
 
 def test_an_unknown_reading_is_refused():
     with pytest.raises(ValueError, match="paper, code or none, got 'hsv'"):
-        augment.color_axes("hsv", EIGENVECTORS, STDEVS)
+        augmentation.color_axes("hsv", EIGENVECTORS, STDEVS)

@@ -5,8 +5,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from alexnet_tf import sources
-from alexnet_tf.datasets.garments import garments_dataset_builder as garments
+from alexnet_tf.data import sources
+from alexnet_tf.data.builders.garments import garments_dataset_builder as garments
 
 FOLDER = pathlib.Path(garments.__file__).parent
 

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from alexnet_tf import sources
-from alexnet_tf.datasets.ilsvrc2010 import ilsvrc2010_dataset_builder, make_dummy_data
+from alexnet_tf.data import sources
+from alexnet_tf.data.builders.ilsvrc2010 import (
+    ilsvrc2010_dataset_builder,
+    make_dummy_data,
+)
 
 # By ILSVRC2010_ID, whatever the order in the kit; the synset with children is no class.
 CLASSES = (

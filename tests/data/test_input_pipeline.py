@@ -10,11 +10,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf import augment, data, prepare, records, sources, storage
+from alexnet_tf.data import (
+    augmentation,
+    image_statistics,
+    input_pipeline,
+    preparation,
+    prepared_dataset,
+    record_files,
+    records,
+    source_types,
+)
+from alexnet_tf.models import resizing
 
 SIZE, CROP, COUNT, BATCH = 8, 6, 26, 4
 STEPS = COUNT // BATCH
-RECIPE = data.Recipe(
+RECIPE = input_pipeline.Recipe(
     batch_size=BATCH,
     crop=CROP,
     seed=0,
@@ -46,21 +56,22 @@ def dataset(tmp_path_factory):
 
     def examples(count):
         return [
-            sources.Example(str(n), n % 5, lambda n=n: picture(n)) for n in range(count)
+            source_types.Example(str(n), n % 5, lambda n=n: picture(n))
+            for n in range(count)
         ]
 
-    source = sources.Source(
+    source = source_types.Source(
         "numbered",
         tuple("abcde"),
         {"train": examples(COUNT), "validation": examples(7)},
     )
     folder = tmp_path_factory.mktemp("data") / "numbered"
-    return prepare.prepare(source, folder, size=SIZE, encoding="raw")
+    return preparation.prepare(source, folder, size=SIZE, encoding="raw")
 
 
 def batches(dataset, first=0, last=3 * STEPS, rows=None, damaged="stop", **changes):
     recipe = RECIPE._replace(**changes)
-    found = data.training_batches(
+    found = input_pipeline.training_batches(
         dataset, recipe, first_step=first, last_step=last, rows=rows, damaged=damaged
     )
     return [
@@ -84,7 +95,7 @@ def run(dataset):
 
 
 def test_a_batch_has_the_forms_the_model_wants(dataset):
-    found = data.training_batches(dataset, RECIPE, first_step=0, last_step=1)
+    found = input_pipeline.training_batches(dataset, RECIPE, first_step=0, last_step=1)
     inputs, labels = found.element_spec
     assert inputs == {
         "image": tf.TensorSpec([BATCH, CROP, CROP, 3], tf.uint8),
@@ -96,14 +107,14 @@ def test_a_batch_has_the_forms_the_model_wants(dataset):
 
 
 def test_there_are_as_many_batches_as_steps(dataset, run):
-    assert data.steps_per_epoch(dataset, BATCH) == STEPS == 6
+    assert input_pipeline.steps_per_epoch(dataset, BATCH) == STEPS == 6
     assert len(run) == 18
     assert batches(dataset, 5, 5) == []
 
 
 def test_fewer_pictures_than_a_batch_are_an_error(dataset):
     with pytest.raises(ValueError, match="26 training pictures, fewer than .*=27"):
-        data.steps_per_epoch(dataset, 27)
+        input_pipeline.steps_per_epoch(dataset, 27)
 
 
 @pytest.mark.parametrize("step", [1, 5, 6, 7, 13, 17])
@@ -143,7 +154,7 @@ def test_epochs_and_seeds_have_orders_of_their_own(dataset, run):
 
 def test_the_order_is_a_fair_shuffle(dataset):
     # Where picture 0 stands in 200 epochs: all over, its mean in the middle.
-    plan = data._Plan(dataset, RECIPE, slice(0, BATCH), "stop")
+    plan = input_pipeline._Plan(dataset, RECIPE, slice(0, BATCH), "stop")
     places = [plan._draw_epoch(epoch)[0].tolist().index(0) for epoch in range(200)]
     deviation = np.sqrt((COUNT**2 - 1) / 12)
     assert abs(np.mean(places) - (COUNT - 1) / 2) < 5 * deviation / np.sqrt(200)
@@ -196,7 +207,7 @@ def test_every_draw_is_by_seed_epoch_and_picture_alone(dataset):
 
 def test_the_shift_is_the_pictures_draw_along_the_colour_axes(dataset, run):
     statistics = dataset.statistics()
-    alpha = augment.draw(0, 0, COUNT).color.numpy()
+    alpha = augmentation.draw(0, 0, COUNT).color.numpy()
     axes = 0.1 * statistics.eigenvectors * statistics.stdevs
     for inputs, _ in run[:STEPS]:
         expected = alpha[numbers(inputs)] @ axes.T
@@ -255,7 +266,7 @@ def test_rows_of_a_batch_are_those_of_the_whole_one(dataset, rows):
         for inputs, labels in batches(dataset, **recipe)
     ]
     assert_same(batches(dataset, rows=rows, **recipe), whole)
-    (spec, _) = data.training_batches(
+    (spec, _) = input_pipeline.training_batches(
         dataset, RECIPE, first_step=0, last_step=1, rows=(1, 3)
     ).element_spec
     assert spec["image"].shape == [2, CROP, CROP, 3]
@@ -281,17 +292,20 @@ def test_batches_are_those_of_a_slow_and_obvious_way(tmp_path, encoding):
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (count, size, size, 3)).astype(np.uint8)
     examples = [
-        sources.Example(str(n), n % 2, lambda n=n: pictures[n]) for n in range(count)
+        source_types.Example(str(n), n % 2, lambda n=n: pictures[n])
+        for n in range(count)
     ]
-    source = sources.Source("noise", ("a", "b"), {"train": examples})
-    noise = prepare.prepare(source, tmp_path / "n", size=size, encoding=encoding)
+    source = source_types.Source("noise", ("a", "b"), {"train": examples})
+    noise = preparation.prepare(source, tmp_path / "n", size=size, encoding=encoding)
     found = batches(noise, last=3, batch_size=50, crop=side, crop_sharing=3)
     statistics, stored = noise.statistics(), records.open_records(noise, "train")
     axes = (0.1 * statistics.eigenvectors * statistics.stdevs).astype(np.float32)
     for epoch, (inputs, labels) in enumerate(found):  # an epoch is one step
         key = np.random.Philox(key=[0, epoch])
         order = np.random.Generator(key).permutation(count)[:50]
-        place, mirror, color = (part.numpy() for part in augment.draw(0, epoch, count))
+        place, mirror, color = (
+            part.numpy() for part in augmentation.draw(0, epoch, count)
+        )
         for row, index in enumerate(order):
             encoded, label = stored[int(index)]
             if encoding == "jpeg":
@@ -309,8 +323,8 @@ def test_batches_are_those_of_a_slow_and_obvious_way(tmp_path, encoding):
 
 
 def test_a_raw_batch_is_handed_on_without_a_copy():
-    assert data._aligned_bytes(3, 5).ctypes.data % 64 == 0
-    assert data._aligned_bytes(3, 5).shape == (3, 5)
+    assert input_pipeline._aligned_bytes(3, 5).ctypes.data % 64 == 0
+    assert input_pipeline._aligned_bytes(3, 5).shape == (3, 5)
 
 
 def test_a_truncated_dataset_is_an_error_and_not_a_shorter_epoch(dataset):
@@ -330,7 +344,7 @@ def damaged(dataset, tmp_path_factory):
         for index in indices:
             content[content.index(picture(index).tobytes()) + 100] ^= 1
         shard.write_bytes(content)
-    return records.read_description(folder)
+    return prepared_dataset.read_description(folder)
 
 
 def test_a_damaged_record_stops_training_and_evaluation(damaged):
@@ -365,7 +379,7 @@ def test_a_damaged_records_place_is_taken_by_the_next_of_the_order(damaged, run)
 
 def full_orders(dataset):
     """The order of each of three epochs, what is left over too."""
-    plan = data._Plan(dataset, RECIPE, slice(0, BATCH), "skip")
+    plan = input_pipeline._Plan(dataset, RECIPE, slice(0, BATCH), "skip")
     return [plan._draw_epoch(epoch)[0] for epoch in range(3)]
 
 
@@ -376,7 +390,7 @@ def test_training_with_no_whole_record_is_an_error(damaged, monkeypatch):
 
 
 def test_evaluation_leaves_damaged_records_out(damaged):
-    found = data.evaluation_batches(
+    found = input_pipeline.evaluation_batches(
         damaged, "validation", batch_size=4, crop=CROP, ten_crop=False, damaged="skip"
     )
     views = [views.numpy()[:, 0, 0, 0, 2].tolist() for views, _ in found]
@@ -395,20 +409,22 @@ def test_resuming_in_1_280_000_records_is_arithmetic(tmp_path, capsys, encoding)
 
     for shard in range(shards):
         first = shard * count // shards
-        storage.write_shard(
-            tmp_path / records.shard_name("train", shard, shards, encoding),
+        record_files.write_shard(
+            tmp_path / prepared_dataset.shard_name("train", shard, shards, encoding),
             [
-                ("", storage.Record(pixel(n), n))
+                ("", record_files.Record(pixel(n), n))
                 for n in range(first, (shard + 1) * count // shards)
             ],
             encoding=encoding,
             size=1,
         )
-    accumulator = records.StatisticsAccumulator(1)
+    accumulator = image_statistics.StatisticsAccumulator(1)
     for level in range(4):
         accumulator.add(np.full((1, 1, 3), level, np.uint8))
-    tiny = records.Dataset("tiny", 1, encoding, tuple("ab"), {"train": count}, tmp_path)
-    records.write_description(tiny, accumulator.result())
+    tiny = prepared_dataset.Dataset(
+        "tiny", 1, encoding, tuple("ab"), {"train": count}, tmp_path
+    )
+    prepared_dataset.write_description(tiny, accumulator.result())
     step = 7 * 10_000 + 1234
     start = time.monotonic()
     ((inputs, labels),) = batches(tiny, step, step + 1, crop=1, batch_size=128)
@@ -423,7 +439,7 @@ def test_resuming_in_1_280_000_records_is_arithmetic(tmp_path, capsys, encoding)
 
 
 def evaluated(dataset, batch_size, ten_crop, crop=CROP):
-    found = data.evaluation_batches(
+    found = input_pipeline.evaluation_batches(
         dataset, "validation", batch_size=batch_size, crop=crop, ten_crop=ten_crop
     )
     return [(views.numpy(), labels.numpy()) for views, labels in found]
@@ -448,7 +464,7 @@ def test_evaluation_sees_every_picture_once_in_order(
 def test_the_ten_views_of_evaluation_are_augments(dataset):
     ((views, _),) = evaluated(dataset, 7, True)
     for number in range(7):
-        expected = augment.views(tf.constant(picture(number)), CROP)
+        expected = resizing.views(tf.constant(picture(number)), CROP)
         np.testing.assert_array_equal(views[number], expected)
 
 
@@ -461,7 +477,7 @@ def test_the_first_of_ten_views_is_the_centre_crop(dataset):
 
 def test_evaluation_of_a_split_that_is_not_there_is_refused(dataset):
     with pytest.raises(ValueError, match="no split 'test', only train, validation"):
-        data.evaluation_batches(
+        input_pipeline.evaluation_batches(
             dataset, "test", batch_size=2, crop=CROP, ten_crop=False
         )
 
@@ -473,7 +489,7 @@ def test_records_lie_in_the_order_of_the_source(dataset):
 
 FREED = """
 import ctypes, resource
-from alexnet_tf import data
+from alexnet_tf.data import input_pipeline as data
 
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p

@@ -18,7 +18,20 @@ import tensorflow as tf
 from array_record.python import array_record_module
 from PIL import Image
 
-from alexnet_tf import augment, config, prepare, records, shards, sources, storage
+from alexnet_tf import prepare
+from alexnet_tf.data import (
+    image_decoding,
+    preparation,
+    prepared_dataset,
+    record_files,
+    records,
+    shards,
+    source_types,
+    sources,
+    verification,
+)
+from alexnet_tf.models import resizing
+from alexnet_tf.runtime import options
 
 
 def picture(seed, height=20, width=24):
@@ -37,7 +50,7 @@ class Reader:
 
 
 def example(number, read=None):
-    return sources.Example(f"picture {number}", number % 3, read or Reader(number))
+    return source_types.Example(f"picture {number}", number % 3, read or Reader(number))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,25 +60,27 @@ class Broken:
     number: int
 
     def __call__(self):
-        raise sources.BadImageError(f"picture {self.number}: not a readable image")
+        raise image_decoding.BadImageError(
+            f"picture {self.number}: not a readable image"
+        )
 
 
 def broken(number):
-    return sources.Example(f"picture {number}", 0, Broken(number))
+    return source_types.Example(f"picture {number}", 0, Broken(number))
 
 
 def a_source(train, test=()):
     splits = {"train": list(train)}
     if test:
         splits["test"] = list(test)
-    return sources.Source("made", ("a", "b", "c"), splits)
+    return source_types.Source("made", ("a", "b", "c"), splits)
 
 
 def contents(dataset, split):
     """[(picture, label, name)] of every record in order."""
     found = []
     for path in dataset.shards(split):
-        shard = storage.open_shard(path)
+        shard = record_files.open_shard(path)
         for position, name in enumerate(names_in(path)):
             encoded, label = shard.read(position)
             image = records.decode(encoded, dataset.size, dataset.encoding)
@@ -89,7 +104,7 @@ def names_in(path):
 
 
 def squared(number, size):
-    return augment.resize(tf.constant(picture(number)), size).numpy()
+    return resizing.resize(tf.constant(picture(number)), size).numpy()
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +112,7 @@ def made(tmp_path_factory):
     """Ten pictures to train and four to test, raw, 16 pixels."""
     source = a_source(map(example, range(10)), map(example, range(10, 14)))
     output = tmp_path_factory.mktemp("prepared") / "deep" / "made"
-    return prepare.prepare(source, output, size=16, encoding="raw")
+    return preparation.prepare(source, output, size=16, encoding="raw")
 
 
 def test_every_picture_is_written_once_in_order_by_the_resize_rule(made):
@@ -117,7 +132,7 @@ def test_the_description_says_what_was_prepared(made):
         "classes": ["a", "b", "c"],
         "counts": {"train": 10, "test": 4},
     }
-    assert made == records.read_description(made.path)
+    assert made == prepared_dataset.read_description(made.path)
 
 
 def test_mean_and_covariance_are_those_of_the_training_pictures(made):
@@ -131,14 +146,14 @@ def test_mean_and_covariance_are_those_of_the_training_pictures(made):
 def test_jpeg_records_are_the_same_pictures_to_a_few_levels(tmp_path):
     row, column = np.mgrid[:40, :50]
     smooth = np.stack([3 * row, 2 * column, row + column], -1).astype(np.uint8)
-    dataset = prepare.prepare(
+    dataset = preparation.prepare(
         a_source([example(0, lambda: smooth)]),
         tmp_path / "made",
         size=32,
         encoding="jpeg",
     )
     ((image, label, _),) = contents(dataset, "train")
-    expected = augment.resize(tf.constant(smooth), 32).numpy().astype(int)
+    expected = resizing.resize(tf.constant(smooth), 32).numpy().astype(int)
     assert np.abs(image - expected).max() <= 5
     assert label == 0
 
@@ -169,7 +184,7 @@ def test_the_bytes_are_the_same_whatever_the_number_of_workers(
     train = [*map(example, range(45)), broken(45), *map(example, range(46, 60))]
     written = []
     for number in (1, workers):
-        dataset = prepare.prepare(
+        dataset = preparation.prepare(
             a_source(train, map(example, range(5))),
             tmp_path / str(number),
             size=8,
@@ -184,7 +199,7 @@ def test_the_bytes_are_the_same_whatever_the_number_of_workers(
 
 def test_large_splits_are_cut_into_shards_that_hold_all_in_order(tmp_path, monkeypatch):
     monkeypatch.setattr(prepare, "_SHARD_BYTES", 4 * 3 * 8 * 8)
-    dataset = prepare.prepare(
+    dataset = preparation.prepare(
         a_source(map(example, range(10))), tmp_path / "made", size=8, encoding="raw"
     )
     assert [path.name for path in dataset.shards("train")] == [
@@ -204,16 +219,16 @@ def mixed(good, bad):
 
 def test_one_bad_file_stops_the_work_with_its_name_and_the_way_out(tmp_path):
     with pytest.raises(
-        sources.BadImageError, match=r"^picture 100: not a .*--max_bad_files"
+        image_decoding.BadImageError, match=r"^picture 100: not a .*--max_bad_files"
     ):
-        prepare.prepare(
+        preparation.prepare(
             a_source(mixed(5, 1)), tmp_path / "made", size=8, encoding="raw"
         )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_so_many_bad_files_are_named_and_left_out(tmp_path, caplog):
-    dataset = prepare.prepare(
+    dataset = preparation.prepare(
         a_source(mixed(5, 2)),
         tmp_path / "made",
         size=8,
@@ -232,8 +247,8 @@ def test_so_many_bad_files_are_named_and_left_out(tmp_path, caplog):
 
 
 def test_one_bad_file_more_than_allowed_stops_the_work(tmp_path):
-    with pytest.raises(sources.BadImageError, match="picture 102"):
-        prepare.prepare(
+    with pytest.raises(image_decoding.BadImageError, match="picture 102"):
+        preparation.prepare(
             a_source(mixed(5, 3)),
             tmp_path / "made",
             size=8,
@@ -244,8 +259,8 @@ def test_one_bad_file_more_than_allowed_stops_the_work(tmp_path):
 
 
 def test_bad_files_are_counted_over_all_splits(tmp_path):
-    with pytest.raises(sources.BadImageError, match="picture 200"):
-        prepare.prepare(
+    with pytest.raises(image_decoding.BadImageError, match="picture 200"):
+        preparation.prepare(
             a_source(mixed(5, 1), [example(0), broken(200)]),
             tmp_path / "made",
             size=8,
@@ -257,7 +272,7 @@ def test_bad_files_are_counted_over_all_splits(tmp_path):
 def test_a_split_without_a_readable_picture_is_named(tmp_path):
     source = a_source([example(0)], [broken(1), broken(2)])
     with pytest.raises(ValueError, match="the test split has no readable picture"):
-        prepare.prepare(
+        preparation.prepare(
             source, tmp_path / "made", size=8, encoding="raw", max_bad_files=9
         )
     assert not (tmp_path / "made").exists()
@@ -268,9 +283,11 @@ def test_a_failure_in_the_first_shard_leaves_nothing_behind(tmp_path, error):
     def read():
         raise error
 
-    examples = [*map(example, range(70)), sources.Example("last", 0, read)]
+    examples = [*map(example, range(70)), source_types.Example("last", 0, read)]
     with pytest.raises(type(error)):
-        prepare.prepare(a_source(examples), tmp_path / "made", size=8, encoding="raw")
+        preparation.prepare(
+            a_source(examples), tmp_path / "made", size=8, encoding="raw"
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -283,7 +300,7 @@ def interrupted(tmp_path, at, count=40, **options):
     train = [example(n, interrupt if n == at else None) for n in range(count)]
     options = {"size": 8, "encoding": "jpeg"} | options
     with pytest.raises(KeyboardInterrupt):
-        prepare.prepare(a_source(train), tmp_path / "made", **options)
+        preparation.prepare(a_source(train), tmp_path / "made", **options)
     return tmp_path / "made", options
 
 
@@ -301,9 +318,9 @@ def test_a_stopped_preparation_goes_on_and_ends_in_the_same_bytes(
         return note
 
     train = [example(number, reader(number)) for number in range(40)]
-    dataset = prepare.prepare(a_source(train), output, **options)
+    dataset = preparation.prepare(a_source(train), output, **options)
     assert read == list(range(20, 40))  # two shards of ten were whole
-    undisturbed = prepare.prepare(a_source(train), tmp_path / "other", **options)
+    undisturbed = preparation.prepare(a_source(train), tmp_path / "other", **options)
     assert files_of(dataset.path) == files_of(undisturbed.path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "other"]
 
@@ -315,8 +332,8 @@ def test_a_half_written_shard_is_written_again(tmp_path, small_shards):
     second.write_bytes(second.read_bytes()[:-100])
     shards.note_of(third).unlink()
     (whole / f"{first.name}.123.partial").write_bytes(b"half")
-    dataset = prepare.prepare(a_source(map(example, range(40))), output, **options)
-    undisturbed = prepare.prepare(
+    dataset = preparation.prepare(a_source(map(example, range(40))), output, **options)
+    undisturbed = preparation.prepare(
         a_source(map(example, range(40))), tmp_path / "other", **options
     )
     assert files_of(dataset.path) == files_of(undisturbed.path)
@@ -333,8 +350,8 @@ def test_a_plan_is_written_whole_or_not_at_all(tmp_path, small_shards, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(pathlib.Path, "write_text", fill_the_disk)
         with pytest.raises(OSError, match="disk full"):
-            prepare.prepare(source, output, **options)
-    assert prepare.prepare(source, output, **options).counts == {"train": 40}
+            preparation.prepare(source, output, **options)
+    assert preparation.prepare(source, output, **options).counts == {"train": 40}
 
 
 def test_writers_with_one_process_number_write_files_of_their_own(
@@ -372,21 +389,21 @@ def test_a_stopped_preparation_is_not_gone_on_with_as_another(
     output, options = interrupted(tmp_path, at=15, count=16)
     source = a_source(map(example, range(16)))
     if told is None:
-        prepare.prepare(source, output, **options | change)
+        preparation.prepare(source, output, **options | change)
         return
     with pytest.raises(
         ValueError, match=rf"made\.partial was begun with another {told}"
     ):
-        prepare.prepare(source, output, **options | change)
-    prepare.prepare(source, output, **options)
+        preparation.prepare(source, output, **options | change)
+    preparation.prepare(source, output, **options)
 
 
 def test_a_picture_that_was_mended_is_not_left_out_for_ever(tmp_path, small_shards):
     bad = [example(0), broken(1), *map(example, range(2, 25)), broken(25), broken(26)]
     options = {"size": 8, "encoding": "jpeg", "max_bad_files": 2}
-    with pytest.raises(sources.BadImageError, match="picture 26"):
-        prepare.prepare(a_source(bad), tmp_path / "made", **options)
-    dataset = prepare.prepare(
+    with pytest.raises(image_decoding.BadImageError, match="picture 26"):
+        preparation.prepare(a_source(bad), tmp_path / "made", **options)
+    dataset = preparation.prepare(
         a_source(map(example, range(27))), tmp_path / "made", **options
     )
     assert dataset.counts == {"train": 27}
@@ -394,7 +411,7 @@ def test_a_picture_that_was_mended_is_not_left_out_for_ever(tmp_path, small_shar
 
 KILLED = """
 import sys
-from alexnet_tf import prepare, sources
+from alexnet_tf.data import preparation as prepare, sources
 prepare._SHARD_BYTES = 4 * 3 * 32 * 32
 if __name__ == "__main__":
     source = sources.open_source("folder:" + sys.argv[1], holdout=0)
@@ -440,7 +457,7 @@ def test_a_preparation_that_is_killed_again_and_again_ends_in_the_same_bytes(
     assert begin(tmp_path / "made", workers).wait() == 0
     assert begin(tmp_path / "undisturbed", 1).wait() == 0
     assert files_of(tmp_path / "made") == files_of(tmp_path / "undisturbed")
-    prepare.verify(tmp_path / "made", workers=1)
+    verification.verify(tmp_path / "made", workers=1)
 
 
 def die():
@@ -452,19 +469,19 @@ def test_a_worker_that_dies_is_told_and_what_is_finished_kept(tmp_path, small_sh
     train = [example(n, die if n == 39 else None) for n in range(40)]
     options = {"size": 8, "encoding": "jpeg", "workers": 2}
     with pytest.raises(RuntimeError, match="worker process died.*fewer --workers"):
-        prepare.prepare(a_source(train), tmp_path / "made", **options)
+        preparation.prepare(a_source(train), tmp_path / "made", **options)
     assert list((tmp_path / "made.partial" / "notes").iterdir())
 
 
 def test_a_second_preparation_of_the_same_folder_is_refused(tmp_path):
     def second():
         with pytest.raises(ValueError, match=r"another process is writing into.*made"):
-            prepare.prepare(
+            preparation.prepare(
                 a_source([example(1)]), tmp_path / "made", size=8, encoding="raw"
             )
         return picture(0)
 
-    prepare.prepare(
+    preparation.prepare(
         a_source([example(0, second)]), tmp_path / "made", size=8, encoding="raw"
     )
 
@@ -481,7 +498,7 @@ def copy(made, tmp_path):
 
 
 def test_what_was_prepared_is_verified(made):
-    assert prepare.verify(made.path) == made
+    assert verification.verify(made.path) == made
     subprocess.run(
         ["sha256sum", "--check", "--quiet", "--strict", "SHA256SUMS"],
         cwd=made.path,
@@ -501,7 +518,7 @@ def test_a_flipped_bit_is_found(copy, name):
         data = (copy / name).read_bytes().replace(b'"made"', b'"mode"')
     (copy / name).write_bytes(data)
     with pytest.raises(ValueError, match=f"{name} is damaged"):
-        prepare.verify(copy)
+        verification.verify(copy)
 
 
 def test_a_missing_shard_is_found(copy):
@@ -509,7 +526,7 @@ def test_a_missing_shard_is_found(copy):
     with pytest.raises(
         ValueError, match=r"missing \['test-00000.*unknown \['test-00001"
     ):
-        prepare.verify(copy)
+        verification.verify(copy)
 
 
 def signed(folder):
@@ -521,8 +538,10 @@ def signed(folder):
 def rewritten(copy, *labels, size=16):
     """The path of the test shard, its pictures others."""
     path = copy / TEST_SHARD
-    named = [("x", storage.Record(bytes(size * size * 3), label)) for label in labels]
-    storage.write_shard(path, named, encoding="raw", size=size)
+    named = [
+        ("x", record_files.Record(bytes(size * size * 3), label)) for label in labels
+    ]
+    record_files.write_shard(path, named, encoding="raw", size=size)
     return path
 
 
@@ -533,14 +552,14 @@ def test_a_label_of_no_class_is_found_with_its_record(copy, label):
     with pytest.raises(
         ValueError, match=f"{path.name}, record 1: label {label} of 3 classes"
     ):
-        prepare.verify(copy)
+        verification.verify(copy)
 
 
 def test_a_picture_of_another_size_is_found_with_its_record(copy):
     path = rewritten(copy, 0, 1, size=8)
     signed(copy)
     with pytest.raises(ValueError, match=f"{path.name}, record 0: .* 192 bytes, and"):
-        prepare.verify(copy)
+        verification.verify(copy)
 
 
 def test_damage_from_before_the_digests_is_found_with_its_record(copy):
@@ -550,32 +569,32 @@ def test_damage_from_before_the_digests_is_found_with_its_record(copy):
     path.write_bytes(content)
     signed(copy)
     with pytest.raises(ValueError, match=f"{path.name}, record 1: its hash is another"):
-        prepare.verify(copy)
+        verification.verify(copy)
     path.write_bytes(content[:500])
     signed(copy)
     with pytest.raises(ValueError, match=f"{path.name}: .* ends at byte 500"):
-        prepare.verify(copy)
+        verification.verify(copy)
 
 
 def test_a_count_that_is_another_is_found(copy):
     rewritten(copy, 0)
     signed(copy)
     with pytest.raises(ValueError, match=r"'test': 1.*dataset\.json says.*'test': 4"):
-        prepare.verify(copy)
+        verification.verify(copy)
 
 
 def test_a_folder_without_digests_is_of_an_older_version(copy):
     (copy / "SHA256SUMS").unlink()
     with pytest.raises(ValueError, match="no SHA256SUMS.*prepare it again"):
-        prepare.verify(copy)
+        verification.verify(copy)
 
 
 def test_apache_beam_writes_the_same_bytes(tmp_path, small_shards):
     train = [*map(example, range(12)), broken(12), *map(example, range(13, 25))]
     source = a_source(train, map(example, range(5)))
     options = {"size": 8, "encoding": "jpeg", "max_bad_files": 1}
-    here = prepare.prepare(source, tmp_path / "here", **options)
-    beam = prepare.prepare(
+    here = preparation.prepare(source, tmp_path / "here", **options)
+    beam = preparation.prepare(
         source,
         tmp_path / "beam",
         **options,
@@ -586,8 +605,10 @@ def test_apache_beam_writes_the_same_bytes(tmp_path, small_shards):
 
 def test_apache_beam_counts_bad_files_too(tmp_path, small_shards):
     source = a_source([*map(example, range(12)), broken(12), broken(13)])
-    with pytest.raises(sources.BadImageError, match="picture 13.*--max_bad_files"):
-        prepare.prepare(
+    with pytest.raises(
+        image_decoding.BadImageError, match="picture 13.*--max_bad_files"
+    ):
+        preparation.prepare(
             source,
             tmp_path / "beam",
             size=8,
@@ -600,7 +621,7 @@ def test_apache_beam_counts_bad_files_too(tmp_path, small_shards):
 def test_without_apache_beam_it_is_said_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     with pytest.raises(RuntimeError, match=r"pip install 'alexnet_tf\[beam\]'"):
-        prepare.prepare(
+        preparation.prepare(
             a_source([example(0)]),
             tmp_path / "beam",
             size=8,
@@ -613,14 +634,14 @@ def test_what_is_there_is_never_overwritten(tmp_path):
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "mine.txt").write_text("precious")
     with pytest.raises(FileExistsError, match="made exists: remove it, or choose"):
-        prepare.prepare(
+        preparation.prepare(
             a_source([example(0)]), tmp_path / "made", size=8, encoding="raw"
         )
     assert (tmp_path / "made" / "mine.txt").read_text() == "precious"
 
 
 def test_a_prepared_folder_is_found_by_its_path(made):
-    found = prepare.find_or_prepare(
+    found = preparation.find_or_prepare(
         str(made.path), size=16, encoding="raw", data_dir="nowhere"
     )
     assert found == made
@@ -628,14 +649,14 @@ def test_a_prepared_folder_is_found_by_its_path(made):
 
 def test_pictures_of_another_size_are_refused(made):
     with pytest.raises(ValueError, match="holds pictures of 16 pixels.*--size=32"):
-        prepare.find_or_prepare(
+        preparation.find_or_prepare(
             str(made.path), size=32, encoding="raw", data_dir="nowhere"
         )
 
 
 def test_a_folder_that_was_not_prepared_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match="no prepared dataset"):
-        prepare.find_or_prepare(
+        preparation.find_or_prepare(
             str(tmp_path), size=32, encoding="raw", data_dir="nowhere"
         )
 
@@ -656,7 +677,7 @@ def test_a_named_dataset_is_prepared_on_first_use_only(
     monkeypatch.setattr(sources, "open_source", open_source)
     data_dir = str(tmp_path / "data")
     found = [
-        prepare.find_or_prepare(dataset, size=8, encoding="raw", data_dir=data_dir)
+        preparation.find_or_prepare(dataset, size=8, encoding="raw", data_dir=data_dir)
         for _ in range(2)
     ]
     assert found[0] == found[1]
@@ -681,7 +702,7 @@ def test_the_command_prepares_what_its_flags_say(
         folder.mkdir(parents=True)
         for number in range(3):
             Image.fromarray(picture(number)).save(folder / f"{number}.png")
-    flags = config.Config(
+    flags = options.Config(
         source=f"folder:{tmp_path / 'pictures'}",
         data_dir=str(tmp_path / "data"),
         holdout=0.0,
@@ -689,7 +710,7 @@ def test_the_command_prepares_what_its_flags_say(
         encoding=encoding,
     )
     prepare.main(flags, [])
-    dataset = records.read_description(tmp_path / "data" / f"pictures-{size}")
+    dataset = prepared_dataset.read_description(tmp_path / "data" / f"pictures-{size}")
     assert (dataset.size, dataset.encoding) == (size, expected)
     assert dataset.counts == {"train": 6}
     told = capsys.readouterr()
@@ -700,7 +721,7 @@ def test_the_command_prepares_what_its_flags_say(
 
 def test_a_source_with_a_test_split_is_said_nothing_of(tmp_path, capsys):
     source = a_source([example(0)], [example(1)])
-    prepare.prepare(source, tmp_path / "made", size=8, encoding="raw")
+    preparation.prepare(source, tmp_path / "made", size=8, encoding="raw")
     assert "split" not in capsys.readouterr().err
 
 
@@ -712,24 +733,27 @@ def test_names_that_are_no_utf_8_are_prepared_as_they_are(tmp_path):
         with open(path, "wb") as file:
             Image.fromarray(picture(0)).save(file, "PNG")
     source = sources.open_source(f"folder:{tmp_path / 'pictures'}", holdout=0.2)
-    made = prepare.prepare(source, tmp_path / "made", size=8, encoding="raw")
-    assert records.read_description(made.path).classes == ("a", os.fsdecode(b"b\xfc"))
+    made = preparation.prepare(source, tmp_path / "made", size=8, encoding="raw")
+    assert prepared_dataset.read_description(made.path).classes == (
+        "a",
+        os.fsdecode(b"b\xfc"),
+    )
     (shard,) = made.shards("train")
     assert names_in(shard) == [path]
 
 
 def test_the_command_looks_at_its_output_before_it_opens_the_source(tmp_path):
-    flags = config.Config(source="folder:/nowhere", output=str(tmp_path))
+    flags = options.Config(source="folder:/nowhere", output=str(tmp_path))
     with pytest.raises(FileExistsError, match="remove it, or choose another --output"):
         prepare.main(flags, [])
 
 
 def test_the_command_verifies_what_is_there_and_opens_no_source(made, capsys):
-    flags = config.Config(source="folder:/nowhere", output=str(made.path), verify=True)
+    flags = options.Config(source="folder:/nowhere", output=str(made.path), verify=True)
     prepare.main(flags, [])
     assert capsys.readouterr().out.endswith("; verified\n")
 
 
 def test_the_command_takes_no_arguments():
     with pytest.raises(ValueError, match="unexpected argument 'garments'"):
-        prepare.main(config.Config(), ["garments"])
+        prepare.main(options.Config(), ["garments"])

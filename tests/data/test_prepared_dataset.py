@@ -11,7 +11,7 @@ import tensorflow as tf
 from hypothesis import strategies as st
 from PIL import Image
 
-from alexnet_tf import records, storage
+from alexnet_tf.data import image_statistics, prepared_dataset, record_files, records
 
 
 def picture(size=8, seed=0):
@@ -82,13 +82,13 @@ def test_a_picture_is_decoded_as_tensorflow_decodes_it(size, grey, seed):
 def test_a_picture_of_another_size_is_refused(kind, size, buffer):
     encoded = records.encode(picture(8), kind)
     into = np.empty((size, size, 3), np.uint8) if buffer else None
-    with pytest.raises(storage.DamagedRecordError, match="a record's "):
+    with pytest.raises(record_files.DamagedRecordError, match="a record's "):
         records.decode(encoded, size, kind, into=into)
 
 
 def test_a_jpeg_that_is_cut_off_is_refused():
     encoded = records.encode(picture(8), "jpeg")
-    with pytest.raises(storage.DamagedRecordError, match="JPEG is damaged: "):
+    with pytest.raises(record_files.DamagedRecordError, match="JPEG is damaged: "):
         records.decode(encoded[:-20], 8, "jpeg")
 
 
@@ -97,18 +97,22 @@ KINDS = pytest.mark.parametrize("kind", ["jpeg", "raw"])
 
 def record(number, size=2):
     """A record of a shard of either kind: no JPEG, but nothing here decodes it."""
-    return storage.Record(np.random.default_rng(number).bytes(size * size * 3), number)
+    return record_files.Record(
+        np.random.default_rng(number).bytes(size * size * 3), number
+    )
 
 
 def shards_of(folder, kind, count, ends, size=2):
     """Paths of shards that hold records 0 to ends[0] - 1, ends[0] to ends[1] - 1 ..."""
     paths = []
     for shard, (start, end) in enumerate(zip((0, *ends), ends, strict=False)):
-        paths.append(folder / records.shard_name("train", shard, len(ends), kind))
+        paths.append(
+            folder / prepared_dataset.shard_name("train", shard, len(ends), kind)
+        )
         named = [
             (f"{number}.JPEG", record(number, size)) for number in range(start, end)
         ]
-        storage.write_shard(paths[-1], named, encoding=kind, size=size)
+        record_files.write_shard(paths[-1], named, encoding=kind, size=size)
     assert end == count
     return paths
 
@@ -172,7 +176,9 @@ def test_a_flipped_bit_is_found_or_changes_nothing(two_shards, tmp_path, at, bit
     for index in set(range(8)) - set(lost):
         assert found[index] == RECORDS[index]
     for index in lost:
-        with pytest.raises(storage.DamagedRecordError, match=r"00001.*at (byte )?\d+"):
+        with pytest.raises(
+            record_files.DamagedRecordError, match=r"00001.*at (byte )?\d+"
+        ):
             source[index]
 
 
@@ -192,7 +198,7 @@ def test_a_truncated_shard_is_found(two_shards, tmp_path, part):
 
     paths = damaged_copy(two_shards, tmp_path, cut)
     with pytest.raises(
-        storage.DamagedRecordError, match=r"00001.*cut off \(the file ends at byte"
+        record_files.DamagedRecordError, match=r"00001.*cut off \(the file ends at byte"
     ):
         records.Records(paths, 8)
     source = records.Records(paths, 8, "skip")
@@ -206,9 +212,10 @@ def test_a_header_that_a_disk_does_not_give_is_told_apart(tmp_path, monkeypatch)
     def fail(file):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(storage, "_read_header", fail)
+    monkeypatch.setattr(record_files, "_read_header", fail)
     with pytest.raises(
-        storage.DamagedRecordError, match=r"cannot be read \(.*Input/output error\)"
+        record_files.DamagedRecordError,
+        match=r"cannot be read \(.*Input/output error\)",
     ):
         records.Records(paths, 8)
     assert records.Records(paths, 8, "skip").read(0) is None
@@ -223,7 +230,7 @@ def test_a_damaged_record_is_named_with_its_file_and_byte(two_shards, tmp_path, 
         i for i in range(3, 8) if records.Records(paths, 8, "skip").read(i) is None
     ]
     text = rf"{paths[1]}: record {bad - 3} is damaged \(.*at byte \d+.*\)"
-    with pytest.raises(storage.DamagedRecordError, match=text + ".*=skip"):
+    with pytest.raises(record_files.DamagedRecordError, match=text + ".*=skip"):
         records.Records(paths, 8).read(bad)
     caplog.clear()
     source = records.Records(paths, 8, "skip")
@@ -248,9 +255,13 @@ def test_lost_shards_keep_the_places_of_the_others_and_are_told_once(
 
 
 def test_shards_of_another_dataset_are_refused(two_shards):
-    with pytest.raises(storage.DamagedRecordError, match="hold 8 records, and .* 9"):
+    with pytest.raises(
+        record_files.DamagedRecordError, match="hold 8 records, and .* 9"
+    ):
         records.Records(two_shards, 9)
-    with pytest.raises(storage.DamagedRecordError, match="hold 8 records, and .* 7"):
+    with pytest.raises(
+        record_files.DamagedRecordError, match="hold 8 records, and .* 7"
+    ):
         records.Records(two_shards, 7, "skip")
 
 
@@ -271,12 +282,12 @@ def test_as_many_files_may_be_open_as_there_are_shards():
 
 def test_a_shard_is_named_by_its_place():
     name = "train-00003-of-00012"
-    assert records.shard_name("train", 3, 12, "jpeg") == f"{name}.array_record"
-    assert records.shard_name("train", 3, 12, "raw") == f"{name}.npy"
+    assert prepared_dataset.shard_name("train", 3, 12, "jpeg") == f"{name}.array_record"
+    assert prepared_dataset.shard_name("train", 3, 12, "raw") == f"{name}.npy"
 
 
 def statistics_of(pictures):
-    accumulator = records.StatisticsAccumulator(pictures[0].shape[0])
+    accumulator = image_statistics.StatisticsAccumulator(pictures[0].shape[0])
     for image in pictures:
         accumulator.add(image)
     return accumulator.result()
@@ -345,7 +356,7 @@ def test_grey_pictures_have_one_axis_and_no_negative_deviation():
 
 def test_statistics_of_nothing_are_an_error():
     with pytest.raises(ValueError, match="training split has no pictures"):
-        records.StatisticsAccumulator(4).result()
+        image_statistics.StatisticsAccumulator(4).result()
 
 
 @pytest.mark.parametrize(("side", "first"), [(8, 0), (6, 1), (4, 2), (5, 1)])
@@ -363,13 +374,13 @@ def a_dataset(path, **changes):
         "classes": ("cat", "dog & wölf"),
         "counts": {"train": 3, "test": 2},
     }
-    return records.Dataset(**(described | changes), path=path)
+    return prepared_dataset.Dataset(**(described | changes), path=path)
 
 
 def test_a_description_is_read_as_it_was_written(tmp_path):
     dataset, statistics = a_dataset(tmp_path), statistics_of(colourful())
-    records.write_description(dataset, statistics)
-    found = records.read_description(str(tmp_path))
+    prepared_dataset.write_description(dataset, statistics)
+    found = prepared_dataset.read_description(str(tmp_path))
     assert found == dataset
     assert found.path == tmp_path
     for name in ("mean", "covariance", "eigenvectors", "stdevs"):
@@ -382,9 +393,9 @@ def test_a_description_is_read_as_it_was_written(tmp_path):
 
 def test_a_folder_that_is_not_prepared_says_how_to_prepare_it(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"python -m alexnet_tf\.prepare"):
-        records.read_description(tmp_path)
+        prepared_dataset.read_description(tmp_path)
     with pytest.raises(FileNotFoundError, match="nowhere is no prepared dataset"):
-        records.read_description(tmp_path / "nowhere")
+        prepared_dataset.read_description(tmp_path / "nowhere")
 
 
 def test_validation_is_evaluated_on_before_test(tmp_path):
@@ -397,10 +408,10 @@ def test_validation_is_evaluated_on_before_test(tmp_path):
 
 
 def test_shards_are_found_in_order_by_split_and_kind(tmp_path):
-    names = [records.shard_name("train", i, 11, "raw") for i in (10, 2, 0)]
+    names = [prepared_dataset.shard_name("train", i, 11, "raw") for i in (10, 2, 0)]
     others = [
-        records.shard_name("test", 0, 1, "raw"),
-        records.shard_name("train", 0, 1, "jpeg"),
+        prepared_dataset.shard_name("test", 0, 1, "raw"),
+        prepared_dataset.shard_name("train", 0, 1, "jpeg"),
     ]
     for name in [*names, *others]:
         (tmp_path / name).touch()
@@ -417,6 +428,6 @@ def test_a_missing_split_or_shard_is_named(tmp_path):
 
 def test_an_encoding_of_another_version_is_named(tmp_path):
     dataset = a_dataset(tmp_path, encoding="webp")
-    records.write_description(dataset, statistics_of(colourful()))
+    prepared_dataset.write_description(dataset, statistics_of(colourful()))
     with pytest.raises(ValueError, match=r"another version of .*'webp'"):
-        records.read_description(tmp_path)
+        prepared_dataset.read_description(tmp_path)

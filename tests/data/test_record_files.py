@@ -8,24 +8,26 @@ import tensorflow as tf
 import xxhash
 from array_record.python import array_record_module
 
-from alexnet_tf import storage
+from alexnet_tf.data import record_files
 
 NAMES = ["folder/über.png", "b.JPEG", os.fsdecode(b"gr\xfcn.png")]
 RECORDS = [
-    storage.Record(bytes(range(n, n + 12)), label)
+    record_files.Record(bytes(range(n, n + 12)), label)
     for n, label in enumerate((3, 999, 0))
 ]
 
 
 def write(path, kind, records=RECORDS):
     named = list(zip(NAMES, records, strict=True))
-    storage.write_shard(path, named, encoding=kind, size=2)
+    record_files.write_shard(path, named, encoding=kind, size=2)
     return path
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "raw"])
 def test_what_is_written_is_read(tmp_path, kind):
-    shard = storage.open_shard(write(tmp_path / f"a{storage.SUFFIXES[kind]}", kind))
+    shard = record_files.open_shard(
+        write(tmp_path / f"a{record_files.SUFFIXES[kind]}", kind)
+    )
     assert (len(shard), shard.lost) == (3, "")
     for position in (2, 0, 1, 1):
         assert shard.read(position) == RECORDS[position]
@@ -64,8 +66,8 @@ def test_raw_pictures_are_an_array_that_numpy_loads(tmp_path):
 
 def test_a_raw_shard_of_no_pictures_is_one(tmp_path):
     path = tmp_path / "a.npy"
-    storage.write_shard(path, [], encoding="raw", size=2)
-    shard = storage.open_shard(path)
+    record_files.write_shard(path, [], encoding="raw", size=2)
+    shard = record_files.open_shard(path)
     assert (len(shard), shard.lost) == (0, "")
 
 
@@ -76,13 +78,13 @@ def test_raw_bytes_of_another_size_are_not_written(tmp_path):
         write(
             tmp_path / "a.npy",
             "raw",
-            [RECORDS[0], storage.Record(bytes(11), 1), RECORDS[2]],
+            [RECORDS[0], record_files.Record(bytes(11), 1), RECORDS[2]],
         )
 
 
 def test_an_array_of_something_else_is_no_shard(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros(3))
-    shard = storage.open_shard(tmp_path / "a.npy")
+    shard = record_files.open_shard(tmp_path / "a.npy")
     assert len(shard) == 0
     assert shard.lost.startswith("the header at its start is damaged")
 
@@ -93,18 +95,20 @@ def test_an_array_record_of_something_else_has_damaged_records(tmp_path):
     writer.write(b"no example")
     writer.write(b"")
     writer.close()
-    shard = storage.open_shard(path)
+    shard = record_files.open_shard(path)
     for position in (0, 1):
-        with pytest.raises(storage.DamagedRecordError, match="no tf.train.Example"):
+        with pytest.raises(
+            record_files.DamagedRecordError, match="no tf.train.Example"
+        ):
             shard.read(position)
 
 
 def test_a_read_that_the_disk_refuses_names_the_byte(tmp_path, monkeypatch):
-    shard = storage.open_shard(write(tmp_path / "a.npy", "raw"))
+    shard = record_files.open_shard(write(tmp_path / "a.npy", "raw"))
 
     def refuse(*_):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(os, "pread", refuse)
-    with pytest.raises(storage.DamagedRecordError, match=r"Input.*at byte \d+"):
+    with pytest.raises(record_files.DamagedRecordError, match=r"Input.*at byte \d+"):
         shard.read(1)

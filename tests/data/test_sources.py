@@ -16,7 +16,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from alexnet_tf import lock, records, sources
+from alexnet_tf.data import image_decoding, records, sources
+from alexnet_tf.runtime import lock
 
 RED, GREEN, BLUE = (230, 20, 30), (20, 200, 40), (10, 30, 220)
 
@@ -37,7 +38,7 @@ def encoded(image, kind, **options):
 
 
 def decoded(image, kind, **options):
-    found = sources.decode(encoded(image, kind, **options), "picture")
+    found = image_decoding.decode(encoded(image, kind, **options), "picture")
     assert found.dtype == np.uint8
     return found
 
@@ -116,7 +117,7 @@ def test_cmyk_is_inverted_where_adobe_did_so_and_only_there(adobe, progressive):
         inverted = Image.fromarray(255 - inks, "CMYK")
         data = without_adobe(encoded(inverted, "JPEG", **options))
         assert b"Adobe" not in data
-    assert_close(sources.decode(data, "picture"), expected, 4)
+    assert_close(image_decoding.decode(data, "picture"), expected, 4)
     # TensorFlow's decoder reads the mark too: its pixels are the same but for rounding.
     theirs = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
     assert_close(theirs.numpy(), expected, 4)
@@ -125,7 +126,7 @@ def test_cmyk_is_inverted_where_adobe_did_so_and_only_there(adobe, progressive):
 def test_sixteen_bit_colour_keeps_its_upper_byte():
     levels = np.random.default_rng(0).integers(0, 65536, (16, 16, 3)).astype(np.uint16)
     data = tf.io.encode_png(levels).numpy()
-    np.testing.assert_array_equal(sources.decode(data, "picture"), levels >> 8)
+    np.testing.assert_array_equal(image_decoding.decode(data, "picture"), levels >> 8)
 
 
 def test_a_picture_is_what_it_is_whatever_its_name(tmp_path):
@@ -139,15 +140,19 @@ def test_a_picture_is_what_it_is_whatever_its_name(tmp_path):
 
 def test_a_gzipped_picture_is_unpacked():
     data = gzip.compress(encoded(quarters(), "PNG"))
-    np.testing.assert_array_equal(sources.decode(data, "picture"), PIXELS)
-    with pytest.raises(sources.BadImageError, match="^cut: not a readable image"):
-        sources.decode(data[: len(data) // 2], "cut")
+    np.testing.assert_array_equal(image_decoding.decode(data, "picture"), PIXELS)
+    with pytest.raises(
+        image_decoding.BadImageError, match="^cut: not a readable image"
+    ):
+        image_decoding.decode(data[: len(data) // 2], "cut")
 
 
 def test_what_unpacks_without_end_is_cut_off(monkeypatch):
     monkeypatch.setattr(sources, "_MAX_UNPACKED", 1000)
-    with pytest.raises(sources.BadImageError, match="^bomb: not a readable image"):
-        sources.decode(gzip.compress(bytes(10_000_000)), "bomb")
+    with pytest.raises(
+        image_decoding.BadImageError, match="^bomb: not a readable image"
+    ):
+        image_decoding.decode(gzip.compress(bytes(10_000_000)), "bomb")
 
 
 def test_sixteen_bit_grey_keeps_its_upper_byte():
@@ -218,14 +223,18 @@ NOISE = Image.fromarray(
 def test_a_cut_off_file_is_named(kind, part):
     whole = encoded(NOISE, kind)
     cut = whole[: int(part * len(whole))]
-    with pytest.raises(sources.BadImageError, match=r"^dir/cut\.x: not a readable"):
-        sources.decode(cut, "dir/cut.x")
+    with pytest.raises(
+        image_decoding.BadImageError, match=r"^dir/cut\.x: not a readable"
+    ):
+        image_decoding.decode(cut, "dir/cut.x")
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>404</html>", b"\xff\xd8\xff", b"GIF89a"])
 def test_what_is_no_picture_is_named(data):
-    with pytest.raises(sources.BadImageError, match="^page: not a readable image"):
-        sources.decode(data, "page")
+    with pytest.raises(
+        image_decoding.BadImageError, match="^page: not a readable image"
+    ):
+        image_decoding.decode(data, "page")
 
 
 def huge_bitmap(width, height):
@@ -236,23 +245,25 @@ def huge_bitmap(width, height):
 
 
 def test_a_huge_picture_is_refused_by_its_header():
-    with pytest.raises(sources.BadImageError, match="bomb: 20000 x 5001 is more than"):
-        sources.decode(huge_bitmap(20_000, 5_001), "bomb")
+    with pytest.raises(
+        image_decoding.BadImageError, match="bomb: 20000 x 5001 is more than"
+    ):
+        image_decoding.decode(huge_bitmap(20_000, 5_001), "bomb")
 
 
 def test_a_monstrous_picture_is_refused_too():
-    with pytest.raises(sources.BadImageError, match="^bomb: "):
-        sources.decode(huge_bitmap(60_000, 60_000), "bomb")
+    with pytest.raises(image_decoding.BadImageError, match="^bomb: "):
+        image_decoding.decode(huge_bitmap(60_000, 60_000), "bomb")
 
 
 @pytest.mark.parametrize("size", [(1, 100_000_000), (100_000_000, 1), (9, 901)])
 def test_a_picture_like_a_line_is_refused_by_its_header(size):
     # Scaled to 256 pixels along its shorter side it would be 25,600,000,000 long.
     with pytest.raises(
-        sources.BadImageError,
+        image_decoding.BadImageError,
         match=f"^line: {size[0]} x {size[1]} is more than 100 times as long as wide",
     ):
-        sources.decode(huge_bitmap(*size), "line")
+        image_decoding.decode(huge_bitmap(*size), "line")
 
 
 def test_a_panorama_is_read():
@@ -260,7 +271,7 @@ def test_a_panorama_is_read():
 
 
 def test_a_bad_image_is_a_value_error():
-    assert issubclass(sources.BadImageError, ValueError)
+    assert issubclass(image_decoding.BadImageError, ValueError)
 
 
 def test_decoding_in_two_threads_leaves_the_warning_filters_as_they_were(monkeypatch):
@@ -279,9 +290,9 @@ def test_decoding_in_two_threads_leaves_the_warning_filters_as_they_were(monkeyp
     monkeypatch.setattr(Image, "open", open_in_turn)
     before = list(warnings.filters)
     with concurrent.futures.ThreadPoolExecutor(2) as executor:
-        first = executor.submit(sources.decode, data, "first")
+        first = executor.submit(image_decoding.decode, data, "first")
         inside[0].wait(1)
-        second = executor.submit(sources.decode, data, "second")
+        second = executor.submit(image_decoding.decode, data, "second")
         first.result()
         first_done.set()
         second.result()
@@ -333,7 +344,7 @@ def test_a_broken_file_is_named_by_its_path(tmp_path):
     path = tmp_path / "train" / "b" / "broken.jpg"
     path.write_bytes(encoded(NOISE, "JPEG")[:500])
     *_, example = open_folder(tmp_path).splits["train"]
-    with pytest.raises(sources.BadImageError, match=str(path)):
+    with pytest.raises(image_decoding.BadImageError, match=str(path)):
         example.read()
 
 
@@ -350,7 +361,7 @@ def test_pictures_are_found_deep_and_in_any_case_and_the_rest_counted(tmp_path, 
     assert source.classes == ("a", "b")
     assert names(source.splits["train"]) == ["LOUD.JPG", "000.png", "000.png"]
     told = capsys.readouterr().err.splitlines()
-    ending = f"whose names end in none of {', '.join(sources.SUFFIXES)}"
+    ending = f"whose names end in none of {', '.join(image_decoding.SUFFIXES)}"
     assert told == [f"{tmp_path / 'train'}: 2 files are left, {ending}"]
 
 

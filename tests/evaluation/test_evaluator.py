@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf import architecture as architectures
-from alexnet_tf import data, evaluate, model, records
+from alexnet_tf import evaluate
+from alexnet_tf.data import input_pipeline, prepared_dataset, records
+from alexnet_tf.evaluation import evaluator, metrics
+from alexnet_tf.models import builder, layers, zoo
+
+pass
 
 
 def credit(scores, label, k):
-    return float(evaluate.credit(tf.constant([scores]), tf.constant([label]), k)[0])
+    return float(metrics.credit(tf.constant([scores]), tf.constant([label]), k)[0])
 
 
 def test_the_best_k_classes_get_credit():
@@ -47,8 +51,8 @@ def test_what_is_no_number_gets_no_credit():
 
 @pytest.fixture(scope="module")
 def net(small_dataset):
-    architecture = architectures.CIFAR10_11PCT.with_classes(3)
-    built = model.build(
+    architecture = zoo.CIFAR10_11PCT.with_classes(3)
+    built = builder.build(
         architecture, mean=small_dataset.statistics().mean_crop(24), seed=3
     )
     for variable in built.trainable_variables:  # a net that says something
@@ -57,16 +61,16 @@ def net(small_dataset):
 
 
 def test_center_and_ten_crops_are_what_a_plain_loop_gives(small_dataset, net):
-    measure = evaluate.Evaluation(net)
+    measure = evaluator.Evaluation(net)
     results = measure(small_dataset, "validation", crop=24, batch_size=30)
-    ((views, labels),) = data.evaluation_batches(
+    ((views, labels),) = input_pipeline.evaluation_batches(
         small_dataset, "validation", batch_size=12, crop=24, ten_crop=True
     )
     probabilities = np.zeros((12, 10, 3))
     for picture in range(12):
         for view in range(10):
             pixels = views[picture, view].numpy()[None]
-            outputs = net(evaluate.plain_inputs(tf.constant(pixels)), training=False)
+            outputs = net(layers.plain_inputs(tf.constant(pixels)), training=False)
             exponent = np.exp(outputs.numpy()[0] - outputs.numpy().max())
             probabilities[picture, view] = exponent / exponent.sum()
     for way, chosen in (
@@ -90,16 +94,16 @@ def test_errors_are_of_the_pictures_whose_records_are_whole(
     fifth = records.open_records(small_dataset, "validation")[5].encoded
     content[content.index(bytes(fifth)) + 7] ^= 1
     shard.write_bytes(content)
-    damaged = records.read_description(folder)
-    measure = evaluate.Evaluation(net, ten_crop=False)
+    damaged = prepared_dataset.read_description(folder)
+    measure = evaluator.Evaluation(net, ten_crop=False)
     with pytest.raises(tf.errors.OpError, match="record 5 is damaged"):
         measure(damaged, "validation", crop=24)
     found = measure(damaged, "validation", crop=24, damaged="skip")
-    ((views, labels),) = data.evaluation_batches(
+    ((views, labels),) = input_pipeline.evaluation_batches(
         small_dataset, "validation", batch_size=12, crop=24, ten_crop=False
     )
     rest = [number for number in range(12) if number != 5]
-    inputs = evaluate.plain_inputs(tf.constant(views.numpy()[rest, 0]))
+    inputs = layers.plain_inputs(tf.constant(views.numpy()[rest, 0]))
     answers = np.argmax(net(inputs, training=False), axis=-1)
     wrong = np.mean(answers != labels.numpy()[rest])
     assert found["center_crop"]["top1_error"] == pytest.approx(100 * wrong, abs=1e-3)
@@ -108,8 +112,8 @@ def test_errors_are_of_the_pictures_whose_records_are_whole(
 
 
 def test_center_crop_alone_is_the_same_center_crop(small_dataset, net):
-    both = evaluate.Evaluation(net)(small_dataset, "validation", crop=24)
-    alone_measure = evaluate.Evaluation(net, ten_crop=False)
+    both = evaluator.Evaluation(net)(small_dataset, "validation", crop=24)
+    alone_measure = evaluator.Evaluation(net, ten_crop=False)
     alone = alone_measure(small_dataset, "validation", crop=24)
     assert list(alone) == ["center_crop", "pictures"]
     assert alone["pictures"] == both["pictures"] == 12

@@ -11,8 +11,8 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from alexnet_tf import architecture
-from alexnet_tf.architecture import ARCHITECTURES, CODE, PAPER
+from alexnet_tf.models import architecture, zoo
+from alexnet_tf.models.zoo import ARCHITECTURES, CODE, PAPER
 
 ALEXNETS = [net for name, net in ARCHITECTURES.items() if "cifar" not in name]
 TWO_TOWERS = [net for net in ALEXNETS if net.name != "one_gpu"]
@@ -425,13 +425,13 @@ def test_an_input_too_small_is_refused_with_the_layer_that_ends_it(side, where):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_net_is_found_by_its_name(name):
-    assert architecture.find(name).name == name
-    assert architecture.find(name).description
+    assert zoo.find(name).name == name
+    assert zoo.find(name).description
 
 
 def test_an_unknown_name_lists_those_there_are():
     with pytest.raises(ValueError, match="paper, code, one_gpu.*got 'vgg'"):
-        architecture.find("vgg")
+        zoo.find("vgg")
 
 
 def test_a_net_cannot_be_changed_in_place():

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 import alexnet_tf
-from alexnet_tf import architecture, layers, model
+from alexnet_tf.models import applications, architecture, builder, layers, zoo
 
 PARAMETERS = {
     "paper": 60_965_224,
@@ -30,15 +30,15 @@ PARAMETERS = {
 @pytest.fixture(scope="module", params=PARAMETERS)
 def net(request):
     """(architecture, its model with the program's initial weights), one net at a time."""
-    plan = architecture.find(request.param)
-    yield plan, model.build(plan)
+    plan = zoo.find(request.param)
+    yield plan, builder.build(plan)
     keras.backend.clear_session()
 
 
 @pytest.fixture(scope="module")
 def paper_net():
     """The paper's net with the paper's initial weights."""
-    yield model.build(architecture.PAPER, initialization="paper", seed=1)
+    yield builder.build(zoo.PAPER, initialization="paper", seed=1)
     keras.backend.clear_session()
 
 
@@ -101,7 +101,7 @@ def test_the_programs_initial_weights_have_each_layers_deviation_and_bias(net):
 
 
 def test_the_papers_initial_weights_have_one_deviation_and_the_same_biases(paper_net):
-    for extent in architecture.extents(architecture.PAPER):
+    for extent in architecture.extents(zoo.PAPER):
         if not isinstance(extent.layer, architecture.Weighted):
             continue
         for layer in towers_of(paper_net, extent.name):
@@ -175,9 +175,7 @@ def assert_equal_to_rounding(found, expected, tolerance=1e-5):
 
 def test_the_full_net_is_its_grouped_formulation(paper_net):
     x = pictures(2, 224)
-    expected = grouped_logits(
-        side_by_side(paper_net, architecture.PAPER), x, architecture.PAPER
-    )
+    expected = grouped_logits(side_by_side(paper_net, zoo.PAPER), x, zoo.PAPER)
     assert_equal_to_rounding(paper_net(x), expected)
 
 
@@ -193,14 +191,14 @@ SMALL = architecture.Architecture(
         else dataclasses.replace(layer, units=24, std=0.1)
         if isinstance(layer, architecture.Dense)
         else layer
-        for layer in architecture.PAPER.layers
+        for layer in zoo.PAPER.layers
         if not isinstance(layer, architecture.Dropout)
     ),
 ).with_classes(5)
 
 
 def small(**options):
-    return model.build(SMALL, **options)
+    return builder.build(SMALL, **options)
 
 
 @pytest.mark.parametrize("lrn", ["op", "stock"])
@@ -214,7 +212,7 @@ def test_loss_and_every_gradient_are_those_of_the_grouped_formulation(lrn):
             for layer in SMALL.layers
         ),
     )
-    built = model.build(plan, lrn=lrn, seed=3)
+    built = builder.build(plan, lrn=lrn, seed=3)
     x, labels = pictures(4, 99), np.array([0, 4, 2, 2])
 
     def loss_of(logits):
@@ -263,7 +261,7 @@ def test_towers_that_stay_apart_do_not_see_each_other():
     x = pictures(1, 99)
     changed = []
     for plan in (SMALL, apart):
-        built = model.build(plan)
+        built = builder.build(plan)
         second = keras.Model(built.input, built.get_layer("conv5_tower1").output)
         before = second(x).numpy()
         built.get_layer("conv2_tower0").kernel.assign_add(
@@ -305,7 +303,7 @@ def test_the_last_pooling_window_may_hang_over(side, size, stride):
             architecture.Dense("fc", units=2),
         ),
     )
-    built = model.build(plan, include_top=False)
+    built = builder.build(plan, include_top=False)
     x = -np.abs(pictures(1, side))  # negative: a zero hung over would win
     kernel, _ = built.get_layer("conv1").weights
     whole = (x @ kernel.numpy())[0, :, :, :]
@@ -351,11 +349,11 @@ def test_dropout_is_drawn_apart_in_every_layer_and_tower():
     plan = dataclasses.replace(
         SMALL, layers=(*SMALL.layers[:-1], architecture.Dropout(), SMALL.layers[-1])
     )
-    built = model.build(plan, seed=2, dropout="inverted")
+    built = builder.build(plan, seed=2, dropout="inverted")
     found = [layer for layer in built.layers if isinstance(layer, layers.Dropout)]
     assert len({layer.seed for layer in found}) == len(found) == 2
     assert {layer.convention for layer in found} == {"inverted"}
-    other = model.build(plan, seed=3)
+    other = builder.build(plan, seed=3)
     others = {layer.seed for layer in other.layers if isinstance(layer, layers.Dropout)}
     assert not others & {layer.seed for layer in found}
 
@@ -382,14 +380,14 @@ def test_as_many_devices_as_towers_are_wanted():
         ({"initialization": "he"}, "paper or code, got 'he'"),
         ({"lrn": "cudnn"}, "one of op, stock, got 'cudnn'"),
         (
-            {"dropout": "gaussian", "architecture": architecture.PAPER},
+            {"dropout": "gaussian", "architecture": zoo.PAPER},
             "one of original, inverted, got 'gaussian'",
         ),
     ],
 )
 def test_an_unknown_option_is_refused(option, told):
     with pytest.raises(ValueError, match=told):
-        model.build(option.pop("architecture", SMALL), **option)
+        builder.build(option.pop("architecture", SMALL), **option)
 
 
 def cifar(**options):
@@ -473,7 +471,7 @@ def test_the_weights_of_a_run_fit_without_its_top(tmp_path):
     path = tmp_path / "whole.keras"
     whole.save(path)
     below = small(seed=2, include_top=False)
-    model.copy_weights(keras.saving.load_model(path), below)
+    applications.copy_weights(keras.saving.load_model(path), below)
     for layer in below.layers:
         if layer.weights:
             for ours, theirs in zip(

@@ -11,7 +11,9 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 
-from alexnet_tf import layers, ops
+from alexnet_tf import ops
+from alexnet_tf.models import builder, layers, zoo
+from alexnet_tf.models.layers import normalization
 
 FEW = hypothesis.settings(deadline=None, max_examples=15)
 
@@ -146,7 +148,7 @@ def spatial_by_hand(x, size, k, alpha, beta):
 
 SPATIAL = [
     pytest.param(ops.spatial_normalization, id="op"),
-    pytest.param(layers.spatial_normalization, id="stock"),
+    pytest.param(normalization.spatial_normalization, id="stock"),
 ]
 
 
@@ -201,7 +203,7 @@ def test_the_op_of_spatial_normalisation_is_the_stock_form(shape, half, seed):
     x = tf.constant(noise(*shape, seed=seed, scale=5))
     dy = tf.constant(noise(*shape, seed=seed + 100))
     results = []
-    for normalize in (ops.spatial_normalization, layers.spatial_normalization):
+    for normalize in (ops.spatial_normalization, normalization.spatial_normalization):
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = normalize(x, **constants)
@@ -530,7 +532,7 @@ def test_preprocessing_in_bfloat16_rounds_only_the_result():
 LOADER = """
 import sys
 import keras, numpy
-import alexnet_tf.layers
+import alexnet_tf.models.layers
 model = keras.saving.load_model(sys.argv[1])
 numpy.save(sys.argv[2], model.predict(numpy.load(sys.argv[3]), verbose=0))
 """
@@ -600,13 +602,12 @@ def test_dense_reads_its_copy_where_it_is_told_to():
 
 
 def test_the_kernels_to_copy_are_the_dense_ones_of_a_bfloat16_net():
-    from alexnet_tf import architecture, model
 
     for precision, names in (
         ("float32", []),
         ("bfloat16", ["fc6_tower0", "fc6_tower1", "fc7_tower0", "fc7_tower1", "fc8"]),
     ):
-        net = architecture.PAPER.with_input_size((67, 67, 3))
-        built = model.build(net, precision=precision)
+        net = zoo.PAPER.with_input_size((67, 67, 3))
+        built = builder.build(net, precision=precision)
         paths = [kernel.path for kernel in layers.copied_kernels(built)]
         assert paths == [f"{name}/kernel" for name in names]

@@ -14,14 +14,15 @@ import textwrap
 
 import pytest
 
-from alexnet_tf import towers
+from alexnet_tf.models import devices
 
 PRELUDE = """
 import numpy as np
 import tensorflow as tf
-from alexnet_tf import architecture as A, model, optimizer, schedule, towers, train
+from alexnet_tf.models import architecture as A, builder, devices, towers
+from alexnet_tf.training import optimizer, schedule, training_step
 
-towers.configure(logical_cpus=2)
+devices.configure(logical_cpus=2)
 NET = A.Architecture(
     name="small",
     description="the paper's net, narrow",
@@ -52,7 +53,7 @@ NET = A.Architecture(
 )
 
 def build(devices):
-    return model.build(NET, mean=np.full(3, 127.0), devices=devices, seed=5)
+    return builder.build(NET, mean=np.full(3, 127.0), devices=devices, seed=5)
 
 def batch(count=6):
     rng = np.random.default_rng(0)
@@ -68,7 +69,7 @@ def batch(count=6):
 def in_a_process(body, **environment):
     """Runs `body` after the prelude; its standard output."""
     code = textwrap.dedent(PRELUDE) + textwrap.dedent(body)
-    # tools/gpu_check.sh runs these tests on two parts of a GPU.
+    # tools/checks/gpu.sh runs these tests on two parts of a GPU.
     if os.environ.get("ALEXNET_TF_TEST_TOWERS") == "GPU":
         code = code.replace("CPU:", "GPU:").replace("logical_cpus", "logical_gpus")
     done = subprocess.run(
@@ -90,8 +91,8 @@ def test_variables_and_velocities_live_with_their_towers():
     assert len(net.trainable_variables) == 26
     for variable, velocity in zip(net.trainable_variables, rule.velocities):
         device = "CPU:1" if "_tower1/" in variable.path else "CPU:0"
-        assert towers.canonical(variable.value.device) == device, variable.path
-        assert towers.canonical(velocity.device) == device, variable.path
+        assert devices.canonical(variable.value.device) == device, variable.path
+        assert devices.canonical(velocity.device) == device, variable.path
     """)
 
 
@@ -100,7 +101,7 @@ def test_every_product_forward_and_backward_runs_on_its_own_tower():
     net = build(["/CPU:0", "/CPU:1"])
     rule = optimizer.MomentumSGD(net.trainable_variables, [0.0] * 26)
     batches = tf.data.Dataset.from_tensors(batch())
-    graph = train.Step(net, rule).trace(batches).graph
+    graph = training_step.Step(net, rule).trace(batches).graph
 
     # An operation's layer stands in its name: small/conv1_tower1/Conv2D, and for the
     # gradient gradients/small/conv1_tower1/Conv2D_grad/Conv2DBackpropFilter.
@@ -113,7 +114,7 @@ def test_every_product_forward_and_backward_runs_on_its_own_tower():
     count = {kind: {"CPU:0": 0, "CPU:1": 0} for kind in kinds}
     for op in graph.get_operations():
         if op.type in kinds:
-            count[op.type][towers.canonical(op.device)] += 1
+            count[op.type][devices.canonical(op.device)] += 1
     # (The trace holds what nothing reads and never runs: conv1's input gradient, and of
     # each normalisation the gradient without that of the rectifier before it.)
     halves = {
@@ -129,9 +130,9 @@ def test_every_product_forward_and_backward_runs_on_its_own_tower():
     assert count["AlexnetTf>ResourceApplyDecayedMomentum"] == {"CPU:0": 14, "CPU:1": 12}
     for op in graph.get_operations():
         if "_tower1" in op.name and op.type in kinds:
-            assert towers.canonical(op.device) == "CPU:1", op.name
+            assert devices.canonical(op.device) == "CPU:1", op.name
         if "_tower0" in op.name and op.type in kinds:
-            assert towers.canonical(op.device) == "CPU:0", op.name
+            assert devices.canonical(op.device) == "CPU:0", op.name
     """)
 
 
@@ -166,16 +167,19 @@ def test_in_a_training_step_only_the_exchanges_and_their_gradients_cross():
 
     net = build(["/CPU:0", "/CPU:1"])
     rule = optimizer.MomentumSGD(net.trainable_variables, [0.0] * 26)
-    step = train.Step(net, rule).trace(tf.data.Dataset.from_tensors(batch()))
+    step = training_step.Step(net, rule).trace(tf.data.Dataset.from_tensors(batch()))
     rates = schedule.Rates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
     step(*batch(), rates)
     events = trace_towers.traced(lambda: step(*batch(), rates))
-    devices = {op.name: towers.canonical(op.device)
+    device_of = {op.name: devices.canonical(op.device)
                for op in step.graph.get_operations() if op.device}
-    assert set(trace_towers.busy(events, devices)) == {"CPU:0", "CPU:1"}
+    assert set(trace_towers.busy(events, device_of)) == {"CPU:0", "CPU:1"}
     for name in trace_towers.crossings(events):
         print(name)
-    """.replace("TOOLS", repr(str(pathlib.Path(__file__).parents[1] / "tools")))
+    """.replace(
+            "TOOLS",
+            repr(str(pathlib.Path(__file__).resolve().parents[2] / "tools/benchmarks")),
+        )
     )
     # Layers of a name, without what tells calls apart: conv3_inputs_1_1 is conv3's.
     sent = collections.Counter()
@@ -206,7 +210,7 @@ def test_two_devices_compute_what_one_does():
         net = build(devices)
         rule = optimizer.MomentumSGD(net.trainable_variables, [5e-4] * 26)
         batches = tf.data.Dataset.from_tensors(batch())
-        step = train.Step(net, rule).trace(batches)
+        step = training_step.Step(net, rule).trace(batches)
         rates = schedule.Rates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
         for _ in range(3):
             loss = step(*batch(), rates).numpy()
@@ -234,27 +238,27 @@ def test_the_gradient_tape_would_not_split_the_backward_pass():
 
 
 def test_devices_are_named_as_tensorflow_prints_them():
-    assert towers.canonical("/GPU:1") == "GPU:1"
-    assert towers.canonical("gpu:0") == "GPU:0"
-    assert towers.canonical("/job:localhost/replica:0/task:0/device:CPU:1") == "CPU:1"
+    assert devices.canonical("/GPU:1") == "GPU:1"
+    assert devices.canonical("gpu:0") == "GPU:0"
+    assert devices.canonical("/job:localhost/replica:0/task:0/device:CPU:1") == "CPU:1"
     with pytest.raises(ValueError, match="/GPU:0 or /CPU:0, got 'nonsense'"):
-        towers.canonical("nonsense")
+        devices.canonical("nonsense")
 
 
 def test_a_missing_device_is_refused_with_what_to_type():
     with pytest.raises(ValueError, match=re.escape("asks for /GPU:0")) as error:
-        towers.resolve(["/GPU:0", "/GPU:1"], towers=2)
+        devices.resolve(["/GPU:0", "/GPU:1"], towers=2)
     for advice in ("--logical_gpus=2", "--tower_devices=/CPU:0", "--logical_cpus=2"):
         assert advice in str(error.value)
 
 
 def test_one_device_serves_every_tower():
-    assert towers.resolve(["/CPU:0"], towers=2) == ("/CPU:0", "/CPU:0")
-    assert towers.resolve(["auto"], towers=2) == ("/CPU:0", "/CPU:0")
+    assert devices.resolve(["/CPU:0"], towers=2) == ("/CPU:0", "/CPU:0")
+    assert devices.resolve(["auto"], towers=2) == ("/CPU:0", "/CPU:0")
     with pytest.raises(ValueError, match="names 2 devices and the net has 1 tower"):
-        towers.resolve(["/CPU:0", "/CPU:1"], towers=1)
+        devices.resolve(["/CPU:0", "/CPU:1"], towers=1)
 
 
 def test_logical_gpus_without_a_gpu_are_refused():
     with pytest.raises(ValueError, match="TensorFlow sees none"):
-        towers.configure(logical_gpus=2)
+        devices.configure(logical_gpus=2)

@@ -1,14 +1,16 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Convolutions whose weights' gradients multiply tiles, against the sum as written."""
 
-import cpp
 import hypothesis
 import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 
-from alexnet_tf import layers, ops
+from alexnet_tf import ops
+from alexnet_tf.models import layers
+from alexnet_tf.models.layers import convolution
+from tests.support import cpp
 
 GRADIENTS = "AlexnetTf>ConvolutionWeightGradients"
 ROUNDING = 2**-8  # of bfloat16, once
@@ -48,7 +50,7 @@ def naive(x, dy, taps, before, after):
 
 
 def weight_gradients(x, dy, *, taps, before=0, after=0):
-    return ops._ops.alexnet_tf_convolution_weight_gradients(
+    return ops.ops.alexnet_tf_convolution_weight_gradients(
         x, dy, taps=taps, before=before, after=after
     )
 
@@ -171,7 +173,7 @@ def test_the_convolution_and_its_gradients(taps, zeros):
     grow = sum(zeros) - taps + 1
     dy = drawn((3, 9 + grow, 11 + grow, 18), 3)
     graph, (y, (dx, dkernel, dbias)) = gradients_of(
-        lambda *which: ops.convolution(*which, zeros=zeros), x, kernel, bias, dy
+        lambda *which: ops.direct_convolution(*which, zeros=zeros), x, kernel, bias, dy
     )
     kinds = [op.type for op in graph.get_concrete_function().graph.get_operations()]
     assert kinds.count(GRADIENTS) == 1  # of both weights
@@ -198,8 +200,8 @@ def test_two_convolutions_of_one_input_whose_sum_is_read():
 
     @tf.function
     def graph():
-        one = ops.convolution(x, wide_kernel, zeros, zeros=(1, 1))
-        y = tf.add_n([one, ops.convolution(x, narrow_kernel, zeros)])
+        one = ops.direct_convolution(x, wide_kernel, zeros, zeros=(1, 1))
+        y = tf.add_n([one, ops.direct_convolution(x, narrow_kernel, zeros)])
         return tf.compat.v1.gradients(y, [wide_kernel, narrow_kernel], dy)
 
     one, other = graph()
@@ -218,9 +220,9 @@ def test_two_convolutions_of_one_input_whose_sum_is_read():
 def test_errors_of_the_convolution(x, kernel, zeros, error, message):
     kernel, bias = tf.zeros(kernel, tf.bfloat16), tf.zeros([5], tf.bfloat16)
     with pytest.raises(error, match=message):
-        ops.convolution(tf.zeros(x, tf.bfloat16), kernel, bias, zeros=zeros)
+        ops.direct_convolution(tf.zeros(x, tf.bfloat16), kernel, bias, zeros=zeros)
     with pytest.raises(TypeError, match="x must be bfloat16, got float32"):
-        ops.convolution(tf.zeros([2, 8, 8, 4]), kernel, bias)
+        ops.direct_convolution(tf.zeros([2, 8, 8, 4]), kernel, bias)
 
 
 def test_under_a_tape_the_gradients_are_tensorflows():
@@ -231,7 +233,7 @@ def test_under_a_tape_the_gradients_are_tensorflows():
     def graph():
         with tf.GradientTape() as tape:
             tape.watch([kernel, bias])
-            y = ops.convolution(x, kernel, bias)
+            y = ops.direct_convolution(x, kernel, bias)
         return tape.gradient(y, [kernel, bias], dy)
 
     for mine, expected in zip(graph(), naive(x, dy, 3, 0, 0), strict=True):
@@ -242,7 +244,7 @@ def test_eager_gradients_are_the_same():
     x, kernel, bias = drawn((2, 6, 6, 4)), drawn((3, 3, 4, 5), 1), drawn((5,), 2)
     with tf.GradientTape() as tape:
         tape.watch([kernel, bias])
-        y = ops.convolution(x, kernel, bias)
+        y = ops.direct_convolution(x, kernel, bias)
     eager = tape.gradient(y, [kernel, bias], tf.ones_like(y))
     for mine, expected in zip(eager, naive(x, tf.ones_like(y), 3, 0, 0), strict=True):
         np.testing.assert_allclose(wide(mine), expected, rtol=2e-2, atol=0.1)
@@ -263,7 +265,7 @@ def test_a_stride_over_pixels_is_a_step_over_squares(
     x = tf.cast(drawn((2, height, width, 3)), tf.float32)
     kernel = tf.cast(drawn((taps, taps, 3, 4), 1), tf.float32)
     zeros = (before, after)
-    squares, whole = layers._in_squares(x, kernel, zeros, stride)
+    squares, whole = convolution._in_squares(x, kernel, zeros, stride)
     edges = [[0, 0], zeros, zeros, [0, 0]]
     expected = tf.nn.conv2d(tf.pad(x, edges), kernel, stride, "VALID")
     result = tf.nn.conv2d(squares, whole, 1, "VALID")

@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 
-from alexnet_tf import layers, ops
+from alexnet_tf import ops
+from alexnet_tf.models import layers
 
 SIZES = [(2, 3), (4, 3), (2, 5), (4, 5)]  # outputs, taps
 
@@ -168,7 +169,7 @@ def test_errors(kernel, arguments, message):
 
 def test_tiles_of_another_shape():
     with pytest.raises(tf.errors.InvalidArgumentError, match="tiles must have shape"):
-        ops._ops.alexnet_tf_winograd_from_tiles(
+        ops.ops.alexnet_tf_winograd_from_tiles(
             tf.zeros([36, 3, 4]),
             [1, 8, 8, 4],
             side="output",

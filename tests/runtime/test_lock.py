@@ -2,7 +2,7 @@
 
 import pytest
 
-from alexnet_tf import lock
+from alexnet_tf.runtime import lock
 
 
 def test_a_second_holder_is_refused_until_the_first_is_done(tmp_path):

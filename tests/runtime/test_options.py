@@ -12,11 +12,11 @@ import pytest
 from absl import flags
 from hypothesis import strategies as st
 
-from alexnet_tf import config
+from alexnet_tf.runtime import options
 
-FIELDS = dataclasses.fields(config.Config)
-DEFAULTS = config.Config()
-PACKAGE = pathlib.Path(config.__file__).parent
+FIELDS = dataclasses.fields(options.Config)
+DEFAULTS = options.Config()
+PACKAGE = pathlib.Path(options.__file__).parent
 
 
 def name_of(field):
@@ -26,28 +26,28 @@ def name_of(field):
 def parsed(main, *arguments):
     """The Config of a command line."""
     values = flags.FlagValues()
-    config.define(main, values)
+    options.define(main, values)
     values(["program", *arguments])
-    return config.collect(main, values)
+    return options.collect(main, values)
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=name_of)
 def test_every_flag_has_help_and_a_reader(field):
     assert len(field.metadata["help"]) > 5
     assert field.metadata["readers"]
-    assert set(field.metadata["readers"]) <= set(config.MAINS)
+    assert set(field.metadata["readers"]) <= set(options.MAINS)
 
 
 def test_a_main_has_no_two_flags_of_one_name():
-    for main in config.MAINS:
-        names = [config.flag_name(field) for field in config.fields_of(main)]
+    for main in options.MAINS:
+        names = [options.flag_name(field) for field in options.fields_of(main)]
         assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("main", config.MAINS)
+@pytest.mark.parametrize("main", options.MAINS)
 def test_defaults_pass_their_own_validators(main):
     assert parsed(main) == DEFAULTS
-    for field in config.fields_of(main):
+    for field in options.fields_of(main):
         check = field.metadata["check"]
         assert check is None or check(field.default) is True, field.name
 
@@ -61,11 +61,11 @@ def test_a_default_is_of_its_flags_type():
             assert type(field.default) is (origin or field.type), field.name
 
 
-@pytest.mark.parametrize("main", config.MAINS)
+@pytest.mark.parametrize("main", options.MAINS)
 def test_a_main_has_its_own_flags_and_no_others(main):
     values = flags.FlagValues()
-    config.define(main, values)
-    expected = {config.flag_name(field) for field in config.fields_of(main)}
+    options.define(main, values)
+    expected = {options.flag_name(field) for field in options.fields_of(main)}
     assert set(values) == expected
     for name in expected:
         assert values[name].help
@@ -82,9 +82,9 @@ def flags_read_in(module):
     }
 
 
-@pytest.mark.parametrize("main", config.MAINS)
+@pytest.mark.parametrize("main", options.MAINS)
 def test_a_main_reads_every_flag_that_it_has_and_no_other(main):
-    own = {field.name for field in config.fields_of(main)}
+    own = {field.name for field in options.fields_of(main)}
     every = {field.name for field in FIELDS}
     assert flags_read_in(main) & every == own
 
@@ -159,7 +159,7 @@ NOT_NEGATIVE = st.floats(0, 1e9)
 
 @hypothesis.given(
     st.builds(
-        config.Config,
+        options.Config,
         dataset=TEXT,
         run_dir=TEXT,
         tower_devices=st.lists(
@@ -176,34 +176,34 @@ NOT_NEGATIVE = st.floats(0, 1e9)
 @hypothesis.settings(deadline=None, max_examples=50)
 def test_what_is_written_is_read_back(tmp_path_factory, flags_of_a_run):
     path = tmp_path_factory.mktemp("run") / "resolved.flags"
-    config.write(path, "train", flags_of_a_run)
-    assert config.read(path, "train") == flags_of_a_run
+    options.write(path, "train", flags_of_a_run)
+    assert options.read(path, "train") == flags_of_a_run
 
 
 def test_a_written_file_is_a_flag_file(tmp_path):
     path = tmp_path / "resolved.flags"
     wanted = dataclasses.replace(DEFAULTS, batch_size=7, drop_epochs=(1.0, 2.5))
-    config.write(path, "train", wanted)
+    options.write(path, "train", wanted)
     assert parsed("train", f"--flagfile={path}") == wanted
     assert parsed("train", f"--flagfile={path}", "--batch_size=9").batch_size == 9
 
 
 def test_a_file_holds_every_flag_of_its_main(tmp_path):
     path = tmp_path / "resolved.flags"
-    config.write(path, "export", DEFAULTS)
+    options.write(path, "export", DEFAULTS)
     found = {line.split("=")[0] for line in path.read_text().splitlines()}
-    names = map(config.flag_name, config.fields_of("export"))
+    names = map(options.flag_name, options.fields_of("export"))
     assert found == {f"--{name}" for name in names}
 
 
 def test_flags_that_make_the_run_are_told_from_those_that_do_not():
-    found = config.defining(DEFAULTS)
+    found = options.defining(DEFAULTS)
     numbers = {"seed", "batch_size", "learning_rate", "architecture", "precision"}
     assert numbers | {"dataset", "drop_epochs", "crop_sharing", "init"} <= set(found)
     places = {"run_dir", "resume", "tower_devices", "epochs", "max_steps", "data_dir"}
     assert not places & set(found)
     assert {name: getattr(DEFAULTS, name) for name in found} == found
-    assert set(found) < {field.name for field in config.fields_of("train")}
+    assert set(found) < {field.name for field in options.fields_of("train")}
 
 
 def test_a_config_cannot_be_changed():
@@ -212,15 +212,15 @@ def test_a_config_cannot_be_changed():
 
 
 def test_arguments_that_are_no_flags_are_refused():
-    config.refuse_arguments([])
+    options.refuse_arguments([])
     with pytest.raises(ValueError, match="'garments': flags begin with --"):
-        config.refuse_arguments(["garments", "more"])
+        options.refuse_arguments(["garments", "more"])
 
 
 # A main of a line each: no TensorFlow, so that a process takes a moment.
 PROGRAM = """
 import sys
-from alexnet_tf import config
+from alexnet_tf.runtime import options as config
 def main(flags, arguments):
     {body}
 config.run("prepare", main)
@@ -283,8 +283,8 @@ def test_a_bad_value_ends_with_the_flags_name_and_no_traceback():
 def test_help_tells_every_flag_and_its_default():
     done = run("print('ran')", "--help")
     assert "ran" not in done.stdout
-    for field in config.fields_of("prepare"):
-        assert f"--{config.flag_name(field)}" in done.stdout.replace("--[no]", "--")
+    for field in options.fields_of("prepare"):
+        assert f"--{options.flag_name(field)}" in done.stdout.replace("--[no]", "--")
     assert "(default: '256')" in done.stdout
 
 
@@ -308,6 +308,6 @@ def test_an_error_from_a_callback_is_one_line_without_its_traceback():
         "{{function_node __wrapped__IteratorGetNext}} ValueError: a.array_record: "
         "record 3 is damaged\nTraceback (most recent call last):\n\n  File x, line 1\n"
     )
-    found = config._one_line(RuntimeError(text))
+    found = options._one_line(RuntimeError(text))
     assert found == "a.array_record: record 3 is damaged"
-    assert config._one_line(ValueError("two\n lines")) == "two lines"
+    assert options._one_line(ValueError("two\n lines")) == "two lines"

@@ -21,7 +21,7 @@ import tensorflow as tf
 import test_decoding
 from hypothesis import strategies as st
 
-from alexnet_tf import client
+from alexnet_tf.serving import client
 
 HANG_S = 60
 PICTURES = {**test_decoding.GOOD, **test_decoding.OTHER}

@@ -22,12 +22,15 @@ import zlib
 import numpy as np
 import pytest
 import requests
-import servers
 import tensorflow as tf
 from PIL import Image
 
-from alexnet_tf import client as clients
-from alexnet_tf import evaluate, signatures
+from alexnet_tf.models import trained
+from alexnet_tf.serving import client as clients
+from alexnet_tf.serving import signatures
+from tests.support import servers
+
+pass
 
 
 def renamed(exported, path):
@@ -95,7 +98,7 @@ def picture():
 @pytest.fixture(scope="module")
 def keras_answers(trained_run, picture):
     """What the run's own net says of the picture, by signature."""
-    restored = evaluate.restore(trained_run)
+    restored = trained.restore(trained_run)
     served = signatures.Signatures(
         restored.net,
         restored.architecture,

@@ -14,10 +14,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from alexnet_tf import augment, decoding, sources
+from alexnet_tf.data import image_decoding
+from alexnet_tf.models import resizing
+from alexnet_tf.serving import graph_decoding
 
 decode = tf.function(
-    decoding.decode, input_signature=[tf.TensorSpec([], tf.string, "encoded")]
+    graph_decoding.decode, input_signature=[tf.TensorSpec([], tf.string, "encoded")]
 )
 
 
@@ -92,11 +94,11 @@ GOOD = {
 @pytest.mark.parametrize("kind", GOOD)
 def test_the_pixels_are_those_of_preparation(kind):
     ours = decode(GOOD[kind]).numpy().astype(int)
-    theirs = sources.decode(GOOD[kind], kind)
+    theirs = image_decoding.decode(GOOD[kind], kind)
     assert ours.shape == theirs.shape
     assert np.abs(ours - theirs).max() <= 1
     # The net's input, too, by the one resize rule.
-    mine, other = (augment.resize(tf.constant(i), 32) for i in (ours, theirs))
+    mine, other = (resizing.resize(tf.constant(i), 32) for i in (ours, theirs))
     assert np.abs(mine.numpy().astype(int) - other.numpy()).max() <= 1
 
 
@@ -105,7 +107,7 @@ def test_exif_orientation_is_not_read():
     exif[0x0112] = 6  # a quarter turn
     data = encoded(noise(), "JPEG", exif=exif)
     assert decode(data).shape == (50, 40, 3)
-    assert sources.decode(data, "turned").shape == (40, 50, 3)
+    assert image_decoding.decode(data, "turned").shape == (40, 50, 3)
 
 
 def jpeg_of_size(height, width):
@@ -146,7 +148,7 @@ def black(height, width):
 
 
 def test_the_bombs_are_pictures():
-    assert not sources.decode(black(30, 20), "black").any()
+    assert not image_decoding.decode(black(30, 20), "black").any()
 
 
 def test_a_bomb_takes_no_memory():
@@ -203,7 +205,7 @@ def test_more_bytes_than_a_picture_has_are_refused():
     with pytest.raises(
         tf.errors.InvalidArgumentError, match="more than 67108864 bytes"
     ):
-        decode(GOOD["png"] + bytes(decoding.MAX_BYTES))
+        decode(GOOD["png"] + bytes(graph_decoding.MAX_BYTES))
 
 
 def bmp_with(position, form, value):
@@ -269,4 +271,4 @@ def test_a_bmp_whose_pixels_begin_after_its_end_is_named():
     data = bytearray(file.getvalue())
     data[10:14] = (0x87E00004).to_bytes(4, "little")
     with pytest.raises(tf.errors.InvalidArgumentError, match="BMP whose pixels begin"):
-        decoding.decode(tf.constant(bytes(data)))
+        graph_decoding.decode(tf.constant(bytes(data)))

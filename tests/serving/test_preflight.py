@@ -10,7 +10,14 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from alexnet_tf import check, evaluate, export, model, signatures, warmup
+from alexnet_tf.models import builder, trained
+from alexnet_tf.serving import (
+    preflight,
+    saved_model,
+    signatures,
+    verification,
+    warmup_requests,
+)
 
 
 def test_the_command_passes_a_good_export(exported):
@@ -42,7 +49,7 @@ def test_an_export_of_ten_crops_in_bfloat16_passes(trained_run, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    replays = export.verify(path)
+    replays = verification.verify(path)
     assert len(replays) == 5
     assert replays[0].outputs["scores"].shape == (4, 2)
 
@@ -122,8 +129,8 @@ def no_graph_to_serve(graph):
 )
 def test_a_graph_that_a_server_refuses_is_refused(exported, tmp_path, change, told):
     path = edited(exported, tmp_path, change)
-    with pytest.raises(check.CheckError, match=told):
-        check.examine(path)
+    with pytest.raises(preflight.CheckError, match=told):
+        preflight.examine(path)
 
 
 def without_variables(path):
@@ -136,7 +143,7 @@ def with_half_of_the_variables(path):
 
 
 def without_warmup(path):
-    (path / warmup.FOLDER / warmup.FILE).unlink()
+    (path / warmup_requests.FOLDER / warmup_requests.FILE).unlink()
 
 
 def without_graph(path):
@@ -156,24 +163,28 @@ def test_an_export_with_a_part_missing_is_refused(exported, tmp_path, remove, to
     path = tmp_path / "1"
     shutil.copytree(exported, path)
     remove(path)
-    with pytest.raises((check.CheckError, FileNotFoundError), match=told):
-        check.examine(path)
+    with pytest.raises((preflight.CheckError, FileNotFoundError), match=told):
+        preflight.examine(path)
 
 
 def test_a_signature_that_fails_is_refused(exported, tmp_path):
     path = tmp_path / "1"
     shutil.copytree(exported, path)
-    with tf.io.TFRecordWriter(str(path / warmup.FOLDER / warmup.FILE)) as writer:
-        for name, inputs in warmup.read(exported):
+    with tf.io.TFRecordWriter(
+        str(path / warmup_requests.FOLDER / warmup_requests.FILE)
+    ) as writer:
+        for name, inputs in warmup_requests.read(exported):
             ((key, _),) = inputs.items()
-            broken = warmup._predict_log(name, key, [b"no picture"])
+            broken = warmup_requests._predict_log(name, key, [b"no picture"])
             writer.write(broken.SerializeToString())
-    with pytest.raises(check.CheckError, match="serving_default fails on its warm-up"):
-        check.examine(path)
+    with pytest.raises(
+        preflight.CheckError, match="serving_default fails on its warm-up"
+    ):
+        preflight.examine(path)
 
 
 def save(net, path, restored):
-    export.save_model(
+    saved_model.save_model(
         net,
         path,
         architecture=restored.architecture,
@@ -189,25 +200,25 @@ def save(net, path, restored):
 )
 def test_a_net_as_it_is_trained_is_refused(trained_run, tmp_path, jit, told):
     """Real exports: with the custom operation inside, and with XLA's function too."""
-    restored = evaluate.restore(trained_run)
+    restored = trained.restore(trained_run)
     mean = restored.dataset.statistics().mean_crop(24)
-    net = model.build(restored.architecture, mean=mean, lrn="op", jit=jit)
+    net = builder.build(restored.architecture, mean=mean, lrn="op", jit=jit)
     save(net, tmp_path / "1", restored)
-    with pytest.raises(check.CheckError, match=told):
-        check.check(tmp_path / "1")
+    with pytest.raises(preflight.CheckError, match=told):
+        preflight.check(tmp_path / "1")
 
 
 def test_other_weights_than_the_checkpoints_are_found(exported, tmp_path, trained_run):
     """An export whose every request runs, and whose answers are another net's."""
-    restored = evaluate.restore(trained_run, stock=True)
+    restored = trained.restore(trained_run, stock=True)
     kernel = restored.net.get_layer("fc10").kernel
     kernel.assign(kernel * 0)
     path = tmp_path / "1"
     save(restored.net, path, restored)
-    origin = f"{warmup.FOLDER}/{export.ORIGIN}"
+    origin = f"{warmup_requests.FOLDER}/{saved_model.ORIGIN}"
     shutil.copy(exported / origin, path / origin)
-    with pytest.raises(check.CheckError, match="differs from the checkpoint's by"):
-        export.verify(path)
+    with pytest.raises(preflight.CheckError, match="differs from the checkpoint's by"):
+        verification.verify(path)
 
 
 def test_an_output_with_no_rows_of_its_own_is_refused(tmp_path):
@@ -221,14 +232,14 @@ def test_an_output_with_no_rows_of_its_own_is_refused(tmp_path):
     archive.track(tf.Variable(0.0))
     archive.write_out(str(tmp_path / "1"), verbose=False)
     spec = {"serving_default": tf.TensorSpec([None], tf.string, name="image_bytes")}
-    warmup.write(tmp_path / "1", spec, signatures.CLASSIFY)
-    with pytest.raises(check.CheckError, match="not batched: 4 pictures gave"):
-        check.examine(tmp_path / "1")
+    warmup_requests.write(tmp_path / "1", spec, signatures.CLASSIFY)
+    with pytest.raises(preflight.CheckError, match="not batched: 4 pictures gave"):
+        preflight.examine(tmp_path / "1")
 
 
 def test_the_warmup_is_read_back_as_it_was_written(exported):
-    found = dict(warmup.read(exported))
-    pictures = list(warmup.pictures().values())
+    found = dict(warmup_requests.read(exported))
+    pictures = list(warmup_requests.pictures().values())
     assert found["serving_default"]["image_bytes"].tolist() == pictures
     examples = [tf.train.Example.FromString(e) for e in found["classify"]["inputs"]]
     kept = [e.features.feature["image/encoded"].bytes_list.value[0] for e in examples]

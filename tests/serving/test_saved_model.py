@@ -16,19 +16,17 @@ import tensorflow as tf
 from PIL import Image
 
 import alexnet_tf
-from alexnet_tf import (
-    augment,
-    config,
-    evaluate,
-    export,
-    portable,
-    predict,
-    records,
-    sources,
-    storage,
-    versions,
+from alexnet_tf import export, predict
+from alexnet_tf.data import image_decoding, record_files, records
+from alexnet_tf.models import layers, resizing, trained
+from alexnet_tf.runtime import options
+from alexnet_tf.serving import (
+    local_model,
+    model_versions,
+    saved_model,
+    tflite_onnx,
 )
-from alexnet_tf import signatures as signatures_module
+from alexnet_tf.serving import signatures as signatures_module
 
 
 def command(main, *arguments):
@@ -53,11 +51,11 @@ def pictures():
         buffer = io.BytesIO()
         Image.fromarray(pixels).convert(mode).save(buffer, kind)
         found.append(buffer.getvalue())
-    return [(data, sources.decode(data, "picture")) for data in found]
+    return [(data, image_decoding.decode(data, "picture")) for data in found]
 
 
 def test_weights_stand_once(exported, trained_run):
-    parameters = evaluate.restore(trained_run).net.count_params()
+    parameters = trained.restore(trained_run).net.count_params()
     size = sum(f.stat().st_size for f in (exported / "variables").iterdir())
     assert 4 * parameters <= size < 1.02 * 4 * parameters + 4096
 
@@ -73,7 +71,7 @@ def test_every_kind_of_picture_is_decoded_as_preparation_decodes_it(exported, pi
 
 
 def test_the_labels_travel_with_the_model(exported):
-    labels = (exported / "assets" / export.LABELS).read_text().split()
+    labels = (exported / "assets" / saved_model.LABELS).read_text().split()
     assert labels == ["class0", "class1", "class2"]
 
 
@@ -99,17 +97,17 @@ def test_a_keras_file_is_weights_for_alexnet(trained_run, tmp_path):
     model = alexnet_tf.AlexNet(
         weights=file, classes=3, architecture="cifar10_11pct", name="net"
     )
-    restored = evaluate.restore(trained_run)
+    restored = trained.restore(trained_run)
     image = np.random.default_rng(0).integers(0, 256, (2, 24, 24, 3))
     mean = restored.dataset.statistics().mean_crop(24)
     ours = model(alexnet_tf.preprocess_input(image, mean))
-    logits = restored.net(evaluate.plain_inputs(tf.constant(image, tf.uint8)))
+    logits = restored.net(layers.plain_inputs(tf.constant(image, tf.uint8)))
     np.testing.assert_allclose(ours, tf.nn.softmax(logits), rtol=1e-5, atol=1e-6)
     assert keras.saving.load_model(file).count_params() == model.count_params()
 
 
 def write_half_and_fail(path):
-    with versions.whole(path) as partial:
+    with model_versions.whole(path) as partial:
         partial.mkdir()
         (partial / "saved_model.pb").write_text("half")
         raise ZeroDivisionError
@@ -122,7 +120,7 @@ def test_a_failed_export_leaves_nothing(tmp_path):
 
 
 def logits(restored, crops):
-    return restored.net(evaluate.plain_inputs(crops), training=False)
+    return restored.net(layers.plain_inputs(crops), training=False)
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +132,9 @@ def test_the_answer_is_that_of_preparation_and_evaluation(
     signatures, trained_run, pictures
 ):
     """By their own functions: Pillow, the resize rule, the crop, and the run's net."""
-    restored = evaluate.restore(trained_run)
-    squares = tf.stack([augment.resize(tf.constant(p), 32) for _, p in pictures])
-    wanted = tf.nn.softmax(logits(restored, augment.center_crop(squares, 24))).numpy()
+    restored = trained.restore(trained_run)
+    squares = tf.stack([resizing.resize(tf.constant(p), 32) for _, p in pictures])
+    wanted = tf.nn.softmax(logits(restored, resizing.center_crop(squares, 24))).numpy()
     encoded = tf.constant([data for data, _ in pictures])
     found = signatures["serving_default"](image_bytes=encoded)
     lossy = [data[:2] == b"\xff\xd8" for data, _ in pictures]  # a bit off in JPEG
@@ -161,7 +159,7 @@ def test_signatures_agree_on_the_same_picture(signatures, pictures):
         found = signatures[name](image=tf.constant(pixels[None], dtype))
         for key in ("classes", "scores", "probabilities"):
             np.testing.assert_array_equal(found[key], wanted[key])
-    example = storage.serialize("a.png", storage.Record(data, 0))
+    example = record_files.serialize("a.png", record_files.Record(data, 0))
     found = signatures["classify"](inputs=tf.constant([example]))
     assert set(found) == {"classes", "scores"}
     np.testing.assert_array_equal(found["scores"], wanted["scores"])
@@ -170,14 +168,14 @@ def test_signatures_agree_on_the_same_picture(signatures, pictures):
 def test_features_are_what_the_last_layer_reads(signatures, trained_run, pictures):
     encoded = tf.constant([data for data, _ in pictures])
     features = signatures["features"](image_bytes=encoded)["features"]
-    kernel, bias = evaluate.restore(trained_run).net.get_layer("fc10").get_weights()
+    kernel, bias = trained.restore(trained_run).net.get_layer("fc10").get_weights()
     again = tf.nn.softmax(features @ kernel + bias)
     found = signatures["serving_default"](image_bytes=encoded)["probabilities"]
     np.testing.assert_allclose(again, found, atol=1e-5)
 
 
 def test_ten_crops_are_averaged_as_evaluation_averages_them(trained_run):
-    restored = evaluate.restore(trained_run)
+    restored = trained.restore(trained_run)
     served = signatures_module.Signatures(
         restored.net,
         restored.architecture,
@@ -190,7 +188,7 @@ def test_ten_crops_are_averaged_as_evaluation_averages_them(trained_run):
     found = served["predict_images"].function(pixels)
     assert found["scores"].shape == (2, 2)
     for row, image in enumerate(pixels):
-        of_views = tf.nn.softmax(logits(restored, augment.views(image, 24)))
+        of_views = tf.nn.softmax(logits(restored, resizing.views(image, 24)))
         np.testing.assert_allclose(
             found["probabilities"][row], np.mean(of_views, axis=0), atol=1e-5
         )
@@ -253,10 +251,10 @@ def test_mutated_pictures_are_answered_or_refused_with_a_clear_error(
 @pytest.fixture(scope="module")
 def portable_case(trained_run):
     """Crops of the run's validation pictures, and the probabilities Keras gives."""
-    restored = evaluate.restore(trained_run)
+    restored = trained.restore(trained_run)
     source = records.open_records(restored.dataset, "validation")
     squares = [records.decode(source[i].encoded, 32, "raw") for i in range(len(source))]
-    crops = augment.center_crop(tf.stack(squares), 24)
+    crops = resizing.center_crop(tf.stack(squares), 24)
     probabilities = tf.nn.softmax(logits(restored, crops)).numpy()
     return crops.numpy().astype(np.float32), probabilities
 
@@ -299,11 +297,11 @@ def test_tflite_agrees_with_keras_to_its_precision(
         off = np.abs(centred_logits(found) - centred_logits(wanted))
         assert off.mean() < logit * centred_logits(wanted).std()
     size = 0
-    for weight in evaluate.restore(trained_run).net.weights:
+    for weight in trained.restore(trained_run).net.weights:
         unshared = dtype == "int8" and weight.path.startswith("local")
         size += math.prod(weight.shape) * (4 if unshared else BYTES[dtype])
     assert size <= file.stat().st_size < size + 70_000
-    labels = zipfile.ZipFile(file).read(portable.LABELS).decode()
+    labels = zipfile.ZipFile(file).read(tflite_onnx.LABELS).decode()
     assert labels.split() == ["class0", "class1", "class2"]
 
 
@@ -350,7 +348,7 @@ def test_onnx_agrees_with_keras(trained_run, tmp_path, portable_case):
     ("form", "dtype"), [("saved_model", "int8"), ("onnx", "bfloat16")]
 )
 def test_a_type_that_a_format_has_not_is_refused(trained_run, tmp_path, form, dtype):
-    flags = config.Config(
+    flags = options.Config(
         checkpoint=str(trained_run),
         export_dir=str(tmp_path),
         export_format=form,
@@ -387,9 +385,9 @@ def test_predict_prints_the_best_classes_and_goes_on_after_a_bad_file(
 
 
 def test_the_highest_version_is_taken(exported, tmp_path):
-    assert predict.Model(exported.parent).classify is not None
+    assert local_model.Model(exported.parent).classify is not None
     with pytest.raises(FileNotFoundError, match=r"alexnet_tf\.export"):
-        predict.Model(tmp_path)
+        local_model.Model(tmp_path)
 
 
 def test_predictions_as_table_json_and_csv():

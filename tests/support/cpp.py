@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # As a user's compiler sees the library, under the sanitizers, and without any
 # instruction set of x86 (what Arm compiles).

@@ -5,7 +5,7 @@ import pathlib
 
 import tensorflow as tf
 
-from alexnet_tf import checkpoint
+from alexnet_tf.models import checkpoint_files
 
 
 def log_of(run_dir, kind="train"):
@@ -19,7 +19,7 @@ def log_of(run_dir, kind="train"):
 def weights(run_dir):
     """The newest checkpoint's weights and velocities, by name."""
     reader = tf.train.load_checkpoint(
-        checkpoint.newest(pathlib.Path(run_dir) / "checkpoints")
+        checkpoint_files.newest(pathlib.Path(run_dir) / "checkpoints")
     )
     return {
         name: reader.get_tensor(name)

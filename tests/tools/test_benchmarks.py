@@ -7,10 +7,10 @@ import sys
 import pytest
 from absl import flags as absl_flags
 
-from alexnet_tf import config
+from alexnet_tf.runtime import options
 
-ROOT = pathlib.Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tools" / name) for name in ("benchmarks", "studies")]
 
 
 def _tool(name):
@@ -21,9 +21,9 @@ def _tool(name):
     return tool
 
 
-bench_convolution = _tool("bench_convolution")
-bench_input = _tool("bench_input")
-bench_train = _tool("bench_train")
+bench_convolution = _tool("convolution")
+bench_input = _tool("input")
+bench_train = _tool("training")
 evidence = _tool("evidence")
 
 
@@ -37,9 +37,9 @@ def test_every_run_of_a_study_has_a_name_and_flags_that_exist(study, count):
     resolved = []
     for run in runs:
         values = absl_flags.FlagValues()
-        config.define("train", values)
-        values(["train", *config.with_recipes(run.flags)])
-        resolved.append(config.collect("train", values))
+        options.define("train", values)
+        values(["train", *options.with_recipes(run.flags)])
+        resolved.append(options.collect("train", values))
     assert len({str(flags) for flags in resolved}) == count
 
 
@@ -72,8 +72,8 @@ def test_a_curve_begins_with_a_start(monkeypatch):
     ]
     values = [absl_flags.FlagValues() for _ in range(2)]
     for run, found in zip((curve, start), values, strict=True):
-        config.define("train", found)
-        found(["train", *config.with_recipes(run.flags)])
+        options.define("train", found)
+        found(["train", *options.with_recipes(run.flags)])
     first, second = (found.flag_values_dict() for found in values)
     other = {name for name in first if first[name] != second[name]}
     assert other == {

@@ -1,4 +1,4 @@
-"""tools/gpu_check.sh as far as it goes without a GPU."""
+"""tools/checks/gpu.sh as far as it goes without a GPU."""
 
 import os
 import pathlib
@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "tools" / "gpu_check.sh"
+SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "tools" / "checks/gpu.sh"
 PARTS = [
     "the op's tests",
     "two towers",

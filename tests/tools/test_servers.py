@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-import servers
-import session_server
+
+from tests.support import servers, session_server
 
 
 def test_a_real_server_is_taken_where_there_is_one(tmp_path):

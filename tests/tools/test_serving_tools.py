@@ -8,8 +8,6 @@ import signal
 import subprocess
 
 import pytest
-import servers
-import session_server
 import tensorflow as tf
 import yaml
 from google.protobuf import (
@@ -21,9 +19,10 @@ from google.protobuf import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
-from alexnet_tf import client as clients
+from alexnet_tf.serving import client as clients
+from tests.support import servers, session_server
 
-TOOLS = pathlib.Path(__file__).parents[1] / "tools"
+TOOLS = pathlib.Path(__file__).resolve().parents[2] / "tools"
 SERVING = TOOLS / "serving"
 
 
@@ -102,7 +101,7 @@ def test_the_compose_file_reads_the_files_beside_it_and_is_private():
 def test_the_image_is_the_server_of_this_tensorflow():
     images = {
         re.search(r"IMAGE:-(\S+)}", (TOOLS / name).read_text())[1]
-        for name in ("serve.sh", "serving/compose.yaml")
+        for name in ("serving/serve.sh", "serving/compose.yaml")
     }
     (image,) = images
     minor = tf.__version__.rpartition(".")[0]
@@ -111,7 +110,7 @@ def test_the_image_is_the_server_of_this_tensorflow():
 
 def serve(folder, environment):
     return subprocess.Popen(
-        [str(TOOLS / "serve.sh"), str(folder)],
+        [str(TOOLS / "serving/serve.sh"), str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

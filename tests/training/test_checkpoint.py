@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf import checkpoint
+from alexnet_tf.models import checkpoint_files
+from alexnet_tf.training import checkpoint
 
 
 def net(units=3, seed=0):
@@ -45,13 +46,16 @@ def test_the_newest_are_kept_and_the_best_beside_them(tmp_path):
     saved, _ = saver(tmp_path, net(), keep=2)
     for step in (5, 10, 200):
         saved.save(step, {})
-    saved.save(10, {}, checkpoint.BEST)
-    saved.save(200, {}, checkpoint.BEST)
+    saved.save(10, {}, checkpoint_files.BEST)
+    saved.save(200, {}, checkpoint_files.BEST)
     names = [
-        pathlib.Path(p).name for p in checkpoint.prefixes(tmp_path / "checkpoints")
+        pathlib.Path(p).name
+        for p in checkpoint_files.prefixes(tmp_path / "checkpoints")
     ]
     assert names == ["step-10", "step-200"]
-    assert checkpoint.prefixes(tmp_path / "best") == [str(tmp_path / "best/step-200")]
+    assert checkpoint_files.prefixes(tmp_path / "best") == [
+        str(tmp_path / "best/step-200")
+    ]
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "index"])
@@ -88,52 +92,58 @@ def test_after_a_broken_newest_the_good_ones_are_the_newest(tmp_path):
         pathlib.Path(f"{prefix}.{end}").write_bytes(b"cut off")
     assert saved.restore() == (100, {})
     good = saved.save(120, {})
-    assert checkpoint.prefixes(tmp_path / "checkpoints") == [good]
-    assert checkpoint.locate(tmp_path) == (tmp_path, good)
+    assert checkpoint_files.prefixes(tmp_path / "checkpoints") == [good]
+    assert checkpoint_files.locate(tmp_path) == (tmp_path, good)
 
 
 def test_when_all_are_broken_that_is_an_error(tmp_path):
     saved, _ = saver(tmp_path, net())
     prefix = saved.save(1, {})
     pathlib.Path(f"{prefix}.data-00000-of-00001").write_bytes(b"")
-    with pytest.raises(checkpoint.CheckpointError, match="can be read"):
+    with pytest.raises(checkpoint_files.CheckpointError, match="can be read"):
         saver(tmp_path, net())[0].restore()
 
 
 def test_another_net_is_refused(tmp_path):
     prefix = saver(tmp_path, net(units=3))[0].save(1, {})
-    with pytest.raises(checkpoint.CheckpointError, match="another number of classes"):
-        checkpoint.load_weights(prefix, net(units=5))
-    with pytest.raises(checkpoint.CheckpointError, match=r"fc8/kernel is \[4, 3\]"):
+    with pytest.raises(
+        checkpoint_files.CheckpointError, match="another number of classes"
+    ):
+        checkpoint_files.load_weights(prefix, net(units=5))
+    with pytest.raises(
+        checkpoint_files.CheckpointError, match=r"fc8/kernel is \[4, 3\]"
+    ):
         saver(tmp_path, net(units=5))[0].restore()
     inputs = keras.Input((4,))
     other = keras.Model(inputs, keras.layers.Dense(3, name="conv9")(inputs))
-    with pytest.raises(checkpoint.CheckpointError, match="of another net"):
-        checkpoint.load_weights(prefix, other)
+    with pytest.raises(checkpoint_files.CheckpointError, match="of another net"):
+        checkpoint_files.load_weights(prefix, other)
 
 
 def test_a_run_folder_a_kind_and_a_prefix_all_name_a_checkpoint(tmp_path):
     saved, _ = saver(tmp_path, net())
     prefix = saved.save(1, {})
-    best = saved.save(1, {}, checkpoint.BEST)
-    assert checkpoint.locate(tmp_path) == (tmp_path, prefix)
-    assert checkpoint.locate(prefix) == (tmp_path, prefix)
-    assert checkpoint.locate(f"{prefix}.index") == (tmp_path, prefix)
-    assert checkpoint.locate(tmp_path / "best") == (tmp_path, best)
+    best = saved.save(1, {}, checkpoint_files.BEST)
+    assert checkpoint_files.locate(tmp_path) == (tmp_path, prefix)
+    assert checkpoint_files.locate(prefix) == (tmp_path, prefix)
+    assert checkpoint_files.locate(f"{prefix}.index") == (tmp_path, prefix)
+    assert checkpoint_files.locate(tmp_path / "best") == (tmp_path, best)
 
 
 def test_what_is_no_checkpoint_is_refused_with_what_to_give(tmp_path):
     for path in (tmp_path, tmp_path / "nothing", tmp_path / "checkpoints/step-9"):
-        with pytest.raises(checkpoint.CheckpointError, match="takes a run folder"):
-            checkpoint.locate(path)
+        with pytest.raises(
+            checkpoint_files.CheckpointError, match="takes a run folder"
+        ):
+            checkpoint_files.locate(path)
 
 
 FULL = """
 import resource, sys
 import numpy as np, tensorflow as tf
 sys.path.insert(0, {tests!r})
-import test_checkpoint
-from alexnet_tf import checkpoint
+from tests.training import test_checkpoint
+from alexnet_tf.training import checkpoint
 saved, _ = test_checkpoint.saver({run!r}, test_checkpoint.net())
 saved.save(1, {{}})
 import signal
@@ -170,5 +180,5 @@ def test_a_checkpoint_can_be_copied_elsewhere(tmp_path):
     prefix = saver(tmp_path / "a", model)[0].save(1, {})
     shutil.copytree(pathlib.Path(prefix).parent, tmp_path / "b")
     other = net(seed=5)
-    checkpoint.load_weights(str(tmp_path / "b/step-1"), other)
+    checkpoint_files.load_weights(str(tmp_path / "b/step-1"), other)
     np.testing.assert_array_equal(model.get_weights()[0], other.get_weights()[0])

@@ -6,27 +6,27 @@ import keras
 import pytest
 import tensorflow as tf
 
-from alexnet_tf import diagnosis
+from alexnet_tf.training import diagnostics
 
 
 def test_mean_magnitudes_and_their_ratio_by_hand():
     variable = keras.Variable([[1.0, -3.0]], name="kernel")
     velocity = tf.Variable([[0.02, -0.06]])
-    statistics = diagnosis.weight_statistics([variable], [velocity])
+    statistics = diagnostics.weight_statistics([variable], [velocity])
     assert statistics == pytest.approx(
         {"kernel/weight": 2.0, "kernel/update": 0.04, "kernel/ratio": 0.02}
     )
 
 
 def test_zero_weights_have_ratio_zero():
-    statistics = diagnosis.weight_statistics(
+    statistics = diagnostics.weight_statistics(
         [keras.Variable([0.0], name="bias")], [tf.Variable([0.5])]
     )
     assert statistics["bias/ratio"] == 0.0
 
 
 def told(losses, *, classes=10, steps=30):
-    flat = diagnosis.FlatLoss(classes, steps)
+    flat = diagnostics.FlatLoss(classes, steps)
     return [flat.observe(10, loss) is not None for loss in losses]
 
 
@@ -56,7 +56,7 @@ def test_zero_steps_never_tells():
 
 
 def test_the_warning_names_the_steps_and_the_flags():
-    text = diagnosis.FlatLoss(10, 5).observe(5, math.log(10))
+    text = diagnostics.FlatLoss(10, 5).observe(5, math.log(10))
     assert "2.303" in text
     assert "5 steps" in text
     assert "--init=code" in text

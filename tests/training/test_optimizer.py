@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf import architecture, model, ops, optimizer, schedule
+from alexnet_tf import ops
+from alexnet_tf.models import builder, zoo
+from alexnet_tf.training import optimizer, schedule
 
 PAPER_RATES = schedule.Rates(weights=0.1, biases=0.1, conv1_factor=1.0)
 CODE_RATES = schedule.Rates(weights=0.1, biases=0.2, conv1_factor=1.0)
@@ -275,12 +277,12 @@ def test_every_variable_needs_a_decay():
 
 @pytest.fixture(scope="module")
 def cifar_variables():
-    net = model.build(architecture.find("cifar10_11pct"))
+    net = builder.build(zoo.find("cifar10_11pct"))
     return net.trainable_variables
 
 
 def test_decays_are_the_layers_own_and_biases_have_none(cifar_variables):
-    net = architecture.find("cifar10_11pct")
+    net = zoo.find("cifar10_11pct")
     decays = optimizer.decays_of(net, cifar_variables)
     found = {v.path: d for v, d in zip(cifar_variables, decays, strict=True)}
     assert found == {
@@ -293,7 +295,7 @@ def test_decays_are_the_layers_own_and_biases_have_none(cifar_variables):
 
 
 def test_one_decay_may_stand_for_all_weights_and_no_bias(cifar_variables):
-    net = architecture.find("cifar10_11pct")
+    net = zoo.find("cifar10_11pct")
     decays = optimizer.decays_of(net, cifar_variables, 0.0)
     assert set(decays) == {0.0}
     decays = optimizer.decays_of(net, cifar_variables, 0.002)
@@ -302,7 +304,7 @@ def test_one_decay_may_stand_for_all_weights_and_no_bias(cifar_variables):
 
 
 def test_the_layers_of_two_towers_decay_by_the_layers_name():
-    decays = optimizer.decays_of(architecture.find("paper"), variables_at(1, 1, 1, 1))
+    decays = optimizer.decays_of(zoo.find("paper"), variables_at(1, 1, 1, 1))
     assert decays == [0.0005, 0, 0.0005, 0]
 
 

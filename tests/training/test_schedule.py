@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from alexnet_tf import schedule
+from alexnet_tf.training import schedule
 
 # The released program's run of 2010: PAPER.md, section 3.
 PROGRAM = schedule.Epochs(

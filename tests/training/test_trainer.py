@@ -13,16 +13,20 @@ import time
 
 import numpy as np
 import pytest
-import runs
 import tensorflow as tf
 
-from alexnet_tf import checkpoint, config, layers, lock, records, train
+from alexnet_tf import train
+from alexnet_tf.data import prepared_dataset
+from alexnet_tf.models import checkpoint_files, layers
+from alexnet_tf.runtime import lock, options
+from alexnet_tf.training import run_log, trainer, training_step
+from tests.support import runs
 
 
 def flags(dataset, run_dir, **changes):
     """A run of seconds: the CIFAR-10 net on the small pictures."""
     return dataclasses.replace(
-        config.Config(
+        options.Config(
             dataset=str(dataset.path),
             run_dir=str(run_dir),
             architecture="cifar10_11pct",
@@ -40,11 +44,11 @@ def flags(dataset, run_dir, **changes):
 
 def run(settings, resume=False):
     """Trains in this process; the Training."""
-    training = train.Training(settings)
-    train.settle(dataclasses.replace(settings, resume=resume))
+    training = trainer.Training(settings)
+    trainer.settle(dataclasses.replace(settings, resume=resume))
     if resume:
         assert training.restore()
-    training.run(train.Log(settings.run_dir, training.step))
+    training.run(run_log.Log(settings.run_dir, training.step))
     return training
 
 
@@ -65,8 +69,8 @@ def test_a_run_leaves_log_tensorboard_flags_and_checkpoints(small_dataset, tmp_p
     assert [r["step"] for r in validations] == [3, 6]
     assert list((tmp_path / "run/train").glob("events*"))
     assert list((tmp_path / "run/validation").glob("events*"))
-    assert config.read(tmp_path / "run/resolved.flags", "train").batch_size == 8
-    best = checkpoint.newest(tmp_path / "run/best")
+    assert options.read(tmp_path / "run/resolved.flags", "train").batch_size == 8
+    best = checkpoint_files.newest(tmp_path / "run/best")
     least = min(validations, key=lambda r: r["top1_error"])
     assert best.endswith(f"step-{least['step']}")
 
@@ -89,7 +93,7 @@ def test_each_layers_weights_and_updates_are_logged(small_dataset, tmp_path):
 def test_no_validation_where_none_is_asked_for(small_dataset, tmp_path):
     run(flags(small_dataset, tmp_path / "run", validate_epochs=-1.0))
     assert runs.log_of(tmp_path / "run", "validation") == []
-    assert checkpoint.newest(tmp_path / "run/checkpoints").endswith("step-6")
+    assert checkpoint_files.newest(tmp_path / "run/checkpoints").endswith("step-6")
 
 
 def test_a_flat_loss_is_told(small_dataset, tmp_path, caplog):
@@ -119,8 +123,8 @@ def test_one_batch_that_is_not_learnt_is_an_error(small_dataset, tmp_path):
     settings = flags(
         small_dataset, tmp_path / "run", overfit_one_batch=True, learning_rate=0.0
     )
-    with pytest.raises(train.NotLearntError, match="on it after 6 steps, expected 0"):
-        train.Training(settings).overfit_one_batch()
+    with pytest.raises(trainer.NotLearntError, match="on it after 6 steps, expected 0"):
+        trainer.Training(settings).overfit_one_batch()
 
 
 def test_the_net_learns_the_pictures(small_dataset, tmp_path):
@@ -175,11 +179,11 @@ def test_copies_change_nothing_but_the_time(small_dataset, tmp_path):
     settings = flags(small_dataset, tmp_path / "run", precision="bfloat16")
     found = []
     for copied in (True, False):
-        training = train.Training(settings)
+        training = trainer.Training(settings)
         if not copied:
             training.rule.copies.clear()
         batches = training.batches()
-        step = train.Step(training.net, training.rule).trace(batches)
+        step = training_step.Step(training.net, training.rule).trace(batches)
         for inputs, labels in batches.take(3):
             step(inputs, labels, training.schedule.rates(0.0).tensors())
         found.append([v.numpy() for v in training.net.trainable_variables])
@@ -191,7 +195,7 @@ def test_dropout_goes_on_where_it_stopped(small_dataset, tmp_path):
     # The CIFAR-10 net has none; the masks' counter is what a resumed AlexNet restores.
     settings = flags(small_dataset, tmp_path / "run", max_steps=2)
     run(settings)
-    training = train.Training(settings)
+    training = trainer.Training(settings)
     dropout = layers.Dropout(0.5)
     dropout.build((1, 4))
     training.net = type("Net", (), {"layers": [dropout]})()
@@ -233,8 +237,8 @@ def test_a_validation_that_a_signal_leaves_out_is_made_up_for(
             epochs=4.0,  # of three steps; validations at 3, 6, 9 and 12
         )
 
-    stopped = train.Training(settings("stopped"))
-    train.settle(stopped.flags)
+    stopped = trainer.Training(settings("stopped"))
+    trainer.settle(stopped.flags)
     evaluation = stopped.evaluation
 
     def signalled(*arguments, **options):
@@ -246,7 +250,7 @@ def test_a_validation_that_a_signal_leaves_out_is_made_up_for(
         stopped.evaluation = signalled
     else:
         stopped.replicas.stop_agreed = lambda result: stopped.step == step
-    stopped.run(train.Log(tmp_path / "stopped", 0))
+    stopped.run(run_log.Log(tmp_path / "stopped", 0))
     assert stopped.step == step
     assert stopped.validation_due
     validations = runs.log_of(tmp_path / "stopped", "validation")
@@ -267,15 +271,17 @@ def test_a_validation_that_a_signal_leaves_out_is_made_up_for(
 def test_a_run_is_not_resumed_on_other_pictures(small_dataset, tmp_path):
     pictures = tmp_path / "pictures"
     shutil.copytree(small_dataset.path, pictures)
-    settings = flags(records.read_description(pictures), tmp_path / "run", max_steps=1)
+    settings = flags(
+        prepared_dataset.read_description(pictures), tmp_path / "run", max_steps=1
+    )
     run(settings)
     with (pictures / "SHA256SUMS").open("a") as sums:
         sums.write("of another preparation\n")
     with pytest.raises(ValueError, match="was trained on other pictures"):
-        train.Training(settings).restore()
+        trainer.Training(settings).restore()
     (pictures / "SHA256SUMS").unlink()
     with pytest.raises(ValueError, match="SHA256SUMS is missing: put it back"):
-        train.Training(settings).restore()
+        trainer.Training(settings).restore()
 
 
 def test_pictures_without_a_split_to_validate_on_can_be_trained_on(
@@ -286,63 +292,67 @@ def test_pictures_without_a_split_to_validate_on_can_be_trained_on(
     described = json.loads((pictures / "dataset.json").read_text())
     described["counts"] = {"train": described["counts"]["train"]}
     (pictures / "dataset.json").write_text(json.dumps(described))
-    settings = flags(records.read_description(pictures), tmp_path / "run", max_steps=1)
+    settings = flags(
+        prepared_dataset.read_description(pictures), tmp_path / "run", max_steps=1
+    )
     with pytest.raises(ValueError, match="--validate_epochs=-1"):
-        train.Training(settings)
+        trainer.Training(settings)
     assert run(dataclasses.replace(settings, validate_epochs=-1.0)).step == 1
 
 
 def test_a_loss_that_is_no_number_stops_the_run(small_dataset, tmp_path):
     run(flags(small_dataset, tmp_path / "run", max_steps=2))
-    training = train.Training(flags(small_dataset, tmp_path / "run"))
+    training = trainer.Training(flags(small_dataset, tmp_path / "run"))
     training.restore()
     training.net.trainable_variables[0].assign(
         np.full(training.net.trainable_variables[0].shape, np.nan)
     )
-    with pytest.raises(train.DivergedError, match=r"last good checkpoint is .*step-2"):
-        training.run(train.Log(tmp_path / "run", 2))
-    assert checkpoint.newest(tmp_path / "run/checkpoints").endswith("step-2")
+    with pytest.raises(
+        trainer.DivergedError, match=r"last good checkpoint is .*step-2"
+    ):
+        training.run(run_log.Log(tmp_path / "run", 2))
+    assert checkpoint_files.newest(tmp_path / "run/checkpoints").endswith("step-2")
 
 
 def test_weights_that_are_no_numbers_are_not_saved(small_dataset, tmp_path):
-    training = train.Training(flags(small_dataset, tmp_path / "run"))
+    training = trainer.Training(flags(small_dataset, tmp_path / "run"))
     training.net.trainable_variables[2].assign(
         np.full(training.net.trainable_variables[2].shape, np.inf)
     )
-    with pytest.raises(train.DivergedError, match="is not finite"):
+    with pytest.raises(trainer.DivergedError, match="is not finite"):
         training.save()
-    assert checkpoint.newest(tmp_path / "run/checkpoints") is None
+    assert checkpoint_files.newest(tmp_path / "run/checkpoints") is None
 
 
 def test_a_folder_with_a_run_is_not_overwritten(small_dataset, tmp_path):
     settings = flags(small_dataset, tmp_path / "run", max_steps=1)
-    train.settle(settings)
+    trainer.settle(settings)
     with pytest.raises(ValueError, match="holds a run already"):
-        train.settle(settings)
-    train.settle(dataclasses.replace(settings, resume=True, max_steps=9))
+        trainer.settle(settings)
+    trainer.settle(dataclasses.replace(settings, resume=True, max_steps=9))
 
 
 def test_a_resumed_run_must_be_the_same_run(small_dataset, tmp_path):
     (tmp_path / "run").mkdir()
     settings = flags(small_dataset, tmp_path / "run", resume=True)
-    train.settle(settings)
+    trainer.settle(settings)
     changed = dataclasses.replace(settings, learning_rate=0.5)
     with pytest.raises(ValueError, match=r"--learning_rate=0.001, now it is 0.5"):
-        train.settle(changed)
+        trainer.settle(changed)
 
 
 def test_a_half_written_log_line_is_dropped(tmp_path):
     (tmp_path / "log.jsonl").write_text(
         '{"kind": "train", "step": 1}\n{"kind": "train", "step": 5}\n{"kind": "tr'
     )
-    train.Log(tmp_path, 3).write("train", 4, loss=1.0)
+    run_log.Log(tmp_path, 3).write("train", 4, loss=1.0)
     assert [r["step"] for r in runs.log_of(tmp_path)] == [1, 4]
 
 
 def test_decay_and_rates_reach_the_right_variables(small_dataset, tmp_path):
     """One step with a gradient of known size, worked by hand from the weights."""
     settings = flags(small_dataset, tmp_path / "run", update="code", weight_decay=0.5)
-    training = train.Training(settings)
+    training = trainer.Training(settings)
     start = [v.numpy().copy() for v in training.net.trainable_variables]
     rates = training.schedule.rates(0.0)
     assert (rates.weights, rates.biases) == pytest.approx((0.001, 0.002))
@@ -444,7 +454,7 @@ def test_sigterm_saves_and_ends_well(small_dataset, tmp_path):
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors[-2000:]
     assert "SIGTERM: stopped at step" in errors
-    saved = checkpoint.newest(tmp_path / "checkpoints")
+    saved = checkpoint_files.newest(tmp_path / "checkpoints")
     step = int(saved.rsplit("-", 1)[1])
     assert f"step {step} of" in output
     assert runs.log_of(tmp_path)[-1]["step"] == step
@@ -492,7 +502,7 @@ def test_a_second_run_in_one_folder_refuses(small_dataset, tmp_path):
 @pytest.mark.long
 def test_the_papers_flags_run_to_their_end_resume_and_export(tmp_path):
     """The full net on the embedded pictures, its towers on two logical processors."""
-    root = pathlib.Path(__file__).parents[1]
+    root = pathlib.Path(__file__).resolve().parents[2]
 
     def alexnet_tf(main, *arguments):
         done = subprocess.run(

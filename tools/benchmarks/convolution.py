@@ -1,7 +1,7 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Times the gradients by weights of the paper's convolutions: ours, TensorFlow's.
 
-    python tools/bench_convolution.py --json=convolution.json
+    python tools/benchmarks/convolution.py --json=convolution.json
 
 One tower's at batch 128 in bfloat16, a call of each in turn, least and median after a
 warm-up: kernel and bias by `AlexnetTf>ConvolutionWeightGradients`, and by TensorFlow's
@@ -19,7 +19,9 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from alexnet_tf import architecture, layers, ops
+from alexnet_tf import ops
+from alexnet_tf.models import architecture, zoo
+from alexnet_tf.models.layers import convolution
 
 _JSON = flags.DEFINE_string("json", None, "Where to write the results.")
 _BATCH = flags.DEFINE_integer("batch_size", 128, "Pictures.", lower_bound=1)
@@ -28,7 +30,7 @@ _REPEATS = flags.DEFINE_integer("repeats", 15, "Calls of each.", lower_bound=1)
 
 def convolutions():
     """(its line of the architecture, side and channels of a tower's input) of each."""
-    net = architecture.PAPER
+    net = zoo.PAPER
     shape = (net.input_size, net.input_size, 3)
     towers = 1  # that a tower reads: the image is whole
     for extent in architecture.extents(net):
@@ -42,7 +44,7 @@ def convolutions():
 
 def gradients(layer, side: int, channels: int):
     """(a call of ours, one of TensorFlow's, how far each is off, GFLOP of a call)."""
-    filters = layer.filters // architecture.PAPER.towers
+    filters = layer.filters // zoo.PAPER.towers
     out = architecture.convolved(side, layer.size, layer.stride, layer.padding)
     random = np.random.default_rng(0)
 
@@ -77,14 +79,12 @@ def gradients(layer, side: int, channels: int):
     constants = {"taps": layer.size, "before": before, "after": after}
     if not same:
         kernel = tf.zeros(shape, tf.bfloat16)
-        squares, whole = layers._in_squares(x, kernel, layer.padding, layer.stride)
+        squares, whole = convolution._in_squares(x, kernel, layer.padding, layer.stride)
         constants = {"taps": whole.shape[0], "before": 0, "after": 0}
 
     @tf.function
     def ours():
-        return ops._ops.alexnet_tf_convolution_weight_gradients(
-            squares, dy, **constants
-        )
+        return ops.ops.alexnet_tf_convolution_weight_gradients(squares, dy, **constants)
 
     def in_pixels(kernel):
         """Our kernel gradient in the form of the layer's own."""

@@ -1,9 +1,9 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Training images/s of a net on one device, with the stock LRN and with ours.
 
-    python tools/gpu_check.py --device=/GPU:0 --precision=tf32
+    python tools/benchmarks/device_training.py --device=/GPU:0 --precision=tf32
 
-A part of tools/gpu_check.sh, whose table takes the lines that begin with `result:`.
+A part of tools/checks/gpu.sh, whose table takes the lines that begin with `result:`.
 The batch stands on the device before the clock starts: decoding is not timed.
 """
 
@@ -14,13 +14,13 @@ import time
 import numpy as np
 import synthetic
 
-from alexnet_tf import architecture, towers
+from alexnet_tf.models import devices, towers, zoo
 
 
 def images_per_s(flags: argparse.Namespace, lrn: str) -> float:
     """The median over single steps, each awaited."""
-    net = architecture.find(flags.net)
-    run, step = synthetic.training_step(
+    net = zoo.find(flags.net)
+    run, step = synthetic.traced_step(
         net,
         [flags.device] * net.towers,
         flags.precision,
@@ -33,7 +33,7 @@ def images_per_s(flags: argparse.Namespace, lrn: str) -> float:
         "stock": "LRN",
     }[lrn]
     where = towers.devices_of(step)
-    wanted = {towers.canonical(flags.device)}
+    wanted = {devices.canonical(flags.device)}
     if where.get(kernel) != wanted:
         raise RuntimeError(f"{kernel} must be on {wanted}, got {where.get(kernel)}")
     times = []
@@ -57,9 +57,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=20)
     flags = parser.parse_args()
-    towers.configure()
-    towers.resolve([flags.device], 1)
-    towers.allow_tf32(flags.precision == "tf32")
+    devices.configure()
+    devices.resolve([flags.device], 1)
+    devices.allow_tf32(flags.precision == "tf32")
     for lrn in ("stock", "op"):
         # Printed at once: a part cut off by the clock keeps what it has.
         rate = images_per_s(flags, lrn)

@@ -1,7 +1,7 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Times the way from records to the model, piece by piece, beside other loaders.
 
-    python tools/bench_input.py --peers_dir=../peers --json=input.json
+    python tools/benchmarks/input.py --peers_dir=../peers --json=input.json
 
 Everything that is no training step runs on one core (sched_setaffinity, one thread), in
 turn; the figures are medians. The pictures are noise with the spectrum and the colours of
@@ -24,18 +24,15 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from alexnet_tf import (
-    architecture,
-    data,
-    layers,
-    model,
-    optimizer,
+from alexnet_tf.data import (
+    image_statistics,
+    input_pipeline,
+    prepared_dataset,
+    record_files,
     records,
-    schedule,
-    storage,
-    towers,
-    train,
 )
+from alexnet_tf.models import builder, devices, layers, zoo
+from alexnet_tf.training import optimizer, schedule, training_step
 
 _JSON = flags.DEFINE_string("json", None, "Where to write the results.")
 _PEERS = flags.DEFINE_string("peers_dir", None, "Folder of the peers' environments.")
@@ -86,30 +83,32 @@ def photograph(rng):
 def write(folder, encoding, pictures):
     """The pictures as a prepared folder of four shards."""
     folder.mkdir()
-    accumulator = records.StatisticsAccumulator(SIZE)
+    accumulator = image_statistics.StatisticsAccumulator(SIZE)
     for picture in pictures[:64]:
         accumulator.add(picture)
     for shard in range(4):
         named = (
             (
                 f"{n}.JPEG",
-                storage.Record(records.encode(pictures[n], encoding), n % 1000),
+                record_files.Record(records.encode(pictures[n], encoding), n % 1000),
             )
             for n in range(shard, len(pictures), 4)
         )
-        path = folder / records.shard_name("train", shard, 4, encoding)
-        storage.write_shard(path, named, encoding=encoding, size=SIZE)
+        path = folder / prepared_dataset.shard_name("train", shard, 4, encoding)
+        record_files.write_shard(path, named, encoding=encoding, size=SIZE)
     classes = tuple(f"class {n}" for n in range(1000))
-    dataset = records.Dataset(
+    dataset = prepared_dataset.Dataset(
         "photographs", SIZE, encoding, classes, {"train": len(pictures)}, folder
     )
-    records.write_description(dataset, accumulator.result())
+    prepared_dataset.write_description(dataset, accumulator.result())
     return dataset
 
 
 def batches(dataset, one_core):
-    recipe = data.Recipe(BATCH, CROP, 0, "code", 0.0, 1)
-    found = data.training_batches(dataset, recipe, first_step=0, last_step=10**9)
+    recipe = input_pipeline.Recipe(BATCH, CROP, 0, "code", 0.0, 1)
+    found = input_pipeline.training_batches(
+        dataset, recipe, first_step=0, last_step=10**9
+    )
     if not one_core:
         return found
     options = tf.data.Options()
@@ -154,7 +153,7 @@ def full_path(dataset):
 def peer(name, jpegs):
     """Seconds a picture of a peer's loader: it prints them as its last line."""
     environment = pathlib.Path(_PEERS.value or "", PEERS[name])
-    worker = pathlib.Path(__file__).with_name("bench_input_peer.py")
+    worker = pathlib.Path(__file__).with_name("input_peer.py")
     done = subprocess.run(
         [environment / "bin/python", worker, name, jpegs, str(CROP), str(BATCH)],
         capture_output=True,
@@ -191,23 +190,23 @@ def on_one_core(jpeg, raw, jpegs):
 
 def with_the_model(jpeg):
     """Medians in seconds a step: on one batch again and again, and on the records."""
-    precision = towers.precision("auto")
-    net = architecture.find("code")
-    net = model.build(
+    precision = devices.precision("auto")
+    net = zoo.find("code")
+    net = builder.build(
         net,
         mean=jpeg.statistics().mean_crop(CROP),
-        devices=towers.resolve(("auto",), net.towers),
+        devices=devices.resolve(("auto",), net.towers),
         precision=precision,
         initialization="code",
     )
     variables = net.trainable_variables
     rule = optimizer.MomentumSGD(
         variables,
-        optimizer.decays_of(architecture.find("code"), variables, None),
+        optimizer.decays_of(zoo.find("code"), variables, None),
         copied=layers.copied_kernels(net),
     )
     real = batches(jpeg, one_core=False)
-    step = train.Step(net, rule).trace(real)
+    step = training_step.Step(net, rule).trace(real)
     rates = schedule.Rates(*[tf.constant(1e-4)] * 3)
     (same,) = real.take(1)
     preprocessing = layers.Preprocessing(

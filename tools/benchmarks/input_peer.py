@@ -1,7 +1,7 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""One peer of tools/bench_input.py, in its own environment: no alexnet_tf, no TensorFlow.
+"""One peer of tools/benchmarks/input.py, in its own environment: no alexnet_tf, no TensorFlow.
 
-    python tools/bench_input_peer.py NAME FOLDER_OF_JPEGS CROP BATCH
+    python tools/benchmarks/input_peer.py NAME FOLDER_OF_JPEGS CROP BATCH
 
 Prints the seconds a picture that it takes from the files to batches of random crops,
 uint8, in shuffled order. Each in its own process with the one core it was given.

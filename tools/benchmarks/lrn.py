@@ -1,7 +1,7 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Times the LRN op on the CPU beside a bare pass over memory, stock TensorFlow, oneDNN.
 
-    python tools/bench_lrn.py --json=lrn.json
+    python tools/benchmarks/lrn.py --json=lrn.json
 
 Ours, peers and ceilings run in turn, so that a drifting machine hits all alike; the
 figures are medians in milliseconds. Exits with 1 where a limit is missed. oneDNN needs
@@ -64,7 +64,7 @@ class OneDnn:
 
 
 def compile_onednn(folder):
-    source = pathlib.Path(__file__).with_name("bench_lrn_onednn.cc")
+    source = pathlib.Path(__file__).with_name("lrn_onednn.cc")
     binary = pathlib.Path(folder) / source.stem
     command = ["g++", "-std=c++17", "-O2", source, "-o", binary, "-ldnnl"]
     if shutil.which("g++") is None or subprocess.run(command, check=False).returncode:
@@ -89,7 +89,7 @@ def measure(shape, dtype, onednn_binary):
     random = tf.random.Generator.from_seed(1)
     x = tf.cast(random.normal(shape, stddev=10.0), dtype)
     dy = tf.cast(random.normal(shape), dtype)
-    gradient = ops._ops.alexnet_tf_local_response_normalization_grad
+    gradient = ops.ops.alexnet_tf_local_response_normalization_grad
     contenders = {
         "pass": timed(lambda: tf.abs(x)),
         "forward": timed(lambda: ops.local_response_normalization(x, **CONSTANTS)),

@@ -1,7 +1,7 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 //
-// oneDNN's own LRN, timed for tools/bench_lrn.py:
-//   bench_lrn_onednn batch height width channels float32|bfloat16
+// oneDNN's own LRN, timed for tools/benchmarks/lrn.py:
+//   lrn_onednn batch height width channels float32|bfloat16
 // Says on the first line which implementations it runs. Then every line of
 // standard input, `forward` or `backward`, runs that once and answers with the
 // milliseconds it took.

@@ -1,7 +1,7 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """PyTorch's LocalResponseNorm on a GPU: GB/s, as lrn_bench prints ours.
 
-    python tools/bench_lrn_torch.py
+    python tools/benchmarks/lrn_torch.py
 
 Bytes are counted as for our kernels, 2 times the tensor forward and 3 times for the
 gradient, whatever PyTorch moves in truth; so the figures compare times.

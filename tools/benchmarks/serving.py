@@ -1,6 +1,6 @@
 """Pictures a second and time by batch, of an export in a session, as a server runs it.
 
-    python tools/bench_serving.py runs/demo/export/1
+    python tools/benchmarks/serving.py runs/demo/export/1
 
 JPEGs of 500 x 375 pixels to `serving_default`; the median of several runs at each size.
 What `tools/serving/batching.config` is set by.

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf import architecture, layers, model, optimizer, schedule, train
+from alexnet_tf.models import architecture, builder, layers
+from alexnet_tf.training import optimizer, schedule, training_step
 
 
 def pictures(count: int, side: int = 224, classes: int = 1000):
@@ -32,12 +33,12 @@ def model_of(
     lrn: str = "op",
 ) -> keras.Model:
     """The model of bytes to logits, with a grey mean."""
-    return model.build(
+    return builder.build(
         net, mean=np.full(3, 118.0), devices=devices, precision=precision, lrn=lrn
     )
 
 
-def training_step(
+def traced_step(
     net: architecture.Architecture,
     devices: Sequence[str],
     precision: str,
@@ -58,7 +59,7 @@ def training_step(
     )
     with tf.device(on) if on else contextlib.nullcontext():
         batch = pictures(count, net.input_size, net.classes)
-    step = train.Step(built, rule).trace(tf.data.Dataset.from_tensors(batch))
+    step = training_step.Step(built, rule).trace(tf.data.Dataset.from_tensors(batch))
     rates = schedule.Rates(1e-3, 1e-3, 1.0).tensors()
     return lambda: step(*batch, rates).numpy(), step
 

@@ -1,9 +1,9 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Traces a training step of two towers on two devices: when each is busy, what crosses.
 
-    python tools/trace_towers.py --picture=towers.png     # two logical processors
-    python tools/trace_towers.py --tower_devices=/GPU:0,/GPU:1
-    python tools/trace_towers.py --tower_devices=/GPU:0,/GPU:1 --logical_gpus=2
+    python tools/benchmarks/trace_towers.py --picture=towers.png     # two logical processors
+    python tools/benchmarks/trace_towers.py --tower_devices=/GPU:0,/GPU:1
+    python tools/benchmarks/trace_towers.py --tower_devices=/GPU:0,/GPU:1 --logical_gpus=2
 
 Prints the seconds in which one tower, the other, and both at once have an operation under
 way, and every tensor that TensorFlow sends from one device to the other, with its bytes.
@@ -20,7 +20,7 @@ import numpy as np
 import synthetic
 from absl import app, flags
 
-from alexnet_tf import architecture, towers
+from alexnet_tf.models import devices, zoo
 
 _DEVICES = flags.DEFINE_list("tower_devices", "/CPU:0,/CPU:1", "A device a tower.")
 _GPUS = flags.DEFINE_integer("logical_gpus", 1, "Devices the first GPU is split into.")
@@ -124,19 +124,19 @@ def draw(path: str, events: list[Event], devices: dict[str, str]) -> None:
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
-    pair = list(map(towers.canonical, _DEVICES.value))
+    pair = list(map(devices.canonical, _DEVICES.value))
     if len(set(pair)) != 2:
         raise app.UsageError(f"--tower_devices must be two devices, got {pair}")
     cpus = sum(name.startswith("CPU") for name in pair)
-    towers.configure(max(1, cpus), _GPUS.value, _MIB.value)
-    precision = towers.precision(_PRECISION.value)
-    towers.allow_tf32(precision == "tf32")
-    net = architecture.PAPER
-    run, step = synthetic.training_step(
-        net, towers.resolve(pair, net.towers), precision, _BATCH.value
+    devices.configure(max(1, cpus), _GPUS.value, _MIB.value)
+    precision = devices.precision(_PRECISION.value)
+    devices.allow_tf32(precision == "tf32")
+    net = zoo.PAPER
+    run, step = synthetic.traced_step(
+        net, devices.resolve(pair, net.towers), precision, _BATCH.value
     )
-    devices = {
-        op.name: towers.canonical(op.device)
+    device_of = {
+        op.name: devices.canonical(op.device)
         for op in step.graph.get_operations()
         if op.device
     }
@@ -146,7 +146,7 @@ def main(argv):
     figures = []
     for _ in range(_STEPS.value):
         events = traced(run)
-        spans = busy(events, devices)
+        spans = busy(events, device_of)
         one, other = (spans[name] for name in pair)  # the host may have spans too
         ends = [s for own in spans.values() for span in own for s in span]
         figures.append(
@@ -162,14 +162,14 @@ def main(argv):
 
     crossed = {}
     for name in sorted(crossings(events)):
-        if name in devices and not name.startswith("Group"):
+        if name in device_of and not name.startswith("Group"):
             tensor = step.graph.get_operation_by_name(name).outputs[0]
             crossed[name] = tensor.shape.num_elements() * tensor.dtype.size
             print(f"{crossed[name]:12,} bytes  {name}")
         else:
             print(f"{'':12}         {name}")
     if _PICTURE.value:
-        draw(_PICTURE.value, events, devices)
+        draw(_PICTURE.value, events, device_of)
     if _JSON.value:
         report = {
             "batch_size": _BATCH.value,

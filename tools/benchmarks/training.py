@@ -1,7 +1,7 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Times training steps of the paper's net: ours, stock TensorFlow, Keras, PyTorch.
 
-    python tools/bench_train.py --json=speed.json --torch_python=/env/with/torch/bin/python
+    python tools/benchmarks/training.py --json=speed.json --torch_python=/env/with/torch/bin/python
 
 A process a variant, each asked for one step in turn, so that a drifting machine hits all
 alike; medians after a warm-up. Two ceilings are measured alongside: a large matrix
@@ -34,8 +34,8 @@ _TYPES = flags.DEFINE_list("types", ["float32", "bfloat16"], "Which types.")
 _PICTURE = flags.DEFINE_string("picture", None, "Where to draw seconds a layer, PNG.")
 _WORKER = flags.DEFINE_string("worker", None, "Serve one variant (internal).")
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-TORCH_WORKER = ROOT / "tools" / "bench_train_torch.py"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TORCH_WORKER = ROOT / "tools/benchmarks/training_torch.py"
 TRAINING = ("ours", "stock", "stock_no_lrn", "keras_fit")
 INFERENCE = ("ours_inference", "stock_inference")
 TORCH = ("torch", "torch_one_tower")
@@ -107,21 +107,19 @@ def serve(
 def our_net(precision: str, lrn: str = "op"):
     import synthetic
 
-    from alexnet_tf import architecture
+    from alexnet_tf.models import zoo
 
-    return synthetic.model_of(architecture.PAPER, ["/CPU:0"] * 2, precision, lrn)
+    return synthetic.model_of(zoo.PAPER, ["/CPU:0"] * 2, precision, lrn)
 
 
 def ours(precision: str, batch_size: int):
     import synthetic
     import tensorflow as tf
 
-    from alexnet_tf import architecture
+    from alexnet_tf.models import zoo
 
     tf.config.experimental.enable_op_determinism()
-    run, _ = synthetic.training_step(
-        architecture.PAPER, ["/CPU:0"] * 2, precision, batch_size
-    )
+    run, _ = synthetic.traced_step(zoo.PAPER, ["/CPU:0"] * 2, precision, batch_size)
     return run, lambda: shares_of_layers(run)
 
 
@@ -129,11 +127,11 @@ def ours_inference(precision: str, batch_size: int):
     import synthetic
     import tensorflow as tf
 
-    from alexnet_tf import evaluate
+    from alexnet_tf.models import layers
 
     net = our_net(precision)
     images = synthetic.pictures(batch_size)[0]["image"]
-    forward = tf.function(lambda x: net(evaluate.plain_inputs(x), training=False))
+    forward = tf.function(lambda x: net(layers.plain_inputs(x), training=False))
     return lambda: forward(images).numpy(), None
 
 
@@ -361,7 +359,7 @@ def medians(variants, precision: str, batch_size: int, repeats: int):
 
 def measure(precision: str) -> dict:
     """Everything of one type."""
-    from alexnet_tf import architecture
+    from alexnet_tf.models import architecture, zoo
 
     batch = _BATCH.value
     torch = TORCH if _TORCH.value else ()
@@ -370,7 +368,7 @@ def measure(precision: str) -> dict:
     gflops = 2 * SIDE**3 / step_s.pop("product") / 1e9
     copy_gb_s = 2 * COPIED / step_s.pop("copy") / 1e9
     rate = {variant: batch / seconds for variant, seconds in step_s.items()}
-    floor = gflops * 1e9 / architecture.training_flop(architecture.PAPER)
+    floor = gflops * 1e9 / architecture.training_flop(zoo.PAPER)
     found = {
         "product_gflop_s": gflops,
         "copy_gb_s": copy_gb_s,

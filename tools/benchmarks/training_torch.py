@@ -1,5 +1,5 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""PyTorch's side of tools/bench_train.py: a process that answers step by step.
+"""PyTorch's side of tools/benchmarks/training.py: a process that answers step by step.
 
 Runs in an environment of its own (torch==2.13.0), without TensorFlow: channels last,
 grouped convolutions, its own LocalResponseNorm, autocast for bfloat16.

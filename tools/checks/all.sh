@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Format, lint, types, tests: what `make test` and CI run. Arguments go to pytest.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 ruff format --check .
 ruff check .

@@ -3,7 +3,7 @@
 # Builds and tests the op with Bazel, offline. On Debian: apt-get install
 # bazel-bootstrap. PYTHON_BIN_PATH names a Python that has TensorFlow.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 PYTHON_BIN_PATH="${PYTHON_BIN_PATH:-$PWD/.venv/bin/python}"
 export PYTHON_BIN_PATH
 if ! command -v bazel >/dev/null; then

@@ -5,9 +5,9 @@ import pathlib
 import sys
 import typing
 
-from alexnet_tf import config
+from alexnet_tf.runtime import options
 
-README = pathlib.Path(__file__).parents[1] / "README.md"
+README = pathlib.Path(__file__).parents[2] / "README.md"
 BEGIN, END = "<!-- flags -->\n", "<!-- end of flags -->\n"
 
 
@@ -29,10 +29,10 @@ def _default(field: dataclasses.Field) -> str:
 def table() -> str:
     """A row a flag: type, default, who reads it, what it is."""
     lines = ["| flag | type | default | read by | |", "|---|---|---|---|---|"]
-    for field in dataclasses.fields(config.Config):
+    for field in dataclasses.fields(options.Config):
         readers = ", ".join(field.metadata["readers"])
         lines.append(
-            f"| `--{config.flag_name(field)}` | {_kind(field)} | {_default(field)} | {readers} "
+            f"| `--{options.flag_name(field)}` | {_kind(field)} | {_default(field)} | {readers} "
             f"| {field.metadata['help']} |"
         )
     return "\n".join(lines) + "\n"

@@ -5,12 +5,12 @@
 # that fails or takes too long does not keep the others from running; the status is 0
 # where none failed, 1 where one did, 2 without a GPU.
 #
-#   tools/gpu_check.sh            needs nvcc 13, and TensorFlow for what is Python
-#   tools/gpu_check.sh --dry-run  the Python parts on the processor, with a small net
+#   tools/checks/gpu.sh            needs nvcc 13, and TensorFlow for what is Python
+#   tools/checks/gpu.sh --dry-run  the Python parts on the processor, with a small net
 #
 # PYTHON names the Python, GPU_CHECK_LOGS a folder for each part's output.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 PYTHON="${PYTHON:-$(test -x .venv/bin/python && echo .venv/bin/python || echo python3)}"
 LOGS="${GPU_CHECK_LOGS:-$(mktemp -d)}"
@@ -25,7 +25,7 @@ case "${1-}" in
 esac
 if [ "$kind" = GPU ] && ! nvidia-smi -L >"$LOGS/gpus" 2>&1; then
   echo "no GPU here (nvidia-smi -L fails): run this where there is one, or" \
-    "tools/gpu_check.sh --dry-run" >&2
+    "tools/checks/gpu.sh --dry-run" >&2
   exit 2
 fi
 export TF_CPP_MIN_LOG_LEVEL=2 TF_FORCE_GPU_ALLOW_GROWTH=true
@@ -62,7 +62,7 @@ if [ "$kind" = GPU ]; then
   part "lrn_bench" 60 "$LOGS/lrn_bench"
   if "$PYTHON" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' \
     >/dev/null 2>&1; then
-    part "PyTorch's LRN" 40 "$PYTHON" tools/bench_lrn_torch.py
+    part "PyTorch's LRN" 40 "$PYTHON" tools/benchmarks/lrn_torch.py
   else
     row "PyTorch's LRN" left "$PYTHON has no PyTorch that sees the GPU"
   fi
@@ -74,13 +74,13 @@ if [ "$kind" = GPU ] && ! timeout 30 "$PYTHON" -c \
   row "TensorFlow" left "$PYTHON has none that sees the GPU: $LOGS/tensorflow.log"
 else
   part "the op's tests" 70 env "ALEXNET_TF_TEST_DEVICE=/$kind:0" \
-    "$PYTHON" -m pytest -q tests/test_ops.py -p no:cacheprovider \
+    "$PYTHON" -m pytest -q tests/ops/test_lrn.py -p no:cacheprovider \
     -k "reference or stock or hand or nan or empty or leaves_its_input"
   part "two towers" 70 env "ALEXNET_TF_TEST_TOWERS=$kind" \
-    "$PYTHON" -m pytest -q tests/test_towers.py -p no:cacheprovider \
+    "$PYTHON" -m pytest -q tests/models/test_towers.py -p no:cacheprovider \
     -k "live_with or own_tower or cross_only or what_one_does"
   for precision in float32 tf32 bfloat16; do
-    part "training, $precision" 48 "$PYTHON" tools/gpu_check.py "--device=/$kind:0" \
+    part "training, $precision" 48 "$PYTHON" tools/benchmarks/device_training.py "--device=/$kind:0" \
       "--precision=$precision" "--net=$net" "--batch=$batch" "--steps=$steps"
   done
 fi

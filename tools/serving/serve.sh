@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Serves an export until interrupted: tools/serve.sh FOLDER [flags of the server]
+# Serves an export until interrupted: tools/serving/serve.sh FOLDER [flags of the server]
 # FOLDER holds the versions, as alexnet_tf.export writes them; the newest is served, under
 # the name alexnet. PORT (gRPC, 8500), REST_PORT (8501), TF_MODEL_SERVER and, for Docker,
 # IMAGE may be set. Docker's ports are this machine's alone; the program by itself listens
@@ -10,7 +10,7 @@ IMAGE="${IMAGE:-tensorflow/serving:2.21.0}"
 
 fail() { echo "serve.sh: $*" >&2; exit 1; }
 
-[[ $# -ge 1 ]] || fail "which export? tools/serve.sh FOLDER [flags of the server]"
+[[ $# -ge 1 ]] || fail "which export? tools/serving/serve.sh FOLDER [flags of the server]"
 [[ -d "$1" ]] || fail "$1 is no folder: python -m alexnet_tf.export makes one"
 compgen -G "$1/[0-9]*/saved_model.pb" >/dev/null ||
   fail "$1 holds no version (NUMBER/saved_model.pb): python -m alexnet_tf.export makes one"

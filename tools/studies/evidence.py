@@ -2,9 +2,9 @@
 """Makes the evidence of docs/results.md: trains run after run, and draws what came out.
 
     apt-get install dataset-fashion-mnist
-    python tools/evidence.py data          # 70,000 pictures, prepared twice
-    python tools/evidence.py lrn curves start precision kernels    # hours; it resumes
-    python tools/evidence.py draw          # docs/results/*.png, tables in docs/results.md
+    python tools/studies/evidence.py data          # 70,000 pictures, prepared twice
+    python tools/studies/evidence.py lrn curves start precision kernels    # hours; it resumes
+    python tools/studies/evidence.py draw          # docs/results/*.png, tables in docs/results.md
 
 Studies: `curves`, both recipes on all pictures; `start`, whether the net starts to learn
 at all; `precision`, the starts in float32 that `start` makes in bfloat16; `kernels`,
@@ -35,10 +35,10 @@ _SOURCE = flags.DEFINE_string(
     "source", "/usr/share/datasets/fashion-mnist", "Folder of the four IDX files."
 )
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results"
 PAGE = ROOT / "docs" / "results.md"
-RECIPES = {"paper": "tools/paper.flags", "code": "tools/code2012.flags"}
+RECIPES = {"paper": "tools/paper.flags", "code": "tools/cuda_convnet.flags"}
 SEEDS = (0, 1, 2)
 PRECISIONS = ("float32", "bfloat16")
 CONVOLUTIONS = ("direct", "fastest")

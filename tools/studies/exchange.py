@@ -1,7 +1,7 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Bytes that a worker sends a step, for three ways to spread the net over workers.
 
-    python tools/exchange.py             # the tables of docs/scale.md, in Markdown
+    python tools/studies/exchange.py             # the tables of docs/scale.md, in Markdown
 
 data       each worker has the whole net and its share of the batch; the gradients of all
            parameters are added up in a ring (what --strategy does)
@@ -22,7 +22,7 @@ from collections.abc import Callable
 
 from absl import app, flags
 
-from alexnet_tf import architecture
+from alexnet_tf.models import architecture, zoo
 
 _NET = flags.DEFINE_string("architecture", "paper", "The net.")
 
@@ -126,7 +126,7 @@ def table(net: architecture.Architecture, batch_of) -> list[str]:
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
-    net = architecture.find(_NET.value)
+    net = zoo.find(_NET.value)
     print("128 pictures a worker:\n")
     print("\n".join(table(net, lambda workers: 128 * workers)))
     print("\n1,024 pictures in all:\n")

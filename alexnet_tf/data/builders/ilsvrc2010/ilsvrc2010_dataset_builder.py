@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import tensorflow_datasets as tfds
 
-from alexnet_tf import archives
+from alexnet_tf.data import archives
 
 Archive = Iterable[tuple[str, BinaryIO]]
 # A label by what its pictures have in their names, and how that is found in a name.

@@ -1,6 +1,6 @@
 """Writes archives laid out as the challenge's: three classes, a few small pictures each.
 
-    python -m alexnet_tf.datasets.ilsvrc2010.make_dummy_data FOLDER
+    python -m alexnet_tf.data.builders.ilsvrc2010.make_dummy_data FOLDER
 
 The tests' dummy data, and a way to try the commands. Needs SciPy.
 """

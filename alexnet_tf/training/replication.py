@@ -9,22 +9,18 @@ a replica holds both.
 
 import contextlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import tensorflow as tf
-from tensorflow.python.distribute.cluster_resolver import slurm_cluster_resolver
 
-from alexnet_tf import towers
+from alexnet_tf.models import devices
+from alexnet_tf.training import cluster
 
 Strategy = Literal["none", "mirrored", "multi_worker"]
 
-_EXAMPLE = (
-    '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
-    '"task": {"type": "worker", "index": 0}}'
-)
+
 _NOTE_BYTES = 1 << 16  # the most that the chief can say at once
 
 
@@ -44,78 +40,17 @@ def connect(requested: Strategy) -> "Replicas":
         return Replicas()
     if requested == "mirrored":
         gpus = tf.config.list_logical_devices("GPU")
-        devices = gpus or tf.config.list_logical_devices("CPU")
-        if len(devices) == 1:
+        found = gpus or tf.config.list_logical_devices("CPU")
+        if len(found) == 1:
             raise ValueError(
                 f"--strategy=mirrored needs two devices or more and there is only "
-                f"/{towers.canonical(devices[0].name)}: leave --strategy out, or split "
+                f"/{devices.canonical(found[0].name)}: leave --strategy out, or split "
                 "it with --logical_cpus=2"
             )
-        return Replicas(tf.distribute.MirroredStrategy([d.name for d in devices]))
-    return Replicas(tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver()))
-
-
-def cluster_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
-    """Who is in the cluster and which of them this process is, from the environment."""
-    if "TF_CONFIG" in os.environ:
-        _check_tf_config(os.environ["TF_CONFIG"])
-        return tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    if "SLURM_STEP_NODELIST" in os.environ:
-        return _slurm_resolver()
-    raise ValueError(
-        "--strategy=multi_worker finds neither TF_CONFIG nor a Slurm step in the "
-        f"environment: start it with srun, or set TF_CONFIG, as {_EXAMPLE!r}"
+        return Replicas(tf.distribute.MirroredStrategy([d.name for d in found]))
+    return Replicas(
+        tf.distribute.MultiWorkerMirroredStrategy(cluster.cluster_resolver())
     )
-
-
-def _slurm_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
-    """A worker a task, from port 8888 up on each node.
-
-    `SlurmClusterResolver` sorts node10 before node8, where SLURM_PROCID counts along the
-    list of nodes, and has each task hold as many GPUs, whatever it sees.
-    """
-    hosts = slurm_cluster_resolver.expand_hostlist(os.environ["SLURM_STEP_NODELIST"])
-    tasks = slurm_cluster_resolver.expand_tasks_per_node(
-        os.environ["SLURM_STEP_TASKS_PER_NODE"]
-    )
-    addresses = [
-        f"{host}:{8888 + number}"
-        for host, count in zip(hosts, tasks, strict=True)
-        for number in range(count)
-    ]
-    return tf.distribute.cluster_resolver.SimpleClusterResolver(
-        tf.train.ClusterSpec({"worker": addresses}),
-        task_type="worker",
-        task_id=int(os.environ["SLURM_PROCID"]),
-        rpc_layer="grpc",
-        num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
-    )
-
-
-def _check_tf_config(text: str) -> None:
-    """Raises where TensorFlow would wait for ever, or for somebody else."""
-
-    def refuse(what: str) -> None:
-        raise ValueError(f"TF_CONFIG {what}, got {text!r}; it looks like {_EXAMPLE!r}")
-
-    try:
-        parsed = json.loads(text)
-        jobs, task = parsed["cluster"], parsed["task"]
-        kind, index = task["type"], task["index"]
-        addresses = [address for job in jobs.values() for address in job]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        refuse("must be JSON with cluster and task, type and index")
-    if not set(jobs) <= {"chief", "worker"} or len(jobs.get("chief", [])) > 1:
-        refuse("may name workers and one chief only")
-    if kind not in jobs:
-        refuse(f"calls this process a {kind!r} and the cluster has none")
-    if not isinstance(index, int) or not 0 <= index < len(jobs[kind]):
-        refuse(f"gives index {index!r} and the cluster has {len(jobs[kind])} of {kind}")
-    for address in addresses:
-        if not re.fullmatch(r"[^\s/]+:\d+", str(address)):
-            refuse(f"names {address!r} where host:port is wanted")
-    if len(set(addresses)) != len(addresses):
-        refuse("names an address twice")
 
 
 class Replicas:
@@ -145,11 +80,11 @@ class Replicas:
         self._sent = tf.function(self._everywhere)
 
     def __str__(self) -> str:
-        devices = ", ".join(
-            f"/{towers.canonical(name)}"
+        names = ", ".join(
+            f"/{devices.canonical(name)}"
             for name in self._strategy.extended.worker_devices
         )
-        return f"{devices} of {self.processes} processes, {self.count} replicas"
+        return f"{names} of {self.processes} processes, {self.count} replicas"
 
     def scope(self) -> contextlib.AbstractContextManager:
         """Where variables are made that each replica is to hold."""
@@ -160,7 +95,7 @@ class Replicas:
     ) -> tuple[str, ...] | None:
         """The devices of `count` towers; None where each replica has one for all."""
         if self._alone:
-            return towers.resolve(requested, count)
+            return devices.resolve(requested, count)
         if list(requested) != ["auto"]:
             raise ValueError(
                 "--tower_devices and --strategy exclude each other: a replica holds "

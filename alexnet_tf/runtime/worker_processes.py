@@ -16,11 +16,17 @@ import tensorflow as tf
 import tqdm
 
 Task = TypeVar("Task")
+
+
 Result = TypeVar("Result")
+
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
+
 _counter: Any = None
+
+
 _stop: Any = None
 
 

@@ -19,17 +19,19 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-import runs
 import tensorflow as tf
-import test_towers
 
-from alexnet_tf import architecture, checkpoint, config, distributed, towers, train
+from alexnet_tf.models import architecture, checkpoint_files, devices, zoo
+from alexnet_tf.runtime import options
+from alexnet_tf.training import cluster, replication, run_log, trainer
+from tests.models import test_towers
+from tests.support import runs
 
 
 def flags(dataset, run_dir, **changes):
     """A run of the CIFAR-10 net on the small pictures; three steps an epoch."""
     return dataclasses.replace(
-        config.Config(
+        options.Config(
             dataset=str(dataset.path),
             run_dir=str(run_dir),
             architecture="cifar10_11pct",
@@ -47,10 +49,10 @@ def flags(dataset, run_dir, **changes):
 
 def run_alone(settings):
     """In this process, from the newest checkpoint on."""
-    train.settle(dataclasses.replace(settings, resume=True))
-    training = train.Training(settings)
+    trainer.settle(dataclasses.replace(settings, resume=True))
+    training = trainer.Training(settings)
     training.restore()
-    training.run(train.Log(settings.run_dir, training.step))
+    training.run(run_log.Log(settings.run_dir, training.step))
 
 
 def assert_the_same_run(one, other):
@@ -93,7 +95,7 @@ def workers(count, settings):
     """The processes of one cluster, each continuing the run of `settings`."""
     addresses = [f"localhost:{port}" for port in free_ports(count)]
     path = pathlib.Path(f"{settings.run_dir}.flags")
-    config.write(path, "train", settings)
+    options.write(path, "train", settings)
     command = [sys.executable, "-m", "alexnet_tf.train", f"--flagfile={path}"]
     with contextlib.ExitStack() as stack:
         started = []
@@ -169,7 +171,7 @@ def test_one_run_alone_and_on_two_processors(small_dataset, undisturbed, tmp_pat
         small_dataset, changing, max_steps=4, strategy="mirrored", logical_cpus=2
     )
     path = tmp_path / "flags"
-    config.write(path, "train", mirrored)
+    options.write(path, "train", mirrored)
     done = subprocess.run(
         [sys.executable, "-m", "alexnet_tf.train", f"--flagfile={path}", "--resume"],
         capture_output=True,
@@ -197,7 +199,7 @@ def test_sigterm_stops_all_and_a_killed_worker_is_said(small_dataset, tmp_path):
     stopped = runs.log_of(run_dir)[-1]["step"]
     assert any(f"SIGTERM: stopped at step {stopped}" in line for line in second)
     assert any(f"another worker: stopped at step {stopped}" in line for line in first)
-    assert checkpoint.newest(run_dir / "checkpoints").endswith(f"step-{stopped}")
+    assert checkpoint_files.newest(run_dir / "checkpoints").endswith(f"step-{stopped}")
 
     with workers(2, endless) as cluster:
         wait_for_steps(cluster, run_dir, stopped + 2)
@@ -206,7 +208,7 @@ def test_sigterm_stops_all_and_a_killed_worker_is_said(small_dataset, tmp_path):
         assert cluster[0].process.returncode == 1
     assert re.search("worker 1 of the 2 is lost .* again with --resume", line)
 
-    last = int(checkpoint.newest(run_dir / "checkpoints").rsplit("-", 1)[1]) + 2
+    last = int(checkpoint_files.newest(run_dir / "checkpoints").rsplit("-", 1)[1]) + 2
     run_alone(dataclasses.replace(endless, max_steps=last))
     whole = dataclasses.replace(
         endless, run_dir=str(tmp_path / "whole"), max_steps=last
@@ -217,7 +219,7 @@ def test_sigterm_stops_all_and_a_killed_worker_is_said(small_dataset, tmp_path):
 
 # Three steps of the small grouped net, spread and then alone, in each process.
 SPREAD_AND_ALONE = """
-from alexnet_tf import distributed
+from alexnet_tf.training import replication as distributed
 spread, results = distributed.connect(STRATEGY), []
 for replicas in (spread, distributed.Replicas()):
     with replicas.scope():
@@ -225,14 +227,14 @@ for replicas in (spread, distributed.Replicas()):
         rule = optimizer.MomentumSGD(net.trainable_variables, [5e-4] * 26)
     start, stop = replicas.rows(8)
     own = tf.nest.map_structure(lambda tensor: tensor[start:stop], batch(8))
-    step = train.Step(net, rule, replicas).trace(tf.data.Dataset.from_tensors(own))
+    step = training_step.Step(net, rule, replicas).trace(tf.data.Dataset.from_tensors(own))
     rates = schedule.Rates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
     losses = [step(*own, rates).numpy() for _ in range(3)]
     results.append((losses, net.get_weights()))
     if replicas is spread:
-        devices = {towers.canonical(op.device) for op in step.graph.get_operations()
+        found = {devices.canonical(op.device) for op in step.graph.get_operations()
                    if op.type == "Conv2DBackpropFilter"}
-        print(replicas.count, stop - start, *sorted(devices))
+        print(replicas.count, stop - start, *sorted(found))
 (one, weights), (two, copies) = results
 np.testing.assert_allclose(one, two, rtol=1e-5)
 for ours, theirs in zip(weights, copies, strict=True):
@@ -263,7 +265,7 @@ def test_two_processes_with_the_grouped_net_compute_what_one_does():
 def test_a_replica_has_its_rows_of_one_dropout_mask():
     """Bit for bit, also where its rows begin inside a block of Philox's four numbers."""
     test_towers.in_a_process("""
-    from alexnet_tf import layers
+    from alexnet_tf.models import layers
     strategy = tf.distribute.MirroredStrategy(["/CPU:0", "/CPU:1"])
     for rows, units in ((1, 8), (3, 5), (1, 2)):
         alone = layers.Dropout(0.5, seed=7)
@@ -320,7 +322,7 @@ def test_a_replica_has_its_rows_of_one_dropout_mask():
 def test_a_mistake_in_tf_config_is_one_clear_error(monkeypatch, text, words):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ValueError, match=re.escape(words)) as error:
-        distributed.connect("multi_worker")
+        replication.connect("multi_worker")
     assert "it looks like" in str(error.value)
 
 
@@ -341,7 +343,7 @@ def test_slurm_names_the_workers(monkeypatch, nodes, tasks, addresses):
         "SLURM_STEP_TASKS_PER_NODE": tasks,
     }.items():
         monkeypatch.setenv(name, value)
-    resolver = distributed.cluster_resolver()
+    resolver = cluster.cluster_resolver()
     assert resolver.cluster_spec().as_dict() == {"worker": addresses.split()}
     assert (resolver.task_type, resolver.task_id) == ("worker", 2)
     gpus = tf.config.list_physical_devices("GPU")
@@ -351,10 +353,10 @@ def test_slurm_names_the_workers(monkeypatch, nodes, tasks, addresses):
 def test_what_cannot_be_spread_is_refused_with_what_to_type(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(ValueError, match="neither TF_CONFIG nor a Slurm step"):
-        distributed.connect("multi_worker")
+        replication.connect("multi_worker")
     with pytest.raises(ValueError, match="only /CPU:0: .* --logical_cpus=2"):
-        distributed.connect("mirrored")
-    replicas = distributed.Replicas(tf.distribute.OneDeviceStrategy("/CPU:0"))
+        replication.connect("mirrored")
+    replicas = replication.Replicas(tf.distribute.OneDeviceStrategy("/CPU:0"))
     replicas.count = 3
     with pytest.raises(ValueError, match="--batch_size=8 .* a multiple of 3"):
         replicas.rows(8)
@@ -363,7 +365,7 @@ def test_what_cannot_be_spread_is_refused_with_what_to_type(monkeypatch):
 
 
 def test_workers_with_other_flags_are_told_apart(monkeypatch):
-    replicas = distributed.Replicas()
+    replicas = replication.Replicas()
     monkeypatch.setattr(replicas, "from_chief", lambda _: {"seed": 0, "drops": [1]})
     replicas.agree({"seed": 0, "drops": (1,)}, "give the same")
     with pytest.raises(ValueError, match="seed=1 and the first one 0: give the same"):
@@ -393,10 +395,10 @@ def test_a_lost_worker_is_who_is_named_and_not_oneself(text, words):
             tf.train.ClusterSpec({}), task_type="worker", task_id=0
         )
     )
-    replicas = distributed.Replicas(strategy)
+    replicas = replication.Replicas(strategy)
     replicas.processes = 2
     with (
-        pytest.raises(distributed.LostWorkerError, match=f"^{words}"),
+        pytest.raises(replication.LostWorkerError, match=f"^{words}"),
         replicas.watched(),
     ):
         raise tf.errors.InternalError(None, None, text)
@@ -420,7 +422,7 @@ def fails(error):
 )
 def test_whatever_fails_at_the_chief_is_told_to_all(function, kind, words):
     sent = []
-    chief, other = distributed.Replicas(), distributed.Replicas()
+    chief, other = replication.Replicas(), replication.Replicas()
     chief.processes = other.processes = 2
     other.is_chief = False
 
@@ -437,10 +439,12 @@ def test_whatever_fails_at_the_chief_is_told_to_all(function, kind, words):
 
 
 def test_the_bytes_of_each_layout_are_those_worked_by_hand(monkeypatch):
-    monkeypatch.syspath_prepend(str(pathlib.Path(__file__).parents[1] / "tools"))
+    monkeypatch.syspath_prepend(
+        str(pathlib.Path(__file__).resolve().parents[2] / "tools/studies")
+    )
     import exchange
 
-    net = architecture.PAPER
+    net = zoo.PAPER
     # A ring of two sends once what it adds up; of four, 3/2 times.
     assert exchange.data(net, 2, 128) == 60_965_224 * 4
     assert exchange.data(net, 4, 128) == 60_965_224 * 4 * 1.5
@@ -460,7 +464,7 @@ def test_the_bytes_of_each_layout_are_those_worked_by_hand(monkeypatch):
     assert exchange.hybrid(net, 8, at + 1) > exchange.towers(net, 8, at + 1)
     assert exchange.most_workers(net, exchange.towers, 128) == 14
 
-    net = architecture.CIFAR10_11PCT  # unshared convolutions, and no towers
+    net = zoo.CIFAR10_11PCT  # unshared convolutions, and no towers
     dense = 32 * 6 * 6 * 10 + 10
     assert list(exchange.layouts(net)) == ["data", "hybrid"]
     others = architecture.parameters(net) - dense
@@ -469,4 +473,4 @@ def test_the_bytes_of_each_layout_are_those_worked_by_hand(monkeypatch):
 
 def test_tf32_needs_a_gpu_that_has_it():
     with pytest.raises(ValueError, match="compute capability 8.0"):
-        towers.precision("tf32")
+        devices.precision("tf32")

@@ -1,0 +1,1 @@
+"""What a trained net is worth: errors and losses on a split."""

@@ -1,0 +1,36 @@
+"""The custom ops, one file per op, each with its gradient.
+
+`library.py` loads the compiled library; `tracing.py` tells what a graph is traced for.
+"""
+
+from alexnet_tf.ops.convolution import direct_convolution
+from alexnet_tf.ops.library import (
+    OpLibraryError,
+    cuda_version,
+    instruction_set,
+)
+from alexnet_tf.ops.lrn import (
+    local_response_normalization,
+    local_response_normalization_xla,
+    relu,
+)
+from alexnet_tf.ops.momentum import apply_decayed_momentum
+from alexnet_tf.ops.spatial import spatial_normalization
+from alexnet_tf.ops.tracing import being_compiled, on_cpu, runs_on_cpu
+from alexnet_tf.ops.winograd import winograd_convolution
+
+__all__ = [
+    "OpLibraryError",
+    "apply_decayed_momentum",
+    "being_compiled",
+    "cuda_version",
+    "direct_convolution",
+    "instruction_set",
+    "local_response_normalization",
+    "local_response_normalization_xla",
+    "on_cpu",
+    "relu",
+    "runs_on_cpu",
+    "spatial_normalization",
+    "winograd_convolution",
+]

@@ -1,0 +1,74 @@
+"""The custom op library, loaded here and nowhere else.
+
+TensorFlow gives an empty module, and no error, to whoever loads the same ops twice."""
+
+import ctypes
+import pathlib
+import re
+
+import tensorflow as tf
+
+_LIBRARY = pathlib.Path(__file__).parents[1] / "_alexnet_ops.so"
+
+
+class OpLibraryError(ImportError):
+    """The op library is missing, or was built for another TensorFlow."""
+
+
+def _build_text(library: pathlib.Path) -> str:
+    """What `library` was built for, from the text that its C++ side leaves in it."""
+    if not library.exists():
+        source_tree = (library.parents[1] / "custom_ops").is_dir()
+        advice = (
+            "Python found the package's source tree first: type `make setup` there to "
+            "build the library in place, or start Python from another folder to use "
+            "an installed wheel"
+            if source_tree
+            else "type `pip install .` in the source tree to build it"
+        )
+        raise OpLibraryError(
+            f"the op library {library} does not exist: {advice}", path=str(library)
+        )
+    found = re.search(rb"alexnet_tf build: ([^;\0]*);", library.read_bytes())
+    if found is None:
+        raise OpLibraryError(
+            f"{library} is not an op library of alexnet_tf: type `make setup`, or "
+            "`pip install .`, to build it again",
+            path=str(library),
+        )
+    return found[1].decode()
+
+
+def _check_tensorflow(build: dict[str, str], running: str, library: pathlib.Path):
+    """Raises OpLibraryError unless the minor versions agree."""
+    wanted = build["tensorflow"].split(".")[:2]
+    if running.split(".")[:2] != wanted:
+        raise OpLibraryError(
+            f"{library} was built for TensorFlow {'.'.join(wanted)}, and this is "
+            f"{running}: install tensorflow~={build['tensorflow']}, or build the "
+            "library again with `make setup` or `pip install .`",
+            path=str(library),
+        )
+
+
+def _load(library: pathlib.Path):
+    build = dict(part.split("=", 1) for part in _build_text(library).split())
+    _check_tensorflow(build, tf.__version__, library)
+    return tf.load_op_library(str(library)), build
+
+
+ops, _build = _load(_LIBRARY)
+
+
+def cuda_version() -> str | None:
+    """The CUDA version that the library's GPU kernels were built with, if any."""
+    return None if _build["cuda"] == "none" else _build["cuda"]
+
+
+def instruction_set() -> str | None:
+    """What the CPU kernels run on: "amx_bf16", "avx512_bf16", "avx512", "avx2" or
+    "baseline"; None where ALEXNET_TF_ISA asks for what this processor lacks."""
+    name = ctypes.CDLL(str(_LIBRARY)).alexnet_tf_instruction_set
+    name.restype = ctypes.c_char_p
+    found = name()
+    return found and found.decode()

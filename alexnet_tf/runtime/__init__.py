@@ -1,0 +1,1 @@
+"""What every command needs, without TensorFlow: options, files, locks, progress, workers."""

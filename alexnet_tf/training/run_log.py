@@ -1,0 +1,91 @@
+"""What a run records: log.jsonl and TensorBoard."""
+
+import contextlib
+import json
+import os
+import pathlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf.runtime import files
+
+
+class Window:
+    """The steps between two lines of the log: their means, and their rate."""
+
+    def __init__(self, batch_size: int):
+        self._batch_size = batch_size
+        self._open()
+
+    def _open(self) -> None:
+        self._results: list[tf.Tensor] = []
+        self._since, self._apart_s = time.monotonic(), 0.0
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def add(self, result: tf.Tensor) -> None:
+        self._results.append(result)
+
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[None]:
+        """What is no part of the rate: validation, checkpoints."""
+        start = time.monotonic()
+        yield
+        self._apart_s += time.monotonic() - start
+
+    def close(self) -> dict[str, float]:
+        """The means since the window was opened; opens the next."""
+        loss, error, _ = np.mean([result.numpy() for result in self._results], axis=0)
+        seconds = time.monotonic() - self._since - self._apart_s
+        rate = len(self) * self._batch_size / seconds
+        self._open()
+        return {
+            "loss": float(loss),
+            "top1_error": float(error),
+            "pictures_per_s": rate,
+        }
+
+
+class Log:
+    """`log.jsonl`, a line a record, and TensorBoard's event files, alike."""
+
+    def __init__(self, run_dir: str | os.PathLike[str], step: int):
+        """Continues the log of a run at `step`: lines from after it are dropped."""
+        self._run_dir = pathlib.Path(run_dir)
+        self._path = self._run_dir / "log.jsonl"
+        kept = []
+        if self._path.exists():
+            for line in self._path.read_text().splitlines():
+                with contextlib.suppress(json.JSONDecodeError):  # cut off by a kill
+                    if json.loads(line)["step"] <= step:
+                        kept.append(line + "\n")
+        files.write_text(self._path, "".join(kept))
+        self._writers: dict[str, Any] = {}
+
+    def write(self, kind: str, step: int, **values: float) -> None:
+        """One record of `kind`, train or validation."""
+        with self._path.open("a") as file:
+            file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        if kind not in self._writers:
+            self._writers[kind] = tf.summary.create_file_writer(
+                str(self._run_dir / kind)
+            )
+        with tf.device("/CPU:0"), self._writers[kind].as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        self._writers[kind].flush()
+
+
+class NoLog(Log):
+    """What a worker writes that does not speak for all."""
+
+    def __init__(self, run_dir: str | os.PathLike[str], step: int):
+        del run_dir, step
+
+    def write(self, kind: str, step: int, **values: float) -> None:
+        del kind, step, values

@@ -1,0 +1,5 @@
+"""What tests in several folders share."""
+
+import pathlib
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]

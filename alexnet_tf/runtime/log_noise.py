@@ -1,0 +1,46 @@
+"""Holds back what TensorFlow and its libraries print while they load.
+
+`TF_CPP_MIN_LOG_LEVEL` silences TensorFlow's log from the moment that its logging is set
+up. The lines before that (port.cc, cudart_stub.cc, cuda_platform.cc) are written to file
+descriptor 2 while the libraries load, so that descriptor is held back meanwhile.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+from absl import logging
+
+_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+_ERRORS_ONLY = "2"
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Holds back what is written to standard error inside the block.
+
+    Wrap imports of TensorFlow in it. If the block raises, what was held is printed.
+    With --verbosity=1 nothing is held back. TensorFlow's log shows errors only from
+    here on, unless the environment variable TF_CPP_MIN_LOG_LEVEL is set.
+    """
+    if logging.level_debug():
+        yield
+        return
+    os.environ.setdefault(_LOG_LEVEL, _ERRORS_ONLY)
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        shown = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            sys.stderr.flush()
+            os.dup2(shown, 2)
+            os.close(shown)
+            if failed:
+                held.seek(0)
+                os.write(2, held.read())

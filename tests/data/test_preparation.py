@@ -167,7 +167,7 @@ def files_of(folder):
 @pytest.fixture
 def small_shards(monkeypatch):
     """Ten JPEGs, or one and a third raw pictures, of 8 pixels a shard."""
-    monkeypatch.setattr(prepare, "_SHARD_BYTES", 10 * (4 * 8 * 8 // 10))
+    monkeypatch.setattr(preparation, "_SHARD_BYTES", 10 * (4 * 8 * 8 // 10))
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_the_bytes_are_the_same_whatever_the_number_of_workers(
 
 
 def test_large_splits_are_cut_into_shards_that_hold_all_in_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare, "_SHARD_BYTES", 4 * 3 * 8 * 8)
+    monkeypatch.setattr(preparation, "_SHARD_BYTES", 4 * 3 * 8 * 8)
     dataset = preparation.prepare(
         a_source(map(example, range(10))), tmp_path / "made", size=8, encoding="raw"
     )

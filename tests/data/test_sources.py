@@ -148,7 +148,7 @@ def test_a_gzipped_picture_is_unpacked():
 
 
 def test_what_unpacks_without_end_is_cut_off(monkeypatch):
-    monkeypatch.setattr(sources, "_MAX_UNPACKED", 1000)
+    monkeypatch.setattr(image_decoding, "_MAX_UNPACKED", 1000)
     with pytest.raises(
         image_decoding.BadImageError, match="^bomb: not a readable image"
     ):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from alexnet_tf import ops
 from alexnet_tf.models import layers
 from alexnet_tf.models.layers import convolution
+from alexnet_tf.ops import library
 from tests.support import cpp
 
 GRADIENTS = "AlexnetTf>ConvolutionWeightGradients"
@@ -50,7 +51,7 @@ def naive(x, dy, taps, before, after):
 
 
 def weight_gradients(x, dy, *, taps, before=0, after=0):
-    return ops.ops.alexnet_tf_convolution_weight_gradients(
+    return library.ops.alexnet_tf_convolution_weight_gradients(
         x, dy, taps=taps, before=before, after=after
     )
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from hypothesis import strategies as st
 
 from alexnet_tf import ops
-from alexnet_tf.ops import library as op_library
+from alexnet_tf.ops import library
 from tests.support import cpp
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -355,7 +355,7 @@ def test_wrong_constants_are_named(constants, message):
             function(x, **constants)
     # A graph from elsewhere meets the kernel's own check.
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        ops.ops.alexnet_tf_local_response_normalization(x, **(PAPER | constants))
+        library.ops.alexnet_tf_local_response_normalization(x, **(PAPER | constants))
 
 
 def test_wrong_ranks_and_shapes_are_named():
@@ -371,7 +371,7 @@ def test_wrong_ranks_and_shapes_are_named():
     with pytest.raises(ValueError, match="rank 4 but is rank 2"):
         wrong_rank.get_concrete_function()
     with pytest.raises(tf.errors.InvalidArgumentError, match="shape of x"):
-        ops.ops.alexnet_tf_local_response_normalization_grad(
+        library.ops.alexnet_tf_local_response_normalization_grad(
             tf.ones([1, 1, 1, 7]), tf.ones([1, 1, 1, 8])
         )
 
@@ -390,7 +390,7 @@ def test_shapes_are_inferred():
         ]
     )
     def gradient(dy, x):
-        return ops.ops.alexnet_tf_local_response_normalization_grad(dy, x)
+        return library.ops.alexnet_tf_local_response_normalization_grad(dy, x)
 
     assert gradient.get_concrete_function().output_shapes.as_list() == [3, 4, 5, 8]
 
@@ -473,35 +473,35 @@ def test_xla_fallback_compiles_and_equals_the_op(dtype, size):
 def test_missing_library_says_what_to_type(tmp_path):
     installed = tmp_path / "site-packages" / "alexnet_tf" / "_alexnet_ops.so"
     with pytest.raises(ops.OpLibraryError, match="pip install") as raised:
-        op_library._load(installed)
+        library._load(installed)
     assert str(installed) in str(raised.value)
     (tmp_path / "source" / "custom_ops").mkdir(parents=True)
     with pytest.raises(ImportError, match="source tree first: type `make setup`"):
-        op_library._load(tmp_path / "source" / "alexnet_tf" / "_alexnet_ops.so")
+        library._load(tmp_path / "source" / "alexnet_tf" / "_alexnet_ops.so")
 
 
 def test_library_of_another_tensorflow_is_refused(tmp_path):
-    library = tmp_path / "_alexnet_ops.so"
-    library.write_bytes(b"\0alexnet_tf build: tensorflow=2.19.1 cuda=none;\0")
+    file = tmp_path / "_alexnet_ops.so"
+    file.write_bytes(b"\0alexnet_tf build: tensorflow=2.19.1 cuda=none;\0")
     with pytest.raises(ops.OpLibraryError, match=r"for TensorFlow 2\.19, and this is"):
-        op_library._load(library)
-    library.write_bytes(b"something else")
+        library._load(file)
+    file.write_bytes(b"something else")
     with pytest.raises(ops.OpLibraryError, match="not an op library"):
-        op_library._load(library)
+        library._load(file)
 
 
 @pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm")
 def test_library_needs_no_cuda_from_tensorflow():
     symbols = subprocess.run(
-        ["nm", "-D", "--undefined-only", op_library._LIBRARY],
+        ["nm", "-D", "--undefined-only", library._LIBRARY],
         check=True,
         stdout=subprocess.PIPE,
         text=True,
     ).stdout
     assert "cuda" not in symbols
-    library = ctypes.CDLL(str(op_library._LIBRARY))
+    loaded = ctypes.CDLL(str(library._LIBRARY))
     built = ctypes.string_at(
-        ctypes.addressof(ctypes.c_char.in_dll(library, "alexnet_tf_build"))
+        ctypes.addressof(ctypes.c_char.in_dll(loaded, "alexnet_tf_build"))
     )
     assert f"cuda={ops.cuda_version() or 'none'};".encode() in built
 
@@ -510,7 +510,7 @@ def test_library_needs_no_cuda_from_tensorflow():
 def test_library_runs_where_its_manylinux_does():
     """2_28 without GPU kernels; NVIDIA's runtime, linked in with them, wants 2_34."""
     symbols = subprocess.run(
-        ["nm", "-D", "--undefined-only", op_library._LIBRARY],
+        ["nm", "-D", "--undefined-only", library._LIBRARY],
         check=True,
         stdout=subprocess.PIPE,
         text=True,

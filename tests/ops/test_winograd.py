@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from alexnet_tf import ops
 from alexnet_tf.models import layers
+from alexnet_tf.ops import library
 
 SIZES = [(2, 3), (4, 3), (2, 5), (4, 5)]  # outputs, taps
 
@@ -169,7 +170,7 @@ def test_errors(kernel, arguments, message):
 
 def test_tiles_of_another_shape():
     with pytest.raises(tf.errors.InvalidArgumentError, match="tiles must have shape"):
-        ops.ops.alexnet_tf_winograd_from_tiles(
+        library.ops.alexnet_tf_winograd_from_tiles(
             tf.zeros([36, 3, 4]),
             [1, 8, 8, 4],
             side="output",

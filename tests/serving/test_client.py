@@ -460,7 +460,7 @@ def test_rest_needs_no_tensorflow():
     with scripted(GOOD) as (url, _):
         code = (
             "import sys\n"
-            "from alexnet_tf import client, predict\n"
+            "from alexnet_tf import predict\nfrom alexnet_tf.serving import client\n"
             f"assert client.Client({url!r}).classify(b'x').classes == ['cat']\n"
             "heavy = {'tensorflow', 'keras', 'grpc', 'PIL'} & set(sys.modules)\n"
             "assert not heavy, heavy\n"

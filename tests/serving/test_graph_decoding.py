@@ -156,7 +156,8 @@ def test_a_bomb_takes_no_memory():
     code = (
         "import resource, sys\n"
         "import tensorflow as tf\n"
-        "from alexnet_tf import augment, decoding\n"
+        "from alexnet_tf.models import resizing as augment\n"
+        "from alexnet_tf.serving import graph_decoding as decoding\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "decode = tf.function(lambda e: augment.resize(decoding.decode(e), 256))\n"
         f"decode(tf.constant({GOOD['png']!r}))\n"

@@ -22,6 +22,7 @@ from absl import app, flags
 from alexnet_tf import ops
 from alexnet_tf.models import architecture, zoo
 from alexnet_tf.models.layers import convolution
+from alexnet_tf.ops import library
 
 _JSON = flags.DEFINE_string("json", None, "Where to write the results.")
 _BATCH = flags.DEFINE_integer("batch_size", 128, "Pictures.", lower_bound=1)
@@ -84,7 +85,9 @@ def gradients(layer, side: int, channels: int):
 
     @tf.function
     def ours():
-        return ops.ops.alexnet_tf_convolution_weight_gradients(squares, dy, **constants)
+        return library.ops.alexnet_tf_convolution_weight_gradients(
+            squares, dy, **constants
+        )
 
     def in_pixels(kernel):
         """Our kernel gradient in the form of the layer's own."""

@@ -21,6 +21,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from alexnet_tf import ops
+from alexnet_tf.ops import library
 
 _JSON = flags.DEFINE_string("json", None, "Where to write the results.")
 _REPEATS = flags.DEFINE_integer("repeats", 25, "Runs of each, in turn.", lower_bound=1)
@@ -89,7 +90,7 @@ def measure(shape, dtype, onednn_binary):
     random = tf.random.Generator.from_seed(1)
     x = tf.cast(random.normal(shape, stddev=10.0), dtype)
     dy = tf.cast(random.normal(shape), dtype)
-    gradient = ops.ops.alexnet_tf_local_response_normalization_grad
+    gradient = library.ops.alexnet_tf_local_response_normalization_grad
     contenders = {
         "pass": timed(lambda: tf.abs(x)),
         "forward": timed(lambda: ops.local_response_normalization(x, **CONSTANTS)),

@@ -19,7 +19,7 @@ def log_of(run_dir, kind="train"):
 def weights(run_dir):
     """The newest checkpoint's weights and velocities, by name."""
     reader = tf.train.load_checkpoint(
-        checkpoint_files.newest(pathlib.Path(run_dir) / "checkpoints")
+        checkpoint_files.newest_checkpoint(pathlib.Path(run_dir) / "checkpoints")
     )
     return {
         name: reader.get_tensor(name)

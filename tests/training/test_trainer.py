@@ -70,7 +70,7 @@ def test_a_run_leaves_log_tensorboard_flags_and_checkpoints(small_dataset, tmp_p
     assert list((tmp_path / "run/train").glob("events*"))
     assert list((tmp_path / "run/validation").glob("events*"))
     assert options.read(tmp_path / "run/resolved.flags", "train").batch_size == 8
-    best = checkpoint_files.newest(tmp_path / "run/best")
+    best = checkpoint_files.newest_checkpoint(tmp_path / "run/best")
     least = min(validations, key=lambda r: r["top1_error"])
     assert best.endswith(f"step-{least['step']}")
 
@@ -93,7 +93,7 @@ def test_each_layers_weights_and_updates_are_logged(small_dataset, tmp_path):
 def test_no_validation_where_none_is_asked_for(small_dataset, tmp_path):
     run(flags(small_dataset, tmp_path / "run", validate_epochs=-1.0))
     assert runs.log_of(tmp_path / "run", "validation") == []
-    assert checkpoint_files.newest(tmp_path / "run/checkpoints").endswith("step-6")
+    assert checkpoint_files.newest_checkpoint(tmp_path / "run/checkpoints").endswith("step-6")
 
 
 def test_a_flat_loss_is_told(small_dataset, tmp_path, caplog):
@@ -311,7 +311,7 @@ def test_a_loss_that_is_no_number_stops_the_run(small_dataset, tmp_path):
         trainer.DivergedError, match=r"last good checkpoint is .*step-2"
     ):
         training.run(run_log.Log(tmp_path / "run", 2))
-    assert checkpoint_files.newest(tmp_path / "run/checkpoints").endswith("step-2")
+    assert checkpoint_files.newest_checkpoint(tmp_path / "run/checkpoints").endswith("step-2")
 
 
 def test_weights_that_are_no_numbers_are_not_saved(small_dataset, tmp_path):
@@ -321,7 +321,7 @@ def test_weights_that_are_no_numbers_are_not_saved(small_dataset, tmp_path):
     )
     with pytest.raises(trainer.DivergedError, match="is not finite"):
         training.save()
-    assert checkpoint_files.newest(tmp_path / "run/checkpoints") is None
+    assert checkpoint_files.newest_checkpoint(tmp_path / "run/checkpoints") is None
 
 
 def test_a_folder_with_a_run_is_not_overwritten(small_dataset, tmp_path):
@@ -454,7 +454,7 @@ def test_sigterm_saves_and_ends_well(small_dataset, tmp_path):
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors[-2000:]
     assert "SIGTERM: stopped at step" in errors
-    saved = checkpoint_files.newest(tmp_path / "checkpoints")
+    saved = checkpoint_files.newest_checkpoint(tmp_path / "checkpoints")
     step = int(saved.rsplit("-", 1)[1])
     assert f"step {step} of" in output
     assert runs.log_of(tmp_path)[-1]["step"] == step

@@ -153,9 +153,13 @@ class Config:
     )
 
     # The net.
-    architecture: str = _flag("code", "the net; see README for the names", "train")
-    init: Literal["paper", "code"] = _flag(
-        "code", "initial weights: paper, std 0.01; code, each layer its own", "train"
+    architecture: str = _flag(
+        "cuda_convnet", "the net; see README for the names", "train"
+    )
+    init: Literal["paper", "cuda_convnet"] = _flag(
+        "cuda_convnet",
+        "initial weights: paper, std 0.01; cuda_convnet, each layer its own",
+        "train",
     )
     dropout: Literal["original", "inverted"] = _flag(
         "original",
@@ -367,9 +371,9 @@ class Config:
     plateau_drops: int = _flag(
         3, "most drops, --schedule=plateau", "train", check=_NOT_NEGATIVE
     )
-    color_noise: Literal["paper", "code", "none"] = _flag(
-        "code",
-        "PCA colour: code, alpha times the standard deviation; paper, times the "
+    color_noise: Literal["paper", "cuda_convnet", "none"] = _flag(
+        "cuda_convnet",
+        "PCA colour: cuda_convnet, alpha times the standard deviation; paper, times the "
         "eigenvalue",
         "train",
     )

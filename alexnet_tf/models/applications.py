@@ -22,7 +22,7 @@ def AlexNet(
     *,
     architecture: str = "paper",
     lrn: layers.Implementation = "op",
-    initialization: builder.Initialization = "code",
+    initialization: builder.Initialization = "cuda_convnet",
     dropout: layers.DropoutConvention = "original",
     seed: int = 0,
 ) -> keras.Model:

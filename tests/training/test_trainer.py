@@ -464,11 +464,11 @@ def test_sigterm_saves_and_ends_well(small_dataset, tmp_path):
     ("arguments", "words"),
     [
         (["--dataset=/nowhere"], "/nowhere is no prepared dataset"),
-        (["--architecture=alexnet"], "architecture must be one of paper, code"),
+        (["--architecture=alexnet"], "architecture must be one of paper, cuda_convnet"),
         (["--tower_devices=/GPU:7"], "asks for /GPU:7"),
         (["--batch_size=1000"], "fewer than --batch_size=1000"),
         (["stray"], "unexpected argument 'stray'"),
-        (["--architecture=code"], "prepare it again with --size=256"),
+        (["--architecture=cuda_convnet"], "prepare it again with --size=256"),
         (["--logical_gpus=2"], "TensorFlow sees none"),
     ],
 )

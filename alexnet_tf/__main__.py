@@ -14,11 +14,16 @@ COMMANDS = {
 
 def main() -> None:
     """Prints the commands; status 1 if an argument was given that is not --help."""
-    lines = [f"  python -m alexnet_tf.{name:10} {does}" for name, does in COMMANDS.items()]
+    lines = [
+        f"  python -m alexnet_tf.{name:10} {does}" for name, does in COMMANDS.items()
+    ]
     text = "The commands; each explains its flags with --help:\n\n" + "\n".join(lines)
     asked = sys.argv[1:]
     if asked and asked[0] not in ("-h", "--help", "-help", "--helpshort"):
-        print(f"alexnet_tf: there is no command {asked[0]!r} here. {text}", file=sys.stderr)
+        print(
+            f"alexnet_tf: there is no command {asked[0]!r} here. {text}",
+            file=sys.stderr,
+        )
         sys.exit(1)
     print(text)
 

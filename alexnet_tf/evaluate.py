@@ -18,7 +18,11 @@ from alexnet_tf.runtime.device_options import DeviceOptions
 from alexnet_tf.runtime.options import option
 
 WAYS = {"center_crop": "center crop", "ten_crop": "ten crops"}
-MEASURES = {"top1_error": "top-1 error, %", "top5_error": "top-5 error, %", "loss": "loss"}
+MEASURES = {
+    "top1_error": "top-1 error, %",
+    "top5_error": "top-5 error, %",
+    "loss": "loss",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,9 +59,7 @@ class DatasetOptions:
         "at a record that is damaged on the disk: stop with its file and place, or skip "
         "it with a warning and count it",
     )
-    batch_size: int = option(
-        128, "views per batch", check=options.at_least(1)
-    )
+    batch_size: int = option(128, "views per batch", check=options.at_least(1))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -79,9 +79,7 @@ def _train(chosen: TrainOptions, replicas) -> None:
     validated = (
         f"; least validation top-1 error {best:.2f} %" if best < math.inf else ""
     )
-    print(
-        f"{chosen.run.run_dir}: step {run.state.step} of {run.last_step}{validated}"
-    )
+    print(f"{chosen.run.run_dir}: step {run.state.step} of {run.last_step}{validated}")
 
 
 if __name__ == "__main__":

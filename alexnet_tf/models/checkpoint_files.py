@@ -1,7 +1,7 @@
 """Where the checkpoints of a run lie, and how the weights of one are read.
 
-    RUN/checkpoints/step-200.index ...    the newest ones
-    RUN/best/step-100.index ...           the one with the least validation error
+RUN/checkpoints/step-200.index ...    the newest ones
+RUN/best/step-100.index ...           the one with the least validation error
 """
 
 import os

@@ -13,7 +13,6 @@ import json
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -26,6 +25,9 @@ from alexnet_tf.runtime import files
 MODEL_FILE = "model.json"
 MEAN_FILE = "mean.npy"
 _FORMAT = 1
+
+# Images that LoadedNet computes at the same time.
+_BATCH = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,9 +195,7 @@ def pixel_model(restored: Restored) -> keras.Model:
     side = trained.architecture.input_size
     pixels = keras.Input((side, side, 3), name="image")
     centered = layers.MeanSubtraction(trained.mean, name="mean_subtraction")(pixels)
-    # The layers themselves, not the model as one of them, so that they keep their names.
-    stages = keras.Model(net.inputs, net.outputs)
-    probabilities = _apply_layers(stages, centered)
+    probabilities = _call_layers_on(net, centered)
     provenance = layers.Provenance(
         architectures.to_json(trained.architecture),
         trained.dropout,
@@ -205,17 +205,12 @@ def pixel_model(restored: Restored) -> keras.Model:
     return keras.Model(pixels, provenance(probabilities), name=net.name)
 
 
-def _apply_layers(net: keras.Model, inputs: keras.KerasTensor) -> keras.KerasTensor:
-    """Calls every layer of `net` again, beginning at other inputs."""
-    known = {id(net.inputs[0]): inputs}
-    for layer in net.layers:
-        if isinstance(layer, keras.layers.InputLayer):
-            continue
-        (node,) = layer._inbound_nodes[:1]
-        found = [known[id(tensor)] for tensor in node.input_tensors]
-        output = layer(found if len(found) > 1 else found[0])
-        known[id(node.output_tensors[0])] = output
-    return known[id(net.outputs[0])]
+def _call_layers_on(net: keras.Model, inputs: keras.KerasTensor) -> keras.KerasTensor:
+    """The output of `net` for other inputs, with the same layers and their names."""
+    clone = keras.models.clone_model(
+        net, input_tensors=[inputs], clone_function=lambda layer: layer
+    )
+    return clone.outputs[0]
 
 
 class LoadedNet:
@@ -294,9 +289,6 @@ class LoadedNet:
             for start in range(0, len(views), _BATCH)
         ]
         return np.concatenate(parts)
-
-
-_BATCH = 128
 
 
 def _stage_output(

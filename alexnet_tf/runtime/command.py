@@ -72,4 +72,3 @@ def _is_foreseen(error: Exception) -> bool:
     # TensorFlow's own errors by name, because importing it takes seconds.
     names = {kind.__name__ for kind in type(error).__mro__}
     return bool(names & {"ValueError", "OSError", "RuntimeError", "OpError"})
-

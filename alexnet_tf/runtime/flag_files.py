@@ -40,7 +40,9 @@ def expand(arguments: Sequence[str], within: tuple[str, ...] = ()) -> list[str]:
             continue
         if not equals:
             if not waiting:
-                raise flags.Error("--flagfile needs a path: --flagfile=tools/paper.flags")
+                raise flags.Error(
+                    "--flagfile needs a path: --flagfile=tools/paper.flags"
+                )
             path = waiting.pop(0)
         expanded += _lines(path, within)
     return expanded
@@ -64,9 +66,13 @@ def _lines(path: str, within: tuple[str, ...]) -> list[str]:
     if identity in within:
         raise flags.Error(f"--flagfile={path}: the file includes itself")
     try:
-        text = file.read_bytes().decode("utf-8-sig")  # with a byte-order mark or without
+        text = file.read_bytes().decode(
+            "utf-8-sig"
+        )  # with a byte-order mark or without
     except UnicodeDecodeError as error:
-        raise flags.Error(f"--flagfile={path}: the file is not UTF-8 ({error})") from None
+        raise flags.Error(
+            f"--flagfile={path}: the file is not UTF-8 ({error})"
+        ) from None
     found = []
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()

@@ -137,7 +137,8 @@ def define(kind: type, values: flags.FlagValues) -> None:
 
 
 def _define_flag(field: dataclasses.Field, values: flags.FlagValues) -> None:
-    name, default, help = field.name, field.default, field.metadata["help"]
+    name, help = field.name, field.metadata["help"]
+    default: Any = field.default
     kind: Any = _kind(field)
     origin = typing.get_origin(kind)
     if origin is Literal:
@@ -202,8 +203,8 @@ def collect(kind: type[Options], values: flags.FlagValues) -> Options:
     for each, field in fields_of(kind):
         value = _typed(field, values[field.name].value)
         found.setdefault(each.name, {})[field.name] = value
-    groups = {each.name: each.default_factory for each in groups_of(kind)}
-    return kind(**{name: groups[name](**values) for name, values in found.items()})
+    groups: dict[str, Any] = {e.name: e.default_factory for e in groups_of(kind)}
+    return kind(**{name: groups[name](**chosen) for name, chosen in found.items()})
 
 
 def parse(kind: type[Options], arguments: Sequence[str]) -> Options:

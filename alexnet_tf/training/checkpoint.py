@@ -73,7 +73,9 @@ class Checkpoints:
             self._saved.write(prefix)
         except tf.errors.OpError as error:
             checkpoint_files.remove_checkpoint(prefix)
-            last = checkpoint_files.newest_checkpoint(self.run_dir / checkpoint_files.NEWEST)
+            last = checkpoint_files.newest_checkpoint(
+                self.run_dir / checkpoint_files.NEWEST
+            )
             raise checkpoint_files.CheckpointError(
                 f"cannot write checkpoint {prefix} ({error.message}); the run can be "
                 f"resumed from {last or 'its start'}: free the disk, then --resume"
@@ -91,7 +93,9 @@ class Checkpoints:
         and renamed, `step-200.index.broken`: nobody takes them for the newest again.
         Raises CheckpointError for one of another net, or where all are broken.
         """
-        found = checkpoint_files.list_checkpoints(self.run_dir / checkpoint_files.NEWEST)
+        found = checkpoint_files.list_checkpoints(
+            self.run_dir / checkpoint_files.NEWEST
+        )
         broken: dict[str, str] = {}
         for prefix in reversed(found):
             try:

@@ -1,7 +1,7 @@
 """A run folder belongs to one run: what it is trained with is recorded and compared.
 
-    RUN/resolved.flags          every option, as a flag file
-    RUN/model.json, mean.npy    the trained net without its weights
+RUN/resolved.flags          every option, as a flag file
+RUN/model.json, mean.npy    the trained net without its weights
 """
 
 import pathlib

@@ -234,7 +234,8 @@ class TrainOptions:
     data: DatasetOptions = options.group(DatasetOptions, "Dataset")
     net: NetOptions = options.group(NetOptions, "Net")
     devices: device_options.DeviceOptions = options.group(
-        device_options.DeviceOptions, "Devices")
+        device_options.DeviceOptions, "Devices"
+    )
     replicas: ReplicaOptions = options.group(ReplicaOptions, "Replicas")
     run: RunOptions = options.group(RunOptions, "Run")
     recipe: RecipeOptions = options.group(RecipeOptions, "Recipe")

@@ -210,9 +210,7 @@ class Trainer:
             self.save()
         return False
 
-    def _validate(
-        self, log: run_log.Log, signals: stop_signals.StopSignals
-    ) -> bool:
+    def _validate(self, log: run_log.Log, signals: stop_signals.StopSignals) -> bool:
         """Validates and saves; False if a signal to the chief ends it early."""
         results = self.replicas.from_chief(lambda: self._measure(signals))
         if results is None:

@@ -7,7 +7,11 @@ powers, means) is done in float32 whatever the compute type.
 from alexnet_tf.models.layers.activation import ReLU
 from alexnet_tf.models.layers.convolution import Convolution
 from alexnet_tf.models.layers.dense import Dense, copied_kernels, reading_copies
-from alexnet_tf.models.layers.dropout import Dropout, DropoutConvention, set_dropout_step
+from alexnet_tf.models.layers.dropout import (
+    Dropout,
+    DropoutConvention,
+    set_dropout_step,
+)
 from alexnet_tf.models.layers.mean_subtraction import MeanSubtraction
 from alexnet_tf.models.layers.normalization import (
     Implementation,

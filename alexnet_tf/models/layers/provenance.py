@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-_ENTRY = "provenance"
+ENTRY = "provenance"
 
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
@@ -54,7 +54,7 @@ class Provenance(keras.layers.Layer):
 
     def save_own_variables(self, store) -> None:
         said = {"architecture": self.architecture, "dropout": self.dropout}
-        store[_ENTRY] = np.frombuffer(json.dumps(said).encode(), np.uint8)
+        store[ENTRY] = np.frombuffer(json.dumps(said).encode(), np.uint8)
 
     def load_own_variables(self, store) -> None:
         found = read_provenance(store)
@@ -69,13 +69,16 @@ def read_provenance(store) -> dict[str, Any] | None:
 
     None if the file was written without a Provenance layer.
     """
-    if _ENTRY not in store:
+    if ENTRY not in store:
         return None
-    return json.loads(np.asarray(store[_ENTRY]).tobytes())
+    return json.loads(np.asarray(store[ENTRY]).tobytes())
 
 
 def refuse_another_net(
-    found: dict[str, Any], wanted: dict[str, Any], found_dropout: str, wanted_dropout: str
+    found: dict[str, Any],
+    wanted: dict[str, Any],
+    found_dropout: str,
+    wanted_dropout: str,
 ) -> None:
     """Raises ValueError, naming both, if weights are of another net than the wanted one.
 

@@ -78,7 +78,7 @@ def AlexNet(
     described = layers.Provenance(
         architectures.to_json(net), dropout, name="provenance", dtype="float32"
     )
-    model = keras.Model(model.inputs, described(model.outputs[0]), name=name)
+    model = keras.Model(model.input, described(model.output), name=name)
     if found is not None:
         found.load_into(model)
     return model
@@ -125,6 +125,7 @@ class _Weights:
                 self.dropout or described.dropout,
                 described.dropout,
             )
+            self._check_classes(model)
         if self._model is not None:
             copy_weights(self._model, model)
             return
@@ -135,6 +136,16 @@ class _Weights:
                 f"{self.path} does not hold the weights of this net, {model.name}: "
                 f"{error}"
             ) from error
+
+    def _check_classes(self, model: keras.Model) -> None:
+        assert self.architecture is not None
+        found = architectures.from_json(self.architecture).classes
+        has_top = len(model.output_shape) == 2
+        if has_top and model.output_shape[-1] != found:
+            raise ValueError(
+                f"{self.path} has {found} classes, and the net {model.output_shape[-1]}: "
+                f"build it with classes={found}, or without its top (include_top=False)"
+            )
 
 
 def _provenance_in(path: str) -> dict[str, Any] | None:

@@ -208,7 +208,7 @@ def pixel_model(restored: Restored) -> keras.Model:
 def _call_layers_on(net: keras.Model, inputs: keras.KerasTensor) -> keras.KerasTensor:
     """The output of `net` for other inputs, with the same layers and their names."""
     clone = keras.models.clone_model(
-        net, input_tensors=[inputs], clone_function=lambda layer: layer
+        net, input_tensors=inputs, clone_function=lambda layer: layer
     )
     return clone.outputs[0]
 
@@ -276,7 +276,7 @@ class LoadedNet:
         """
         if layer not in self._feature_models:
             output = _stage_output(self.model, self.architecture, layer)
-            self._feature_models[layer] = keras.Model(self.model.inputs, output)
+            self._feature_models[layer] = keras.Model(self.model.input, output)
         return self._run(self._feature_models[layer], images)
 
     def _run(self, model: keras.Model, images) -> np.ndarray:

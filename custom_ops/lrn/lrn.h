@@ -56,9 +56,9 @@ void LrnGradient(Isa isa, const LrnParams& params, const T* dy, const T* x,
                  std::int64_t rows, std::int64_t channels, T* dx,
                  bool stream = false);
 
-// The same on a GPU, for contiguous device memory, and not in place. `stream` is
-// a cudaStream_t. The functions return the cudaError_t of the launch, which is 0
-// for success.
+// The same on a GPU, for contiguous device memory, and not in place. `stream`
+// is a cudaStream_t. The functions return the cudaError_t of the launch, which
+// is 0 for success.
 template <typename T>
 int LrnForwardCuda(void* stream, const LrnParams& params, const T* x,
                    std::int64_t rows, std::int64_t channels, T* y);

@@ -1,8 +1,8 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 //
 // Compares the GPU kernels of every type with the double-precision reference.
-// Then prints the bandwidth that they reach, that of a device-to-device copy, and
-// that of cuDNN's LRN if its library is found at run time.
+// Then prints the bandwidth that they reach, that of a device-to-device copy,
+// and that of cuDNN's LRN if its library is found at run time.
 //
 //   nvcc -std=c++17 -O3 -arch=native -I. custom_ops/lrn/lrn_bench.cu
 //       custom_ops/lrn/lrn_cuda.cu custom_ops/lrn/lrn_reference.cc -ldl
@@ -121,7 +121,8 @@ std::int64_t Check(const LrnParams& params, std::int64_t rows,
   LrnReferenceForward(params, wide_x.data(), rows, channels, y.data());
   LrnReferenceGradient(params, wide_dy.data(), wide_x.data(), rows, channels,
                        dx.data());
-  // Because the terms of dx may cancel, its error is relative to the largest one.
+  // Because the terms of dx may cancel, its error is relative to the largest
+  // one.
   for (double& v : wide_x) v = std::fabs(v);
   for (double& v : wide_dy) v = std::fabs(v);
   LrnReferenceGradient(params, wide_dy.data(), wide_x.data(), rows, channels,
@@ -189,8 +190,8 @@ double Seconds(const std::function<void()>& call) {
 }
 
 // cuDNN's LRN. It is found at run time, so that the bench needs neither its
-// headers nor its library. The types and numbers are those of cudnn.h, which are
-// the same in versions 8 and 9.
+// headers nor its library. The types and numbers are those of cudnn.h, which
+// are the same in versions 8 and 9.
 class Cudnn {
  public:
   Cudnn() {
@@ -217,8 +218,8 @@ class Cudnn {
                 version_());
   }
 
-  // Prints GB/s in a layout that cuDNN supports: NHWC like ours, or NCHW if cuDNN
-  // refuses NHWC.
+  // Prints GB/s in a layout that cuDNN supports: NHWC like ours, or NCHW if
+  // cuDNN refuses NHWC.
   template <typename T>
   void Time(int batch, int side, int channels, const T* x, const T* y,
             const T* dy, T* out);

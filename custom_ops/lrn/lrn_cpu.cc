@@ -2,9 +2,9 @@
 //
 // The vector operations of each instruction set, and the choice of kernels. One
 // binary holds the kernels of every instruction set. Only functions between
-// push_options and pop_options use more than the compiler's default, and nothing
-// there may have external linkage, because the linker could use its copy
-// everywhere.
+// push_options and pop_options use more than the compiler's default, and
+// nothing there may have external linkage, because the linker could use its
+// copy everywhere.
 
 #include <cmath>
 #include <cstdint>
@@ -121,8 +121,8 @@ inline Float Load(const BFloat16* p, std::int64_t count) {
   return reinterpret_cast<Float>(__builtin_convertvector(bits, Bits32) << 16);
 }
 
-// The exponent's bias changes from 15 to 127. For subnormals, a float with their
-// mantissa and the exponent of 2^-14, minus 2^-14, is exact.
+// The exponent's bias changes from 15 to 127. For subnormals, a float with
+// their mantissa and the exponent of 2^-14, minus 2^-14, is exact.
 inline Float Load(const Half* p, std::int64_t count) {
   const Bits32 bits = __builtin_convertvector(Read<Bits16>(p, count), Bits32);
   const Bits32 sign = (bits & 0x8000) << 16, magnitude = bits & 0x7fff;
@@ -410,7 +410,8 @@ inline Float MinBits(float high, Float v) {
       _mm512_castps_si512(_mm512_set1_ps(high)), _mm512_castps_si512(v)));
 }
 
-// Non-temporal stores to memory aligned to 64 bytes. bfloat16 values are packed.
+// Non-temporal stores to memory aligned to 64 bytes. bfloat16 values are
+// packed.
 inline void StreamBits(void* p, __m512i bits) {
   _mm512_stream_si512(static_cast<__m512i*>(p), bits);
 }
@@ -488,7 +489,8 @@ inline void StreamGroup(BFloat16* p, Float even, Float odd) {
 
 constexpr std::int64_t kMaxLanes = 16;
 constexpr std::int64_t kMaxPlanes = 3;
-// The size of a plane. Its rows are few enough to stay in the first-level cache.
+// The size of a plane. Its rows are few enough to stay in the first-level
+// cache.
 constexpr std::int64_t kPlaneFloats = 1024;
 
 std::int64_t RoundUp(std::int64_t n) {

@@ -1,8 +1,8 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 //
-// First come the kernels, then their launchers. A row is the channels of a pixel,
-// so neighbors in a warp are neighboring channels, and every access of a warp is
-// contiguous.
+// First come the kernels, then their launchers. A row is the channels of a
+// pixel, so neighbors in a warp are neighboring channels, and every access of a
+// warp is contiguous.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -56,9 +56,9 @@ __device__ __forceinline__ void Assign(BFloat16* p, float v) {
 
 constexpr int kWarp = 32;
 constexpr int kWarpsPerBlock = 8;
-// A warp reads 32 vectors of 16 bytes and writes the 30 inner ones. The outer two
-// are needed for their neighbors' windows. They are inner ones of a neighboring
-// warp, so they are in the cache.
+// A warp reads 32 vectors of 16 bytes and writes the 30 inner ones. The outer
+// two are needed for their neighbors' windows. They are inner ones of a
+// neighboring warp, so they are in the cache.
 constexpr int kInner = kWarp - 2;
 
 template <typename T>
@@ -178,8 +178,8 @@ __global__ void __launch_bounds__(kWarp* kWarpsPerBlock)
 #pragma unroll
   for (int i = 0; i < kCount; ++i) work[i] = values[i] * values[i];
   WindowSums(work, place.first, place.last, sums);
-  // An outer lane lacks a neighbor, so some of its sums are wrong. But the inner
-  // lanes use only the two channels next to them, whose sums are right.
+  // An outer lane lacks a neighbor, so some of its sums are wrong. But the
+  // inner lanes use only the two channels next to them, whose sums are right.
   static_assert(kCount >= 4, "the outer lanes' windows");
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {

@@ -60,8 +60,9 @@ bool ExceedsCaches(const Tensor& output) {
   return output.TotalBytes() >= std::size_t{32} << 20;
 }
 
-// Distributes the rows of `tensor` over TensorFlow's threads. Rows do not depend
-// on each other, so the results do not depend on how they are distributed.
+// Distributes the rows of `tensor` over TensorFlow's threads. Rows do not
+// depend on each other, so the results do not depend on how they are
+// distributed.
 template <typename Work>
 void ShardRows(OpKernelContext* context, const Tensor& tensor,
                int64_t cycles_per_value, Work work) {
@@ -156,10 +157,11 @@ class LrnGpuOp : public LrnOp {
     if (context->HasAttr("rectified")) {
       OP_REQUIRES_OK(context, context->GetAttr("rectified", &rectified));
     }
-    OP_REQUIRES(context, !rectified,
-                absl::UnimplementedError(
-                    "rectified=true has no GPU kernel: compute the gradients of "
-                    "the normalization and of the ReLU separately"));
+    OP_REQUIRES(
+        context, !rectified,
+        absl::UnimplementedError(
+            "rectified=true has no GPU kernel: compute the gradients of "
+            "the normalization and of the ReLU separately"));
     const std::string error = LrnCudaDriverError();
     OP_REQUIRES(context, error.empty(), absl::FailedPreconditionError(error));
   }

@@ -158,11 +158,12 @@ def source_flags(tensorflow: pathlib.Path, cuda: Cuda | None) -> dict[str, list[
     version = f"-DALEXNET_TF_TENSORFLOW={tensorflow_version()}"
     # As system headers, so that the compiler warns about our code only.
     includes = ["-O2", "-isystem", str(tensorflow / "include")]
-    return {
-        **{source: [version, *cuda_flags] for source in LIBRARY_SOURCES},
-        **{source: LISTED["CPU_FLAGS"] for source in CPU_SOURCES},
-        **{source: [*includes, *cuda_flags] for source in TENSORFLOW_SOURCES},
-    }
+    groups = (
+        (LIBRARY_SOURCES, [version, *cuda_flags]),
+        (CPU_SOURCES, LISTED["CPU_FLAGS"]),
+        (TENSORFLOW_SOURCES, [*includes, *cuda_flags]),
+    )
+    return {source: flags for sources, flags in groups for source in sources}
 
 
 class BuildOps(build_ext.build_ext):

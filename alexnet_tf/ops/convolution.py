@@ -10,7 +10,7 @@ _WEIGHT_GRADIENTS = "AlexnetTf>ConvolutionWeightGradients"
 
 
 def direct_convolution(x, kernel, bias, *, padding=(0, 0), name=None) -> tf.Tensor:
-    """`tf.nn.conv2d` of stride 1 and `tf.nn.bias_add`, with weight gradients of our own.
+    """`tf.nn.conv2d` of stride 1 and `tf.nn.bias_add`, with our own weight gradients.
 
     For `tf.gradients` in the function that calls this, one op computes the gradients
     with respect to kernel and bias. It multiplies tiles if the instruction set has them

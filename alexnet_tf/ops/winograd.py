@@ -5,13 +5,16 @@ import tensorflow as tf
 
 from alexnet_tf.ops import library
 
-# The points of custom_ops/winograd/winograd.h. Infinity comes after the last one in
-use. _POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5) _ATTRIBUTES = ("side", "outputs",
-"kernel_size", "padding_before", "padding_after")
+# The points of custom_ops/winograd/winograd.h. Infinity comes after the last one used.
+_POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
+_ATTRIBUTES = ("side", "outputs", "kernel_size", "padding_before", "padding_after")
 
 
 def _kernel_matrix(outputs: int, kernel_size: int) -> np.ndarray:
-    """G of y = A^T [(G g G^T) * (B^T x B)] A: [outputs + kernel_size - 1, kernel_size]."""
+    """G of y = A^T [(G g G^T) * (B^T x B)] A.
+
+    [outputs + kernel_size - 1, kernel_size].
+    """
     points = np.array(_POINTS[: outputs + kernel_size - 2])
     differences = points[:, None] - points
     np.fill_diagonal(differences, 1)
@@ -36,7 +39,7 @@ def _transformed_kernel(kernel, outputs: int) -> tf.Tensor:
 def winograd_convolution(
     x, kernel, *, outputs=4, padding=(0, 0), name=None
 ) -> tf.Tensor:
-    """A Winograd convolution of stride 1, which takes fewer products than `tf.nn.conv2d`.
+    """A Winograd convolution of stride 1, with fewer products than `tf.nn.conv2d`.
 
     See Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016). A
     tile of `outputs` x `outputs` results takes (outputs + kernel_size - 1)^2 products

@@ -24,8 +24,7 @@ REGISTER_OP("AlexnetTf>ResourceApplyDecayedMomentum")
       return c->WithRank(c->input(3), 0, &scalar);
     })
     .Doc(R"doc(
-Applies the update rule of the AlexNet paper, section 5, in place and in one
-pass:
+Applies the update rule of the AlexNet paper, section 5, in one pass, in place:
 `v <- momentum * v - learning_rate * (gradient + weight_decay * w); w <- w + v`.
 
 var: `w`, a float32 variable.

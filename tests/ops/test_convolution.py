@@ -11,7 +11,7 @@ from alexnet_tf import ops
 from alexnet_tf.models import layers
 from alexnet_tf.models.layers import convolution
 from alexnet_tf.ops import library
-from tests.support 
+
 GRADIENTS = "AlexnetTf>ConvolutionWeightGradients"
 ROUNDING = 2**-8  # of bfloat16, once
 
@@ -82,7 +82,9 @@ def run(*arguments, **constants):
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
-def test_any_shape(isa, kernel_size, batch, height, width, channels, filters, before, after):
+def test_any_shape(
+    isa, kernel_size, batch, height, width, channels, filters, before, after
+):
     grow = before + after - kernel_size + 1
     x = drawn((batch, height, width, channels))
     dy = drawn((batch, height + grow, width + grow, filters), 1)
@@ -145,7 +147,9 @@ def test_nothing(isa, shape, filters):
 )
 def test_errors(x, dy, kernel_size, message):
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        weight_gradients(tf.zeros(x, tf.bfloat16), tf.zeros(dy, tf.bfloat16), kernel_size=kernel_size)
+        weight_gradients(
+            tf.zeros(x, tf.bfloat16), tf.zeros(dy, tf.bfloat16), kernel_size=kernel_size
+        )
 
 
 def gradients_of(convolve, x, kernel, bias, dy):
@@ -158,7 +162,8 @@ def gradients_of(convolve, x, kernel, bias, dy):
 
 
 @pytest.mark.parametrize(
-    ("kernel_size", "padding"), [(3, (1, 1)), (5, (2, 2)), (3, (0, 0)), (4, (1, 2)), (1, (0, 3))]
+    ("kernel_size", "padding"),
+    [(3, (1, 1)), (5, (2, 2)), (3, (0, 0)), (4, (1, 2)), (1, (0, 3))],
 )
 def test_the_convolution_and_its_gradients(kernel_size, padding):
     x = drawn((3, 9, 11, 20))
@@ -167,7 +172,11 @@ def test_the_convolution_and_its_gradients(kernel_size, padding):
     grow = sum(padding) - kernel_size + 1
     dy = drawn((3, 9 + grow, 11 + grow, 18), 3)
     graph, (y, (dx, dkernel, dbias)) = gradients_of(
-        lambda *which: ops.direct_convolution(*which, padding=padding), x, kernel, bias, dy
+        lambda *which: ops.direct_convolution(*which, padding=padding),
+        x,
+        kernel,
+        bias,
+        dy,
     )
     kinds = [op.type for op in graph.get_concrete_function().graph.get_operations()]
     assert kinds.count(GRADIENTS) == 1  # of both weights

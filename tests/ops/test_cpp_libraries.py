@@ -1,7 +1,8 @@
 """The ops' C++ libraries against their references, without TensorFlow."""
 
-import cpp
 import pytest
+
+from tests.support import cpp
 
 # At -O0 the sanitized loops of this op take a minute.
 SANITIZED_LEVELS = {"convolution": "-O1"}

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from alexnet_tf import ops
 from alexnet_tf.ops import library
-from tests.support 
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAPER = {"size": 5, "k": 2.0, "alpha": 1e-4, "beta": 0.75}
 DTYPES = [tf.float32, tf.float16, tf.bfloat16]

@@ -14,8 +14,8 @@ LISTED = runpy.run_path(str(ROOT / "custom_ops" / "sources.bzl"))
 OPS = LISTED["OPS"]
 
 # The release build is what a user's compiler makes. The sanitized build finds invalid
-# memory accesses and undefined behavior. The portable build has no x86 instruction sets,
-# like one for Arm.
+# memory accesses and undefined behavior. The portable build has no instruction sets of
+# x86, like a build for Arm.
 BUILDS = {
     "release": ["-O3"],
     "sanitized": ["-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],

@@ -1,6 +1,6 @@
 """The custom ops, one file per op, each with its gradient.
 
-`library.py` loads the compiled library; `tracing.py` tells what a graph is traced for.
+`library.py` loads the compiled library. `tracing.py` finds out where a graph will run.
 """
 
 from alexnet_tf.ops.convolution import direct_convolution

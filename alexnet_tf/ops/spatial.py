@@ -1,4 +1,4 @@
-"""The normalization within one map, and its gradient."""
+"""Normalization within one map, and its gradient."""
 
 import tensorflow as tf
 
@@ -6,19 +6,21 @@ from alexnet_tf.ops import library, lrn
 
 
 def spatial_normalization(x, *, size, k, alpha, beta) -> tf.Tensor:
-    """Normalisation within each map: the released program's layer type `rnorm`.
+    """Normalization within each map, which the 2012 program has as layer type `rnorm`.
 
-    `y = x / (k + alpha * sum of x^2)^beta`, the sum over the square of `size` x `size`
-    positions of the same channel around `x`, clipped at the border. On the CPU alone;
-    the arithmetic is float32.
+    `y = x / (k + alpha * sum of x^2)^beta`. The sum is over the square of `size` x
+    `size` positions of the same channel around `x`, clipped at the border. The
+    arithmetic is float32. The op runs on the CPU only.
 
     Args:
         x: `[batch, height, width, channels]`, float32 or bfloat16.
-        size: side of the square, odd.
-        k, alpha, beta: the formula's constants.
+        size: the side of the square, an odd number.
+        k: the positive constant that is added to the sum.
+        alpha: the factor of the sum itself, not of its mean.
+        beta: the exponent.
 
     Returns:
-        A tensor as `x`.
+        A tensor with the shape and type of `x`.
     """
     lrn.check_constants(size, k, alpha, beta)
     return library.ops.alexnet_tf_spatial_normalization(

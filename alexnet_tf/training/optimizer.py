@@ -17,12 +17,13 @@ from alexnet_tf.models import architecture as architectures
 from alexnet_tf.training import schedule
 
 
-def momentum_step(w, v, gradient, *, rate, momentum, decay):
-    """v <- momentum * v - decay * rate * w - rate * gradient; w <- w + v.
+def momentum_step(w, v, gradient, *, learning_rate, momentum, weight_decay):
+    """Returns the new (w, v) of the update rule in section 5 of the paper.
 
-    Returns the new (w, v). Paper section 5.
+    `v <- momentum * v - weight_decay * learning_rate * w - learning_rate * gradient;
+    w <- w + v`.
     """
-    v = momentum * v - decay * rate * w - rate * gradient
+    v = momentum * v - weight_decay * learning_rate * w - learning_rate * gradient
     return w + v, v
 
 
@@ -82,9 +83,9 @@ class MomentumSGD(tf.Module):
         ):
             with tf.device(velocity.device):
                 constants = {
-                    "rate": rates.of(variable.path),
+                    "learning_rate": rates.of(variable.path),
                     "momentum": self._momentum,
-                    "decay": decay,
+                    "weight_decay": decay,
                 }
                 if "CPU" in velocity.device:
                     # One pass over memory.
@@ -108,14 +109,16 @@ def _unwidened(gradient: tf.Tensor) -> tf.Tensor:
     return gradient
 
 
-def _step_in_stock_ops(variable, velocity, gradient, *, rate, momentum, decay) -> None:
+def _step_in_stock_ops(
+    variable, velocity, gradient, *, learning_rate, momentum, weight_decay
+) -> None:
     """`momentum_step` wherever TensorFlow runs."""
-    if decay:
-        gradient = gradient + decay * variable
+    if weight_decay:
+        gradient = gradient + weight_decay * variable
     tf.raw_ops.ResourceApplyKerasMomentum(
         var=variable.handle,
         accum=velocity.handle,
-        lr=rate,
+        lr=learning_rate,
         grad=gradient,
         momentum=momentum,
     )

@@ -46,18 +46,26 @@ def apply(rule, gradients, rates):
 
 
 def test_decay_enters_the_velocity():
-    w, v = optimizer.momentum_step(1.0, 0.0, 0.0, rate=0.1, momentum=0.9, decay=0.5)
+    w, v = optimizer.momentum_step(
+        1.0, 0.0, 0.0, learning_rate=0.1, momentum=0.9, weight_decay=0.5
+    )
     assert (w, v) == pytest.approx((0.95, -0.05))
 
 
 def test_three_steps_by_hand():
     # rate 0.1, momentum 0.5, decay 0.2, so v <- v / 2 - w / 50 - gradient / 10.
     w, v = 2.0, 0.0
-    w, v = optimizer.momentum_step(w, v, 1.0, rate=0.1, momentum=0.5, decay=0.2)
+    w, v = optimizer.momentum_step(
+        w, v, 1.0, learning_rate=0.1, momentum=0.5, weight_decay=0.2
+    )
     assert (w, v) == pytest.approx((1.86, -0.14))  # 0 - 0.04 - 0.1
-    w, v = optimizer.momentum_step(w, v, -2.0, rate=0.1, momentum=0.5, decay=0.2)
+    w, v = optimizer.momentum_step(
+        w, v, -2.0, learning_rate=0.1, momentum=0.5, weight_decay=0.2
+    )
     assert (w, v) == pytest.approx((1.9528, 0.0928))  # -0.07 - 0.0372 + 0.2
-    w, v = optimizer.momentum_step(w, v, 0.0, rate=0.1, momentum=0.5, decay=0.2)
+    w, v = optimizer.momentum_step(
+        w, v, 0.0, learning_rate=0.1, momentum=0.5, weight_decay=0.2
+    )
     assert (w, v) == pytest.approx((1.960144, 0.007344))  # 0.0464 - 0.039056
 
 
@@ -109,7 +117,9 @@ def test_the_rule_in_place_is_the_pure_one():
         gradients = rng.normal(size=4)
         apply(rule, gradients, CODE_RATES)
         pure = [
-            optimizer.momentum_step(w, v, g, rate=rate, momentum=0.9, decay=decay)
+            optimizer.momentum_step(
+                w, v, g, learning_rate=rate, momentum=0.9, weight_decay=decay
+            )
             for (w, v), g, rate, decay in zip(
                 pure, gradients, (0.1, 0.2, 0.1, 0.2), decays, strict=True
             )
@@ -127,7 +137,7 @@ def test_the_op_is_the_pure_rule(dtype):
     w, v, g = (np.float32(rng.normal(size=shape)) for _ in range(3))
     variable, velocity = tf.Variable(w), tf.Variable(v)
     gradient = tf.cast(g, dtype)
-    constants = {"rate": 0.1, "momentum": 0.9, "decay": 0.01}
+    constants = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.01}
     ops.apply_decayed_momentum(variable, velocity, gradient, **constants)
     new_w, new_v = optimizer.momentum_step(
         w.astype(np.float64), v, tf.cast(gradient, tf.float32).numpy(), **constants
@@ -143,7 +153,12 @@ def test_a_value_read_before_the_step_stays_what_it_was():
     def step():
         before = variable.read_value()
         ops.apply_decayed_momentum(
-            variable, velocity, tf.ones(2), rate=0.5, momentum=0.0, decay=0.0
+            variable,
+            velocity,
+            tf.ones(2),
+            learning_rate=0.5,
+            momentum=0.0,
+            weight_decay=0.0,
         )
         return before, variable.read_value()
 
@@ -155,9 +170,9 @@ def test_a_value_read_before_the_step_stays_what_it_was():
 @pytest.mark.parametrize(
     ("velocity", "gradient", "rate", "message"),
     [
-        (tf.zeros(3), tf.zeros(2), 0.1, "must have one shape"),
-        (tf.zeros(2), tf.zeros([2, 1]), 0.1, "must have one shape"),
-        (tf.zeros(2), tf.zeros(2), [0.1], "rate must be a scalar"),
+        (tf.zeros(3), tf.zeros(2), 0.1, "must have the same shape"),
+        (tf.zeros(2), tf.zeros([2, 1]), 0.1, "must have the same shape"),
+        (tf.zeros(2), tf.zeros(2), [0.1], "learning_rate must be a scalar"),
     ],
 )
 def test_the_op_names_wrong_shapes(velocity, gradient, rate, message):
@@ -166,9 +181,9 @@ def test_the_op_names_wrong_shapes(velocity, gradient, rate, message):
             tf.Variable(tf.zeros(2)),
             tf.Variable(velocity),
             gradient,
-            rate=rate,
+            learning_rate=rate,
             momentum=0.9,
-            decay=0.0,
+            weight_decay=0.0,
         )
 
 
@@ -181,9 +196,9 @@ def test_the_op_names_a_variable_of_another_type():
             double,
             tf.Variable(tf.zeros(2)),
             tf.zeros(2),
-            rate=0.1,
+            learning_rate=0.1,
             momentum=0.9,
-            decay=0,
+            weight_decay=0,
         )
 
 
@@ -209,7 +224,14 @@ def test_stock_operations_make_the_same_step():
     for step in (ops.apply_decayed_momentum, optimizer._step_in_stock_ops):
         variable, velocity = tf.Variable(start[0]), tf.Variable(start[1])
         for _ in range(3):
-            step(variable, velocity, tf.ones(5), rate=0.1, momentum=0.9, decay=0.01)
+            step(
+                variable,
+                velocity,
+                tf.ones(5),
+                learning_rate=0.1,
+                momentum=0.9,
+                weight_decay=0.01,
+            )
         found.append((variable.numpy(), velocity.numpy()))
     np.testing.assert_allclose(*found, rtol=1e-6)
 
@@ -320,7 +342,12 @@ def test_the_copy_is_the_new_variable_rounded(dtype):
         for _ in range(2):
             ops.apply_decayed_momentum(
                 *(variable, velocity, tf.cast(gradient, dtype)),
-                **{"rate": 0.1, "momentum": 0.9, "decay": 0.01, "copy": copy},
+                **{
+                    "learning_rate": 0.1,
+                    "momentum": 0.9,
+                    "weight_decay": 0.01,
+                    "copy": copy,
+                },
             )
         found.append(variable.numpy())
     np.testing.assert_array_equal(*found)
@@ -332,7 +359,7 @@ def test_a_copy_that_is_read_keeps_what_was_read():
     read = copy.read_value()
     ops.apply_decayed_momentum(
         *(tf.Variable(tf.ones(4)), tf.Variable(tf.zeros(4)), tf.ones(4)),
-        **{"rate": 0.5, "momentum": 0.9, "decay": 0.0, "copy": copy},
+        **{"learning_rate": 0.5, "momentum": 0.9, "weight_decay": 0.0, "copy": copy},
     )
     np.testing.assert_array_equal(tf.cast(read, tf.float32), np.ones(4))
     np.testing.assert_array_equal(tf.cast(copy, tf.float32), np.full(4, 0.5))
@@ -349,16 +376,28 @@ def test_a_copy_of_another_form_is_named(copy, error, message):
     with pytest.raises(error, match=message):
         ops.apply_decayed_momentum(
             *(tf.Variable(tf.ones(4)), tf.Variable(tf.zeros(4)), tf.ones(4)),
-            **{"rate": 0.5, "momentum": 0.9, "decay": 0.0, "copy": tf.Variable(copy)},
+            **{
+                "learning_rate": 0.5,
+                "momentum": 0.9,
+                "weight_decay": 0.0,
+                "copy": tf.Variable(copy),
+            },
         )
 
 
 def test_a_copy_is_a_variable_of_its_own():
     variable = tf.Variable(tf.ones(4))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="of its own"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="other than var and velocity"
+    ):
         ops.apply_decayed_momentum(
             *(variable, tf.Variable(tf.zeros(4)), tf.ones(4)),
-            **{"rate": 0.5, "momentum": 0.9, "decay": 0.0, "copy": variable},
+            **{
+                "learning_rate": 0.5,
+                "momentum": 0.9,
+                "weight_decay": 0.0,
+                "copy": variable,
+            },
         )
 
 

@@ -51,7 +51,7 @@ class Convolution(keras.layers.Conv2D):
     def _by_tiles(self, inputs):
         if self.strides == (1, 1):
             return ops.direct_convolution(
-                inputs, self.kernel, self.bias, zeros=self.zeros
+                inputs, self.kernel, self.bias, padding=self.zeros
             )
         # A stride is one step over squares of pixels, which make up a tile's channels:
         # 48 of conv1's where there were 3.
@@ -67,7 +67,7 @@ class Convolution(keras.layers.Conv2D):
         )
 
     def _by_winograd(self, inputs):
-        convolve = functools.partial(ops.winograd_convolution, zeros=self.zeros)
+        convolve = functools.partial(ops.winograd_convolution, padding=self.zeros)
         if inputs.dtype == tf.float32:
             return convolve(inputs, self.kernel)
         if self.kernel_size == (3, 3):

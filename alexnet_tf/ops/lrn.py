@@ -72,10 +72,7 @@ def relu(x, name=None) -> tf.Tensor:
     `tf.gradients` in the function that calls this. Otherwise, for instance under
     `tf.GradientTape`, the gradient is TensorFlow's.
     """
-    if tf.executing_eagerly():
-        return tf.nn.relu(x, name=name)
-    graph = tf.compat.v1.get_default_graph()
-    with graph.gradient_override_map({"Relu": "AlexnetTf>Relu"}):
+    with tracing.overridden_gradients({"Relu": "AlexnetTf>Relu"}):
         return tf.nn.relu(x, name=name)
 
 

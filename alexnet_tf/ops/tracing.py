@@ -1,4 +1,7 @@
-"""Finds out whether the traced graph will run on the CPU or be compiled by XLA."""
+"""The graph that is being traced: where it will run, and whose gradients its ops have."""
+
+import contextlib
+from collections.abc import Mapping
 
 import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
@@ -22,3 +25,19 @@ def being_compiled() -> bool:
 def on_cpu() -> bool:
     """Returns whether an operation created here runs on the CPU."""
     return runs_on_cpu(tf.constant(0.0).device)
+
+
+def overridden_gradients(
+    gradients: Mapping[str, str],
+) -> contextlib.AbstractContextManager:
+    """Gives the ops that are traced inside other gradients than TensorFlow's.
+
+    This has no effect on eager calls, which keep TensorFlow's gradients.
+
+    Args:
+        gradients: the registered name of the gradient for each type of op, for example
+            `{"Relu": "AlexnetTf>Relu"}`.
+    """
+    if tf.executing_eagerly():
+        return contextlib.nullcontext()
+    return tf.compat.v1.get_default_graph().gradient_override_map(dict(gradients))

@@ -291,8 +291,8 @@ def traced(layer, dtype, **call):
 @pytest.mark.parametrize(
     "layer",
     [
-        lambda **k: layers.Convolution(8, 3, zeros=(1, 1), **k),
-        lambda **k: layers.Convolution(8, 11, strides=4, zeros=(0, 3), **k),
+        lambda **k: layers.Convolution(8, 3, explicit_padding=(1, 1), **k),
+        lambda **k: layers.Convolution(8, 11, strides=4, explicit_padding=(0, 3), **k),
     ],
 )
 def test_the_layer_takes_it_where_tiles_are_multiplied(layer, monkeypatch):
@@ -320,7 +320,12 @@ def test_the_layer_takes_it_where_tiles_are_multiplied(layer, monkeypatch):
 )
 def test_the_layer_is_the_same_either_way(size, strides, zeros, monkeypatch):
     layer = layers.Convolution(
-        8, size, strides=strides, zeros=zeros, winograd=False, dtype="mixed_bfloat16"
+        8,
+        size,
+        strides=strides,
+        explicit_padding=zeros,
+        winograd=False,
+        dtype="mixed_bfloat16",
     )
     x = drawn((2, 24, 24, 3))
     layer.build(x.shape)

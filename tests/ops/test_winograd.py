@@ -195,7 +195,9 @@ def kinds_of_ops(layer, dtype, **call):
 def test_the_layer_takes_it_in_training_alone(kernel_size, policy, monkeypatch):
     monkeypatch.setattr(ops, "instruction_set", lambda: "baseline")
     half = kernel_size // 2
-    layer = layers.Convolution(48, kernel_size, zeros=(half, half), dtype=policy)
+    layer = layers.Convolution(
+        48, kernel_size, explicit_padding=(half, half), dtype=policy
+    )
     x = tf.constant(drawn((2, 9, 9, 48)), tf.as_dtype(layer.compute_dtype))
     trained, used = layer(x, training=True), layer(x)
     assert trained.dtype == used.dtype == x.dtype

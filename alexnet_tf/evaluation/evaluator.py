@@ -1,7 +1,7 @@
 """The errors of a network on a split, with the center crop and with ten crops.
 
-Paper, section 4.1: the softmax outputs of the ten crops are averaged. Ties get fractional
-credit, as in the 2012 program (`layer_kernels.cu`). Errors are in percent.
+Paper, section 4.1: the softmax outputs of the ten crops are averaged. Ties get
+fractional credit, as in the 2012 program (`layer_kernels.cu`). Errors are in percent.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Builds the Keras model of an architecture.
 
-The layers of towers have names like `conv1_tower0` and `conv1_tower1`. Two towers on one
-device are still two convolutions, so a checkpoint fits one device and two.
+The layers of towers have names like `conv1_tower0` and `conv1_tower1`. Two towers on
+one device are still two convolutions, so a checkpoint fits one device and two.
 """
 
 import itertools
@@ -40,10 +40,10 @@ def build(
     Args:
         architecture: the network; see `zoo.find`.
         mean: a mean image [H, W, 3] or three channel means. With it, the model reads
-            what the host sends: a dict of `image` uint8 [N, H, W, 3], `mirror` bool [N],
-            `shift` float32 [N, 3] and `gain` float32 [N]. Every tower's device then
-            finishes the image itself, see `layers.Preprocessing`. Without a mean, the
-            model reads the finished image, float [N, H, W, 3].
+            what the host sends: a dict of `image` uint8 [N, H, W, 3], `mirror` bool
+            [N], `shift` float32 [N, 3] and `gain` float32 [N]. Every tower's device
+            then finishes the image itself, see `layers.Preprocessing`. Without a mean,
+            the model reads the finished image, float [N, H, W, 3].
         devices: one device per tower; None leaves the placement to TensorFlow.
         precision: the compute type. Weights are always float32.
         initialization: "cuda_convnet" uses each layer's own standard deviation, and

@@ -33,8 +33,9 @@ def configure(
         gpus = tf.config.list_physical_devices("GPU")
         if not gpus:
             raise ValueError(
-                f"--logical_gpus={logical_gpus} needs a GPU, but TensorFlow finds none: "
-                "use --logical_cpus, or install alexnet_tf[gpu] and NVIDIA's driver"
+                f"--logical_gpus={logical_gpus} needs a GPU, but TensorFlow finds "
+                "none: use --logical_cpus, or install alexnet_tf[gpu] and NVIDIA's "
+                "driver"
             )
         part = tf.config.LogicalDeviceConfiguration(memory_limit=logical_gpu_mib)
         tf.config.set_logical_device_configuration(gpus[0], [part] * logical_gpus)
@@ -81,8 +82,9 @@ def resolve(requested: Sequence[str], towers: int) -> tuple[str, ...]:
         wanted *= towers
     if len(wanted) != towers:
         raise ValueError(
-            f"--tower_devices names {len(wanted)} devices, but the network has {towers} "
-            f"{'towers' if towers > 1 else 'tower'}: name {towers}, or one for all"
+            f"--tower_devices names {len(wanted)} devices, but the network has "
+            f"{towers} {'towers' if towers > 1 else 'tower'}: name {towers}, or one "
+            "for all"
         )
     for name in wanted:
         if name not in present:

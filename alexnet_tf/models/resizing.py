@@ -1,9 +1,10 @@
-"""From an image of any size to what the network sees: resize, center crop, ten views."""
+"""From an image of any size to what the network sees: center crop and ten views."""
 
 import numpy as np
 import tensorflow as tf
 
-# Offsets of the five crops, as fractions of the margin (row, column): paper, section 4.1.
+# Paper, section 4.1: the offsets of the five crops (row, column), as fractions of the
+# margin.
 _CROPS = ((0.5, 0.5), (0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
 
 VIEWS = 2 * len(_CROPS)

@@ -1,12 +1,12 @@
 """Puts the towers of a network on their devices, forward and backward.
 
-Paper, section 3.2, and the 2012 program's `layers-145.cfg`: each device holds half of the
-kernels, and the devices exchange activations only at conv3, fc6, fc7 and fc8.
+Paper, section 3.2, and the 2012 program's `layers-145.cfg`: each device holds half of
+the kernels, and the devices exchange activations only at conv3, fc6, fc7 and fc8.
 
 TensorFlow puts an operation on the device that `tf.device` names when the operation is
-created, and a variable on the device that it names when the variable is created. A Keras
-layer does the first in `call` and the second in `build`, so `place` wraps both. The
-backward pass follows through `colocated_gradients`.
+created, and a variable on the device that it names when the variable is created. A
+Keras layer does the first in `call` and the second in `build`, so `place` wraps both.
+The backward pass follows through `colocated_gradients`.
 """
 
 import collections
@@ -43,7 +43,7 @@ def _under(device: str, method):
 
 
 class TowerStreams:
-    """The outputs of the layers built last, one stream per tower, on its tower's device.
+    """The outputs of the layers built last: one stream per tower, on its device.
 
     There are as many streams as towers, except below the first layer with weights and
     above a layer that is on the first tower alone.
@@ -120,7 +120,7 @@ class TowerStreams:
         return self._streams[0]
 
     def _exchange(self, layer: str, towers: int) -> None:
-        """Joins all streams, the first tower's first, once on every device that reads."""
+        """Joins all streams in the towers' order, once on every device that reads."""
         if self.count == 1:
             return
         readers = min(towers, len(self.input_devices))

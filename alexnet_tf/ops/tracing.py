@@ -1,4 +1,4 @@
-"""The graph that is being traced: where it will run, and whose gradients its ops have."""
+"""The graph that is being traced: where it will run, and the gradients of its ops."""
 
 import contextlib
 from collections.abc import Mapping

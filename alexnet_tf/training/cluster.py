@@ -16,8 +16,8 @@ _EXAMPLE = (
 def cluster_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
     """Returns the processes of the cluster, and which of them this one is.
 
-    Both come from the environment: from TF_CONFIG, or else from the variables of a Slurm
-    step.
+    Both come from the environment: from TF_CONFIG, or else from the variables of a
+    Slurm step.
 
     Raises:
         ValueError: there is neither, or TF_CONFIG is invalid.

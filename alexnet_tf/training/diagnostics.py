@@ -1,8 +1,8 @@
 """Is the network learning? The size of its weights and updates, and a stuck loss.
 
 The 2012 program printed the mean |w| and |update| of each layer at every test. The loss
-of the paper's network is known to stay at ln(classes), the loss of random guessing, for a
-long time or forever.
+of the paper's network is known to stay at ln(classes), the loss of random guessing, for
+a long time or forever.
 """
 
 import math
@@ -27,9 +27,9 @@ def weight_statistics(
             the last update of its variable.
 
     Returns:
-        For every variable `PATH/weight`, `PATH/update`, and `PATH/ratio`, which is update
-        divided by weight, or 0 if all weights are zero. Networks like this one learn at
-        ratios of about 0.001.
+        For every variable `PATH/weight`, `PATH/update`, and `PATH/ratio`, which is
+        update divided by weight, or 0 if all weights are zero. Networks like this one
+        learn at ratios of about 0.001.
     """
     statistics = {}
     for variable, velocity in zip(variables, velocities, strict=True):

@@ -200,8 +200,8 @@ class Replicas:
                 message = json.dumps({"value": function()})
                 if len(message) > _MESSAGE_BYTES:
                     raise ValueError(
-                        f"the first worker can send {_MESSAGE_BYTES} bytes to the others "
-                        f"at most, got {len(message)}"
+                        f"the first worker can send {_MESSAGE_BYTES} bytes to the "
+                        f"others at most, got {len(message)}"
                     )
             except Exception as raised:
                 # JSON writes a character in at most twelve bytes.
@@ -230,8 +230,8 @@ class Replicas:
         for name, value in own.items():
             if value != theirs[name]:
                 raise ValueError(
-                    f"this worker has {name}={value}, but the first one {theirs[name]}: "
-                    f"{advice}"
+                    f"this worker has {name}={value}, but the first one "
+                    f"{theirs[name]}: {advice}"
                 )
 
     def _everywhere(self, values: list[tf.Tensor]) -> list[tf.Tensor]:

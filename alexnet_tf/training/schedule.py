@@ -31,7 +31,7 @@ class LearningRates(NamedTuple):
         """Returns that of the variable with this path, such as `conv1_tower0/kernel`.
 
         Example:
-            >>> LearningRates(weights=0.01, biases=0.02, conv1_factor=1.0).of("fc8/bias")
+            >>> LearningRates(0.01, biases=0.02, conv1_factor=1.0).of("fc8/bias")
             0.02
         """
         rate = self.biases if path.endswith("/bias") else self.weights

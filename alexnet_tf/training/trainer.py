@@ -153,7 +153,9 @@ class Trainer:
         total, done = (n * self.batch_size for n in (self.last_step, self.state.step))
         with progress.bar(total, "training", "image", done) as bar:
             for inputs, labels in batches:
-                rates = self.schedule.learning_rates(self.state.step / self.steps_per_epoch)
+                rates = self.schedule.learning_rates(
+                    self.state.step / self.steps_per_epoch
+                )
                 result = step(inputs, labels, rates.tensors())
                 window.add(result)
                 self.state.step += 1

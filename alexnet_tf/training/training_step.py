@@ -29,8 +29,8 @@ class Step:
     def trace(self, batches: tf.data.Dataset) -> tf.types.experimental.ConcreteFunction:
         """Returns the step for batches of the shapes and types that `batches` has.
 
-        It is a function of (inputs, labels, learning rates). It returns float32 [3]: the
-        loss and the top-1 error in percent, as means over the global batch, and the
+        It is a function of (inputs, labels, learning rates). It returns float32 [3]:
+        the loss and the top-1 error in percent, as means over the global batch, and the
         share of the processes that want to stop.
         """
         inputs, labels = batches.element_spec

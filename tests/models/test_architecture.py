@@ -159,7 +159,7 @@ def test_neurons_are_those_of_figure_2():
     assert PAPER.input_size**2 * 3 == 150_528
 
 
-def test_of_the_convolutions_only_conv3_and_conv4_have_over_one_percent_of_the_parameters():
+def test_only_two_convolutions_have_over_one_percent_of_the_parameters():
     share = {
         name: 100 * PAPER_PARAMETERS[name] / architecture.parameters(PAPER)
         for name in PAPER_CONVOLUTIONS

@@ -1,4 +1,4 @@
-"""The Keras models against their architectures, and against plain TensorFlow operations.
+"""The Keras models against their architectures, and against TensorFlow's operations.
 
 The full networks have 61 million parameters, so each is built only once.
 """
@@ -29,7 +29,7 @@ PARAMETERS = {
 
 @pytest.fixture(scope="module", params=PARAMETERS)
 def net(request):
-    """(architecture, its model with the 2012 program's initial weights), one at a time."""
+    """(architecture, its model with the 2012 program's initialization), one by one."""
     plan = zoo.find(request.param)
     yield plan, builder.build(plan)
     keras.backend.clear_session()
@@ -80,7 +80,7 @@ def test_a_model_of_an_architecture_has_no_other_weights(net):
 
 
 def assert_normal(values, std):
-    """Gaussian with mean 0 within five standard errors, not truncated at two deviations."""
+    """Gaussian with mean 0 to five standard errors, not truncated at two deviations."""
     values = values.ravel().astype(np.float64)
     count = values.size
     assert abs(values.mean()) < 5 * std / math.sqrt(count)
@@ -89,7 +89,7 @@ def assert_normal(values, std):
     assert beyond == pytest.approx(0.0455, abs=5 * math.sqrt(0.0455 / count))
 
 
-def test_the_2012_programs_initial_weights_have_each_layers_standard_deviation_and_bias(
+def test_the_2012_programs_initialization_follows_each_layer(
     net,
 ):
     plan, built = net
@@ -102,7 +102,7 @@ def test_the_2012_programs_initial_weights_have_each_layers_standard_deviation_a
             np.testing.assert_array_equal(bias, extent.layer.initial_bias)
 
 
-def test_the_papers_initial_weights_have_one_standard_deviation_and_the_same_biases(
+def test_the_papers_initialization_has_one_standard_deviation(
     paper_net,
 ):
     for extent in architecture.extents(zoo.PAPER):
@@ -115,7 +115,7 @@ def test_the_papers_initial_weights_have_one_standard_deviation_and_the_same_bia
 
 
 def grouped_logits(weights, x, plan):
-    """The two towers as one network: kernels side by side, and groups where they differ.
+    """The two towers as one network: kernels side by side, groups of channels.
 
     It uses nothing of `builder` or `layers`, only TensorFlow's own operations on
     `weights`, name -> (kernel, bias).

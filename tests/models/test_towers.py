@@ -34,12 +34,18 @@ NET = A.Architecture(
         A.Relu(),
         A.ResponseNormalization(),
         A.MaxPool(),
-        A.Convolution("conv2", filters=16, kernel_size=5, padding=(2, 2), initial_bias=1.0),
+        A.Convolution(
+            "conv2", filters=16, kernel_size=5, padding=(2, 2), initial_bias=1.0
+        ),
         A.Relu(),
         A.ResponseNormalization(),
-        A.Convolution("conv3", filters=24, kernel_size=3, padding=(1, 1), inputs="both"),
+        A.Convolution(
+            "conv3", filters=24, kernel_size=3, padding=(1, 1), inputs="both"
+        ),
         A.Relu(),
-        A.Convolution("conv4", filters=24, kernel_size=3, padding=(1, 1), initial_bias=1.0),
+        A.Convolution(
+            "conv4", filters=24, kernel_size=3, padding=(1, 1), initial_bias=1.0
+        ),
         A.Relu(),
         A.MaxPool(),
         A.Dense("fc6", units=32, initial_bias=1.0, inputs="both"),
@@ -224,7 +230,7 @@ def test_two_devices_compute_the_same_as_one():
 
 
 def test_a_gradient_tape_does_not_split_the_backward_pass():
-    """Why `colocated_gradients` exists: if this fails, a tape has become good enough."""
+    """Why `colocated_gradients` exists: if this fails, a tape is good enough."""
     devices = in_a_process("""
     net = build(["/CPU:0", "/CPU:1"])
     @tf.function

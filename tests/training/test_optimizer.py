@@ -53,7 +53,8 @@ def test_weight_decay_enters_the_velocity():
 
 
 def test_three_steps_by_hand():
-    # learning rate 0.1, momentum 0.5, weight decay 0.2, so v <- v / 2 - w / 50 - gradient / 10.
+    # With learning rate 0.1, momentum 0.5 and weight decay 0.2,
+    # v <- v / 2 - w / 50 - gradient / 10.
     w, v = 2.0, 0.0
     w, v = optimizer.momentum_step(
         w, v, 1.0, learning_rate=0.1, momentum=0.5, weight_decay=0.2
@@ -82,7 +83,8 @@ def test_three_steps_by_hand():
 def test_three_steps_of_a_weight_and_a_bias(rates, bias_steps):
     variables = variables_at(2, 2, 2, 2)
     rule = optimizer.MomentumSGD(variables, [0.2, 0, 0.2, 0], momentum=0.5)
-    # The weights' steps: v = -0.04 - 0.1; -0.07 - 0.0372 - 0.1; -0.1036 - 0.033056 + 0.2
+    # The weights' steps:
+    # v = -0.04 - 0.1; -0.07 - 0.0372 - 0.1; -0.1036 - 0.033056 + 0.2
     weight_steps = (1.86, 1.6528, 1.716144)
     for weight, bias, gradient in zip(
         weight_steps, bias_steps, (1, 1, -2), strict=True

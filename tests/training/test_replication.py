@@ -56,7 +56,7 @@ def run_alone(settings):
 
 
 def assert_the_same_run(one, other):
-    """Equal to rounding, because a different number of replicas adds in another order."""
+    """Equal to rounding: a different number of replicas adds in another order."""
     for kind in ("train", "validation"):
         ours, theirs = runs.log_of(one, kind), runs.log_of(other, kind)
         assert [r["step"] for r in ours] == [r["step"] for r in theirs]
@@ -240,7 +240,8 @@ for replicas in (spread, replication.Replicas()):
         rule = optimizer.MomentumSGD(net.trainable_variables, [5e-4] * 26)
     start, stop = replicas.rows(8)
     own = tf.nest.map_structure(lambda tensor: tensor[start:stop], batch(8))
-    step = training_step.Step(net, rule, replicas).trace(tf.data.Dataset.from_tensors(own))
+    batches = tf.data.Dataset.from_tensors(own)
+    step = training_step.Step(net, rule, replicas).trace(batches)
     rates = schedule.LearningRates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
     losses = [step(*own, rates).numpy() for _ in range(3)]
     results.append((losses, net.get_weights()))

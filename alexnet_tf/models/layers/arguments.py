@@ -18,7 +18,7 @@ def count(name: str, value: int) -> int:
 
 
 def window_size(name: str, value: int) -> int:
-    """Returns `value`, or raises ValueError unless a window of this size has a middle."""
+    """Returns `value`, or raises ValueError unless it is odd and at least 1."""
     if value < 1 or value % 2 == 0:
         raise ValueError(f"{name} must be odd and at least 1, got {value}")
     return value

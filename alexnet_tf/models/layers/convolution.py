@@ -9,8 +9,8 @@ import tensorflow as tf
 from alexnet_tf import ops
 from alexnet_tf.models.layers import arguments
 
-# The fewest channels with which Winograd convolution was measured to be faster: conv2 of
-# one tower (docs/speed.md).
+# The fewest channels with which Winograd convolution was measured to be faster: conv2
+# of one tower (docs/speed.md).
 _WINOGRAD_LEAST_CHANNELS = 48
 
 
@@ -104,8 +104,8 @@ class Convolution(keras.layers.Conv2D):
             return ops.direct_convolution(
                 inputs, self.kernel, self.bias, padding=self.explicit_padding
             )
-        # With a stride, squares of pixels become the channels of single positions, which
-        # fill a tile better: conv1 has 48 such channels instead of 3.
+        # With a stride, squares of pixels become the channels of single positions,
+        # which fill a tile better: conv1 has 48 such channels instead of 3.
         squares, kernel = _in_squares(
             inputs, self.kernel, self.explicit_padding, self.strides[0]
         )
@@ -161,8 +161,8 @@ _SUPPORTED = {
 def _in_squares(inputs, kernel, padding, stride):
     """Input and kernel of a convolution of stride 1 that equals the one of `stride`.
 
-    Each square of `stride` x `stride` pixels becomes one position, and its pixels become
-    the channels of that position. Inputs [N, H, W, C] become
+    Each square of `stride` x `stride` pixels becomes one position, and its pixels
+    become the channels of that position. Inputs [N, H, W, C] become
     [N, H', W', stride * stride * C].
     """
     size, _, channels, filters = kernel.shape

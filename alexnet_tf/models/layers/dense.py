@@ -11,10 +11,10 @@ class Dense(keras.layers.Dense):
     """`keras.layers.Dense` that can keep a bfloat16 copy of its kernel for training.
 
     In a mixed-precision network every training step would cast the float32 kernel to
-    bfloat16. A layer that keeps a copy reads the copy instead, and the optimizer updates
-    kernel and copy in one pass. Only calls with `training=True` read the copy. All other
-    calls, and everything that is saved, use the kernel itself. The arguments are those
-    of `keras.layers.Dense`.
+    bfloat16. A layer that keeps a copy reads the copy instead, and the optimizer
+    updates kernel and copy in one pass. Only calls with `training=True` read the copy.
+    All other calls, and everything that is saved, use the kernel itself. The arguments
+    are those of `keras.layers.Dense`.
 
     Example:
         >>> layer = Dense(3, dtype="mixed_bfloat16")
@@ -72,7 +72,8 @@ def keep_kernel_copies(net: keras.Model) -> dict[str, tf.Variable]:
     """Makes the dense layers of `net` keep copies of their kernels, if that saves time.
 
     It does for layers that compute in bfloat16 on a CPU. The dense layers hold 96 % of
-    the parameters, and casting them takes a twentieth of a training step (docs/speed.md).
+    the parameters, and casting them takes a twentieth of a training step
+    (docs/speed.md).
 
     Returns:
         The copy of each kernel, by the kernel's path (for example `fc6_tower0/kernel`).
@@ -98,8 +99,8 @@ def variables_read_in_training(net: keras.Model) -> list[keras.Variable | tf.Var
     """What `net(inputs, training=True)` reads for each of its trainable variables.
 
     That is the copy for a kernel that has one, and otherwise the variable itself. A
-    training step must take its gradients with respect to these. They are in the order of
-    `net.trainable_variables`.
+    training step must take its gradients with respect to these. They are in the order
+    of `net.trainable_variables`.
     """
     copies = {
         layer.kernel.path: layer.kernel_copy

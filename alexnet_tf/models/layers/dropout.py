@@ -23,8 +23,9 @@ class Dropout(keras.layers.Layer):
         rate: the probability with which an activation is dropped.
         convention: "original" is that of the paper and the 2012 program: training
             leaves the remaining activations unchanged, and at test time all activations
-            are multiplied by 1 - rate. "inverted" is the convention used today: training
-            divides the remaining activations by 1 - rate, and test time changes nothing.
+            are multiplied by 1 - rate. "inverted" is the convention used today:
+            training divides the remaining activations by 1 - rate, and test time
+            changes nothing.
         seed: of the masks; every layer of a network should have a different one.
 
     Input and output: [N, units].

@@ -66,8 +66,8 @@ class LocalResponseNormalization(_Normalization):
         k, alpha, beta: the constants of the formula.
         implementation: "op" uses this package's own op. Under `jit_compile=True`, where
             XLA cannot compile that op, it uses the same formula in TensorFlow's
-            operations. "stock" uses `tf.nn.local_response_normalization` in float32, for
-            models that are exported.
+            operations. "stock" uses `tf.nn.local_response_normalization` in float32,
+            for models that are exported.
 
     Input and output: [N, H, W, C], in float32, bfloat16 or float16.
 
@@ -91,8 +91,8 @@ class LocalResponseNormalization(_Normalization):
         **kwargs: Any,
     ):
         super().__init__(size, k, alpha, beta, implementation, **kwargs)
-        # XLA cannot compile the op, and what replaces the op there is slower. With this,
-        # Keras' jit_compile="auto" does not choose XLA.
+        # XLA cannot compile the op, and what replaces the op there is slower. With
+        # this, Keras' jit_compile="auto" does not choose XLA.
         self.supports_jit = implementation == "stock"
 
     def call(self, inputs):

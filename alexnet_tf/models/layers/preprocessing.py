@@ -29,9 +29,9 @@ def finish(image, mirror, shift, gain, mean) -> tf.Tensor:
 class Preprocessing(keras.layers.Layer):
     """Turns uint8 crops into the network's input on the tower's device: see `finish`.
 
-    The host sends bytes only. With `jit`, XLA compiles a dozen passes over the data into
-    one (at batch 128 on two busy cores, 17 ms instead of 590 ms). An exported model must
-    leave `jit` out, because a stock server refuses compiled functions.
+    The host sends bytes only. With `jit`, XLA compiles a dozen passes over the data
+    into one (at batch 128 on two busy cores, 17 ms instead of 590 ms). An exported
+    model must leave `jit` out, because a stock server refuses compiled functions.
 
     Args:
         mean: the mean image [H, W, 3] or the channel means [3], in pixel values.

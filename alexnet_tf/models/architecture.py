@@ -245,7 +245,8 @@ class Architecture:
         name: what `--architecture` calls it.
         description: one line about it.
         input_size: side in pixels of the square RGB crops that it reads.
-        record_size: side in pixels of the prepared images that the crops are taken from.
+        record_size: side in pixels of the prepared images that the crops are taken
+            from.
         towers: how many devices the network can be divided over.
         layers: from the first layer to the last.
     """
@@ -290,8 +291,8 @@ class Architecture:
         """Returns the same network for images of shape (side, side, 3).
 
         Raises:
-            ValueError: `shape` is not that of a square RGB image, or it is so small that
-                a layer would have no output.
+            ValueError: `shape` is not that of a square RGB image, or it is so small
+                that a layer would have no output.
         """
         whole = len(shape) == 3 and all(isinstance(side, int) for side in shape)
         if not whole or shape[0] != shape[1] or shape[2] != 3:
@@ -372,7 +373,7 @@ def pooling_output_size(size: int, window: int, stride: int) -> int:
 
 
 def extents(architecture: Architecture) -> Iterator[Extent]:
-    """Yields the output shape and the cost of every layer, from the first to the last."""
+    """Yields the output shape and the cost of every layer, in their order."""
     shape: tuple[int, ...] = (architecture.input_size, architecture.input_size, 3)
     last_weighted = ""
     towers_below = 1  # the image is not divided
@@ -423,9 +424,9 @@ def multiply_adds(architecture: Architecture) -> int:
 def training_flop(architecture: Architecture) -> int:
     """Floating-point operations per image in the forward and the backward pass.
 
-    A multiply-add counts as two operations. The backward pass multiplies twice, once for
-    the weight gradients and once for the input gradients, but the first layer needs no
-    input gradients.
+    A multiply-add counts as two operations. The backward pass multiplies twice, once
+    for the weight gradients and once for the input gradients, but the first layer needs
+    no input gradients.
     """
     costs = [e.multiply_adds for e in extents(architecture) if e.multiply_adds]
     return 2 * (3 * sum(costs) - costs[0])
@@ -483,8 +484,8 @@ def from_json(data: dict[str, Any]) -> Architecture:
     """Returns the architecture that `to_json` wrote as `data`.
 
     Raises:
-        ValueError: a layer has an unknown kind, a field is unknown or missing, or a value
-            is invalid. The message names it.
+        ValueError: a layer has an unknown kind, a field is unknown or missing, or a
+            value is invalid. The message names it.
     """
     values = _fields_of(Architecture, data, "the architecture")
     if not isinstance(values["layers"], list):

@@ -99,7 +99,7 @@ def _cuda_convnet(
     conv2_padding: tuple[int, int] = (2, 2),
     conv5_padding: tuple[int, int] = (1, 1),
 ) -> tuple[Layer, ...]:
-    """The layers in the order of the 2012 program: `layers-145.cfg` and its relatives."""
+    """The layers in the 2012 program's order: `layers-145.cfg` and its relatives."""
     conv1, conv2, *middle = filters
     lrn = ResponseNormalization(alpha=1e-4 / 5)  # the program divides alpha by the size
     return (
@@ -265,8 +265,8 @@ CIFAR10_11PCT = Architecture(
 CIFAR10_11PCT_NO_LRN = dataclasses.replace(
     CIFAR10_11PCT,
     name="cifar10_11pct_no_lrn",
-    description="cifar10_11pct without LRN and otherwise the same; the published networks "
-    "with 11 and 13 % error differ in more than LRN",
+    description="cifar10_11pct without LRN and otherwise the same; the published "
+    "networks with 11 and 13 % error differ in more than LRN",
     layers=_cifar(local3=64, fc10_decay=0.01, normalized=False),
 )
 

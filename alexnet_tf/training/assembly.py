@@ -130,16 +130,16 @@ def _make_optimizer(
     variables = net.trainable_variables
     return optimizer.MomentumSGD(
         variables,
-        optimizer.decays_of(architecture, variables, recipe.weight_decay),
+        optimizer.weight_decays_of(architecture, variables, recipe.weight_decay),
         recipe.momentum,
         # What replicas exchange stays float32.
-        layers.copied_kernels(net) if replicas.count == 1 else (),
+        layers.keep_kernel_copies(net) if replicas.count == 1 else None,
     )
 
 
 def make_schedule(recipe: train_options.RecipeOptions) -> schedule.Schedule:
     """The schedule that a recipe describes."""
-    initial = schedule.scaled_rate(
+    initial = schedule.scaled_learning_rate(
         recipe.learning_rate,
         recipe.learning_rate_scaling,
         recipe.batch_size / recipe.reference_batch_size,

@@ -28,7 +28,7 @@ def overfit_one_batch(run: trainer.Trainer) -> int:
     inputs, labels = next(iter(run.batches(0, run.last_step)))
     batch = tf.data.Dataset.from_tensors((inputs, labels))
     step = training_step.Step(run.net, run.rule, run.replicas).trace(batch)
-    rates = run.schedule.rates(0.0).tensors()
+    rates = run.schedule.learning_rates(0.0).tensors()
     error = 100.0
     with progress.bar(run.last_step, "overfitting one batch", "step") as bar:
         for number in range(1, run.last_step + 1):

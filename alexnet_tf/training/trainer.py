@@ -99,7 +99,7 @@ class Trainer:
         if found is None:
             return False
         self.replicas.share(self.checkpoints.variables)
-        self.rule.refresh()
+        layers.refresh_kernel_copies(self.net)
         step, saved = found
         self.state = run_state.RunState.restored(step, saved)
         self.schedule.restore(saved["schedule"])
@@ -153,7 +153,9 @@ class Trainer:
         total, done = (n * self.batch_size for n in (self.last_step, self.state.step))
         with progress.bar(total, "training", "image", done) as bar:
             for inputs, labels in batches:
-                rates = self.schedule.rates(self.state.step / self.steps_per_epoch)
+                rates = self.schedule.learning_rates(
+                    self.state.step / self.steps_per_epoch
+                )
                 result = step(inputs, labels, rates.tensors())
                 window.add(result)
                 self.state.step += 1

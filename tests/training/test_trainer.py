@@ -172,11 +172,11 @@ def test_copies_change_nothing_but_the_time(small_dataset, tmp_path):
     for copied in (True, False):
         training = runs.trainer_of(settings)
         if not copied:
-            training.rule.copies.clear()
+            training.net.get_layer("fc10").drop_kernel_copy()
         batches = training.batches(0, 3)
         step = training_step.Step(training.net, training.rule).trace(batches)
         for inputs, labels in batches.take(3):
-            step(inputs, labels, training.schedule.rates(0.0).tensors())
+            step(inputs, labels, training.schedule.learning_rates(0.0).tensors())
         found.append([v.numpy() for v in training.net.trainable_variables])
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -362,7 +362,7 @@ def test_decay_and_rates_reach_the_right_variables(small_dataset, tmp_path):
     )
     training = runs.trainer_of(settings)
     start = [v.numpy().copy() for v in training.net.trainable_variables]
-    rates = training.schedule.rates(0.0)
+    rates = training.schedule.learning_rates(0.0)
     assert (rates.weights, rates.biases) == pytest.approx((0.001, 0.002))
     gradients = [tf.ones(v.shape) for v in training.net.trainable_variables]
     training.rule.apply(gradients, rates)

@@ -79,11 +79,19 @@ def gradients(layer, side: int, channels: int):
         return kernel_of(padded, dy), tf.raw_ops.BiasAddGrad(out_backprop=dy)
 
     squares = x
-    constants = {"taps": layer.kernel_size, "before": before, "after": after}
+    constants = {
+        "kernel_size": layer.kernel_size,
+        "padding_before": before,
+        "padding_after": after,
+    }
     if not same:
         kernel = tf.zeros(shape, tf.bfloat16)
         squares, whole = convolution._in_squares(x, kernel, layer.padding, layer.stride)
-        constants = {"taps": whole.shape[0], "before": 0, "after": 0}
+        constants = {
+            "kernel_size": whole.shape[0],
+            "padding_before": 0,
+            "padding_after": 0,
+        }
 
     @tf.function
     def ours():
@@ -95,7 +103,7 @@ def gradients(layer, side: int, channels: int):
         """Our kernel gradient in the form of the layer's own."""
         if same:
             return kernel
-        wide, stride = constants["taps"], layer.stride
+        wide, stride = constants["kernel_size"], layer.stride
         kernel = tf.reshape(kernel, [wide, wide, stride, stride, channels, filters])
         kernel = tf.transpose(kernel, [0, 2, 1, 3, 4, 5])
         kernel = tf.reshape(kernel, [wide * stride, wide * stride, channels, filters])

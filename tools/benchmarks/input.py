@@ -202,12 +202,12 @@ def with_the_model(jpeg):
     variables = net.trainable_variables
     rule = optimizer.MomentumSGD(
         variables,
-        optimizer.decays_of(zoo.find("cuda_convnet"), variables, None),
-        copied=layers.copied_kernels(net),
+        optimizer.weight_decays_of(zoo.find("cuda_convnet"), variables, None),
+        copies=layers.keep_kernel_copies(net),
     )
     real = batches(jpeg, one_core=False)
     step = training_step.Step(net, rule).trace(real)
-    rates = schedule.Rates(*[tf.constant(1e-4)] * 3)
+    rates = schedule.LearningRates(*[tf.constant(1e-4)] * 3)
     (same,) = real.take(1)
     preprocessing = layers.Preprocessing(
         jpeg.statistics().mean_crop(CROP),

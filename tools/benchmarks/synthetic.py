@@ -54,13 +54,13 @@ def traced_step(
     variables = built.trainable_variables
     rule = optimizer.MomentumSGD(
         variables,
-        optimizer.decays_of(net, variables),
-        copied=layers.copied_kernels(built),
+        optimizer.weight_decays_of(net, variables),
+        copies=layers.keep_kernel_copies(built),
     )
     with tf.device(on) if on else contextlib.nullcontext():
         batch = pictures(count, net.input_size, net.classes)
     step = training_step.Step(built, rule).trace(tf.data.Dataset.from_tensors(batch))
-    rates = schedule.Rates(1e-3, 1e-3, 1.0).tensors()
+    rates = schedule.LearningRates(1e-3, 1e-3, 1.0).tensors()
     return lambda: step(*batch, rates).numpy(), step
 
 

@@ -1,12 +1,17 @@
 """The Keras layers that AlexNet needs and Keras does not have, one idea per file.
 
-Channels last throughout: [N, H, W, C]. Arithmetic that decides digits (sums of squares,
-powers, means) is done in float32 whatever the compute type.
+All images and maps are [N, H, W, C]. Arithmetic that affects accuracy (sums of squares,
+powers, means) is done in float32 whatever the compute type is.
 """
 
 from alexnet_tf.models.layers.activation import ReLU
 from alexnet_tf.models.layers.convolution import Convolution
-from alexnet_tf.models.layers.dense import Dense, copied_kernels, reading_copies
+from alexnet_tf.models.layers.dense import (
+    Dense,
+    keep_kernel_copies,
+    refresh_kernel_copies,
+    variables_read_in_training,
+)
 from alexnet_tf.models.layers.dropout import (
     Dropout,
     DropoutConvention,
@@ -39,9 +44,10 @@ __all__ = [
     "ReLU",
     "SpatialNormalization",
     "UnsharedConvolution",
-    "copied_kernels",
     "finish",
+    "keep_kernel_copies",
     "plain_inputs",
-    "reading_copies",
+    "refresh_kernel_copies",
     "set_dropout_step",
+    "variables_read_in_training",
 ]

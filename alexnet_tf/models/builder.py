@@ -23,6 +23,7 @@ def build(
     architecture: architectures.Architecture,
     *,
     mean: np.ndarray | None = None,
+    pixels: bool = False,
     devices: Sequence[str | None] | None = None,
     precision: str = "float32",
     initialization: Initialization = "cuda_convnet",
@@ -44,6 +45,9 @@ def build(
             [N], `shift` float32 [N, 3] and `gain` float32 [N]. Every tower's device
             then finishes the image itself, see `layers.Preprocessing`. Without a mean,
             the model reads the finished image, float [N, H, W, 3].
+        pixels: with a mean, whether the model reads only RGB pixels 0-255, [N, H, W, 3],
+            and subtracts the mean, which is then one of its weights. So a saved model
+            is complete.
         devices: one device per tower; None leaves the placement to TensorFlow.
         precision: the compute type. Weights are always float32.
         initialization: "cuda_convnet" uses each layer's own standard deviation, and
@@ -82,7 +86,7 @@ def build(
         winograd=winograd,
     )
     streams = towers.TowerStreams(tower_devices, options.policy)
-    inputs = _start(streams, architecture.input_size, mean, jit, options.policy)
+    inputs = _start(streams, architecture.input_size, mean, pixels, jit, options.policy)
     seeds = itertools.count(seed * 1000)
     for extent in architectures.extents(architecture):
         if isinstance(extent.layer, architectures.Dense) and not include_top:
@@ -114,6 +118,7 @@ def _start(
     streams: towers.TowerStreams,
     side: int,
     mean: np.ndarray | None,
+    pixels: bool,
     jit: bool,
     policy: str,
 ) -> keras.KerasTensor | dict[str, keras.KerasTensor]:
@@ -122,6 +127,13 @@ def _start(
     if mean is None:
         image = keras.Input((side, side, 3), name="image")
         streams.start([image] * len(devices))
+        return image
+    if pixels:
+        image = keras.Input((side, side, 3), name="image")
+        subtraction = layers.MeanSubtraction(
+            mean, dtype=policy, name="mean_subtraction"
+        )
+        streams.start([subtraction(image)] * len(devices))
         return image
     inputs = {
         "image": keras.Input((side, side, 3), dtype="uint8", name="image"),

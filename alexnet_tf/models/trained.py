@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import Literal
 
 import keras
 import numpy as np
@@ -25,6 +26,8 @@ from alexnet_tf.runtime import files
 MODEL_FILE = "model.json"
 MEAN_FILE = "mean.npy"
 _FORMAT = 1
+
+Inputs = Literal["pipeline", "finished", "pixels"]
 
 # Images that LoadedNet computes at the same time.
 _BATCH = 128
@@ -150,7 +153,7 @@ def restore(
     precision: devices.Precision = "float32",
     tower_devices: Sequence[str] | None = None,
     stock: bool = False,
-    with_preprocessing: bool = True,
+    inputs: Inputs = "pipeline",
 ) -> Restored:
     """The net of a run folder's newest checkpoint, or of one checkpoint.
 
@@ -160,9 +163,13 @@ def restore(
         tower_devices: one per tower, or one for all; None leaves placement open.
         stock: whether the model has TensorFlow's own operations only and nothing that
             XLA compiles, as a server needs it.
-        with_preprocessing: True for a model of what the input pipeline gives (uint8
-            images with mirror, shift and gain) to logits; False for a model of finished
-            images, float32 [N, side, side, 3], to probabilities.
+        inputs: what the model reads, and so what it gives.
+            "pipeline": what the input pipeline gives, uint8 images with mirror, shift
+            and gain; to logits.
+            "finished": images less the mean, float32 [N, side, side, 3]; to
+            probabilities.
+            "pixels": RGB pixels 0-255, [N, side, side, 3]; to probabilities. This model
+            holds its mean and, in a `Provenance` layer, its class names.
 
     Raises:
         CheckpointError: there is no checkpoint, or it is of another net.
@@ -172,45 +179,27 @@ def restore(
     trained = read_trained_net(run_dir)
     model = builder.build(
         trained.architecture,
-        mean=trained.mean if with_preprocessing else None,
+        mean=None if inputs == "finished" else trained.mean,
+        pixels=inputs == "pixels",
         devices=tower_devices
         and devices.resolve(tower_devices, trained.architecture.towers),
         precision=devices.precision(precision),
         dropout=trained.dropout,
         lrn="stock" if stock else "op",
         jit=not stock,
-        classifier_activation=None if with_preprocessing else "softmax",
+        classifier_activation=None if inputs == "pipeline" else "softmax",
     )
     checkpoint_files.load_weights(prefix, model)
+    if inputs == "pixels":
+        provenance = layers.Provenance(
+            architectures.to_json(trained.architecture),
+            trained.dropout,
+            trained.class_names,
+            name="provenance",
+            dtype="float32",
+        )
+        model = keras.Model(model.input, provenance(model.output), name=model.name)
     return Restored(run_dir, prefix, trained, model)
-
-
-def pixel_model(restored: Restored) -> keras.Model:
-    """A model of RGB pixels to probabilities, which carries its mean and class names.
-
-    Input: `image`, [N, side, side, 3], pixels 0-255. Output: float32 [N, classes].
-    `restored` is of `restore` with `with_preprocessing` False. Its weights are shared.
-    """
-    trained, net = restored.trained, restored.model
-    side = trained.architecture.input_size
-    pixels = keras.Input((side, side, 3), name="image")
-    centered = layers.MeanSubtraction(trained.mean, name="mean_subtraction")(pixels)
-    probabilities = _call_layers_on(net, centered)
-    provenance = layers.Provenance(
-        architectures.to_json(trained.architecture),
-        trained.dropout,
-        trained.class_names,
-        name="provenance",
-    )
-    return keras.Model(pixels, provenance(probabilities), name=net.name)
-
-
-def _call_layers_on(net: keras.Model, inputs: keras.KerasTensor) -> keras.KerasTensor:
-    """The output of `net` for other inputs, with the same layers and their names."""
-    clone = keras.models.clone_model(
-        net, input_tensors=inputs, clone_function=lambda layer: layer
-    )
-    return clone.outputs[0]
 
 
 class LoadedNet:
@@ -339,4 +328,4 @@ def load(path: str | os.PathLike[str]) -> LoadedNet:
         if not os.path.isfile(name):
             raise FileNotFoundError(f"there is no file {name}")
         return LoadedNet(keras.saving.load_model(name, compile=False))
-    return LoadedNet(pixel_model(restore(name, with_preprocessing=False)))
+    return LoadedNet(restore(name, inputs="pixels").model)

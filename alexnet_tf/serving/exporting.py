@@ -18,6 +18,13 @@ DTYPES = {
     "onnx": ("float32",),
 }
 
+_INPUTS: dict[str, trained.Inputs] = {
+    "saved_model": "pipeline",
+    "keras": "pixels",
+    "tflite": "finished",
+    "onnx": "finished",
+}
+
 
 def export(
     checkpoint: str | os.PathLike[str],
@@ -63,7 +70,7 @@ def export(
         checkpoint,
         precision="bfloat16" if dtype == "bfloat16" else "float32",
         stock=format != "keras",
-        with_preprocessing=format == "saved_model",
+        inputs=_INPUTS[format],
     )
     versions = pathlib.Path(folder or restored.run_dir / "export")
     version = version or model_versions.following(versions)
@@ -71,7 +78,7 @@ def export(
     path = versions / f"{version}{suffix}"
     with model_versions.whole(path) as aside:
         if format == "keras":
-            trained.pixel_model(restored).save(aside)
+            restored.model.save(aside)
         elif format == "onnx":
             tflite_onnx.save_onnx(
                 restored.model,

@@ -36,3 +36,6 @@ class MeanSubtraction(keras.layers.Layer):
 
     def compute_output_spec(self, image):
         return keras.KerasTensor(image.shape, dtype=self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config()  # the mean is saved with the weights

@@ -107,7 +107,12 @@ def draw() -> None:
     for study, results, table, figure in (
         ("curves", curves, results_tables.curves_table, drawing.draw_curves),
         ("start", starts, results_tables.start_table, drawing.draw_start),
-        ("precision", precisions, results_tables.precision_table, drawing.draw_precision),
+        (
+            "precision",
+            precisions,
+            results_tables.precision_table,
+            drawing.draw_precision,
+        ),
         ("lrn", study_results.read("lrn"), results_tables.lrn_table, None),
     ):
         shown = table(results) if results else "Not run yet.\n"

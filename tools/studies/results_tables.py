@@ -65,7 +65,9 @@ def lrn_table(results: dict[str, dict]) -> str:
             errors = ([seed[way]["top1_error"] for seed in seeds] for way in WAYS)
             cells = (_mean_and_deviation(values, 2) for values in errors)
             rows.append((net, str(len(seeds)), *cells))
-    return _markdown(("net", "seeds", "center crop, top-1 %", "ten crops, top-1 %"), rows)
+    return _markdown(
+        ("net", "seeds", "center crop, top-1 %", "ten crops, top-1 %"), rows
+    )
 
 
 def _errors(evaluation: dict) -> str:

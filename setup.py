@@ -1,8 +1,9 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""Builds the op library; the rest of the package's description is pyproject.toml.
+"""Builds the op library. pyproject.toml describes the rest of the package.
 
-Environment: CXX names the C++ compiler (default g++). ALEXNET_TF_CUDA=1 demands
-the GPU kernels, 0 leaves them out; otherwise they are built where nvcc is found.
+The environment variable CXX names the C++ compiler, by default g++. ALEXNET_TF_CUDA=1
+requires the GPU kernels, and 0 leaves them out. Otherwise they are built if nvcc is
+found.
 """
 
 import concurrent.futures
@@ -11,6 +12,7 @@ import importlib.util
 import os
 import pathlib
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -21,32 +23,37 @@ from setuptools.command import build_ext, build_py
 ROOT = pathlib.Path(__file__).resolve().parent
 OPS = "custom_ops"
 
-# What the library was built for.
-LIBRARY_SOURCE = f"{OPS}/library.cc"
-# Free of TensorFlow, where the time goes.
-MATH_SOURCES = [
-    f"{OPS}/isa.cc",
-    f"{OPS}/convolution/convolution_cpu.cc",
-    f"{OPS}/lrn/lrn_cpu.cc",
-    f"{OPS}/momentum/momentum_cpu.cc",
-    f"{OPS}/spatial/spatial_cpu.cc",
-    f"{OPS}/winograd/winograd_cpu.cc",
+# The lists of files and flags that Bazel loads too.
+LISTS = f"{OPS}/sources.bzl"
+LISTED = runpy.run_path(str(ROOT / LISTS))
+
+
+def files(key: str) -> list[str]:
+    """The files of this list."""
+    return [f"{OPS}/{name}" for name in LISTED[key]]
+
+
+def op_files(ending: str, ops: str = "OPS") -> list[str]:
+    """The file <op>/<op>`ending` of every op in this list."""
+    return [f"{OPS}/{op}/{op}{ending}" for op in LISTED[ops]]
+
+
+LIBRARY_SOURCES = files("LIBRARY_SOURCES")
+# These do not use TensorFlow, and the ops spend their time there.
+CPU_SOURCES = [*files("CPU_SOURCES"), *op_files("_cpu.cc")]
+TENSORFLOW_SOURCES = [*op_files("_ops.cc"), *op_files("_kernels.cc")]
+CUDA_SOURCES = op_files("_cuda.cu", "OPS_WITH_CUDA")
+HEADERS = [
+    *files("CPU_HEADERS"),
+    *files("TENSORFLOW_HEADERS"),
+    *op_files(".h"),
+    *op_files("_cpu_kernels.inc", "OPS_WITH_INC"),
 ]
-TENSORFLOW_SOURCES = [
-    f"{OPS}/convolution/convolution_op.cc",
-    f"{OPS}/lrn/lrn_ops.cc",
-    f"{OPS}/lrn/lrn_kernels.cc",
-    f"{OPS}/momentum/momentum_op.cc",
-    f"{OPS}/spatial/spatial_op.cc",
-    f"{OPS}/winograd/winograd_op.cc",
-]
-CUDA_SOURCE = f"{OPS}/lrn/lrn_cuda.cu"
-CXX_FLAGS = ["-std=c++17", "-fPIC", "-Wall", "-Wextra", "-Werror", "-DNDEBUG", "-I."]
-MATH_FLAGS = ["-O3", "-fno-math-errno"]
+CXX_FLAGS = [*LISTED["CXX_FLAGS"], "-fPIC", "-DNDEBUG", "-I."]
 
 
 def tensorflow_directory() -> pathlib.Path:
-    # Found without importing it, which takes seconds and prints.
+    # Importing TensorFlow would take seconds and print messages.
     spec = importlib.util.find_spec("tensorflow")
     if spec is None or not spec.submodule_search_locations:
         raise SystemExit(
@@ -56,7 +63,7 @@ def tensorflow_directory() -> pathlib.Path:
 
 
 def tensorflow_version() -> str:
-    # tensorflow and tensorflow-cpu both hold the package.
+    # Either tensorflow or tensorflow-cpu provides the package.
     distribution = importlib.metadata.packages_distributions()["tensorflow"][0]
     return importlib.metadata.version(distribution)
 
@@ -82,9 +89,9 @@ def output(command: list[str]) -> str:
 
 
 class Cuda:
-    """A CUDA 13 toolkit: the machine's, or that of PyPI's nvidia-cuda-nvcc."""
+    """A CUDA 13 toolkit, installed on the machine or by PyPI's nvidia-cuda-nvcc."""
 
-    # From Turing to Blackwell, and what any later GPU can compile for itself.
+    # Machine code for Turing to Blackwell, and PTX that later GPUs compile themselves.
     REAL = (75, 80, 86, 89, 90, 100, 120)
     VIRTUAL = 120
 
@@ -145,61 +152,66 @@ def run(command: list[str]) -> None:
         raise SystemExit(f"failed: {shlex.join(command)}")
 
 
+def source_flags(tensorflow: pathlib.Path, cuda: Cuda | None) -> dict[str, list[str]]:
+    """Each C++ source, with its flags in addition to CXX_FLAGS."""
+    cuda_flags = [f"-DALEXNET_TF_CUDA={cuda.version}"] if cuda else []
+    version = f"-DALEXNET_TF_TENSORFLOW={tensorflow_version()}"
+    # As system headers, so that the compiler warns about our code only.
+    includes = ["-O2", "-isystem", str(tensorflow / "include")]
+    groups = (
+        (LIBRARY_SOURCES, [version, *cuda_flags]),
+        (CPU_SOURCES, LISTED["CPU_FLAGS"]),
+        (TENSORFLOW_SOURCES, [*includes, *cuda_flags]),
+    )
+    return {source: flags for sources, flags in groups for source in sources}
+
+
 class BuildOps(build_ext.build_ext):
-    """One shared library of all ops, named alike on every Python."""
+    """Builds one shared library of all ops, with the same name for every Python."""
 
     def get_ext_filename(self, fullname):
         return fullname.replace(".", "/") + ".so"
 
     def build_extension(self, ext):
         tensorflow = tensorflow_directory()
-        objects = pathlib.Path(self.build_temp).resolve()
-        objects.mkdir(parents=True, exist_ok=True)
+        cuda = find_cuda()
+        objects = self.compile(tensorflow, cuda)
         target = pathlib.Path(self.get_ext_fullpath(ext.name)).resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
-
-        cxx = [*compiler(), *CXX_FLAGS]
-        cuda = find_cuda()
-        cuda_flags = [f"-DALEXNET_TF_CUDA={cuda.version}"] if cuda else []
-        version = f"-DALEXNET_TF_TENSORFLOW={tensorflow_version()}"
-        # As system headers, so that warnings are about our code only.
-        tensorflow_flags = ["-O2", "-isystem", str(tensorflow / "include")]
-        flags = {LIBRARY_SOURCE: [version, *cuda_flags]}
-        flags |= dict.fromkeys(MATH_SOURCES, MATH_FLAGS)
-        for source in TENSORFLOW_SOURCES:
-            flags[source] = [*tensorflow_flags, *cuda_flags]
-
-        outputs, commands = [], []
-        for source in [*flags, *([CUDA_SOURCE] if cuda else [])]:
-            outputs.append(str(objects / (pathlib.Path(source).name + ".o")))
-            commands.append(
-                [*cxx, *flags[source], "-c", source, "-o", outputs[-1]]
-                if source in flags
-                else cuda.compile(source, outputs[-1])
-            )
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(run, commands))
-
-        # TensorFlow's library exports stubs of CUDA's functions: the real ones must
-        # come before it, and stay ours.
+        # TensorFlow's library exports stubs of CUDA's functions. CUDA's own runtime
+        # must come before it, and its symbols must stay hidden.
         runtime = [cuda.runtime(), "-ldl", "-lrt", "-lpthread"] if cuda else []
         run(
             [
                 *compiler(),
-                "-shared",
-                "-o",
-                str(target),
-                *outputs,
-                *runtime,
+                *("-shared", "-o", str(target), *objects, *runtime),
                 "-Wl,--exclude-libs,ALL",
                 f"-L{tensorflow}",
                 "-l:libtensorflow_framework.so.2",
             ]
         )
 
+    def compile(self, tensorflow: pathlib.Path, cuda: Cuda | None) -> list[str]:
+        """Compiles all sources in parallel and returns the object files."""
+        folder = pathlib.Path(self.build_temp).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        cxx = [*compiler(), *CXX_FLAGS]
+        sources = source_flags(tensorflow, cuda)
+        objects, commands = [], []
+        for source in [*sources, *(CUDA_SOURCES if cuda else [])]:
+            objects.append(str(folder / (pathlib.Path(source).name + ".o")))
+            commands.append(
+                [*cxx, *sources[source], "-c", source, "-o", objects[-1]]
+                if source in sources
+                else cuda.compile(source, objects[-1])
+            )
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(run, commands))
+        return objects
+
 
 class BuildPython(build_py.build_py):
-    """The package, and in a wheel the recipes of tools/."""
+    """Builds the package. A wheel also contains the recipes of tools/."""
 
     def run(self):
         super().run()
@@ -212,7 +224,7 @@ class BuildPython(build_py.build_py):
 
 
 class Wheel(setuptools.Distribution().get_command_class("bdist_wheel")):
-    """The library binds to TensorFlow and not to Python: one wheel serves all."""
+    """The library depends on TensorFlow but not on Python, so one wheel serves all."""
 
     def get_tag(self):
         return "py3", "none", super().get_tag()[2]
@@ -222,20 +234,8 @@ setuptools.setup(
     ext_modules=[
         setuptools.Extension(
             "alexnet_tf._alexnet_ops",
-            sources=[LIBRARY_SOURCE, *MATH_SOURCES, *TENSORFLOW_SOURCES],
-            depends=[
-                f"{OPS}/float16.h",
-                f"{OPS}/isa.h",
-                f"{OPS}/tensors.h",
-                f"{OPS}/convolution/convolution.h",
-                f"{OPS}/lrn/lrn.h",
-                f"{OPS}/lrn/lrn_cpu_kernels.inc",
-                f"{OPS}/momentum/momentum.h",
-                f"{OPS}/spatial/spatial.h",
-                f"{OPS}/winograd/winograd.h",
-                f"{OPS}/winograd/winograd_cpu_kernels.inc",
-                CUDA_SOURCE,
-            ],
+            sources=[*LIBRARY_SOURCES, *CPU_SOURCES, *TENSORFLOW_SOURCES],
+            depends=[LISTS, *HEADERS, *CUDA_SOURCES],
         )
     ],
     cmdclass={

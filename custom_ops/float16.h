@@ -1,6 +1,7 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 //
-// 16-bit floats as they lie in memory; the arithmetic is float32.
+// The 16-bit floating-point types as they lie in memory. All arithmetic is done
+// in float32.
 
 #ifndef ALEXNET_TF_CUSTOM_OPS_FLOAT16_H_
 #define ALEXNET_TF_CUSTOM_OPS_FLOAT16_H_
@@ -17,7 +18,8 @@ struct BFloat16 {
   std::uint16_t bits;
 };
 
-// One value from and to memory, for loops that are the same for both types.
+// Widen and Narrow read and write one value. They are overloaded, so that a
+// loop can be written once for float and BFloat16.
 inline float Widen(float value) { return value; }
 
 inline float Widen(BFloat16 narrow) {
@@ -29,7 +31,7 @@ inline float Widen(BFloat16 narrow) {
 
 inline void Narrow(float value, float* narrow) { *narrow = value; }
 
-// To nearest, ties to even; a NaN stays one.
+// Rounds to nearest, ties to even. NaN stays NaN.
 inline void Narrow(float value, BFloat16* narrow) {
   std::uint32_t bits;
   std::memcpy(&bits, &value, sizeof(bits));

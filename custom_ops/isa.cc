@@ -2,6 +2,8 @@
 
 #include "custom_ops/isa.h"
 
+#include <cstdlib>
+
 #if defined(ALEXNET_TF_AMX)
 #include <cpuid.h>
 #include <sys/syscall.h>
@@ -12,9 +14,9 @@ namespace alexnet_tf {
 namespace {
 
 #if defined(ALEXNET_TF_AMX)
-// Whether the processor has tiles of bfloat16, and Linux lets this process use
-// them.
-bool TilesAreOurs() {
+// Returns whether the CPU can multiply tiles of bfloat16, and Linux permits
+// this process to use them.
+bool TilesArePermitted() {
   constexpr unsigned kBfloat16 = 1u << 22, kTiles = 1u << 24;
   constexpr long kRequestPermission = 0x1023, kTileData = 18;
   unsigned a, b, c, d;
@@ -29,7 +31,7 @@ bool Supported(Isa isa) {
   switch (isa) {
     case Isa::kAmxBf16:
 #if defined(ALEXNET_TF_AMX)
-      return Supported(Isa::kAvx512Bf16) && TilesAreOurs();
+      return Supported(Isa::kAvx512Bf16) && TilesArePermitted();
 #else
       return false;
 #endif
@@ -77,13 +79,19 @@ std::string ChooseIsa(const char* requested, Isa* isa) {
       return Supported(candidate)
                  ? ""
                  : "\"" + name +
-                       "\" is not in this processor, or not in this "
-                       "build (g++ 11 for AMX), or Linux refuses it";
+                       "\" is not available: this CPU does not support it, "
+                       "or this build lacks it (AMX needs g++ 11 or newer), "
+                       "or Linux does not permit it";
     }
   }
   return "expected \"amx_bf16\", \"avx512_bf16\", \"avx512\", \"avx2\" or "
          "\"baseline\", got \"" +
          name + "\"";
+}
+
+std::string ChooseIsaFromEnvironment(Isa* isa) {
+  const std::string error = ChooseIsa(std::getenv("ALEXNET_TF_ISA"), isa);
+  return error.empty() ? "" : "environment variable ALEXNET_TF_ISA: " + error;
 }
 
 }  // namespace alexnet_tf

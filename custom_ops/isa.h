@@ -1,6 +1,6 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 //
-// The instruction sets that kernels of the processor are built for.
+// The instruction sets that the CPU kernels are built for.
 
 #ifndef ALEXNET_TF_CUSTOM_OPS_ISA_H_
 #define ALEXNET_TF_CUSTOM_OPS_ISA_H_
@@ -24,10 +24,15 @@ enum class Isa { kBaseline, kAvx2, kAvx512, kAvx512Bf16, kAmxBf16 };
 
 const char* IsaName(Isa isa);
 
-// Chooses "amx_bf16", "avx512_bf16", "avx512", "avx2" or "baseline" by name, or
-// where `requested` is null or empty the best that this processor has. Returns
-// an empty string, or what is wrong with the request.
+// Sets `isa` to the instruction set named `requested`: "amx_bf16",
+// "avx512_bf16", "avx512", "avx2" or "baseline". If `requested` is null or
+// empty, sets it to the best one that this CPU supports. Returns an empty
+// string, or what is wrong with the request.
 std::string ChooseIsa(const char* requested, Isa* isa);
+
+// Calls ChooseIsa with the environment variable ALEXNET_TF_ISA. An error names
+// the variable.
+std::string ChooseIsaFromEnvironment(Isa* isa);
 
 }  // namespace alexnet_tf
 

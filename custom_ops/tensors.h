@@ -1,6 +1,6 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 //
-// Between TensorFlow's tensors and the libraries that know nothing of them.
+// Connects TensorFlow's tensors with the libraries that do not use TensorFlow.
 
 #ifndef ALEXNET_TF_CUSTOM_OPS_TENSORS_H_
 #define ALEXNET_TF_CUSTOM_OPS_TENSORS_H_
@@ -13,7 +13,7 @@
 
 namespace alexnet_tf {
 
-// TensorFlow's element types and the libraries'.
+// The libraries' type for each of TensorFlow's element types.
 template <typename T>
 struct Plain;
 template <>
@@ -40,7 +40,8 @@ typename Plain<T>::Type* Data(tensorflow::Tensor* tensor) {
   return reinterpret_cast<typename Plain<T>::Type*>(tensor->flat<T>().data());
 }
 
-// Every input has rank 4 and one shape, which the output shares.
+// The shape function of ops whose inputs and output all have the same shape, of
+// rank 4.
 inline absl::Status MergedShape(
     tensorflow::shape_inference::InferenceContext* c) {
   tensorflow::shape_inference::ShapeHandle shape;

@@ -1,12 +1,11 @@
-"""Centre-crop and ten-crop evaluation.
+"""The errors of a network on a split, with the center crop and with ten crops.
 
-    python -m alexnet_tf.evaluate --checkpoint=runs/demo
-
-Paper section 4.1: the ten crops' softmax outputs are averaged. Ties get fractional
-credit, as in the released program (`layer_kernels.cu`). Errors are in percent.
+Paper, section 4.1: the softmax outputs of the ten crops are averaged. Ties get
+fractional credit, as in the 2012 program (`layer_kernels.cu`). Errors are in percent.
 """
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -16,28 +15,37 @@ from absl import logging
 
 from alexnet_tf.data import input_pipeline, prepared_dataset, record_files, records
 from alexnet_tf.evaluation import metrics
-from alexnet_tf.models import layers, resizing
+from alexnet_tf.models import layers, resizing, trained
 from alexnet_tf.runtime import progress
 
 
 class Evaluation:
-    """Errors of a net on the splits of datasets; traced once, used at any time.
+    """Measures the errors of a network on splits of datasets.
+
+    The computation is traced once and can be used at any time during training.
 
     Args:
-        net: a model of logits with a mean.
-        ten_crop: whether the ten views are averaged, besides the centre alone.
+        net: a model with a mean, whose outputs are logits; see `builder.build`.
+        ten_crop: whether to average the ten views too, besides the center crop.
+
+    Example:
+        errors = Evaluation(net)(dataset, "validation", crop=224)
+        errors["ten_crop"]["top5_error"]
     """
 
     def __init__(self, net: keras.Model, *, ten_crop: bool = True):
         self._net = net
         self._views = resizing.VIEWS if ten_crop else 1
-        self._ways = {"center_crop": 1}
+        self._methods = {"center_crop": 1}
         if ten_crop:
-            self._ways["ten_crop"] = self._views
+            self._methods["ten_crop"] = self._views
         self._sums = tf.function(self._measure, reduce_retracing=True)
 
     def _measure(self, images, labels):
-        """Sums over a batch, a row a way: top-1 credit, top-5 credit, nats."""
+        """Sums over a batch: top-1 credit, top-5 credit and loss, one row per method.
+
+        `images` are [N, views, H, W, 3] and `labels` [N].
+        """
         side = images.shape[2]
         flat = tf.reshape(images, [-1, side, side, 3])
         logits = tf.cast(
@@ -47,14 +55,14 @@ class Evaluation:
             tf.nn.softmax(logits), [-1, self._views, logits.shape[-1]]
         )
         sums = []
-        for views in self._ways.values():
+        for views in self._methods.values():
             mean = tf.reduce_mean(probabilities[:, :views], axis=1)
             own = tf.gather(mean, labels, axis=1, batch_dims=1)
-            nats = -tf.math.log(tf.maximum(own, 1e-30))
+            loss = -tf.math.log(tf.maximum(own, 1e-30))
             parts = (
                 metrics.credit(mean, labels, 1),
                 metrics.credit(mean, labels, 5),
-                nats,
+                loss,
             )
             sums.append([tf.reduce_sum(part) for part in parts])
         return tf.convert_to_tensor(sums)
@@ -69,13 +77,24 @@ class Evaluation:
         damaged: records.Damaged = "stop",
         each_batch: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
-        """Errors in percent and loss in nats on `split`, from crops of `crop` pixels.
+        """Returns the errors of the network on a split.
 
-        Returns `center_crop`, and with `ten_crop` also `ten_crop`, each with
-        `top1_error`, `top5_error` and `loss` (the mean cross-entropy); and `pictures`,
-        how many they are of: with `damaged` "skip" those whose records are whole, and a
-        warning where that is not all of them. `each_batch` is called after every batch;
-        what it raises ends the evaluation.
+        Args:
+            dataset, split: what to measure on.
+            crop: side of the crops in pixels.
+            batch_size: the number of crops that are computed at once.
+            damaged: "stop" raises an error at a damaged record, "skip" leaves it out
+                and logs a warning.
+            each_batch: is called after every batch. An error that it raises ends the
+                evaluation.
+
+        Returns:
+            `center_crop` and, if asked for, `ten_crop`. Both have `top1_error` and
+            `top5_error` in percent and `loss`, the mean cross-entropy in nats. `images`
+            is the number of images measured.
+
+        Raises:
+            record_files.DamagedRecordError: every record is damaged.
         """
         batches = input_pipeline.evaluation_batches(
             dataset,
@@ -85,9 +104,9 @@ class Evaluation:
             ten_crop=self._views > 1,
             damaged=damaged,
         )
-        total = np.zeros((len(self._ways), 3))
-        whole, count = dataset.counts[split], 0
-        with progress.bar(whole, f"evaluating {split}", "picture") as bar:
+        total = np.zeros((len(self._methods), 3))
+        expected, count = dataset.counts[split], 0
+        with progress.bar(expected, f"evaluating {split}", "image") as bar:
             for images, labels in batches:
                 total += self._sums(images, labels).numpy()
                 count += len(labels)
@@ -95,19 +114,70 @@ class Evaluation:
                 each_batch()
         if not count:
             raise record_files.DamagedRecordError(
-                f"no record of the {split} split is whole"
+                f"every record of the {split} split is damaged"
             )
-        if count < whole:
+        if count < expected:
             logging.warning(
-                "%d of %d %s pictures have damaged records: errors are of the other %d",
-                *(whole - count, whole, split, count),
+                "%d of %d %s images have damaged records; the errors are those of the "
+                "other %d",
+                *(expected - count, expected, split, count),
             )
+        return self._results(total, count)
+
+    def _results(self, total: np.ndarray, count: int) -> dict[str, Any]:
+        """The means of `count` images, from the sums over all of them."""
         results: dict[str, Any] = {
-            way: {
+            method: {
                 "top1_error": 100 * (1 - top1 / count),
                 "top5_error": 100 * (1 - top5 / count),
-                "loss": nats / count,
+                "loss": loss / count,
             }
-            for way, (top1, top5, nats) in zip(self._ways, total, strict=True)
+            for method, (top1, top5, loss) in zip(self._methods, total, strict=True)
         }
-        return {**results, "pictures": count}
+        return {**results, "images": count}
+
+
+def dataset_of(
+    net: trained.TrainedNet, path: str | None = None
+) -> prepared_dataset.Dataset:
+    """The dataset to evaluate a trained net on: at `path`, or where its own was.
+
+    Raises:
+        FileNotFoundError: the net's own dataset is not there any more.
+        ValueError: the images have another size, or the classes are others.
+    """
+    if path is None and not os.path.isdir(net.dataset_path):
+        raise FileNotFoundError(
+            f"the net was trained on {net.dataset_path}, which is not there: say where "
+            "the images are now by --dataset=FOLDER"
+        )
+    dataset = prepared_dataset.read_description(path or net.dataset_path)
+    size = net.architecture.record_size
+    if dataset.size != size:
+        raise ValueError(
+            f"{dataset.path} has images of {dataset.size} pixels, and the net was "
+            f"trained on {size}"
+        )
+    if dataset.classes != net.class_names:
+        raise ValueError(
+            f"{dataset.path} has other classes than the net was trained on: "
+            f"{_first_difference(dataset.classes, net.class_names)}"
+        )
+    if path is None and dataset.digest() != net.dataset_digest:
+        raise ValueError(
+            f"{dataset.path} holds other images than those that the net was trained on "
+            "(the digests differ): to evaluate on them nevertheless, name them by "
+            f"--dataset={dataset.path}"
+        )
+    return dataset
+
+
+def _first_difference(found: Sequence[str], wanted: Sequence[str]) -> str:
+    if len(found) != len(wanted):
+        return f"{len(found)} classes, expected {len(wanted)}"
+    number = next(
+        n
+        for n, pair in enumerate(zip(found, wanted, strict=True))
+        if pair[0] != pair[1]
+    )
+    return f"class {number} is {found[number]!r}, expected {wanted[number]!r}"

@@ -1,23 +1,21 @@
-"""Architecture -> Keras model.
+"""Builds the Keras model of an architecture.
 
-One builder for every net. Towers become layers named `conv1_tower0`, `conv1_tower1`;
-where both live on one device they are still two convolutions, so that a checkpoint
-moves freely between one device and two.
+The layers of towers have names like `conv1_tower0` and `conv1_tower1`. Two towers on
+one device are still two convolutions, so a checkpoint fits one device and two.
 """
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, Literal
 
 import keras
 import numpy as np
 
 from alexnet_tf.models import architecture as architectures
-from alexnet_tf.models import layers, towers
+from alexnet_tf.models import layers, tower_layers, towers
+from alexnet_tf.models.layers import arguments
+from alexnet_tf.models.tower_layers import Initialization
 
-Initialization = Literal["paper", "code"]
-
-
+# Keras' dtype policy for each precision.
 POLICIES = {"float32": "float32", "tf32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
@@ -27,7 +25,7 @@ def build(
     mean: np.ndarray | None = None,
     devices: Sequence[str | None] | None = None,
     precision: str = "float32",
-    initialization: Initialization = "code",
+    initialization: Initialization = "cuda_convnet",
     dropout: layers.DropoutConvention = "original",
     lrn: layers.Implementation = "op",
     winograd: bool = True,
@@ -37,92 +35,60 @@ def build(
     classifier_activation: str | None = None,
     name: str | None = None,
 ) -> keras.Model:
-    """The Keras model of an architecture.
+    """Returns the Keras model of an architecture.
 
     Args:
-        mean: with a mean image [H, W, 3] (or three channel means), the model takes what
-            the host sends, a dict of `image` uint8 [N, H, W, 3], `mirror` bool [N],
-            `shift` float32 [N, 3] and `gain` float32 [N], and finishes it on each
-            tower's device; without, it takes the finished image, float [N, H, W, 3].
-        devices: one a tower; None leaves placement to TensorFlow.
-        precision: the compute type; weights are float32 always.
-        initialization: "code" takes each layer's own standard deviation, "paper" 0.01.
+        architecture: the network; see `zoo.find`.
+        mean: a mean image [H, W, 3] or three channel means. With it, the model reads
+            what the host sends: a dict of `image` uint8 [N, H, W, 3], `mirror` bool
+            [N], `shift` float32 [N, 3] and `gain` float32 [N]. Every tower's device
+            then finishes the image itself, see `layers.Preprocessing`. Without a mean,
+            the model reads the finished image, float [N, H, W, 3].
+        devices: one device per tower; None leaves the placement to TensorFlow.
+        precision: the compute type. Weights are always float32.
+        initialization: "cuda_convnet" uses each layer's own standard deviation, and
+            "paper" uses 0.01 for all layers.
         dropout: see `layers.Dropout`.
-        lrn: the `implementation` of both normalisations, see `layers`.
+        lrn: the `implementation` of both normalizations, see
+            `layers.LocalResponseNormalization`.
         winograd: see `layers.Convolution`.
         jit: see `layers.Preprocessing`.
-        seed: of weights and dropout.
-        include_top: False ends at the last map before the dense layers.
-        classifier_activation: of the last layer; None gives logits.
+        seed: of the initial weights and of dropout.
+        include_top: False ends the model at the last map before the dense layers.
+        classifier_activation: the activation of the last layer; None gives logits.
+        name: of the model; the architecture's name if it is None.
 
-    Returns: a model of logits [N, classes] (or probabilities, or a map [N, H, W, C]).
+    Returns:
+        A model whose output is logits [N, classes], or probabilities with
+        `classifier_activation="softmax"`, or a map [N, H, W, C] without the top.
+
+    Raises:
+        ValueError: an option is unknown, the number of devices differs from the number
+            of towers, or a pooling does not fit its map.
+
+    Example:
+        >>> from alexnet_tf.models import zoo
+        >>> build(zoo.find("cifar10_11pct")).output_shape
+        (None, 10)
     """
-    devices = list(devices) if devices is not None else [None] * architecture.towers
-    if len(devices) != architecture.towers:
-        raise ValueError(
-            f"{architecture.name} has {architecture.towers} towers, "
-            f"got {len(devices)} devices"
-        )
-    if precision not in POLICIES:
-        raise ValueError(
-            f"precision must be one of {', '.join(POLICIES)}, got {precision!r}"
-        )
-    if initialization not in ("paper", "code"):
-        raise ValueError(
-            f"initialization must be paper or code, got {initialization!r}"
-        )
-    policy = POLICIES[precision]
-    shared = len(set(devices)) == 1  # one device: what both towers need is made once
-    seeds = itertools.count(seed * 1000)
-
-    inputs, streams = _inputs(
-        architecture, mean, jit, devices[:1] if shared else devices, policy
+    tower_devices = _tower_devices(architecture, devices)
+    arguments.one_of("precision", precision, tuple(POLICIES))
+    arguments.one_of("initialization", initialization, ("paper", "cuda_convnet"))
+    options = tower_layers.LayerOptions(
+        policy=POLICIES[precision],
+        initialization=initialization,
+        dropout=dropout,
+        lrn=lrn,
+        winograd=winograd,
     )
+    streams = towers.TowerStreams(tower_devices, options.policy)
+    inputs = _start(streams, architecture.input_size, mean, jit, options.policy)
+    seeds = itertools.count(seed * 1000)
     for extent in architectures.extents(architecture):
-        layer = extent.layer
-        if isinstance(layer, architectures.Dense) and not include_top:
+        if isinstance(extent.layer, architectures.Dense) and not include_top:
             break
-        if isinstance(layer, architectures.Dense) and len(streams[0].shape) == 4:
-            streams = [
-                towers.place(
-                    keras.layers.Flatten(dtype=policy, name=f"flatten_{tower}"), device
-                )(stream)
-                for tower, (stream, device) in enumerate(
-                    zip(streams, devices, strict=True)
-                )
-            ]
-        if isinstance(layer, architectures.Weighted):
-            alone = isinstance(layer, architectures.Dense) and not layer.split
-            count = 1 if alone else architecture.towers
-            if layer.inputs == "both":
-                streams = _exchange(
-                    streams, extent.name, devices[:count], shared, policy
-                )
-            if len(streams) == 1:
-                streams = streams * count
-        else:
-            count = len(streams)
-        streams = [
-            towers.place(
-                _layer(
-                    layer,
-                    side=stream.shape[1],
-                    name=extent.name + (f"_tower{tower}" if count > 1 else ""),
-                    towers_share=count,
-                    policy=policy,
-                    initialization=initialization,
-                    dropout=dropout,
-                    lrn=lrn,
-                    winograd=winograd,
-                    seed=next(seeds),
-                ),
-                device,
-            )(stream)
-            for tower, (stream, device) in enumerate(
-                zip(streams, devices[:count], strict=True)
-            )
-        ]
-    (outputs,) = _exchange(streams, "outputs", devices[:1], True, policy)
+        _add_layer(streams, extent, architecture.towers, options, seeds)
+    outputs = streams.join()
     if classifier_activation is not None and include_top:
         outputs = keras.layers.Activation(
             classifier_activation, dtype="float32", name="predictions"
@@ -130,115 +96,76 @@ def build(
     return keras.Model(inputs, outputs, name=name or architecture.name)
 
 
-def _inputs(architecture, mean, jit, devices, policy):
-    """The model's inputs, and the image as each device sees it."""
-    side = architecture.input_size
+def _tower_devices(
+    architecture: architectures.Architecture, devices: Sequence[str | None] | None
+) -> list[str | None]:
+    """One device per tower, or None for each."""
+    if devices is None:
+        return [None] * architecture.towers
+    if len(devices) != architecture.towers:
+        raise ValueError(
+            f"{architecture.name} has {architecture.towers} towers, "
+            f"got {len(devices)} devices"
+        )
+    return list(devices)
+
+
+def _start(
+    streams: towers.TowerStreams,
+    side: int,
+    mean: np.ndarray | None,
+    jit: bool,
+    policy: str,
+) -> keras.KerasTensor | dict[str, keras.KerasTensor]:
+    """Starts the streams with the finished image, and returns the model's inputs."""
+    devices = streams.input_devices
     if mean is None:
         image = keras.Input((side, side, 3), name="image")
-        return image, [image] * len(devices)
+        streams.start([image] * len(devices))
+        return image
     inputs = {
         "image": keras.Input((side, side, 3), dtype="uint8", name="image"),
         "mirror": keras.Input((), dtype="bool", name="mirror"),
         "shift": keras.Input((3,), dtype="float32", name="shift"),
         "gain": keras.Input((), dtype="float32", name="gain"),
     }
-    return inputs, [
-        towers.place(
-            layers.Preprocessing(
-                mean, jit, dtype=policy, name=f"preprocessing_{number}"
-            ),
-            device,
-        )(**inputs)
-        for number, device in enumerate(devices)
-    ]
+    streams.start(
+        [
+            towers.place(
+                layers.Preprocessing(
+                    mean, jit, dtype=policy, name=f"preprocessing_{number}"
+                ),
+                device,
+            )(**inputs)
+            for number, device in enumerate(devices)
+        ]
+    )
+    return inputs
 
 
-def _exchange(streams, name, devices, shared, policy):
-    """All towers' maps or units, first tower first, on each of `devices`."""
-    if len(streams) == 1:
-        return streams
-    if shared:
-        devices = devices[:1]
-    return [
-        towers.place(
-            keras.layers.Concatenate(dtype=policy, name=f"{name}_inputs_{number}"),
-            device,
-        )(streams)
-        for number, device in enumerate(devices)
-    ]
-
-
-def _layer(
-    layer,
-    *,
-    side,
-    name,
-    towers_share,
-    policy,
-    initialization,
-    dropout,
-    lrn,
-    winograd,
-    seed,
-) -> keras.layers.Layer:
-    """One tower's Keras layer for one line of an architecture."""
-    common: dict[str, Any] = {"name": name, "dtype": policy}
+def _add_layer(
+    streams: towers.TowerStreams,
+    extent: architectures.Extent,
+    tower_count: int,
+    options: tower_layers.LayerOptions,
+    seeds: itertools.count,
+) -> None:
+    """Adds one layer of the architecture to every tower that has a part of it."""
+    layer = extent.layer
+    if isinstance(layer, architectures.Dense):
+        streams.flatten()
     if isinstance(layer, architectures.Weighted):
-        std = layer.std if initialization == "code" else architectures.PAPER_STD
-        common["kernel_initializer"] = keras.initializers.RandomNormal(
-            stddev=std, seed=seed
+        divided = not isinstance(layer, architectures.Dense) or layer.split
+        streams.feed(extent.name, layer.inputs, tower_count if divided else 1)
+    count = streams.count
+
+    def make(tower: int, stream: keras.KerasTensor) -> keras.layers.Layer:
+        place = tower_layers.Place(
+            name=extent.name + (f"_tower{tower}" if count > 1 else ""),
+            towers=count,
+            side=stream.shape[1],
+            seed=next(seeds),
         )
-        common["bias_initializer"] = keras.initializers.Constant(layer.bias)
-    match layer:
-        case architectures.Convolution():
-            return layers.Convolution(
-                layer.filters // towers_share,
-                layer.size,
-                strides=layer.stride,
-                zeros=layer.padding,
-                winograd=winograd,
-                **common,
-            )
-        case architectures.Unshared():
-            return layers.UnsharedConvolution(
-                layer.filters // towers_share,
-                layer.size,
-                padding=layer.padding,
-                **common,
-            )
-        case architectures.Dense():
-            return layers.Dense(layer.units // towers_share, **common)
-        case architectures.Relu():
-            return layers.ReLU(**common)
-        case architectures.ResponseNormalization():
-            return layers.LocalResponseNormalization(
-                layer.size,
-                layer.k,
-                layer.alpha,
-                layer.beta,
-                implementation=lrn,
-                **common,
-            )
-        case architectures.SpatialNormalization():
-            return layers.SpatialNormalization(
-                layer.size,
-                layer.k,
-                layer.alpha,
-                layer.beta,
-                implementation=lrn,
-                **common,
-            )
-        case architectures.MaxPool():
-            # "same" hangs one column over the end where "valid" would leave one out.
-            over = (layer.size - side) % layer.stride
-            if over > 1:
-                raise ValueError(
-                    f"{name}: windows of {layer.size} by {layer.stride} hang {over} "
-                    f"columns over {side}, and at most 1 is supported"
-                )
-            return keras.layers.MaxPooling2D(
-                layer.size, layer.stride, padding="same" if over else "valid", **common
-            )
-        case architectures.Dropout():
-            return layers.Dropout(layer.rate, dropout, seed, **common)
-    raise TypeError(f"no Keras layer for {layer!r}")
+        return tower_layers.make(layer, place, options)
+
+    streams.apply(make)

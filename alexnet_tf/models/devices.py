@@ -1,4 +1,4 @@
-"""Which devices there are, which precision they compute in, and the devices of towers."""
+"""The devices of this machine, the precision they compute in, and a tower's device."""
 
 import pathlib
 from collections.abc import Sequence
@@ -12,11 +12,17 @@ Precision = Literal["auto", "float32", "tf32", "bfloat16"]
 def configure(
     logical_cpus: int = 1, logical_gpus: int = 1, logical_gpu_mib: int = 4096
 ) -> None:
-    """Splits the first processor, and the first GPU, into logical devices.
+    """Splits the first CPU, and the first GPU, into logical devices.
 
-    Must come before TensorFlow's first operation. Each logical GPU gets
-    `logical_gpu_mib` of the card's memory. From here on an operation that names a
-    device it cannot run on is an error.
+    It must be called before TensorFlow's first operation. From then on, an operation
+    raises an error if it names a device on which it cannot run.
+
+    Args:
+        logical_cpus, logical_gpus: the numbers of logical devices.
+        logical_gpu_mib: how many MiB of the GPU's memory each logical GPU gets.
+
+    Raises:
+        ValueError: GPUs are to be split, but TensorFlow finds none.
     """
     if logical_cpus > 1:
         tf.config.set_logical_device_configuration(
@@ -27,8 +33,9 @@ def configure(
         gpus = tf.config.list_physical_devices("GPU")
         if not gpus:
             raise ValueError(
-                f"--logical_gpus={logical_gpus} needs a GPU and TensorFlow sees none: "
-                "use --logical_cpus, or install alexnet_tf[gpu] and NVIDIA's driver"
+                f"--logical_gpus={logical_gpus} needs a GPU, but TensorFlow finds "
+                "none: use --logical_cpus, or install alexnet_tf[gpu] and NVIDIA's "
+                "driver"
             )
         part = tf.config.LogicalDeviceConfiguration(memory_limit=logical_gpu_mib)
         tf.config.set_logical_device_configuration(gpus[0], [part] * logical_gpus)
@@ -36,22 +43,35 @@ def configure(
 
 
 def canonical(device: str) -> str:
-    """'/GPU:0' or 'GPU:0' as TensorFlow prints it in a placement: 'GPU:0'."""
+    """Returns the name of a device as TensorFlow prints it in a placement.
+
+    Raises:
+        ValueError: `device` does not look like a device.
+
+    Example:
+        >>> canonical("/gpu:1")
+        'GPU:1'
+    """
     try:
         spec = tf.DeviceSpec.from_string(device if device[:1] == "/" else f"/{device}")
     except ValueError:
         spec = tf.DeviceSpec()
     if spec.device_type is None:
-        raise ValueError(f"a device looks like /GPU:0 or /CPU:0, got {device!r}")
+        raise ValueError(f"a device must look like /GPU:0 or /CPU:0, got {device!r}")
     return f"{spec.device_type}:{spec.device_index or 0}"
 
 
 def resolve(requested: Sequence[str], towers: int) -> tuple[str, ...]:
-    """One existing device for each of `towers` towers, as '/GPU:0'.
+    """Returns one existing device for each of `towers` towers, such as "/GPU:0".
 
-    `requested` names one device for all towers or one a tower. ["auto"] takes the first
-    GPUs, or the processor where there is none. A device that does not exist raises,
-    with the devices there are and what to type.
+    Args:
+        requested: one device for all towers, or one device per tower. ["auto"] chooses
+            the first GPUs, or the CPU if there is no GPU.
+        towers: the number of towers.
+
+    Raises:
+        ValueError: a device does not exist, or the number of devices is wrong. The
+            message names the devices there are, and what to type.
     """
     present = [canonical(d.name) for d in tf.config.list_logical_devices()]
     if list(requested) == ["auto"]:
@@ -62,13 +82,14 @@ def resolve(requested: Sequence[str], towers: int) -> tuple[str, ...]:
         wanted *= towers
     if len(wanted) != towers:
         raise ValueError(
-            f"--tower_devices names {len(wanted)} devices and the net has {towers} "
-            f"{'towers' if towers > 1 else 'tower'}: name {towers}, or one for all"
+            f"--tower_devices names {len(wanted)} devices, but the network has "
+            f"{towers} {'towers' if towers > 1 else 'tower'}: name {towers}, or one "
+            "for all"
         )
     for name in wanted:
         if name not in present:
             raise ValueError(
-                f"--tower_devices asks for /{name}, and TensorFlow sees only "
+                f"--tower_devices asks for /{name}, but TensorFlow finds only "
                 f"{', '.join(f'/{p}' for p in present)}. On a machine with one GPU: "
                 "--tower_devices=/GPU:0, or --logical_gpus=2 to split it. "
                 "Without a GPU: --tower_devices=/CPU:0, or "
@@ -78,9 +99,13 @@ def resolve(requested: Sequence[str], towers: int) -> tuple[str, ...]:
 
 
 def precision(requested: Precision) -> Literal["float32", "tf32", "bfloat16"]:
-    """`requested`, or for "auto" bfloat16 where this machine multiplies in it.
+    """Returns the precision to compute in.
 
-    Raises where TF32 is asked for and there is no GPU that has it.
+    It is `requested`, but "auto" becomes bfloat16 if this machine has instructions that
+    multiply in it, and otherwise float32.
+
+    Raises:
+        ValueError: TF32 is requested, and no GPU here has it.
     """
     gpus = tf.config.list_physical_devices("GPU")
     ampere = False
@@ -104,8 +129,9 @@ def precision(requested: Precision) -> Literal["float32", "tf32", "bfloat16"]:
 
 
 def allow_tf32(allowed: bool) -> None:
-    """Whether float32 products may be TF32, on GPUs that have it.
+    """Sets whether GPUs that have TF32 may use it for products of float32.
 
-    TensorFlow's own default is yes; here float32 is float32 unless a flag says other.
+    TensorFlow allows it by default. Here float32 means float32, unless a flag says
+    otherwise.
     """
     tf.config.experimental.enable_tensor_float_32_execution(allowed)

@@ -1,25 +1,38 @@
-"""From an image of any size to the views that a network sees: resize, center crop, ten views."""
+"""From an image of any size to what the network sees: center crop and ten views."""
 
+import numpy as np
 import tensorflow as tf
 
-# Offsets of the five crops as fractions of the margin (row, column): paper section 4.1.
+# Paper, section 4.1: the offsets of the five crops (row, column), as fractions of the
+# margin.
 _CROPS = ((0.5, 0.5), (0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
-
 
 VIEWS = 2 * len(_CROPS)
 
 
 def resize(image: tf.Tensor, size: int) -> tf.Tensor:
-    """The one resize rule: shorter side to `size`, then the centre square.
+    """Resizes the shorter side to `size`, then cuts out the square in the center.
 
-    Paper section 2. Bilinear with antialiasing, which is area-weighted downwards.
-    `image` uint8 or float [H, W, 3], 0-255; returns uint8 [size, size, 3].
+    Paper, section 2. Preparation, evaluation, prediction and exported models all use
+    this rule. It is bilinear with antialiasing, which averages areas when it shrinks.
+
+    Args:
+        image: uint8 or float [H, W, 3], 0-255.
+        size: side of the result in pixels.
+
+    Returns: uint8 [size, size, 3].
+
+    Example:
+        >>> resize(tf.zeros([300, 400, 3]), 256).shape
+        TensorShape([256, 256, 3])
     """
     shape = tf.shape(image)
     height, width = shape[0], shape[1]
     shorter = tf.minimum(height, width)
 
-    def scaled(side: tf.Tensor) -> tf.Tensor:  # rounded, exact in integers
+    def scaled(
+        side: tf.Tensor,
+    ) -> tf.Tensor:  # rounded; exact, because it uses whole numbers
         return tf.maximum((2 * side * size + shorter) // (2 * shorter), size)
 
     height, width = scaled(height), scaled(width)
@@ -31,15 +44,16 @@ def resize(image: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def center_crop(images: tf.Tensor, side: int) -> tf.Tensor:
-    """The middle of [..., S, S, C]: [..., side, side, C]."""
+    """Returns the center of images [..., S, S, C]: [..., side, side, C]."""
     margin = (images.shape[-2] - side) // 2
     return images[..., margin : margin + side, margin : margin + side, :]
 
 
 def views(image: tf.Tensor, side: int) -> tf.Tensor:
-    """The ten test views of [S, S, C]: [10, side, side, C].
+    """Returns the ten test views of an image [S, S, C]: [10, side, side, C].
 
-    Centre first, then the corners; then the same five mirrored. Paper section 4.1.
+    The center comes first, then the four corners, then the same five mirrored. Paper,
+    section 4.1.
     """
     margin = image.shape[0] - side
     crops = []
@@ -48,3 +62,21 @@ def views(image: tf.Tensor, side: int) -> tf.Tensor:
         crops.append(image[top : top + side, left : left + side])
     five = tf.stack(crops)
     return tf.concat([five, five[:, :, ::-1]], axis=0)
+
+
+def center_view(image: np.ndarray, size: int, side: int) -> np.ndarray:
+    """Returns what a network sees of an image in evaluation: uint8 [side, side, 3].
+
+    Args:
+        image: uint8 or float [H, W, 3], RGB, 0-255.
+        size: the side that the image is resized to first.
+        side: the side of the center crop.
+
+    Raises:
+        ValueError: the image has another shape.
+    """
+    image = np.asarray(image)
+    if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
+        raise ValueError(f"an image must be [height, width, 3], got {image.shape}")
+    with tf.device("/CPU:0"):
+        return center_crop(resize(tf.constant(image), size), side).numpy()

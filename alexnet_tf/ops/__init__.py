@@ -1,9 +1,9 @@
 """The custom ops, one file per op, each with its gradient.
 
-`library.py` loads the compiled library; `tracing.py` tells what a graph is traced for.
+`library.py` loads the compiled library. `tracing.py` finds out where a graph will run.
 """
 
-from alexnet_tf.ops.convolution import direct_convolution
+from alexnet_tf.ops.convolution import direct_convolution, padded_convolution
 from alexnet_tf.ops.library import (
     OpLibraryError,
     cuda_version,
@@ -15,7 +15,10 @@ from alexnet_tf.ops.lrn import (
     relu,
 )
 from alexnet_tf.ops.momentum import apply_decayed_momentum
-from alexnet_tf.ops.spatial import spatial_normalization
+from alexnet_tf.ops.spatial import (
+    spatial_normalization,
+    spatial_normalization_stock,
+)
 from alexnet_tf.ops.tracing import being_compiled, on_cpu, runs_on_cpu
 from alexnet_tf.ops.winograd import winograd_convolution
 
@@ -29,8 +32,10 @@ __all__ = [
     "local_response_normalization",
     "local_response_normalization_xla",
     "on_cpu",
+    "padded_convolution",
     "relu",
     "runs_on_cpu",
     "spatial_normalization",
+    "spatial_normalization_stock",
     "winograd_convolution",
 ]

@@ -1,6 +1,7 @@
-"""The custom op library, loaded here and nowhere else.
+"""Loads the custom op library. No other module may load it.
 
-TensorFlow gives an empty module, and no error, to whoever loads the same ops twice."""
+If the same ops are loaded twice, TensorFlow returns an empty module without an error.
+"""
 
 import ctypes
 import pathlib
@@ -12,11 +13,11 @@ _LIBRARY = pathlib.Path(__file__).parents[1] / "_alexnet_ops.so"
 
 
 class OpLibraryError(ImportError):
-    """The op library is missing, or was built for another TensorFlow."""
+    """The op library is missing, or was built for a different TensorFlow version."""
 
 
 def _build_text(library: pathlib.Path) -> str:
-    """What `library` was built for, from the text that its C++ side leaves in it."""
+    """Returns the text in `library` that describes what it was built for."""
     if not library.exists():
         source_tree = (library.parents[1] / "custom_ops").is_dir()
         advice = (
@@ -44,7 +45,7 @@ def _check_tensorflow(build: dict[str, str], running: str, library: pathlib.Path
     wanted = build["tensorflow"].split(".")[:2]
     if running.split(".")[:2] != wanted:
         raise OpLibraryError(
-            f"{library} was built for TensorFlow {'.'.join(wanted)}, and this is "
+            f"{library} was built for TensorFlow {'.'.join(wanted)}, but this is "
             f"{running}: install tensorflow~={build['tensorflow']}, or build the "
             "library again with `make setup` or `pip install .`",
             path=str(library),
@@ -66,8 +67,11 @@ def cuda_version() -> str | None:
 
 
 def instruction_set() -> str | None:
-    """What the CPU kernels run on: "amx_bf16", "avx512_bf16", "avx512", "avx2" or
-    "baseline"; None where ALEXNET_TF_ISA asks for what this processor lacks."""
+    """Returns the instruction set of the CPU kernels.
+
+    It is "amx_bf16", "avx512_bf16", "avx512", "avx2" or "baseline", or None if the
+    environment variable ALEXNET_TF_ISA asks for one that is not available.
+    """
     name = ctypes.CDLL(str(_LIBRARY)).alexnet_tf_instruction_set
     name.restype = ctypes.c_char_p
     found = name()

@@ -1,8 +1,4 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""The custom op library, loaded here and nowhere else, and the gradients of its ops.
-
-TensorFlow gives an empty module, and no error, to whoever loads the same ops twice.
-"""
+"""Local response normalization, its gradients, and its form in TensorFlow's own ops."""
 
 import math
 
@@ -14,7 +10,10 @@ _FORWARD = "AlexnetTf>LocalResponseNormalization"
 
 
 def check_constants(size: int, k: float, alpha: float, beta: float) -> None:
-    # The LRN kernels check too, for graphs that were not built here.
+    """Raises ValueError unless the constants of a normalization are valid.
+
+    The LRN kernels check them too, because graphs may have been built elsewhere.
+    """
     if size < 1 or size % 2 == 0:
         raise ValueError(f"size must be odd and at least 1, got {size}")
     if not 0 < k < math.inf:
@@ -29,26 +28,26 @@ def local_response_normalization(
 ) -> tf.Tensor:
     """Local response normalization across channels (AlexNet paper, section 3.3).
 
-    `y_i = x_i / (k + alpha * sum_j x_j^2)^beta`, with the sum over the channels `j`
-    with `|j - i| <= size // 2` that exist. The defaults are the paper's. The
-    arithmetic is float32 for every type; the gradient recomputes from `x`, and has no
-    gradient of its own.
+    `y_i = x_i / (k + alpha * sum_j x_j^2)^beta`. The sum is over the existing channels
+    `j` with `|j - i| <= size // 2`. The defaults are the paper's. The arithmetic is
+    float32 for every type. The gradient is computed from `x`, and has no gradient of
+    its own.
 
     Args:
         x: `[batch, height, width, channels]`, float32, float16 or bfloat16.
-        size: channels in the window, odd: the paper's n.
-        k: added to the sum, positive.
-        alpha: factor of the sum itself. Caffe's and PyTorch's alpha is `size` times
+        size: the number of channels in the window, an odd number. It is the paper's n.
+        k: the positive constant that is added to the sum.
+        alpha: the factor of the sum itself. Caffe's and PyTorch's alpha is `size` times
             this one.
         beta: the exponent, at least 0.
-        name: of the op.
+        name: the name of the op.
 
     Returns:
-        A tensor as `x`.
+        A tensor with the shape and type of `x`.
 
     Raises:
-        ValueError: a constant, or the rank of `x`, is wrong.
-        tf.errors.InvalidArgumentError: the rank, where it is known only at run time.
+        ValueError: if a constant, or the rank of `x`, is wrong.
+        tf.errors.InvalidArgumentError: if the rank is wrong and known only at run time.
     """
     check_constants(size, k, alpha, beta)
     return library.ops.alexnet_tf_local_response_normalization(
@@ -66,23 +65,21 @@ def _local_response_normalization_gradient(op, dy):
 
 
 def relu(x, name=None) -> tf.Tensor:
-    """`tf.nn.relu`, whose gradient behind that of our normalization is one op with it.
+    """`tf.nn.relu` whose gradient is fused with that of our LRN, if possible.
 
-    That is one pass over memory instead of two, for `tf.gradients` in the function that
-    calls this, on the CPU, where the normalization alone reads the result. Elsewhere,
-    under `tf.GradientTape` too, the gradient is TensorFlow's.
+    The backward pass then passes over memory once instead of twice. This requires that
+    only our LRN reads the result, on the CPU, and that the gradient is computed by
+    `tf.gradients` in the function that calls this. Otherwise, for instance under
+    `tf.GradientTape`, the gradient is TensorFlow's.
     """
-    if tf.executing_eagerly():
-        return tf.nn.relu(x, name=name)
-    graph = tf.compat.v1.get_default_graph()
-    with graph.gradient_override_map({"Relu": "AlexnetTf>Relu"}):
+    with tracing.overridden_gradients({"Relu": "AlexnetTf>Relu"}):
         return tf.nn.relu(x, name=name)
 
 
 @tf.RegisterGradient("AlexnetTf>Relu")
 def _relu_gradient(op, dy):
     (y,) = op.outputs
-    normalization = dy.op  # the sum of several where others read y
+    normalization = dy.op  # or the op that adds several gradients, if others read y
     if (
         normalization.type == f"{_FORWARD}Grad"
         and normalization.inputs[1] is y
@@ -102,16 +99,16 @@ def _relu_gradient(op, dy):
 def local_response_normalization_xla(
     x, *, size=5, k=2.0, alpha=1e-4, beta=0.75, name=None
 ) -> tf.Tensor:
-    """`local_response_normalization` in stock ops, for `jit_compile=True`.
+    """`local_response_normalization` in TensorFlow's own ops, for `jit_compile=True`.
 
-    XLA cannot compile a custom op; it fuses these. The gradient is written out, since
-    automatic differentiation of padding and slices is slow; it also has a gradient of
-    its own.
+    XLA cannot compile a custom op, but it fuses these. The gradient is written out,
+    because automatic differentiation of padding and slices is slow. It can be
+    differentiated again.
     """
     check_constants(size, k, alpha, beta)
 
     def window_sum(values):
-        # The padding is the zeros outside the row.
+        # Values outside the row count as zero.
         half = size // 2
         channels = tf.shape(values)[-1]
         padded = tf.pad(values, [[0, 0]] * 3 + [[half, half]])

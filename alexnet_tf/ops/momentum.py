@@ -1,34 +1,38 @@
-"""The update of the weights in one pass over memory."""
+"""The paper's update rule in one pass over memory."""
 
 from alexnet_tf.ops import library
 
 
 def apply_decayed_momentum(
-    variable, velocity, gradient, *, rate, momentum, decay, copy=None
+    variable, velocity, gradient, *, learning_rate, momentum, weight_decay, copy=None
 ):
-    """v <- momentum * v - rate * (gradient + decay * w); w <- w + v, in one pass.
+    """Applies the update rule of section 5 of the paper in place and in one pass.
 
-    Paper section 5. In place, on the CPU alone.
+    `v <- momentum * v - learning_rate * (gradient + weight_decay * w); w <- w + v`. The
+    op runs on the CPU only.
 
     Args:
         variable: w, a float32 `tf.Variable`.
-        velocity: v, as `variable`.
-        gradient: of the same shape, float32 or bfloat16.
-        rate: a float32 scalar tensor.
-        momentum, decay: floats.
-        copy: None, or a bfloat16 `tf.Variable` of the same shape, which becomes w,
+        velocity: v, another float32 `tf.Variable` of the same shape.
+        gradient: a tensor of the same shape, float32 or bfloat16.
+        learning_rate: a float32 scalar tensor.
+        momentum: a float.
+        weight_decay: a float.
+        copy: None, or a bfloat16 `tf.Variable` of the same shape. It is set to the new
+        w,
             rounded, in the same pass.
 
     Raises:
-        tf.errors.InvalidArgumentError: shapes differ, or two variables are one.
-        tf.errors.FailedPreconditionError: a variable is of another type.
+        tf.errors.InvalidArgumentError: if shapes differ, or if two of the variables are
+            the same.
+        tf.errors.FailedPreconditionError: if a variable has the wrong type.
     """
     library.ops.alexnet_tf_resource_apply_decayed_momentum(
         variable.handle,
         velocity.handle,
         gradient,
-        rate,
+        learning_rate,
         [] if copy is None else [copy.handle],
         momentum=momentum,
-        decay=decay,
+        weight_decay=weight_decay,
     )

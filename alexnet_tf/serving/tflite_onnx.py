@@ -55,7 +55,7 @@ def save_tflite(
     mean: np.ndarray,
     classes: Sequence[str],
     precision: str,
-    calibration: np.ndarray,
+    calibration: np.ndarray | None = None,
 ) -> None:
     """Writes `net` as a TFLite file.
 
@@ -76,6 +76,8 @@ def save_tflite(
     if precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if precision == "int8":
+        if calibration is None:
+            raise ValueError("precision int8 needs calibration images")
         converter.representative_dataset = lambda: ([p[None]] for p in calibration)
         # A debugger only by name: it is how TFLite leaves operations out.
         encoded = tf.lite.experimental.QuantizationDebugger(

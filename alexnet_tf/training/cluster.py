@@ -1,4 +1,4 @@
-"""Who is in a cluster, from TF_CONFIG or Slurm."""
+"""Finds the processes of a cluster from TF_CONFIG or Slurm."""
 
 import json
 import os
@@ -14,7 +14,14 @@ _EXAMPLE = (
 
 
 def cluster_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
-    """Who is in the cluster and which of them this process is, from the environment."""
+    """Returns the processes of the cluster, and which of them this one is.
+
+    Both come from the environment: from TF_CONFIG, or else from the variables of a
+    Slurm step.
+
+    Raises:
+        ValueError: there is neither, or TF_CONFIG is invalid.
+    """
     if "TF_CONFIG" in os.environ:
         _check_tf_config(os.environ["TF_CONFIG"])
         return tf.distribute.cluster_resolver.TFConfigClusterResolver()
@@ -22,15 +29,16 @@ def cluster_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
         return _slurm_resolver()
     raise ValueError(
         "--strategy=multi_worker finds neither TF_CONFIG nor a Slurm step in the "
-        f"environment: start it with srun, or set TF_CONFIG, as {_EXAMPLE!r}"
+        f"environment: start the workers with srun, or set TF_CONFIG as in {_EXAMPLE!r}"
     )
 
 
 def _slurm_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
-    """A worker a task, from port 8888 up on each node.
+    """One worker per task, with ports from 8888 up on each node.
 
-    `SlurmClusterResolver` sorts node10 before node8, where SLURM_PROCID counts along the
-    list of nodes, and has each task hold as many GPUs, whatever it sees.
+    TensorFlow's `SlurmClusterResolver` sorts node10 before node8, although SLURM_PROCID
+    counts along the list of nodes. It also gives every task the same number of GPUs,
+    whatever the task sees.
     """
     hosts = slurm_cluster_resolver.expand_hostlist(os.environ["SLURM_STEP_NODELIST"])
     tasks = slurm_cluster_resolver.expand_tasks_per_node(
@@ -51,7 +59,7 @@ def _slurm_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
 
 
 def _check_tf_config(text: str) -> None:
-    """Raises where TensorFlow would wait for ever, or for somebody else."""
+    """Raises ValueError if TensorFlow would wait forever, or for the wrong process."""
 
     def refuse(what: str) -> None:
         raise ValueError(f"TF_CONFIG {what}, got {text!r}; it looks like {_EXAMPLE!r}")
@@ -62,15 +70,17 @@ def _check_tf_config(text: str) -> None:
         kind, index = task["type"], task["index"]
         addresses = [address for job in jobs.values() for address in job]
     except (ValueError, KeyError, TypeError, AttributeError):
-        refuse("must be JSON with cluster and task, type and index")
+        refuse("must be JSON with a cluster, and a task with type and index")
     if not set(jobs) <= {"chief", "worker"} or len(jobs.get("chief", [])) > 1:
         refuse("may name workers and one chief only")
     if kind not in jobs:
-        refuse(f"calls this process a {kind!r} and the cluster has none")
+        refuse(f"calls this process a {kind!r}, but the cluster has none")
     if not isinstance(index, int) or not 0 <= index < len(jobs[kind]):
-        refuse(f"gives index {index!r} and the cluster has {len(jobs[kind])} of {kind}")
+        refuse(
+            f"gives index {index!r}, but the cluster has {len(jobs[kind])} of {kind}"
+        )
     for address in addresses:
         if not re.fullmatch(r"[^\s/]+:\d+", str(address)):
-            refuse(f"names {address!r} where host:port is wanted")
+            refuse(f"names {address!r}, expected host:port")
     if len(set(addresses)) != len(addresses):
         refuse("names an address twice")

@@ -1,7 +1,8 @@
-"""Is the net learning: each layer's weights beside their updates, and a loss that stays.
+"""Is the network learning? The size of its weights and updates, and a stuck loss.
 
-The released program printed the mean |w| and |update| of each layer at every test. The
-paper's net is known to stand at ln(classes), the loss of a guess, for long or for ever.
+The 2012 program printed the mean |w| and |update| of each layer at every test. The loss
+of the paper's network is known to stay at ln(classes), the loss of random guessing, for
+a long time or forever.
 """
 
 import math
@@ -18,11 +19,17 @@ def _mean_magnitude(tensor: tf.Tensor) -> float:
 def weight_statistics(
     variables: Sequence[keras.Variable], velocities: Sequence[tf.Variable]
 ) -> dict[str, float]:
-    """`PATH/weight`, `PATH/update` and `PATH/ratio` of every variable.
+    """Returns the mean magnitudes of all weights and of their last updates.
 
-    Mean magnitudes, and update over weight. A velocity is the update that its weight
-    had last. About 0.001 is a ratio at which such nets learn; the ratio of a weight
-    that is all zero is 0.
+    Args:
+        variables: of the model.
+        velocities: those of `optimizer.MomentumSGD`, in the same order. A velocity is
+            the last update of its variable.
+
+    Returns:
+        For every variable `PATH/weight`, `PATH/update`, and `PATH/ratio`, which is
+        update divided by weight, or 0 if all weights are zero. Networks like this one
+        learn at ratios of about 0.001.
     """
     statistics = {}
     for variable, velocity in zip(variables, velocities, strict=True):
@@ -35,31 +42,43 @@ def weight_statistics(
 
 
 class FlatLoss:
-    """Tells once when the loss has stayed near ln(classes) for `steps` steps.
+    """Returns a warning when the loss stays near ln(classes).
 
-    Near is within one percent: 6.84 to 6.98 at a thousand classes. A loss that leaves
-    starts the count again. `steps` = 0 never tells.
+    Near means within one percent: 6.84 to 6.98 for a thousand classes. If the loss
+    leaves that range, the count of steps starts again.
+
+    Args:
+        classes: the number of classes.
+        steps: warn after so many steps; 0 never warns.
+
+    Example:
+        >>> FlatLoss(classes=1000, steps=20).observe(20, 6.91) is None
+        False
     """
 
     def __init__(self, classes: int, steps: int):
         self._chance = math.log(classes)
         self._steps = steps
         self._flat = 0
-        self._told = False
+        self._warned = False
 
     def observe(self, steps: int, loss: float) -> str | None:
-        """Takes the mean loss of the next `steps` steps; what to tell, if anything."""
+        """Takes the mean loss of the next `steps` steps, and returns a warning or None.
+
+        It warns once, until the loss leaves the range near ln(classes).
+        """
         if abs(loss - self._chance) > 0.01 * self._chance:
-            self._flat, self._told = 0, False
+            self._flat, self._warned = 0, False
             return None
         self._flat += steps
-        if not self._steps or self._told or self._flat < self._steps:
+        if not self._steps or self._warned or self._flat < self._steps:
             return None
-        self._told = True
+        self._warned = True
         return (
-            f"the loss has stood at ln(classes) = {self._chance:.3f}, a guess, for "
-            f"{self._flat} steps. AlexNet is known for it. What is known to help: "
-            "--init=code, whose conv3 to conv5 start three times as wide; "
-            "--dropout=original, not inverted; pixels of 0-255, not rescaled; "
-            "a batch of 128 rather than 32; another --seed; and patience"
+            f"the loss has stayed near ln(classes) = {self._chance:.3f}, the loss of "
+            f"random guessing, for {self._flat} steps. AlexNet is known for this. What "
+            "is known to help: --init=cuda_convnet, whose conv3 to conv5 start with "
+            "weights three times as large; --dropout=original instead of inverted; "
+            "pixels of 0-255 that are not rescaled; a batch of 128 instead of 32; a "
+            "different --seed; and patience"
         )

@@ -1,41 +1,44 @@
-"""Replicas of the whole net that train as one, on the devices of one machine or many.
+"""Replicas: copies of the whole network that train as one, on one machine or many.
 
-`tf.distribute` copies the variables and moves the bytes; here is which rows of the
-global batch a replica takes, what the replicas add up, and who speaks for them. The
-rows are those that one process would have in their place, so that one run may go on
-with another number of workers. Not to be confused with `towers`, the halves of one net:
-a replica holds both.
+`tf.distribute` copies the variables and moves the data. This module decides which rows
+of the global batch each replica takes, what the replicas add up, and which process
+speaks for all of them. Every replica takes the rows that a single process would have
+computed in its place, so a run can continue with a different number of workers.
+
+A replica is not a tower: towers are the halves of one network, and a replica has both.
 """
 
 import contextlib
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import tensorflow as tf
 
 from alexnet_tf.models import devices
-from alexnet_tf.training import cluster
+from alexnet_tf.training import cluster, lost_workers
 
 Strategy = Literal["none", "mirrored", "multi_worker"]
 
 
-_NOTE_BYTES = 1 << 16  # the most that the chief can say at once
-
-
-class LostWorkerError(RuntimeError):
-    """A process of the cluster is gone, and the others cannot go on."""
+_MESSAGE_BYTES = 1 << 16  # the most that the chief can send at once
 
 
 def connect(requested: Strategy) -> "Replicas":
-    """The replicas that `--strategy` asks for; before TensorFlow's first operation.
+    """Returns the replicas that `--strategy` asks for.
 
-    `mirrored`: one on each GPU of this machine, or on each logical processor where
-    there is no GPU. `multi_worker`: one on each GPU, or the processor, of every process
-    that TF_CONFIG or else Slurm names; waits for all of them.
+    It must be called before TensorFlow's first operation.
+
+    Args:
+        requested: "none" is a single replica. "mirrored" puts one replica on every GPU
+            of this machine, or on every logical CPU if there is no GPU. "multi_worker"
+            puts one on every GPU, or on the CPU, of every process that TF_CONFIG or
+            else Slurm names, and waits until all of them have started.
+
+    Raises:
+        ValueError: there is only one device, or no valid description of a cluster.
     """
-    tf.get_logger().setLevel("WARNING")  # it would tell of each collective
+    tf.get_logger().setLevel("WARNING")  # or it would report every collective
     if requested == "none":
         return Replicas()
     if requested == "mirrored":
@@ -43,9 +46,9 @@ def connect(requested: Strategy) -> "Replicas":
         found = gpus or tf.config.list_logical_devices("CPU")
         if len(found) == 1:
             raise ValueError(
-                f"--strategy=mirrored needs two devices or more and there is only "
+                f"--strategy=mirrored needs at least two devices, but there is only "
                 f"/{devices.canonical(found[0].name)}: leave --strategy out, or split "
-                "it with --logical_cpus=2"
+                "the device with --logical_cpus=2"
             )
         return Replicas(tf.distribute.MirroredStrategy([d.name for d in found]))
     return Replicas(
@@ -54,12 +57,12 @@ def connect(requested: Strategy) -> "Replicas":
 
 
 class Replicas:
-    """The copies of a net that train together; by default there is one.
+    """The copies of a network that train together; one by default.
 
     Attributes:
-        count: replicas in all processes.
-        processes: how many processes hold them.
-        is_chief: whether this process speaks for all: it alone writes the run folder.
+        count: the number of replicas in all processes.
+        processes: the number of processes that hold them.
+        is_chief: whether this process is the one that writes the run folder.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy | None = None):
@@ -87,38 +90,47 @@ class Replicas:
         return f"{names} of {self.processes} processes, {self.count} replicas"
 
     def scope(self) -> contextlib.AbstractContextManager:
-        """Where variables are made that each replica is to hold."""
+        """A context: variables that are created inside exist in every replica."""
         return self._strategy.scope()
 
     def tower_devices(
         self, requested: Sequence[str], count: int
     ) -> tuple[str, ...] | None:
-        """The devices of `count` towers; None where each replica has one for all."""
+        """Returns the devices of `count` towers, or None if each replica has only one.
+
+        Raises:
+            ValueError: `requested` names devices, but there are replicas.
+        """
         if self._alone:
             return devices.resolve(requested, count)
         if list(requested) != ["auto"]:
             raise ValueError(
-                "--tower_devices and --strategy exclude each other: a replica holds "
-                "every tower on its own device (CUDA_VISIBLE_DEVICES chooses GPUs); "
-                f"add --tower_devices=auto where a recipe has {','.join(requested)}"
+                "--tower_devices and --strategy exclude each other, because a replica "
+                "holds all towers on its own device (CUDA_VISIBLE_DEVICES chooses "
+                "GPUs): add --tower_devices=auto if a recipe has "
+                f"{','.join(requested)}"
             )
         return None
 
     def rows(self, batch_size: int) -> tuple[int, int]:
-        """(start, stop): this process's rows of the global batch."""
+        """Returns (start, stop), this process's rows of the global batch.
+
+        Raises:
+            ValueError: the batch cannot be divided evenly between the replicas.
+        """
         if batch_size % self.count:
             raise ValueError(
-                f"--batch_size={batch_size} is the global batch and does not divide by "
-                f"the {self.count} replicas: take a multiple of {self.count}"
+                f"--batch_size={batch_size} is the global batch, which must divide "
+                f"evenly between {self.count} replicas: use a multiple of {self.count}"
             )
         each = batch_size // self.count
         return self._local.start * each, self._local.stop * each
 
     def run(self, step: Callable, inputs: Any, *others: Any) -> Any:
-        """`step(inputs, *others)` on every replica, each with its own rows of `inputs`.
+        """Calls `step(inputs, *others)` on every replica, inside a `tf.function` only.
 
-        `inputs` are this process's rows, in any nest. Returns the first replica's
-        result. Inside a `tf.function` only.
+        `inputs` are this process's rows, in any nested structure. Each replica receives
+        its own rows of them. Returns the result of the first replica.
         """
         if self.count == 1:
             return step(inputs, *others)
@@ -131,93 +143,99 @@ class Replicas:
                 return tensor[own * each : (own + 1) * each]
 
             if len(self._local) > 1:
-                with tf.device("/CPU:0"):  # so that its rows alone go to a device
+                with tf.device("/CPU:0"):  # so that only its own rows go to a device
                     inputs = tf.nest.map_structure(slice_of, inputs)
             return step(inputs, *others)
 
         return self._first(self._strategy.run(on_replica, (inputs, *others)))
 
     def mean(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Each tensor's mean over the replicas; inside `run`."""
+        """Returns each tensor's mean over the replicas, inside `run` only."""
         if self.count == 1:
             return list(tensors)
         context = tf.distribute.get_replica_context()
         return context.all_reduce(tf.distribute.ReduceOp.MEAN, list(tensors))
 
-    # How processes that are told to stop at different moments stop at one step.
+    # Processes that receive a signal at different moments must stop at the same step.
 
     def ask_to_stop(self) -> None:
-        """This process wants to stop; from the next step on, its `vote` says so."""
+        """From the next step on, `vote` says that this process wants to stop."""
         self._stop = True
         self._vote.assign(1.0)
 
     def vote(self) -> tf.Tensor:
-        """Above 0 where this process wants to stop: to be averaged with the step."""
+        """Returns 1 if this process wants to stop, or 0; a step averages all votes."""
         return self._vote.read_value()
 
     def stop_agreed(self, statistics: tf.Tensor) -> bool:
-        """Whether to stop, the same in every process; a step's means, the vote last.
+        """Returns whether to stop; the answer is the same in every process.
 
-        Several processes agree by the votes of the step before, which are known by now:
-        waiting for those at hand would hold the device up.
+        `statistics` are the means that a step returns, with the vote last. Several
+        processes use the votes of the previous step, which are already known, because
+        waiting for the present ones would keep the device idle.
         """
         if self.processes == 1:
             return self._stop
         before, self._before = self._before, statistics
         return before is not None and bool(before[-1] > 0)
 
-    # What one process knows and all need.
+    # What one process knows and all of them need.
 
     def from_chief(self, function: Callable[[], Any]) -> Any:
-        """What `function` returns on the chief, which alone calls it; JSON's types.
+        """Returns what `function` returns on the chief, which alone calls it.
 
-        An error of the chief's is raised by all, and so is a value that is no JSON or
-        above 64 KiB of it. The others wait as long as it takes.
+        The other processes wait as long as that takes. The value must consist of JSON's
+        types.
+
+        Raises:
+            ValueError: on the chief, if the value takes more than 64 KiB as JSON.
+            RuntimeError: on the others, if the chief raised an error. The chief itself
+                raises that error unchanged.
         """
         if self.processes == 1:
             return function()
-        note, error = "", None
+        message, error = "", None
         if self.is_chief:
             try:
-                note = json.dumps({"value": function()})
-                if len(note) > _NOTE_BYTES:
+                message = json.dumps({"value": function()})
+                if len(message) > _MESSAGE_BYTES:
                     raise ValueError(
-                        f"the first worker can tell the others {_NOTE_BYTES} bytes at "
-                        f"most, got {len(note)}"
+                        f"the first worker can send {_MESSAGE_BYTES} bytes to the "
+                        f"others at most, got {len(message)}"
                     )
             except Exception as raised:
-                # JSON writes a character in twelve bytes at most.
-                said = str(raised)[: _NOTE_BYTES // 16]
-                note, error = json.dumps({"error": said}), raised
-        padded = note.encode().ljust(_NOTE_BYTES)
-        (told,) = self._sent([tf.constant(list(padded), tf.int32)])
+                # JSON writes a character in at most twelve bytes.
+                text = str(raised)[: _MESSAGE_BYTES // 16]
+                message, error = json.dumps({"error": text}), raised
+        padded = message.encode().ljust(_MESSAGE_BYTES)
+        (sent,) = self._sent([tf.constant(list(padded), tf.int32)])
         if error is not None:
             raise error
-        read = json.loads(bytes(told.numpy().astype("uint8")))
-        if "error" in read:
-            raise RuntimeError(f"the first worker says: {read['error']}")
-        return read["value"]
+        received = json.loads(bytes(sent.numpy().astype("uint8")))
+        if "error" in received:
+            raise RuntimeError(f"the first worker failed: {received['error']}")
+        return received["value"]
 
     def share(self, variables: Sequence[tf.Variable]) -> None:
-        """Gives every process the chief's values."""
+        """Sets the variables in every process to the chief's values."""
         if self.processes > 1:
             values = [tf.convert_to_tensor(variable) for variable in variables]
             for variable, value in zip(variables, self._sent(values), strict=True):
                 variable.assign(value)
 
     def agree(self, what: dict[str, Any], advice: str) -> None:
-        """Raises where this process's `what` is not the chief's."""
+        """Raises ValueError if a value in `what` differs from the chief's."""
         own = json.loads(json.dumps(what))
         theirs = self.from_chief(lambda: own)
         for name, value in own.items():
             if value != theirs[name]:
                 raise ValueError(
-                    f"this worker has {name}={value} and the first one {theirs[name]}: "
-                    f"{advice}"
+                    f"this worker has {name}={value}, but the first one "
+                    f"{theirs[name]}: {advice}"
                 )
 
     def _everywhere(self, values: list[tf.Tensor]) -> list[tf.Tensor]:
-        """The chief's `values`, in every process."""
+        """Returns the chief's `values` in every process."""
 
         def sent(values):
             keep = tf.identity if _replica() == 0 else tf.zeros_like
@@ -232,53 +250,25 @@ class Replicas:
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
-        """Says in words that a worker is lost, where TensorFlow says how."""
+        """A context that explains TensorFlow's errors about lost workers.
+
+        Raises:
+            lost_workers.LostWorkerError: another process is gone.
+        """
         try:
             yield
-        except _LOST as error:
+        except lost_workers.ERRORS as error:
             if self.processes == 1:
                 raise
             resolver = self._strategy.cluster_resolver
-            peer = _peer(str(error), f"{resolver.task_type} {resolver.task_id}")
-            if peer:
-                what = (
-                    f"{peer} of the {self.processes} is lost or has stopped with an "
-                    "error; see what it said"
-                )
-            else:
-                what = (
-                    f"this worker or another of the {self.processes} has failed: "
-                    f"{_cause(str(error))}; see what the others said"
-                )
-            raise LostWorkerError(
-                f"{what}, then start all of them again with --resume"
+            raise lost_workers.explanation(
+                error,
+                own_task=f"{resolver.task_type} {resolver.task_id}",
+                processes=self.processes,
             ) from error
 
 
-_LOST = (
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.InternalError,
-    tf.errors.UnavailableError,
-)
-
-
-def _peer(text: str, own: str) -> str | None:
-    """The first task that an error of TensorFlow's names besides `own`: 'worker 1'."""
-    named = re.findall(r"/job:(\w+)(?:/replica:\d+)?/task:(\d+)", text)
-    return next((t for t in map(" ".join, named) if t != own), None)
-
-
-def _cause(text: str) -> str:
-    """The first line of an error of TensorFlow's, behind those on the place in the code."""
-    place = r"Graph execution error|Detected at node|<stack traces|  File |\s*$"
-    lines = text.splitlines()
-    return next((line for line in lines if not re.match(place, line)), "")
-
-
 def _replica() -> int:
-    """Which replica of all the code at hand is traced for."""
+    """The number of the replica that is being traced, among all replicas."""
     context = tf.distribute.get_replica_context()
     return int(tf.get_static_value(context.replica_id_in_sync_group))

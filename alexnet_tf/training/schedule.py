@@ -1,8 +1,8 @@
 """When the learning rate changes.
 
-Paper section 5: divided by ten when the validation error stops improving, three times
-in all. The released program: at fixed epochs, with the biases' rate and conv1's on their
-own (`layer-params-145-2010.cfg`).
+Paper, section 5: the learning rate is divided by ten when the validation error stops
+improving, three times in all. The 2012 program divides it at fixed epochs, which differ
+for biases and for conv1 (`layer-params-145-2010.cfg`).
 """
 
 import bisect
@@ -14,66 +14,102 @@ from typing import Any, Literal, NamedTuple, Protocol
 import tensorflow as tf
 
 
-class Rates(NamedTuple):
-    """Learning rates of one step; floats, or scalar tensors of them."""
+class LearningRates(NamedTuple):
+    """The learning rates of one step, as floats or as scalar tensors.
+
+    Attributes:
+        weights: that of all weights.
+        biases: that of all biases.
+        conv1_factor: multiplies both for the first layer.
+    """
 
     weights: Any
     biases: Any
-    conv1_factor: Any  # on both, for the first layer
+    conv1_factor: Any
 
     def of(self, path: str) -> Any:
-        """The rate of the variable called `path`, as 'conv1_tower0/kernel'."""
+        """Returns that of the variable with this path, such as `conv1_tower0/kernel`.
+
+        Example:
+            >>> LearningRates(0.01, biases=0.02, conv1_factor=1.0).of("fc8/bias")
+            0.02
+        """
         rate = self.biases if path.endswith("/bias") else self.weights
         return rate * self.conv1_factor if path.startswith("conv1") else rate
 
-    def tensors(self) -> "Rates":
-        """The same as scalar tensors, for a compiled step."""
-        return Rates(*(tf.constant(rate, tf.float32) for rate in self))
+    def tensors(self) -> "LearningRates":
+        """Returns the same as scalar tensors, for a traced step."""
+        return LearningRates(*(tf.constant(rate, tf.float32) for rate in self))
 
 
-def scaled_rate(
-    rate: float, rule: Literal["none", "linear", "sqrt"], factor: float
+def scaled_learning_rate(
+    learning_rate: float, rule: Literal["none", "linear", "sqrt"], factor: float
 ) -> float:
-    """`rate` for a batch `factor` times as large as the one it was found for.
+    """Adapts a learning rate to a batch that is `factor` times as large.
 
-    linear: Goyal et al. 2017 (arXiv:1706.02677), and the paper's author with batches of
-    several GPUs; sqrt keeps the variance of a step (Krizhevsky 2014, arXiv:1404.5997).
+    Args:
+        learning_rate: the one for the original batch size.
+        rule: "linear" multiplies by `factor` (Goyal et al. 2017, arXiv:1706.02677, and
+            the paper's author for batches divided over several GPUs). "sqrt" multiplies
+            by its square root, which keeps the variance of a step (Krizhevsky 2014,
+            arXiv:1404.5997). "none" changes nothing.
+        factor: new batch size / original batch size.
+
+    Example:
+        >>> scaled_learning_rate(0.01, "sqrt", 4)
+        0.02
     """
-    return rate * {"none": 1.0, "linear": factor, "sqrt": math.sqrt(factor)}[rule]
+    scale = {"none": 1.0, "linear": factor, "sqrt": math.sqrt(factor)}[rule]
+    return learning_rate * scale
 
 
 class Schedule(Protocol):
-    """What the loop asks and tells; `state` is saved, and restored into the same."""
+    """What the training loop needs of a schedule."""
 
-    def rates(self, epoch: float) -> Rates: ...
-
-    def observe(self, error: float) -> bool:
-        """Takes a validation's top-1 error in percent; True where the rate drops."""
+    def learning_rates(self, epoch: float) -> LearningRates:
+        """Returns the learning rates at `epoch`, which may be a fraction."""
         ...
 
-    def state(self) -> dict[str, float]: ...
+    def observe(self, error: float) -> bool:
+        """Takes a validation's top-1 error in percent; True if learning rates drop."""
+        ...
 
-    def restore(self, state: dict[str, float]) -> None: ...
+    def state(self) -> dict[str, float]:
+        """Returns what a checkpoint must hold to continue the schedule."""
+        ...
+
+    def restore(self, state: dict[str, float]) -> None:
+        """Continues from what `state` returned."""
+        ...
 
 
 @dataclasses.dataclass
 class Epochs:
-    """Divides by ten at each of `drops`, in epochs.
+    """Divides the learning rate by ten at fixed epochs, as the 2012 program does.
 
-    Biases have `bias_factor` times the rate and drops of their own; conv1 drops once
-    more at `conv1_drop` and stops at `conv1_freeze` (0: never).
+    Attributes:
+        learning_rate: the initial one.
+        drops: the epochs at which it is divided by ten, in any order.
+        bias_factor: biases have this many times the learning rate of weights.
+        bias_drops: the same epochs for biases; None if they are those of the weights.
+        conv1_drop: from this epoch, conv1 has a tenth of the learning rate; 0: never.
+        conv1_freeze: from this epoch, conv1 has the learning rate 0; 0: never.
+
+    Example:
+        >>> Epochs(1.0, drops=(2,)).learning_rates(2.5).weights
+        0.1
     """
 
-    rate: float
+    learning_rate: float
     drops: Sequence[float] = ()
     bias_factor: float = 1.0
-    bias_drops: Sequence[float] | None = None  # None: as the weights'
+    bias_drops: Sequence[float] | None = None
     conv1_drop: float = 0.0
     conv1_freeze: float = 0.0
 
-    def rates(self, epoch: float) -> Rates:
+    def learning_rates(self, epoch: float) -> LearningRates:
         def dropped(drops: Sequence[float]) -> float:
-            return self.rate * 0.1 ** bisect.bisect_right(sorted(drops), epoch)
+            return self.learning_rate * 0.1 ** bisect.bisect_right(sorted(drops), epoch)
 
         bias_drops = self.drops if self.bias_drops is None else self.bias_drops
         conv1 = 1.0
@@ -81,7 +117,9 @@ class Epochs:
             conv1 = 0.1
         if self.conv1_freeze and epoch >= self.conv1_freeze:
             conv1 = 0.0
-        return Rates(dropped(self.drops), self.bias_factor * dropped(bias_drops), conv1)
+        return LearningRates(
+            dropped(self.drops), self.bias_factor * dropped(bias_drops), conv1
+        )
 
     def observe(self, error: float) -> bool:
         del error
@@ -96,9 +134,23 @@ class Epochs:
 
 @dataclasses.dataclass
 class Plateau:
-    """Divides by ten after `patience` validations that gain less than `gain` percent."""
+    """Divides the learning rate by ten when the validation error stops improving.
 
-    rate: float
+    Attributes:
+        learning_rate: the initial one.
+        patience: the number of validations in a row without improvement before a drop.
+        gain: by how many percent an error must be below the best one to be an
+            improvement.
+        most_drops: the learning rate never drops more often than this.
+        bias_factor: biases have this many times the learning rate of weights.
+
+    Example:
+        >>> plateau = Plateau(0.01, patience=2)
+        >>> [plateau.observe(error) for error in (60, 50, 50, 50)]
+        [False, False, False, True]
+    """
+
+    learning_rate: float
     patience: int = 3
     gain: float = 0.1
     most_drops: int = 3
@@ -107,10 +159,10 @@ class Plateau:
     _waited: int = 0
     _drops: int = 0
 
-    def rates(self, epoch: float) -> Rates:
+    def learning_rates(self, epoch: float) -> LearningRates:
         del epoch
-        rate = self.rate * 0.1**self._drops
-        return Rates(rate, self.bias_factor * rate, 1.0)
+        weights = self.learning_rate * 0.1**self._drops
+        return LearningRates(weights, self.bias_factor * weights, 1.0)
 
     def observe(self, error: float) -> bool:
         if error <= self._best - self.gain:

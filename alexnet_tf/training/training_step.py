@@ -12,7 +12,13 @@ from alexnet_tf.training import optimizer, replication, schedule
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One training step, traced once: batch in, loss, top-1 error and vote out."""
+    """Forward pass, backward pass and update for one batch.
+
+    Attributes:
+        net: a model whose outputs are logits.
+        rule: updates the weights of `net`.
+        replicas: the copies of `net` that train together; one by default.
+    """
 
     net: keras.Model
     rule: optimizer.MomentumSGD
@@ -21,28 +27,30 @@ class Step:
     )
 
     def trace(self, batches: tf.data.Dataset) -> tf.types.experimental.ConcreteFunction:
-        """The step for batches of this form: (inputs, labels, rates) -> [3] float32.
+        """Returns the step for batches of the shapes and types that `batches` has.
 
-        Means over the global batch, and over the processes whether to stop.
+        It is a function of (inputs, labels, learning rates). It returns float32 [3]:
+        the loss and the top-1 error in percent, as means over the global batch, and the
+        share of the processes that want to stop.
         """
         inputs, labels = batches.element_spec
-        rate = tf.TensorSpec([], tf.float32)
-        return tf.function(self._everywhere).get_concrete_function(
-            inputs, labels, schedule.Rates(rate, rate, rate)
+        scalar = tf.TensorSpec([], tf.float32)
+        return tf.function(self._on_all_replicas).get_concrete_function(
+            inputs, labels, schedule.LearningRates(scalar, scalar, scalar)
         )
 
-    def _everywhere(self, inputs, labels, rates):
+    def _on_all_replicas(self, inputs, labels, rates):
         return self.replicas.run(self._step, (inputs, labels), rates)
 
     def _step(self, batch, rates):
         inputs, labels = batch
-        with layers.reading_copies(self.rule.copies):
-            logits = tf.cast(self.net(inputs, training=True), tf.float32)
+        logits = tf.cast(self.net(inputs, training=True), tf.float32)
         loss = tf.reduce_mean(
             tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         )
-        read = [self.rule.copies.get(v.path, v) for v in self.net.trainable_variables]
-        gradients = towers.colocated_gradients(loss, read)
+        gradients = towers.colocated_gradients(
+            loss, layers.variables_read_in_training(self.net)
+        )
         error = 100 * (1 - tf.reduce_mean(metrics.credit(logits, labels, 1)))
         statistics = tf.stack([loss, error, self.replicas.vote()])
         *gradients, statistics = self.replicas.mean([*gradients, statistics])

@@ -1,7 +1,8 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 //
-// First the grid and the order of the work, the same everywhere; then what a
-// tile is: AMX's registers, or loops that do what those do.
+// First come the grid and the order of the work, which are the same for every
+// instruction set. Then come the tiles: AMX's registers, or plain loops that do
+// the same.
 
 #include <algorithm>
 #include <cstring>
@@ -11,8 +12,8 @@
 
 #if defined(ALEXNET_TF_AMX)
 #include <immintrin.h>
-// GCC 12 takes the deliberately undefined operands in its own intrinsics for
-// mistakes of ours.
+// GCC 12 warns about operands that its own intrinsics leave undefined on
+// purpose.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
@@ -20,68 +21,70 @@
 namespace alexnet_tf {
 namespace {
 
-// A tile has 16 rows of 64 bytes: 16 x 16 float32 sums, and of either factor 16
-// channels by 32 positions.
+// A tile has 16 rows of 64 bytes. It holds 16 x 16 float32 sums, or 16 channels
+// at 32 positions of one of the factors.
 constexpr std::int64_t kSide = 16;
 constexpr std::int64_t kDepth = 32;
 constexpr std::int64_t kSums = kSide * kSide;
 
-// Of two blocks of 32 channels as many positions as the first cache holds.
+// The number of positions at which two blocks of 32 channels fit the
+// first-level cache.
 constexpr std::int64_t kInnerPositions = 320;
-// Bytes of the packed pictures that are worked on at a time: half a second
-// cache.
+// Images are packed in groups of this many bytes, half of a second-level cache.
 constexpr std::int64_t kPackedBytes = 1 << 20;
 
 std::int64_t RoundUp(std::int64_t value, std::int64_t unit) {
   return (value + unit - 1) / unit * unit;
 }
 
-// Positions of pictures in a row, with zeros between their rows and between
-// them, that stand for those in front of the next and behind the last.
+// The positions of consecutive images, with zeros after every row and after
+// every image. They serve as the padding behind one row or image and in front
+// of the next.
 struct Grid {
   explicit Grid(const ConvolutionShape& shape) {
-    const std::int64_t zeros = std::max(shape.before, shape.after);
-    rows = std::max(shape.height + zeros, shape.OutputHeight());
-    columns = std::max(shape.width + zeros, shape.OutputWidth());
+    const std::int64_t padding =
+        std::max(shape.padding_before, shape.padding_after);
+    rows = std::max(shape.height + padding, shape.OutputHeight());
+    columns = std::max(shape.width + padding, shape.OutputWidth());
   }
   std::int64_t Positions() const { return rows * columns; }
 
   std::int64_t rows, columns;
 };
 
-// Walks over the grid and gives each position's channels, or zeros.
+// Walks over the grid and returns each position's channels, or zeros.
 class Walk {
  public:
-  // `position` counts from the first of picture 0 and may be negative.
-  Walk(const Grid& grid, const BFloat16* values, std::int64_t pictures,
+  // `position` counts from the first position of image 0 and may be negative.
+  Walk(const Grid& grid, const BFloat16* values, std::int64_t images,
        std::int64_t height, std::int64_t width, std::int64_t channels,
        const BFloat16* zeros, std::int64_t position)
       : grid_(grid),
         values_(values),
-        pictures_(pictures),
+        images_(images),
         height_(height),
         width_(width),
         channels_(channels),
         zeros_(zeros) {
     const std::int64_t all = grid.Positions();
-    picture_ = position >= 0 ? position / all : -((all - 1 - position) / all);
-    const std::int64_t inside = position - picture_ * all;
+    image_ = position >= 0 ? position / all : -((all - 1 - position) / all);
+    const std::int64_t inside = position - image_ * all;
     row_ = inside / grid.columns;
     column_ = inside % grid.columns;
   }
 
   const BFloat16* Next() {
-    const bool inside = picture_ >= 0 && picture_ < pictures_ &&
-                        row_ < height_ && column_ < width_;
+    const bool inside =
+        image_ >= 0 && image_ < images_ && row_ < height_ && column_ < width_;
     const BFloat16* at =
-        inside ? values_ + ((picture_ * height_ + row_) * width_ + column_) *
-                               channels_
+        inside ? values_ +
+                     ((image_ * height_ + row_) * width_ + column_) * channels_
                : zeros_;
     if (++column_ == grid_.columns) {
       column_ = 0;
       if (++row_ == grid_.rows) {
         row_ = 0;
-        ++picture_;
+        ++image_;
       }
     }
     return at;
@@ -90,130 +93,194 @@ class Walk {
  private:
   const Grid& grid_;
   const BFloat16* const values_;
-  const std::int64_t pictures_, height_, width_, channels_;
+  const std::int64_t images_, height_, width_, channels_;
   const BFloat16* const zeros_;
-  std::int64_t picture_, row_, column_;
+  std::int64_t image_, row_, column_;
 };
 
-// Where things lie in the partial sums.
-struct Layout {
-  explicit Layout(const ConvolutionShape& shape)
+// The order of values in the partial sums: the tiles of all kernel positions,
+// then those of the next 16 channels, then those of the next 16 filters, and at
+// the end the bias. A tile is [filters, channels].
+struct SumLayout {
+  explicit SumLayout(const ConvolutionShape& shape)
       : filter_tiles(RoundUp(shape.filters, kSide) / kSide),
         channel_tiles(RoundUp(shape.channels, kSide) / kSide),
-        taps(shape.taps * shape.taps) {}
+        kernel_positions(shape.kernel_size * shape.kernel_size) {}
 
-  // Tiles of all taps, then of the next 16 channels, then of the next filters;
-  // in a tile filters by channels.
   std::int64_t Tile(std::int64_t filter_tile, std::int64_t channel_tile,
-                    std::int64_t tap) const {
-    return ((filter_tile * channel_tiles + channel_tile) * taps + tap) * kSums;
+                    std::int64_t kernel_position) const {
+    return ((filter_tile * channel_tiles + channel_tile) * kernel_positions +
+            kernel_position) *
+           kSums;
   }
   std::int64_t Bias() const { return Tile(filter_tiles, 0, 0); }
   std::int64_t Size() const { return Bias() + filter_tiles * kSide; }
 
-  const std::int64_t filter_tiles, channel_tiles, taps;
+  const std::int64_t filter_tiles, channel_tiles, kernel_positions;
 };
 
-// 64-byte aligned values.
+// The order of packed values. dy is transposed: [filters, positions]. For x,
+// pairs of positions are interleaved: [channels / 16, positions / 2, 16, 2].
+// There are two copies of x, whose pairs begin at even and at odd positions, so
+// that every kernel position finds its pairs.
+struct PackedLayout {
+  PackedLayout(const ConvolutionShape& shape, const Grid& grid,
+               const SumLayout& sums, std::int64_t most_images)
+      : filters(sums.filter_tiles * kSide),
+        channels(sums.channel_tiles * kSide) {
+    const std::int64_t image_bytes =
+        (2 * channels + filters) * sizeof(BFloat16) * grid.Positions();
+    images = std::min(std::max<std::int64_t>(1, kPackedBytes / image_bytes),
+                      most_images);
+    positions = RoundUp(images * grid.Positions(), kDepth);
+    // An odd number of cache lines, so that rows do not compete for the same
+    // places in the cache.
+    row = RoundUp(positions, 2 * kDepth) + kDepth;
+    const std::int64_t reach = (shape.kernel_size - 1) * (grid.columns + 1);
+    panel = (positions + RoundUp(reach, 2)) * kSide;
+    copy = sums.channel_tiles * panel;
+  }
+
+  const std::int64_t filters, channels;  // rounded up to whole tiles
+  std::int64_t images;                   // packed at a time
+  std::int64_t positions;                // of these images
+  std::int64_t row;                      // from one filter of dy to the next
+  std::int64_t panel;                    // from 16 channels of x to the next
+  std::int64_t copy;                     // from one copy of x to the other
+};
+
+// Memory for values, aligned to 64 bytes.
 class Buffer {
  public:
   explicit Buffer(std::int64_t count)
-      : values_(static_cast<BFloat16*>(
-            ::operator new(count * sizeof(BFloat16), kAlignment))) {}
+      : bytes_(count * sizeof(BFloat16)),
+        values_(static_cast<BFloat16*>(::operator new(bytes_, kAlignment))) {}
   ~Buffer() { ::operator delete(values_, kAlignment); }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   BFloat16* get() const { return values_; }
+  void Clear() { std::memset(values_, 0, bytes_); }
 
  private:
   static constexpr std::align_val_t kAlignment{64};
+  const std::size_t bytes_;
   BFloat16* const values_;
 };
 
-// Packs pictures, and hands blocks of them to Tiles::Multiply. dy is
-// transposed, [filters, positions]. Of x pairs of positions are interleaved,
-// [channels / 16, positions / 2, 16, 2], once from an even position on and once
-// from an odd one, so that every tap finds its pairs.
+// Packs groups of images, and passes blocks of them to Tiles::Multiply.
 template <typename Tiles>
-void Add(const ConvolutionShape& shape, const BFloat16* x, const BFloat16* dy,
-         std::int64_t first, std::int64_t last, float* sums) {
-  const Grid grid(shape);
-  const Layout layout(shape);
-  if (first == last || grid.Positions() == 0 || layout.filter_tiles == 0) {
-    return;
+class Accumulator {
+ public:
+  // The shape must not be empty, and `most_images` must be at least 1.
+  Accumulator(const ConvolutionShape& shape, std::int64_t most_images)
+      : shape_(shape),
+        grid_(shape),
+        sum_layout_(shape),
+        packed_(shape, grid_, sum_layout_, most_images),
+        packed_dy_(packed_.filters * packed_.row),
+        packed_x_(2 * packed_.copy),
+        zeros_(std::max(packed_.channels, packed_.filters)) {
+    zeros_.Clear();
+    // The last tile may have more rows than there are filters.
+    packed_dy_.Clear();
   }
-  const std::int64_t padded_channels = layout.channel_tiles * kSide;
-  const std::int64_t padded_filters = layout.filter_tiles * kSide;
-  const std::int64_t picture_bytes = (2 * padded_channels + padded_filters) *
-                                     sizeof(BFloat16) * grid.Positions();
-  const std::int64_t at_a_time = std::min(
-      std::max<std::int64_t>(1, kPackedBytes / picture_bytes), last - first);
 
-  const std::int64_t positions = RoundUp(at_a_time * grid.Positions(), kDepth);
-  const std::int64_t lead = shape.before * (grid.columns + 1);
-  const std::int64_t reach = (shape.taps - 1) * (grid.columns + 1);
-  // An odd number of cache lines, so that rows do not compete for places.
-  const std::int64_t row = RoundUp(positions, 2 * kDepth) + kDepth;
-  const std::int64_t panel = (positions + RoundUp(reach, 2)) * kSide;
+  void Add(const BFloat16* x, const BFloat16* dy, std::int64_t first,
+           std::int64_t last, float* sums) {
+    for (std::int64_t image = first; image < last; image += packed_.images) {
+      PackOutputGradients(dy, image, std::min(image + packed_.images, last),
+                          sums + sum_layout_.Bias());
+      PackInputs(x, image);
+      Multiply(sums);
+    }
+  }
 
-  const Buffer packed_dy(padded_filters * row);
-  const Buffer packed_x(2 * layout.channel_tiles * panel);
-  const Buffer zeros(std::max(padded_channels, padded_filters));
-  std::memset(zeros.get(), 0,
-              sizeof(BFloat16) * std::max(padded_channels, padded_filters));
-  // Filters that only fill a tile up.
-  std::memset(packed_dy.get(), 0, sizeof(BFloat16) * padded_filters * row);
-
-  Tiles tiles;
-  for (std::int64_t picture = first; picture < last; picture += at_a_time) {
-    const std::int64_t end = std::min(picture + at_a_time, last);
-    const std::int64_t start = picture * grid.Positions();
-    // Behind the last picture's end come zeros, so that nobody else's count.
-    Walk walk_dy(grid, dy, end, shape.OutputHeight(), shape.OutputWidth(),
-                 shape.filters, zeros.get(), start);
-    for (std::int64_t k = 0; k < positions; k += kDepth) {
+ private:
+  // Packs dy from image `first` on, and adds it to `bias`. Zeros follow image
+  // `last` - 1, so that images of other parts do not count.
+  void PackOutputGradients(const BFloat16* dy, std::int64_t first,
+                           std::int64_t last, float* bias) {
+    Walk walk(grid_, dy, last, shape_.OutputHeight(), shape_.OutputWidth(),
+              shape_.filters, zeros_.get(), first * grid_.Positions());
+    for (std::int64_t k = 0; k < packed_.positions; k += kDepth) {
       const BFloat16* from[kDepth];
-      for (const BFloat16*& at : from) at = walk_dy.Next();
-      tiles.Transpose(from, shape.filters, packed_dy.get() + k, row,
-                      sums + layout.Bias());
+      for (const BFloat16*& at : from) at = walk.Next();
+      tiles_.Transpose(from, shape_.filters, packed_dy_.get() + k, packed_.row,
+                       bias);
     }
-    Walk walk_x(grid, x, shape.pictures, shape.height, shape.width,
-                shape.channels, zeros.get(), start - lead);
-    const BFloat16* even = walk_x.Next();
-    for (BFloat16* to = packed_x.get(); to < packed_x.get() + panel;
-         to += 2 * kSide) {
-      const BFloat16* odd = walk_x.Next();
-      tiles.Interleave(even, odd, shape.channels, to, panel);
-      even = walk_x.Next();
-      tiles.Interleave(odd, even, shape.channels,
-                       to + layout.channel_tiles * panel, panel);
-    }
+  }
 
-    for (std::int64_t f = 0; f < layout.filter_tiles; f += 2) {
-      for (std::int64_t c = 0; c < layout.channel_tiles; c += 2) {
-        for (std::int64_t k = 0; k < positions; k += kInnerPositions) {
-          const std::int64_t steps =
-              std::min(kInnerPositions, positions - k) / kDepth;
-          for (std::int64_t tap = 0; tap < layout.taps; ++tap) {
-            const std::int64_t at =
-                k + tap / shape.taps * grid.columns + tap % shape.taps;
-            const std::int64_t copy = at % 2 * layout.channel_tiles;
-            tiles.Multiply(
-                std::min<std::int64_t>(2, layout.filter_tiles - f),
-                std::min<std::int64_t>(2, layout.channel_tiles - c),
-                packed_dy.get() + f * kSide * row + k, row,
-                packed_x.get() + (copy + c) * panel + at / 2 * 2 * kSide, panel,
-                steps, sums + layout.Tile(f, c, tap), layout.Tile(1, 0, 0),
-                layout.Tile(0, 1, 0));
-          }
+  // Packs x from the padding in front of image `first` on.
+  void PackInputs(const BFloat16* x, std::int64_t first) {
+    const std::int64_t lead = shape_.padding_before * (grid_.columns + 1);
+    Walk walk(grid_, x, shape_.images, shape_.height, shape_.width,
+              shape_.channels, zeros_.get(), first * grid_.Positions() - lead);
+    const BFloat16* even = walk.Next();
+    for (BFloat16* to = packed_x_.get(); to < packed_x_.get() + packed_.panel;
+         to += 2 * kSide) {
+      const BFloat16* odd = walk.Next();
+      tiles_.Interleave(even, odd, shape_.channels, to, packed_.panel);
+      even = walk.Next();
+      tiles_.Interleave(odd, even, shape_.channels, to + packed_.copy,
+                        packed_.panel);
+    }
+  }
+
+  // Adds the products of the packed images to `sums`, in blocks of up to 2 x 2
+  // tiles.
+  void Multiply(float* sums) const {
+    for (std::int64_t f = 0; f < sum_layout_.filter_tiles; f += 2) {
+      for (std::int64_t c = 0; c < sum_layout_.channel_tiles; c += 2) {
+        for (std::int64_t k = 0; k < packed_.positions; k += kInnerPositions) {
+          MultiplyBlock(f, c, k, sums);
         }
       }
     }
   }
+
+  // Adds the products of filter tiles `f` and channel tiles `c` at up to
+  // kInnerPositions positions from `k` on, for every kernel position.
+  void MultiplyBlock(std::int64_t f, std::int64_t c, std::int64_t k,
+                     float* sums) const {
+    const std::int64_t steps =
+        std::min(kInnerPositions, packed_.positions - k) / kDepth;
+    for (std::int64_t i = 0; i < sum_layout_.kernel_positions; ++i) {
+      const std::int64_t row = i / shape_.kernel_size;
+      const std::int64_t column = i % shape_.kernel_size;
+      const std::int64_t at = k + row * grid_.columns + column;
+      tiles_.Multiply(std::min<std::int64_t>(2, sum_layout_.filter_tiles - f),
+                      std::min<std::int64_t>(2, sum_layout_.channel_tiles - c),
+                      packed_dy_.get() + f * kSide * packed_.row + k,
+                      packed_.row,
+                      packed_x_.get() + at % 2 * packed_.copy +
+                          c * packed_.panel + at / 2 * 2 * kSide,
+                      packed_.panel, steps, sums + sum_layout_.Tile(f, c, i),
+                      sum_layout_.Tile(1, 0, 0), sum_layout_.Tile(0, 1, 0));
+    }
+  }
+
+  const ConvolutionShape& shape_;
+  const Grid grid_;
+  const SumLayout sum_layout_;
+  const PackedLayout packed_;
+  Buffer packed_dy_, packed_x_, zeros_;
+  const Tiles tiles_;
+};
+
+template <typename Tiles>
+void Add(const ConvolutionShape& shape, const BFloat16* x, const BFloat16* dy,
+         std::int64_t first, std::int64_t last, float* sums) {
+  if (first == last || Grid(shape).Positions() == 0 || shape.filters == 0) {
+    return;
+  }
+  Accumulator<Tiles>(shape, last - first).Add(x, dy, first, last, sums);
 }
 
-// The same in plain loops.
+// Does what AmxTiles does, in plain loops.
 struct PlainTiles {
+  // A constant object needs a constructor.
+  PlainTiles() {}
+
   // to[f][i] = from[i][f]; bias[f] += from[i][f].
   void Transpose(const BFloat16* const* from, std::int64_t filters,
                  BFloat16* to, std::int64_t row, float* bias) const {
@@ -237,7 +304,7 @@ struct PlainTiles {
     }
   }
 
-  // Adds dy x^T of up to 2 x 2 tiles to sums at their strides.
+  // Adds dy x^T of up to 2 x 2 tiles to the sums at their strides.
   void Multiply(std::int64_t filter_tiles, std::int64_t channel_tiles,
                 const BFloat16* dy, std::int64_t row, const BFloat16* x,
                 std::int64_t panel, std::int64_t steps, float* sums,
@@ -263,17 +330,18 @@ struct PlainTiles {
 
 class AmxTiles {
  public:
-  // A thread's tiles belong to whoever configured them last, oneDNN above all,
-  // which may count on finding them so.
+  // The tile configuration belongs to the thread. Other code, above all oneDNN,
+  // may have set it and may rely on it, so the destructor restores it.
   AmxTiles() {
-    static const Configuration kOurs = {1,
-                                        0,
-                                        {},
-                                        {64, 64, 64, 64, 64, 64, 64, 64},
-                                        {16, 16, 16, 16, 16, 16, 16, 16}};
-    // Not by GCC's intrinsics, which tell it of 8 of the 64 bytes.
+    static const Configuration kConfiguration = {
+        1,
+        0,
+        {},
+        {64, 64, 64, 64, 64, 64, 64, 64},
+        {16, 16, 16, 16, 16, 16, 16, 16}};
+    // GCC's intrinsics declare only 8 of the 64 bytes as read or written.
     asm volatile("sttilecfg %0" : "=m"(before_));
-    asm volatile("ldtilecfg %0" : : "m"(kOurs));
+    asm volatile("ldtilecfg %0" : : "m"(kConfiguration));
   }
   ~AmxTiles() {
     if (before_.palette == 0) {
@@ -291,58 +359,13 @@ class AmxTiles {
       const std::int64_t count = std::min(kDepth, filters - f);
       const __mmask32 mask =
           static_cast<__mmask32>((std::uint64_t{1} << count) - 1);
-      // Filters 8 l to 8 l + 3, and 8 l + 4 to 8 l + 7, of each part l of 128
-      // bits.
-      __m512 low = _mm512_setzero_ps(), high = _mm512_setzero_ps();
-      const __m512bh ones = (__m512bh)_mm512_set1_epi16(0x3f80);
+      BiasSums sums = {_mm512_setzero_ps(), _mm512_setzero_ps()};
       __m512i v[kDepth];
-      // 8 x 8 blocks within 128 bits, then blocks among the registers.
       for (int group = 0; group < 4; ++group) {
-        __m512i* g = v + 8 * group;
-        __m512i a[8], b[8];
-        for (int i = 0; i < 8; ++i) {
-          a[i] = _mm512_maskz_loadu_epi16(mask, from[8 * group + i] + f);
-        }
-        for (int i = 0; i < 4; ++i) {
-          b[2 * i] = _mm512_unpacklo_epi16(a[2 * i], a[2 * i + 1]);
-          b[2 * i + 1] = _mm512_unpackhi_epi16(a[2 * i], a[2 * i + 1]);
-          low = _mm512_dpbf16_ps(low, (__m512bh)b[2 * i], ones);
-          high = _mm512_dpbf16_ps(high, (__m512bh)b[2 * i + 1], ones);
-        }
-        for (int i = 0; i < 2; ++i) {
-          a[4 * i] = _mm512_unpacklo_epi32(b[4 * i], b[4 * i + 2]);
-          a[4 * i + 1] = _mm512_unpackhi_epi32(b[4 * i], b[4 * i + 2]);
-          a[4 * i + 2] = _mm512_unpacklo_epi32(b[4 * i + 1], b[4 * i + 3]);
-          a[4 * i + 3] = _mm512_unpackhi_epi32(b[4 * i + 1], b[4 * i + 3]);
-        }
-        // g[i] has, in its part l, filter 8 l + i of 8 positions.
-        for (int i = 0; i < 4; ++i) {
-          g[2 * i] = _mm512_unpacklo_epi64(a[i], a[i + 4]);
-          g[2 * i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 4]);
-        }
+        TransposeGroup(from + 8 * group, f, mask, v + 8 * group, &sums);
       }
-      for (int i = 0; i < 8; ++i) {
-        const __m512i low01 = _mm512_shuffle_i64x2(v[i], v[8 + i], 0x44);
-        const __m512i high01 = _mm512_shuffle_i64x2(v[i], v[8 + i], 0xee);
-        const __m512i low23 = _mm512_shuffle_i64x2(v[16 + i], v[24 + i], 0x44);
-        const __m512i high23 = _mm512_shuffle_i64x2(v[16 + i], v[24 + i], 0xee);
-        const __m512i rows[4] = {_mm512_shuffle_i64x2(low01, low23, 0x88),
-                                 _mm512_shuffle_i64x2(low01, low23, 0xdd),
-                                 _mm512_shuffle_i64x2(high01, high23, 0x88),
-                                 _mm512_shuffle_i64x2(high01, high23, 0xdd)};
-        for (int part = 0; part < 4; ++part) {
-          const std::int64_t filter = 8 * part + i;
-          if (filter < count) {
-            _mm512_storeu_si512(to + (f + filter) * row, rows[part]);
-          }
-        }
-      }
-      alignas(64) float both[2][kSide];
-      _mm512_store_ps(both[0], low);
-      _mm512_store_ps(both[1], high);
-      for (std::int64_t i = 0; i < count; ++i) {
-        bias[f + i] += both[i / 4 % 2][i / 8 * 4 + i % 4];
-      }
+      StoreTransposed(v, count, to + f * row, row);
+      AddBias(sums, count, bias + f);
     }
   }
 
@@ -377,11 +400,77 @@ class AmxTiles {
     std::uint8_t palette;
     std::uint8_t start_row;
     std::uint8_t reserved[14];
-    std::uint16_t bytes_a_row[16];
+    std::uint16_t bytes_per_row[16];
     std::uint8_t rows[16];
   };
 
-  // Tiles 0 to 3 are sums, 4 and 5 of dy, 6 and 7 of x.
+  // In part l of 128 bits, `low` has filters 8 l to 8 l + 3, and `high` has
+  // filters 8 l + 4 to 8 l + 7.
+  struct BiasSums {
+    __m512 low, high;
+  };
+
+  // Transposes 32 filters, from `f` on, at 8 positions: blocks of 8 x 8 within
+  // 128 bits. In its part l, g[i] has filter 8 l + i at the 8 positions.
+  static inline __attribute__((always_inline)) void TransposeGroup(
+      const BFloat16* const* from, std::int64_t f, __mmask32 mask, __m512i* g,
+      BiasSums* sums) {
+    const __m512bh ones = (__m512bh)_mm512_set1_epi16(0x3f80);
+    __m512i a[8], b[8];
+    for (int i = 0; i < 8; ++i) {
+      a[i] = _mm512_maskz_loadu_epi16(mask, from[i] + f);
+    }
+    for (int i = 0; i < 4; ++i) {
+      b[2 * i] = _mm512_unpacklo_epi16(a[2 * i], a[2 * i + 1]);
+      b[2 * i + 1] = _mm512_unpackhi_epi16(a[2 * i], a[2 * i + 1]);
+      sums->low = _mm512_dpbf16_ps(sums->low, (__m512bh)b[2 * i], ones);
+      sums->high = _mm512_dpbf16_ps(sums->high, (__m512bh)b[2 * i + 1], ones);
+    }
+    for (int i = 0; i < 2; ++i) {
+      a[4 * i] = _mm512_unpacklo_epi32(b[4 * i], b[4 * i + 2]);
+      a[4 * i + 1] = _mm512_unpackhi_epi32(b[4 * i], b[4 * i + 2]);
+      a[4 * i + 2] = _mm512_unpacklo_epi32(b[4 * i + 1], b[4 * i + 3]);
+      a[4 * i + 3] = _mm512_unpackhi_epi32(b[4 * i + 1], b[4 * i + 3]);
+    }
+    for (int i = 0; i < 4; ++i) {
+      g[2 * i] = _mm512_unpacklo_epi64(a[i], a[i + 4]);
+      g[2 * i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 4]);
+    }
+  }
+
+  // Exchanges the 128-bit parts of the four groups in `v`, so that each vector
+  // has one filter at all 32 positions, and stores `count` filters.
+  static inline __attribute__((always_inline)) void StoreTransposed(
+      const __m512i* v, std::int64_t count, BFloat16* to, std::int64_t row) {
+    for (int i = 0; i < 8; ++i) {
+      const __m512i low01 = _mm512_shuffle_i64x2(v[i], v[8 + i], 0x44);
+      const __m512i high01 = _mm512_shuffle_i64x2(v[i], v[8 + i], 0xee);
+      const __m512i low23 = _mm512_shuffle_i64x2(v[16 + i], v[24 + i], 0x44);
+      const __m512i high23 = _mm512_shuffle_i64x2(v[16 + i], v[24 + i], 0xee);
+      const __m512i rows[4] = {_mm512_shuffle_i64x2(low01, low23, 0x88),
+                               _mm512_shuffle_i64x2(low01, low23, 0xdd),
+                               _mm512_shuffle_i64x2(high01, high23, 0x88),
+                               _mm512_shuffle_i64x2(high01, high23, 0xdd)};
+      for (int part = 0; part < 4; ++part) {
+        const std::int64_t filter = 8 * part + i;
+        if (filter < count) {
+          _mm512_storeu_si512(to + filter * row, rows[part]);
+        }
+      }
+    }
+  }
+
+  static inline __attribute__((always_inline)) void AddBias(
+      const BiasSums& sums, std::int64_t count, float* bias) {
+    alignas(64) float both[2][kSide];
+    _mm512_store_ps(both[0], sums.low);
+    _mm512_store_ps(both[1], sums.high);
+    for (std::int64_t i = 0; i < count; ++i) {
+      bias[i] += both[i / 4 % 2][i / 8 * 4 + i % 4];
+    }
+  }
+
+  // Tiles 0 to 3 are sums, tiles 4 and 5 are of dy, and tiles 6 and 7 are of x.
   template <int kFilterTiles, int kChannelTiles>
   static void Block(const BFloat16* dy, std::int64_t row, const BFloat16* x,
                     std::int64_t panel, std::int64_t steps, float* sums,
@@ -393,8 +482,8 @@ class AmxTiles {
     float* sums1 = sums + channel_stride;
     float* sums2 = sums + filter_stride;
     float* sums3 = sums2 + channel_stride;
-    // What the intrinsics load is written by now: they do not say that they
-    // read.
+    // The intrinsics do not declare that they read memory, so the compiler must
+    // be told that everything they load has to be written by now.
     asm volatile("" : : : "memory");
     _tile_loadd(0, sums, kRow);
     if (kChannelTiles == 2) _tile_loadd(1, sums1, kRow);
@@ -433,12 +522,12 @@ class AmxTiles {
 }  // namespace
 
 std::int64_t WeightGradientBlocks(const ConvolutionShape& shape) {
-  const Layout layout(shape);
-  return layout.taps * layout.channel_tiles;
+  const SumLayout layout(shape);
+  return layout.kernel_positions * layout.channel_tiles;
 }
 
 std::size_t WeightGradientSums(const ConvolutionShape& shape) {
-  return Layout(shape).Size();
+  return SumLayout(shape).Size();
 }
 
 void AddWeightGradients(Isa isa, const ConvolutionShape& shape,
@@ -456,18 +545,19 @@ void AddWeightGradients(Isa isa, const ConvolutionShape& shape,
 
 void FinishWeightGradients(const ConvolutionShape& shape, const float* sums,
                            std::int64_t parts, std::int64_t first,
-                           std::int64_t last, BFloat16* kernel) {
-  const Layout layout(shape);
+                           std::int64_t last, BFloat16* kernel_gradient) {
+  const SumLayout layout(shape);
   for (std::int64_t block = first; block < last; ++block) {
-    const std::int64_t tap = block / layout.channel_tiles;
+    const std::int64_t kernel_position = block / layout.channel_tiles;
     const std::int64_t c = block % layout.channel_tiles * kSide;
     const std::int64_t channels = std::min(kSide, shape.channels - c);
-    BFloat16* own = kernel + (tap * shape.channels + c) * shape.filters;
+    BFloat16* own = kernel_gradient +
+                    (kernel_position * shape.channels + c) * shape.filters;
     for (std::int64_t f = 0; f < shape.filters; f += kSide, own += kSide) {
       float tile[kSums] = {};
       for (std::int64_t part = 0; part < parts; ++part) {
         const float* from = sums + part * layout.Size() +
-                            layout.Tile(f / kSide, c / kSide, tap);
+                            layout.Tile(f / kSide, c / kSide, kernel_position);
         for (std::int64_t i = 0; i < kSums; ++i) tile[i] += from[i];
       }
       const std::int64_t filters = std::min(kSide, shape.filters - f);
@@ -481,14 +571,14 @@ void FinishWeightGradients(const ConvolutionShape& shape, const float* sums,
 }
 
 void FinishBiasGradients(const ConvolutionShape& shape, const float* sums,
-                         std::int64_t parts, BFloat16* bias) {
-  const Layout layout(shape);
+                         std::int64_t parts, BFloat16* bias_gradient) {
+  const SumLayout layout(shape);
   for (std::int64_t f = 0; f < shape.filters; ++f) {
     float sum = 0;
     for (std::int64_t part = 0; part < parts; ++part) {
       sum += sums[part * layout.Size() + layout.Bias() + f];
     }
-    Narrow(sum, bias + f);
+    Narrow(sum, bias_gradient + f);
   }
 }
 

@@ -8,10 +8,11 @@
 //          - 2 alpha beta x_i * sum over the same window of
 //            dy_j x_j s_j^(-beta - 1)
 //
-// A row is the channels of one pixel, contiguous in memory. Nothing here knows
-// TensorFlow: the library is built, tested and timed alone.
-#ifndef ALEXNET_TF_LRN_LRN_H_
-#define ALEXNET_TF_LRN_LRN_H_
+// A row is the channels of one pixel, which are contiguous in memory. Nothing
+// here uses TensorFlow, so the library can be built, tested and timed alone.
+
+#ifndef ALEXNET_TF_CUSTOM_OPS_LRN_LRN_H_
+#define ALEXNET_TF_CUSTOM_OPS_LRN_LRN_H_
 
 #include <cstdint>
 #include <string>
@@ -26,26 +27,27 @@ struct LrnParams {
   float k = 2.0f;
   float alpha = 1e-4f;
   float beta = 0.75f;
-  // Whether x = max(z, 0), and the gradient is by z. On the CPU alone.
+  // Whether x = max(z, 0), and the gradient is the one with respect to z. Only
+  // the CPU kernels support this.
   bool rectified = false;
 };
 
-// Empty where `params` make sense, else which one does not, what was expected
-// and what came.
+// Returns an empty string if `params` are valid. Otherwise returns which one is
+// not, what was expected and what it is.
 std::string LrnParamsError(const LrnParams& params);
 
-// The formula above in plain double-precision loops: what every kernel is held
-// against.
+// The formulas above in plain double-precision loops. The tests compare every
+// kernel with these functions.
 void LrnReferenceForward(const LrnParams& params, const double* x,
                          std::int64_t rows, std::int64_t channels, double* y);
 void LrnReferenceGradient(const LrnParams& params, const double* dy,
                           const double* x, std::int64_t rows,
                           std::int64_t channels, double* dx);
 
-// Single-threaded vector kernels, for T of float, Half and BFloat16. Pointers
-// need the alignment of T only; `y` may be `x`, and `dx` may be `dy` or `x`.
-// `stream` writes past the caches where that is possible: for results too large
-// to be found there again.
+// Single-threaded vector kernels, where T is float, Half or BFloat16. Pointers
+// need the alignment of T only. `y` may be `x`, and `dx` may be `dy` or `x`.
+// With `stream`, the kernels use non-temporal stores if possible. This is for
+// results that are too large to stay in the caches.
 template <typename T>
 void LrnForward(Isa isa, const LrnParams& params, const T* x, std::int64_t rows,
                 std::int64_t channels, T* y, bool stream = false);
@@ -54,8 +56,9 @@ void LrnGradient(Isa isa, const LrnParams& params, const T* dy, const T* x,
                  std::int64_t rows, std::int64_t channels, T* dx,
                  bool stream = false);
 
-// The same on a GPU, of contiguous device memory and not in place. `stream` is
-// a cudaStream_t; the results are cudaError_t of the launch, 0 for success.
+// The same on a GPU, for contiguous device memory, and not in place. `stream`
+// is a cudaStream_t. The functions return the cudaError_t of the launch, which
+// is 0 for success.
 template <typename T>
 int LrnForwardCuda(void* stream, const LrnParams& params, const T* x,
                    std::int64_t rows, std::int64_t channels, T* y);
@@ -65,9 +68,9 @@ int LrnGradientCuda(void* stream, const LrnParams& params, const T* dy,
                     T* dx);
 std::string LrnCudaErrorText(int error);
 
-// Empty, or what is wrong with the driver.
+// Returns an empty string, or what is wrong with the driver.
 std::string LrnCudaDriverError();
 
 }  // namespace alexnet_tf
 
-#endif  // ALEXNET_TF_LRN_LRN_H_
+#endif  // ALEXNET_TF_CUSTOM_OPS_LRN_LRN_H_

@@ -1,8 +1,8 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 //
-// Checks the GPU kernels of every type against the double-precision reference,
-// then prints what bandwidth they reach beside a device-to-device copy and,
-// where its library is found at run time, cuDNN's LRN.
+// Compares the GPU kernels of every type with the double-precision reference.
+// Then prints the bandwidth that they reach, that of a device-to-device copy,
+// and that of cuDNN's LRN if its library is found at run time.
 //
 //   nvcc -std=c++17 -O3 -arch=native -I. custom_ops/lrn/lrn_bench.cu
 //       custom_ops/lrn/lrn_cuda.cu custom_ops/lrn/lrn_reference.cc -ldl
@@ -67,7 +67,7 @@ struct Traits<BFloat16> {
   static constexpr double kEpsilon = 0x1p-8 + 2e-6;
 };
 
-// Device memory whose bits are NaN in every type until written.
+// Device memory that contains NaN, in every type, until it is written.
 template <typename T>
 class DeviceArray {
  public:
@@ -121,7 +121,8 @@ std::int64_t Check(const LrnParams& params, std::int64_t rows,
   LrnReferenceForward(params, wide_x.data(), rows, channels, y.data());
   LrnReferenceGradient(params, wide_dy.data(), wide_x.data(), rows, channels,
                        dx.data());
-  // The terms of dx may cancel: its error is that of the largest.
+  // Because the terms of dx may cancel, its error is relative to the largest
+  // one.
   for (double& v : wide_x) v = std::fabs(v);
   for (double& v : wide_dy) v = std::fabs(v);
   LrnReferenceGradient(params, wide_dy.data(), wide_x.data(), rows, channels,
@@ -140,7 +141,7 @@ std::int64_t Check(const LrnParams& params, std::int64_t rows,
   for (std::int64_t i = 0; i < count; ++i) {
     const double terms =
         std::fabs(scale[i]) + 2 * wide_dy[i] * std::pow(params.k, -params.beta);
-    // Written so that NaN is wrong.
+    // The comparisons are written so that NaN counts as wrong.
     wrong +=
         !(std::fabs(Get(got_y[i]) - y[i]) <= epsilon * std::fabs(y[i]) + tiny);
     wrong += !(std::fabs(Get(got_dx[i]) - dx[i]) <= epsilon * terms + tiny);
@@ -166,7 +167,7 @@ std::int64_t CheckAll() {
   return wrong;
 }
 
-// Median seconds of one call.
+// Returns the median duration of one call.
 double Seconds(const std::function<void()>& call) {
   cudaEvent_t begin, end;
   Require(cudaEventCreate(&begin), "event");
@@ -188,9 +189,9 @@ double Seconds(const std::function<void()>& call) {
   return times[times.size() / 2] * 1e-3;
 }
 
-// cuDNN's LRN, found at run time so that the bench needs neither its headers
-// nor its library. Types and numbers are those of cudnn.h, alike in versions 8
-// and 9.
+// cuDNN's LRN. It is found at run time, so that the bench needs neither its
+// headers nor its library. The types and numbers are those of cudnn.h, which
+// are the same in versions 8 and 9.
 class Cudnn {
  public:
   Cudnn() {
@@ -210,15 +211,15 @@ class Cudnn {
       std::printf("cuDNN: not found (libcudnn.so in LD_LIBRARY_PATH)\n");
       return;
     }
-    // alpha is divided by the size of the window.
+    // cuDNN divides alpha by the size of the window.
     found_ = create_(&handle_) == 0 && create_lrn_(&lrn_) == 0 &&
              set_lrn_(lrn_, 5, 5e-4, 0.75, 2.0) == 0;
     std::printf("cuDNN: %s, version %zu\n", found_ ? "found" : "fails",
                 version_());
   }
 
-  // Prints GB/s in the layout that cuDNN takes: rows as ours, or where it
-  // refuses those, planes of channels.
+  // Prints GB/s in a layout that cuDNN supports: NHWC like ours, or NCHW if
+  // cuDNN refuses NHWC.
   template <typename T>
   void Time(int batch, int side, int channels, const T* x, const T* y,
             const T* dy, T* out);
@@ -283,7 +284,7 @@ void Cudnn::Time(int batch, int side, int channels, const T* x, const T* y,
     destroy_tensor_(tensor);
     if (error == 0) return;
   }
-  std::printf("%-9s %4dx%dx%dx%-4d cuDNN refuses it (status %d)\n",
+  std::printf("%-9s %4dx%dx%dx%-4d not supported by cuDNN (status %d)\n",
               Traits<T>::kName, batch, side, side, channels, error);
 }
 

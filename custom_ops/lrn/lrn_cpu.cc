@@ -1,9 +1,10 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 //
-// What a vector is on each processor, and which kernels run. One binary holds
-// every instruction set: only functions between push_options and pop_options
-// use more than the compiler's default, and nothing there may have external
-// linkage, or the linker could pick its copy for everyone.
+// The vector operations of each instruction set, and the choice of kernels. One
+// binary holds the kernels of every instruction set. Only functions between
+// push_options and pop_options use more than the compiler's default, and
+// nothing there may have external linkage, because the linker could use its
+// copy everywhere.
 
 #include <cmath>
 #include <cstdint>
@@ -19,8 +20,8 @@
 #include <immintrin.h>
 #endif
 
-// GCC 12 takes the deliberately undefined operands in its own intrinsics for
-// mistakes of ours.
+// GCC 12 warns about operands that its own intrinsics leave undefined on
+// purpose.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wuninitialized"
 
@@ -31,20 +32,20 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kLargest = std::numeric_limits<float>::max();
 constexpr float kSmallest = std::numeric_limits<float>::min();
 
-// Powers with kernels of their own.
+// The values of beta that have kernels of their own, and all others.
 enum class Power { kThreeQuarters, kHalf, kOne, kAny };
 
 struct Constants {
   float k, alpha, beta;
-  float beta_high, beta_low;  // beta in two parts, the first of 12 bits
-  float power_at_infinity;    // limit of s^-beta
+  float beta_high, beta_low;  // their sum is beta; the first has 12 bits
+  float power_at_infinity;    // the limit of s^-beta
   float two_alpha_beta;
-  std::int32_t passes_all;  // all bits set, none where the input is rectified
-  std::int64_t half;        // neighbours on each side, at most all of them
+  std::int32_t passes_all;  // no bits if the input is rectified, else all
+  std::int64_t half;        // neighbors on each side, at most all of them
 };
 
-// Planes of rows in float32, each row between zeros at least as wide as half a
-// window, so that windows need no bounds.
+// Planes of rows in float32. Each row lies between zeros that are at least as
+// wide as half a window, so that windows need no bounds checks.
 struct Scratch {
   float* first;
   std::int64_t row_stride, plane_stride;
@@ -70,7 +71,7 @@ Power PowerOf(float beta) {
 }
 
 // -------------------------------------------------------------------- baseline
-// 128-bit vectors in the compiler's own terms: SSE2, or NEON on Arm.
+// 128-bit vectors of GCC's vector extension, which become SSE2, or NEON on Arm.
 namespace baseline {
 
 constexpr std::int64_t kLanes = 4;
@@ -120,8 +121,8 @@ inline Float Load(const BFloat16* p, std::int64_t count) {
   return reinterpret_cast<Float>(__builtin_convertvector(bits, Bits32) << 16);
 }
 
-// The exponent moves from bias 15 to 127. For subnormals, a float with their
-// mantissa and the exponent of 2^-14, less 2^-14, is exact.
+// The exponent's bias changes from 15 to 127. For subnormals, a float with
+// their mantissa and the exponent of 2^-14, minus 2^-14, is exact.
 inline Float Load(const Half* p, std::int64_t count) {
   const Bits32 bits = __builtin_convertvector(Read<Bits16>(p, count), Bits32);
   const Bits32 sign = (bits & 0x8000) << 16, magnitude = bits & 0x7fff;
@@ -159,27 +160,27 @@ inline void Store(Half* p, Float v, std::int64_t count) {
   Write(p, __builtin_convertvector(sign | half, Bits16), count);
 }
 
-// Lanes kFirst.. of low, then as many of high as are missing.
+// The lanes from kFirst on of `low`, followed by the first lanes of `high`.
 template <int kFirst>
 inline Float Join(Float low, Float high) {
   return __builtin_shuffle(low, high,
                            Bits32{kFirst, kFirst + 1, kFirst + 2, kFirst + 3});
 }
 
-// To nearest, ties to even. NaN stays NaN: with inputs of bfloat16 its lower
-// half is zero, and nothing carries into the upper.
+// Rounds to nearest, ties to even. NaN stays NaN: for bfloat16 inputs its lower
+// half is zero, so that nothing carries into the upper half.
 inline Bits32 RoundToBFloat16(Float v) {
   const Bits32 bits = reinterpret_cast<Bits32>(v);
   return bits + 0x7fff + ((bits >> 16) & 1);
 }
 
-// Even lanes of bfloat16 from the first, odd ones from the second.
+// The even lanes of bfloat16 from `even`, and the odd lanes from `odd`.
 inline Bits32 PackBFloat16(Float even, Float odd) {
   return ((RoundToBFloat16(even) >> 16) & 0xffff) |
          (RoundToBFloat16(odd) & -0x10000);
 }
 
-// By the bits, as whole numbers.
+// Compare the bits as integers.
 inline Float MaxBits(float low, Float v) {
   const Bits32 bits = reinterpret_cast<Bits32>(v);
   const Bits32 bound = reinterpret_cast<Bits32>(Float{} + low);
@@ -196,8 +197,8 @@ constexpr int kEstimateBits = 11;
 inline Float RsqrtEstimate(Float s) { return _mm_rsqrt_ps(s); }
 #else
 constexpr int kEstimateBits = 11;
-// Halving the exponent is right to 4 bits, and one step of third order makes
-// that 13.
+// Halving the exponent gives 4 correct bits, and one step of third order makes
+// them 13.
 inline Float RsqrtEstimate(Float s) {
   const Float r =
       reinterpret_cast<Float>(0x5f375a86 - (reinterpret_cast<Bits32>(s) >> 1));
@@ -409,7 +410,8 @@ inline Float MinBits(float high, Float v) {
       _mm512_castps_si512(_mm512_set1_ps(high)), _mm512_castps_si512(v)));
 }
 
-// Past the caches, to 64-byte aligned memory. bfloat16 comes packed.
+// Non-temporal stores to memory aligned to 64 bytes. bfloat16 values are
+// packed.
 inline void StreamBits(void* p, __m512i bits) {
   _mm512_stream_si512(static_cast<__m512i*>(p), bits);
 }
@@ -459,7 +461,7 @@ using avx512::MinBits;
 using avx512::RsqrtEstimate;
 using avx512::StreamGroup;
 
-// The processor's own rounding leaves the even half before the odd one.
+// The instruction puts all even values before all odd ones.
 inline __m512i PackBFloat16(Float even, Float odd) {
   const __m512i halves =
       reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(odd, even));
@@ -487,7 +489,8 @@ inline void StreamGroup(BFloat16* p, Float even, Float odd) {
 
 constexpr std::int64_t kMaxLanes = 16;
 constexpr std::int64_t kMaxPlanes = 3;
-// Rows of one plane at a time: small enough to stay in the first-level cache.
+// The size of a plane. Its rows are few enough to stay in the first-level
+// cache.
 constexpr std::int64_t kPlaneFloats = 1024;
 
 std::int64_t RoundUp(std::int64_t n) {
@@ -530,7 +533,7 @@ Kernels<T> Choose(Isa isa, const LrnParams& params, std::int64_t channels,
   return baseline::Choose<T>(params, channels, stream);
 }
 
-// Whether every row of `output` can be written in whole cache lines.
+// Returns whether every row of `output` can be written in whole cache lines.
 template <typename T>
 bool InWholeLines(const T* output, std::int64_t channels) {
   constexpr std::uintptr_t kLine = 64;
@@ -544,7 +547,7 @@ void FinishStreaming() {
 #endif
 }
 
-// Cuts rows into blocks that fit the scratch memory.
+// Cuts the rows into blocks that fit the scratch memory.
 class Blocks {
  public:
   Blocks(const Constants& c, std::int64_t rows, std::int64_t channels) {
@@ -574,7 +577,7 @@ std::string LrnParamsError(const LrnParams& params) {
     return "size must be odd and at least 1, got " +
            std::to_string(params.size);
   }
-  // Smaller values are flushed to zero where TensorFlow computes.
+  // TensorFlow's threads flush smaller values to zero.
   if (!(params.k >= std::numeric_limits<float>::min() &&
         std::isfinite(params.k))) {
     return "k must be positive and finite, got " + std::to_string(params.k);

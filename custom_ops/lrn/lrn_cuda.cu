@@ -1,8 +1,8 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 //
-// Kernels first, launchers after. Rows are the channels of a pixel, so that
-// neighbours in a warp are neighbouring channels and every access of a warp is
-// contiguous.
+// First come the kernels, then their launchers. A row is the channels of a
+// pixel, so neighbors in a warp are neighboring channels, and every access of a
+// warp is contiguous.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -23,8 +23,8 @@ struct Constants {
   float k, alpha, beta, two_alpha_beta;
 };
 
-// The approximations of the hardware are right to 2 units in the last place,
-// and are 0 where s is infinite.
+// The hardware's approximations have errors of up to 2 units in the last place,
+// and are 0 if s is infinite.
 template <Power kPower>
 __device__ __forceinline__ float InversePower(float s, float beta) {
   if constexpr (kPower == Power::kAny) return powf(s, -beta);
@@ -56,9 +56,9 @@ __device__ __forceinline__ void Assign(BFloat16* p, float v) {
 
 constexpr int kWarp = 32;
 constexpr int kWarpsPerBlock = 8;
-// A warp reads 32 vectors of 16 bytes and writes the 30 inner ones: the outer
-// two are there for their neighbours' windows, and a neighbouring warp, whose
-// inner ones they are, has them in the cache.
+// A warp reads 32 vectors of 16 bytes and writes the 30 inner ones. The outer
+// two are needed for their neighbors' windows. They are inner ones of a
+// neighboring warp, so they are in the cache.
 constexpr int kInner = kWarp - 2;
 
 template <typename T>
@@ -99,9 +99,9 @@ __device__ __forceinline__ void StoreVector(T* p, const float (&v)[kWidth<T>]) {
       make_uint4(words[0], words[1], words[2], words[3]);
 }
 
-// sums[i] = values[i - 2] + .. + values[i + 2] along the row, the outer values
-// from the neighbouring lanes. `first` and `last`: this lane begins, or ends, a
-// row.
+// sums[i] = values[i - 2] + .. + values[i + 2] along the row. The outer values
+// come from the neighboring lanes. `first` and `last` tell whether this lane
+// begins or ends a row.
 template <int kCount>
 __device__ __forceinline__ void WindowSums(const float (&values)[kCount],
                                            bool first, bool last,
@@ -123,8 +123,8 @@ __device__ __forceinline__ void WindowSums(const float (&values)[kCount],
   }
 }
 
-// The vector that this lane works on. Index is 32 bits wide where that is
-// enough, since it is divided by.
+// The vector that this lane works on. Index has 32 bits if that is enough,
+// because the kernel divides such numbers.
 template <typename Index>
 struct Place {
   Index vector;
@@ -134,7 +134,7 @@ struct Place {
     const int lane = threadIdx.x % kWarp;
     const Index warp =
         static_cast<Index>(blockIdx.x) * kWarpsPerBlock + threadIdx.x / kWarp;
-    // One less than zero wraps to the largest index, which is not inside.
+    // -1 wraps to the largest index, which is not inside.
     vector = warp * kInner + lane - 1;
     inside = vector < vectors;
     const Index column = vector % vectors_per_row;
@@ -178,8 +178,8 @@ __global__ void __launch_bounds__(kWarp* kWarpsPerBlock)
 #pragma unroll
   for (int i = 0; i < kCount; ++i) work[i] = values[i] * values[i];
   WindowSums(work, place.first, place.last, sums);
-  // An outer lane misses a neighbour, but its two channels beside the inner
-  // lanes, which are all that they take from it, do not.
+  // An outer lane lacks a neighbor, so some of its sums are wrong. But the
+  // inner lanes use only the two channels next to them, whose sums are right.
   static_assert(kCount >= 4, "the outer lanes' windows");
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {
@@ -261,8 +261,8 @@ bool Aligned(const void* p) {
   return reinterpret_cast<std::uintptr_t>(p) % 16 == 0;
 }
 
-// The largest grid is 2^31 - 1 blocks, of 15 KiB or more each: more than any
-// device holds.
+// The largest grid has 2^31 - 1 blocks of at least 15 KiB each, which is more
+// memory than any device has.
 unsigned Blocks(std::int64_t work, std::int64_t per_block) {
   return static_cast<unsigned>((work + per_block - 1) / per_block);
 }

@@ -1,7 +1,6 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 
 #include <cstddef>
-#include <cstdlib>
 #include <string>
 
 #include "absl/status/status.h"
@@ -25,7 +24,7 @@ using ::tensorflow::OpKernelConstruction;
 using ::tensorflow::OpKernelContext;
 using ::tensorflow::Tensor;
 
-// The attributes, read and validated.
+// Reads and validates the attributes.
 class LrnOp : public OpKernel {
  public:
   explicit LrnOp(OpKernelConstruction* context) : OpKernel(context) {
@@ -55,13 +54,15 @@ class LrnOp : public OpKernel {
   LrnParams params_;
 };
 
-// What is this large has left the caches before anyone reads it.
-bool BeyondCaches(const Tensor& output) {
+// Returns whether the output is so large that it leaves the caches before it is
+// read.
+bool ExceedsCaches(const Tensor& output) {
   return output.TotalBytes() >= std::size_t{32} << 20;
 }
 
-// Cuts the rows of `tensor` over TensorFlow's own threads. Rows do not depend
-// on each other, so results do not depend on the cut.
+// Distributes the rows of `tensor` over TensorFlow's threads. Rows do not
+// depend on each other, so the results do not depend on how they are
+// distributed.
 template <typename Work>
 void ShardRows(OpKernelContext* context, const Tensor& tensor,
                int64_t cycles_per_value, Work work) {
@@ -81,10 +82,8 @@ class LrnCpuOp : public LrnOp {
       OP_REQUIRES_OK(context,
                      context->GetAttr("rectified", &params_.rectified));
     }
-    const std::string error = ChooseIsa(std::getenv("ALEXNET_TF_ISA"), &isa_);
-    OP_REQUIRES(context, error.empty(),
-                absl::FailedPreconditionError(absl::StrCat(
-                    "environment variable ALEXNET_TF_ISA: ", error)));
+    const std::string error = ChooseIsaFromEnvironment(&isa_);
+    OP_REQUIRES(context, error.empty(), absl::FailedPreconditionError(error));
   }
 
  protected:
@@ -105,7 +104,7 @@ class LrnForwardCpuOp : public LrnCpuOp {
     const int64_t channels = x.dim_size(3);
     ShardRows(context, x, 3, [&](int64_t first, int64_t last) {
       LrnForward(isa_, params_, Data<T>(x) + first * channels, last - first,
-                 channels, Data<T>(y) + first * channels, BeyondCaches(*y));
+                 channels, Data<T>(y) + first * channels, ExceedsCaches(*y));
     });
   }
 };
@@ -128,7 +127,7 @@ class LrnGradientCpuOp : public LrnCpuOp {
       const int64_t start = first * channels;
       LrnGradient(isa_, params_, Data<T>(dy) + start, Data<T>(x) + start,
                   last - first, channels, Data<T>(dx) + start,
-                  BeyondCaches(*dx));
+                  ExceedsCaches(*dx));
     });
   }
 };
@@ -158,10 +157,11 @@ class LrnGpuOp : public LrnOp {
     if (context->HasAttr("rectified")) {
       OP_REQUIRES_OK(context, context->GetAttr("rectified", &rectified));
     }
-    OP_REQUIRES(context, !rectified,
-                absl::UnimplementedError(
-                    "rectified=true has no kernel for GPUs: take the gradients "
-                    "of the two ops apart"));
+    OP_REQUIRES(
+        context, !rectified,
+        absl::UnimplementedError(
+            "rectified=true has no GPU kernel: compute the gradients of "
+            "the normalization and of the ReLU separately"));
     const std::string error = LrnCudaDriverError();
     OP_REQUIRES(context, error.empty(), absl::FailedPreconditionError(error));
   }

@@ -4,6 +4,7 @@
 #include "tensorflow/core/framework/op.h"
 
 namespace alexnet_tf {
+
 REGISTER_OP("AlexnetTf>LocalResponseNormalization")
     .Input("x: T")
     .Output("y: T")
@@ -14,15 +15,15 @@ REGISTER_OP("AlexnetTf>LocalResponseNormalization")
     .Attr("beta: float = 0.75")
     .SetShapeFn(MergedShape)
     .Doc(R"doc(
-Divides each value by a power of the squares of its neighbours' values in the
-channel dimension: `y_i = x_i / (k + alpha * sum_j x_j^2)^beta`, the sum over
-channels `j` with `|j - i| <= size / 2`.
+Divides each value by a power of the squares of its neighbors' values in the
+channel dimension: `y_i = x_i / (k + alpha * sum_j x_j^2)^beta`. The sum is over
+the channels `j` with `|j - i| <= size / 2`.
 
 x: `[batch, height, width, channels]`.
-y: As `x`.
-size: Channels in the window, an odd number: the paper's n.
-k: Added to the sum, positive.
-alpha: Factor of the sum itself, not of its mean.
+y: Has the shape and type of `x`.
+size: The number of channels in the window, an odd number. It is the paper's n.
+k: The positive constant that is added to the sum.
+alpha: The factor of the sum itself, not of its mean.
 beta: The exponent.
 )doc");
 
@@ -38,17 +39,17 @@ REGISTER_OP("AlexnetTf>LocalResponseNormalizationGrad")
     .Attr("rectified: bool = false")
     .SetShapeFn(MergedShape)
     .Doc(R"doc(
-Gradient of `AlexnetTf>LocalResponseNormalization`, recomputed from its input.
+Computes the gradient of `AlexnetTf>LocalResponseNormalization` from its input.
 
-dy: Gradient of the loss by that op's output.
+dy: The gradient of the loss with respect to that op's output.
 x: That op's input, of the same shape.
-dx: Gradient of the loss by `x`.
+dx: The gradient of the loss with respect to `x`.
 size: As in that op.
 k: As in that op.
 alpha: As in that op.
 beta: As in that op.
-rectified: `x` is `max(z, 0)`, and the gradient is by `z`: 0 where `x` is. On the
-  CPU alone.
+rectified: Whether `x` is `max(z, 0)`, and the gradient is the one with respect to
+  `z`, which is 0 where `x` is 0. Only the CPU kernels support this.
 )doc");
 
 }  // namespace alexnet_tf

@@ -10,7 +10,7 @@
 namespace alexnet_tf {
 namespace {
 
-// Sum of values[j] over the window around i, clipped to the row.
+// The sum of values[j] over the window around i, clipped to the row.
 double WindowSum(const std::vector<double>& values, std::int64_t i, int size) {
   const std::int64_t channels = values.size();
   const std::int64_t first = std::max<std::int64_t>(0, i - size / 2);
@@ -20,6 +20,7 @@ double WindowSum(const std::vector<double>& values, std::int64_t i, int size) {
   return sum;
 }
 
+// s_i for the channels of one row.
 std::vector<double> Scales(const LrnParams& params, const double* x,
                            std::int64_t channels) {
   std::vector<double> squares(channels), scales(channels);
@@ -52,7 +53,7 @@ void LrnReferenceGradient(const LrnParams& params, const double* dy,
     const double* row_x = x + row * channels;
     const double* row_dy = dy + row * channels;
     const std::vector<double> scale = Scales(params, row_x, channels);
-    std::vector<double> pull(channels);
+    std::vector<double> pull(channels);  // the terms of the second sum
     for (std::int64_t j = 0; j < channels; ++j) {
       pull[j] = row_dy[j] * row_x[j] / std::pow(scale[j], beta + 1);
     }

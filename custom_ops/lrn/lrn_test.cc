@@ -1,27 +1,24 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 //
-// Holds the kernels of every instruction set that this processor has against
-// the double-precision reference. Buffers end where readable memory ends, so
-// that a read or write past them ends the program.
+// Compares the kernels of every instruction set that this CPU supports with the
+// double-precision reference.
 //
 //   g++ -std=c++17 -O3 -fno-math-errno -I. custom_ops/lrn/lrn_test.cc
-//       custom_ops/lrn/lrn_cpu.cc custom_ops/lrn/lrn_reference.cc -o lrn_test
+//       custom_ops/lrn/lrn_cpu.cc custom_ops/lrn/lrn_reference.cc
+//       custom_ops/isa.cc -o lrn_test
 
 #include "custom_ops/lrn/lrn.h"
-
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <random>
 #include <string>
 #include <vector>
+
+#include "custom_ops/testing.h"
 
 namespace alexnet_tf {
 namespace {
@@ -29,61 +26,22 @@ namespace {
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
-int failures = 0;
-
-void Check(bool ok, const std::string& what) {
-  if (ok) return;
-  if (++failures <= 20) std::fprintf(stderr, "FAILED: %s\n", what.c_str());
-}
-
-// `count` values before a page that may not be touched.
-template <typename T>
-class GuardedArray {
- public:
-  explicit GuardedArray(std::int64_t count) {
-    const std::size_t page = sysconf(_SC_PAGESIZE);
-    const std::size_t used = (count * sizeof(T) + page - 1) / page * page;
-    size_ = used + page;
-    base_ = static_cast<char*>(mmap(nullptr, size_, PROT_READ | PROT_WRITE,
-                                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    if (base_ == MAP_FAILED || mprotect(base_ + used, page, PROT_NONE) != 0) {
-      std::perror("guard page");
-      std::exit(2);
-    }
-    data_ = reinterpret_cast<T*>(base_ + used - count * sizeof(T));
-  }
-  ~GuardedArray() { munmap(base_, size_); }
-  GuardedArray(const GuardedArray&) = delete;
-  GuardedArray& operator=(const GuardedArray&) = delete;
-
-  T* data() { return data_; }
-  T& operator[](std::int64_t i) { return data_[i]; }
-
- private:
-  char* base_;
-  std::size_t size_;
-  T* data_;
-};
-
-// How a type reads and writes one value, and the relative error of rounding to
-// it, with what the arithmetic adds: to the 16-bit types that of the estimates.
+// For each type: Set and Get write and read one value. Epsilon is the relative
+// error of rounding to the type and of the arithmetic, which for the 16-bit
+// types is that of the estimates. Tiny is the absolute error of small values.
 void Set(float* p, double v) { *p = static_cast<float>(v); }
 double Get(const float& v) { return v; }
 double Epsilon(const float*) { return 4e-7; }
 double Tiny(const float*) { return 1e-37; }
 
+// Truncates, and keeps the sign of NaN.
 void Set(BFloat16* p, double v) {
   const float f = static_cast<float>(v);
   std::uint32_t bits;
   std::memcpy(&bits, &f, sizeof(bits));
   p->bits = static_cast<std::uint16_t>(bits >> 16);
 }
-double Get(const BFloat16& v) {
-  const std::uint32_t bits = std::uint32_t{v.bits} << 16;
-  float f;
-  std::memcpy(&f, &bits, sizeof(f));
-  return f;
-}
+double Get(const BFloat16& v) { return Widen(v); }
 double Epsilon(const BFloat16*) { return 0x1p-8 + 2.2e-4; }
 double Tiny(const BFloat16*) { return 1e-37; }
 
@@ -112,91 +70,123 @@ void Set(Half* p, double v) {
 double Epsilon(const Half*) { return 0x1p-11 + 2.2e-4; }
 double Tiny(const Half*) { return 0x1p-25; }
 
-bool Close(double got, double want, double scale, double epsilon, double tiny) {
-  if (std::isnan(want)) return std::isnan(got);
-  if (std::isinf(want)) return got == want;
-  return std::fabs(got - want) <= epsilon * scale + tiny;
+// Rows of inputs, and what the kernels make of them.
+template <typename T>
+struct Rows {
+  Rows(Isa isa, const LrnParams& params, std::int64_t rows,
+       std::int64_t channels, const std::vector<double>& x_values,
+       const std::vector<double>& dy_values)
+      : isa(isa),
+        params(params),
+        rows(rows),
+        channels(channels),
+        count(rows * channels),
+        x(count),
+        dy(count),
+        y(count),
+        dx(count) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      Set(&x[i], x_values[i]);
+      Set(&dy[i], dy_values[i]);
+      Set(&y[i], 12345);
+      Set(&dx[i], 12345);
+    }
+    LrnForward(isa, params, x.data(), rows, channels, y.data());
+    LrnGradient(isa, params, dy.data(), x.data(), rows, channels, dx.data());
+  }
+
+  std::string Name(const std::string& what) const {
+    return what + ", " + IsaName(isa) + ", " + std::to_string(sizeof(T)) +
+           " bytes, rows " + std::to_string(rows) + ", channels " +
+           std::to_string(channels) + ", size " + std::to_string(params.size) +
+           ", beta " + std::to_string(params.beta) + ": ";
+  }
+
+  const Isa isa;
+  const LrnParams params;
+  const std::int64_t rows, channels, count;
+  GuardedArray<T> x, dy, y, dx;
+};
+
+template <typename T>
+void CheckAgainstReference(Rows<T>* r, const std::string& name) {
+  const LrnParams& params = r->params;
+  std::vector<double> x(r->count), dy(r->count), want_y(r->count),
+      want_dx(r->count), scale(r->count);
+  for (std::int64_t i = 0; i < r->count; ++i) {
+    x[i] = Get(r->x[i]);
+    dy[i] = Get(r->dy[i]);
+  }
+  LrnReferenceForward(params, x.data(), r->rows, r->channels, want_y.data());
+  LrnReferenceGradient(params, dy.data(), x.data(), r->rows, r->channels,
+                       want_dx.data());
+  // Because the terms of dx may cancel, its error is relative to the largest
+  // term. If all inputs are positive, only the first term has the other sign.
+  for (double& v : x) v = std::fabs(v);
+  for (double& v : dy) v = std::fabs(v);
+  LrnReferenceGradient(params, dy.data(), x.data(), r->rows, r->channels,
+                       scale.data());
+  for (std::int64_t i = 0; i < r->count; ++i) {
+    scale[i] =
+        std::fabs(scale[i]) + 2 * dy[i] * std::pow(params.k, -params.beta);
+  }
+
+  // Long sums are rounded more often.
+  const double terms = std::min<double>(params.size, r->channels);
+  const double epsilon = Epsilon(r->x.data()) + 1e-7 * std::sqrt(terms);
+  const double tiny = Tiny(r->x.data());
+  for (std::int64_t i = 0; i < r->count; ++i) {
+    CheckNear(Get(r->y[i]), want_y[i], epsilon * std::fabs(want_y[i]) + tiny,
+              name + "y", i);
+    CheckNear(Get(r->dx[i]), want_dx[i], epsilon * scale[i] + tiny, name + "dx",
+              i);
+  }
+}
+
+template <typename T>
+bool SameBits(GuardedArray<T>* a, GuardedArray<T>* b) {
+  return std::memcmp(a->data(), b->data(), a->size() * sizeof(T)) == 0;
+}
+
+// Non-temporal stores, if rows are whole cache lines, change nothing.
+template <typename T>
+void CheckStreamed(Rows<T>* r, const std::string& name) {
+  GuardedArray<T> result(r->count);
+  LrnForward(r->isa, r->params, r->x.data(), r->rows, r->channels,
+             result.data(), true);
+  Check(SameBits(&result, &r->y), name + "y streamed");
+  LrnGradient(r->isa, r->params, r->dy.data(), r->x.data(), r->rows,
+              r->channels, result.data(), true);
+  Check(SameBits(&result, &r->dx), name + "dx streamed");
+}
+
+// The result may overwrite an input.
+template <typename T>
+void CheckInPlace(Rows<T>* r, const std::string& name) {
+  GuardedArray<T> over_x(r->count), over_dy(r->count);
+  std::copy(r->x.begin(), r->x.end(), over_x.begin());
+  std::copy(r->dy.begin(), r->dy.end(), over_dy.begin());
+  LrnGradient(r->isa, r->params, over_dy.data(), over_x.data(), r->rows,
+              r->channels, over_dy.data());
+  LrnForward(r->isa, r->params, over_x.data(), r->rows, r->channels,
+             over_x.data());
+  Check(SameBits(&over_x, &r->y), name + "y over x");
+  Check(SameBits(&over_dy, &r->dx), name + "dx over dy");
+  std::copy(r->x.begin(), r->x.end(), over_x.begin());
+  LrnGradient(r->isa, r->params, r->dy.data(), over_x.data(), r->rows,
+              r->channels, over_x.data());
+  Check(SameBits(&over_x, &r->dx), name + "dx over x");
 }
 
 template <typename T>
 void CheckRows(Isa isa, const LrnParams& params, std::int64_t rows,
-               std::int64_t channels, const std::vector<double>& x_values,
-               const std::vector<double>& dy_values, const std::string& what) {
-  const std::int64_t count = rows * channels;
-  GuardedArray<T> x(count), dy(count), y(count), dx(count);
-  std::vector<double> wide_x(count), wide_dy(count), want_y(count),
-      want_dx(count);
-  for (std::int64_t i = 0; i < count; ++i) {
-    Set(&x[i], x_values[i]);
-    Set(&dy[i], dy_values[i]);
-    Set(&y[i], 12345);
-    Set(&dx[i], 12345);
-    wide_x[i] = Get(x[i]);
-    wide_dy[i] = Get(dy[i]);
-  }
-  LrnReferenceForward(params, wide_x.data(), rows, channels, want_y.data());
-  LrnReferenceGradient(params, wide_dy.data(), wide_x.data(), rows, channels,
-                       want_dx.data());
-  LrnForward(isa, params, x.data(), rows, channels, y.data());
-  LrnGradient(isa, params, dy.data(), x.data(), rows, channels, dx.data());
-
-  // The terms of dx may cancel, and its error is that of the largest: of
-  // absolute values none cancel but the first with all others.
-  std::vector<double> scale(count);
-  for (double& v : wide_x) v = std::fabs(v);
-  for (double& v : wide_dy) v = std::fabs(v);
-  LrnReferenceGradient(params, wide_dy.data(), wide_x.data(), rows, channels,
-                       scale.data());
-  for (std::int64_t i = 0; i < count; ++i) {
-    scale[i] =
-        std::fabs(scale[i]) + 2 * wide_dy[i] * std::pow(params.k, -params.beta);
-  }
-
-  const std::string where =
-      what + ", " + IsaName(isa) + ", " + std::to_string(sizeof(T)) +
-      " bytes, rows " + std::to_string(rows) + ", channels " +
-      std::to_string(channels) + ", size " + std::to_string(params.size) +
-      ", beta " + std::to_string(params.beta);
-  // Long sums round more often.
-  const double terms = std::min<double>(params.size, channels);
-  const double epsilon = Epsilon(x.data()) + 1e-7 * std::sqrt(terms);
-  const double tiny = Tiny(x.data());
-  for (std::int64_t i = 0; i < count; ++i) {
-    Check(Close(Get(y[i]), want_y[i], std::fabs(want_y[i]), epsilon, tiny),
-          where + ": y[" + std::to_string(i) + "] is " +
-              std::to_string(Get(y[i])) + ", not " + std::to_string(want_y[i]));
-    Check(Close(Get(dx[i]), want_dx[i], scale[i], epsilon, tiny),
-          where + ": dx[" + std::to_string(i) + "] is " +
-              std::to_string(Get(dx[i])) + ", not " +
-              std::to_string(want_dx[i]));
-  }
-
-  // Past the caches, where rows are whole cache lines.
-  GuardedArray<T> streamed(count);
-  LrnForward(isa, params, x.data(), rows, channels, streamed.data(), true);
-  Check(std::memcmp(streamed.data(), y.data(), count * sizeof(T)) == 0,
-        where + ": y streamed");
-  LrnGradient(isa, params, dy.data(), x.data(), rows, channels, streamed.data(),
-              true);
-  Check(std::memcmp(streamed.data(), dx.data(), count * sizeof(T)) == 0,
-        where + ": dx streamed");
-
-  // In place.
-  GuardedArray<T> over_x(count), over_dy(count);
-  std::memcpy(static_cast<void*>(over_x.data()), x.data(), count * sizeof(T));
-  std::memcpy(static_cast<void*>(over_dy.data()), dy.data(), count * sizeof(T));
-  LrnGradient(isa, params, over_dy.data(), over_x.data(), rows, channels,
-              over_dy.data());
-  LrnForward(isa, params, over_x.data(), rows, channels, over_x.data());
-  Check(std::memcmp(over_x.data(), y.data(), count * sizeof(T)) == 0,
-        where + ": y over x");
-  Check(std::memcmp(over_dy.data(), dx.data(), count * sizeof(T)) == 0,
-        where + ": dx over dy");
-  std::memcpy(static_cast<void*>(over_x.data()), x.data(), count * sizeof(T));
-  LrnGradient(isa, params, dy.data(), over_x.data(), rows, channels,
-              over_x.data());
-  Check(std::memcmp(over_x.data(), dx.data(), count * sizeof(T)) == 0,
-        where + ": dx over x");
+               std::int64_t channels, const std::vector<double>& x,
+               const std::vector<double>& dy, const std::string& what) {
+  Rows<T> r(isa, params, rows, channels, x, dy);
+  const std::string name = r.Name(what);
+  CheckAgainstReference(&r, name);
+  CheckStreamed(&r, name);
+  CheckInPlace(&r, name);
 }
 
 void CheckEveryType(Isa isa, const LrnParams& params, std::int64_t rows,
@@ -227,8 +217,8 @@ void CheckRandom(Isa isa) {
   }
 }
 
-// Of one value in every place of a row: NaN spreads over its window, and beside
-// infinity all is zero.
+// One special value, at every place of a row. NaN spreads over its window, and
+// values beside an infinity become zero.
 void CheckSpecialValues(Isa isa) {
   for (int size : {5, 9}) {
     for (float beta : {0.75f, 0.5f, 1.0f, 0.6f}) {
@@ -257,22 +247,20 @@ void CheckExtremes(Isa isa) {
     }
     CheckRows<float>(isa, {5, 1e-15f, 0.0f, beta}, 1, 5, {1, 2, 3, 4, 5}, dy,
                      "small k");
-    // Half: subnormals, and the largest value.
+    // Half's subnormals and its largest value.
     CheckRows<Half>(isa, {5, 1.0f, 1e-4f, beta}, 1, 5,
                     {0x1p-24, -0x1p-20, 0x1.8p-15, 65504, 0x1p-14}, dy,
-                    "ends of the range");
+                    "the range's ends");
   }
 }
 
 // s = 6, 15, 14.
-void CheckByHand(Isa isa) {
+void CheckNumbersWorkedByHand(Isa isa) {
   const float x[] = {1, 2, 3};
   float y[3];
   LrnForward(isa, {3, 1.0f, 1.0f, 1.0f}, x, 1, 3, y);
   const double want[] = {1.0 / 6, 2.0 / 15, 3.0 / 14};
-  for (int i = 0; i < 3; ++i) {
-    Check(std::fabs(y[i] - want[i]) < 1e-7, "numbers worked by hand");
-  }
+  for (int i = 0; i < 3; ++i) CheckNear(y[i], want[i], 1e-7, "by hand: y", i);
 }
 
 void CheckParams() {
@@ -290,22 +278,15 @@ void CheckParams() {
 
 int Main() {
   CheckParams();
-  for (const char* name :
-       {"baseline", "avx2", "avx512", "avx512_bf16", "amx_bf16"}) {
-    Isa isa;
-    const std::string error = ChooseIsa(name, &isa);
-    if (!error.empty()) {
-      std::printf("%s: not run, %s\n", name, error.c_str());
-      continue;
-    }
-    CheckByHand(isa);
-    CheckRandom(isa);
-    CheckSpecialValues(isa);
-    CheckExtremes(isa);
-    std::printf("%s: run\n", name);
-  }
-  std::printf("%d failures\n", failures);
-  return failures != 0;
+  ForEachIsa({Isa::kBaseline, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16,
+              Isa::kAmxBf16},
+             [](Isa isa) {
+               CheckNumbersWorkedByHand(isa);
+               CheckRandom(isa);
+               CheckSpecialValues(isa);
+               CheckExtremes(isa);
+             });
+  return Finish();
 }
 
 }  // namespace

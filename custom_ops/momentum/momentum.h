@@ -1,6 +1,13 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 //
-// The paper's update (section 5) in one pass over memory; free of TensorFlow.
+// The paper's update rule (section 5) in one pass over memory, with the weight
+// decay inside the velocity:
+//
+//   v <- momentum * v - learning_rate * (gradient + weight_decay * w)
+//   w <- w + v
+//
+// Nothing here uses TensorFlow, so the library can be built, tested and timed
+// alone.
 
 #ifndef ALEXNET_TF_CUSTOM_OPS_MOMENTUM_MOMENTUM_H_
 #define ALEXNET_TF_CUSTOM_OPS_MOMENTUM_MOMENTUM_H_
@@ -12,18 +19,22 @@
 namespace alexnet_tf {
 
 struct MomentumParams {
-  float rate;
+  float learning_rate;
   float momentum;
-  float decay;
+  float weight_decay;
 };
 
-// v <- momentum * v - rate * (gradient + decay * w); w <- w + v, for `count`
-// values; and where `copy` is not null, copy <- w, rounded. The gradient is
-// float32 or bfloat16.
+// The rule above in double precision, for `count` values. The tests compare the
+// fast kernels with it.
+void MomentumReferenceStep(const MomentumParams& params, const double* gradient,
+                           std::int64_t count, double* v, double* w);
+
+// The rule above for `count` values. If `copy` is not null, it is set to the
+// new w, rounded. The gradient is float32 or bfloat16. Single-threaded.
 void MomentumStep(const MomentumParams& params, const float* gradient,
-                  int64_t count, float* v, float* w, BFloat16* copy);
+                  std::int64_t count, float* v, float* w, BFloat16* copy);
 void MomentumStep(const MomentumParams& params, const BFloat16* gradient,
-                  int64_t count, float* v, float* w, BFloat16* copy);
+                  std::int64_t count, float* v, float* w, BFloat16* copy);
 
 }  // namespace alexnet_tf
 

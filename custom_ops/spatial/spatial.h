@@ -1,7 +1,16 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 //
-// The released program's normalisation within one map (layer type `rnorm`);
-// free of TensorFlow.
+// Normalization within one map, which the 2012 program has as layer type
+// `rnorm`:
+//
+//   s  = k + alpha * sum of x^2
+//   y  = x * s^-beta
+//   dx = dy * s^-beta - 2 alpha beta x * sum of dy * x * s^(-beta - 1)
+//
+// The sums are over the square of `size` x `size` positions of the same channel
+// around x, clipped at the border. In the second sum, every position has its
+// own s. Nothing here uses TensorFlow, so the library can be built, tested and
+// timed alone.
 
 #ifndef ALEXNET_TF_CUSTOM_OPS_SPATIAL_SPATIAL_H_
 #define ALEXNET_TF_CUSTOM_OPS_SPATIAL_SPATIAL_H_
@@ -13,30 +22,37 @@
 
 namespace alexnet_tf {
 
-// y = x / (k + alpha * sum of x^2)^beta, the sum over the square of
-// `size` x `size` positions of the same channel around x, clipped at the
-// border; `size` is odd.
 struct SpatialParams {
-  int size = 5;
+  int size = 5;  // odd, at least 1
   float k = 1;
   float alpha = 4e-5f;
   float beta = 0.75f;
 };
 
-// One picture, [height, width, channels].
+// One image, [height, width, channels].
 struct SpatialShape {
-  int64_t height;
-  int64_t width;
-  int64_t channels;
+  std::int64_t height;
+  std::int64_t width;
+  std::int64_t channels;
 };
 
-// Floats of scratch space that either function needs.
+// The formulas above in double precision, for one image. `dx` is the gradient
+// of the loss with respect to `x`, and `dy` the one with respect to `y`. The
+// tests compare the fast kernels with these functions.
+void SpatialReferenceForward(const SpatialParams& params,
+                             const SpatialShape& shape, const double* x,
+                             double* y);
+void SpatialReferenceGradient(const SpatialParams& params,
+                              const SpatialShape& shape, const double* dy,
+                              const double* x, double* dx);
+
+// The number of floats of scratch space that the functions below need. The
+// space may contain anything.
 std::size_t SpatialScratch(const SpatialParams& params,
                            const SpatialShape& shape);
 
-// One picture each; values are float32 or bfloat16. The
-// arithmetic is float32. `dx` is the gradient of the loss by `x` where `dy` is
-// that by `y`.
+// The same for float32 or bfloat16 values. The arithmetic is float32.
+// Single-threaded.
 void SpatialForward(const SpatialParams& params, const SpatialShape& shape,
                     const float* x, float* scratch, float* y);
 void SpatialForward(const SpatialParams& params, const SpatialShape& shape,

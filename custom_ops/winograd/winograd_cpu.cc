@@ -1,7 +1,7 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 //
-// The matrices, where tiles lie in a picture, and which kernels run. As in
-// lrn_cpu.cc, one binary holds every instruction set.
+// The matrices, the places of tiles in an image, and the choice of kernels. As
+// in lrn_cpu.cc, one binary holds the kernels of every instruction set.
 
 #include <cstring>
 #include <type_traits>
@@ -16,11 +16,10 @@ struct Factors {
   float at[kTheRows][kTheColumns] = {};
 };
 
-// Toom's and Cook's points, infinity coming after the last.
+// The points of Toom and Cook. Infinity comes after the last one in use.
 constexpr double kPoints[] = {0, 1, -1, 2, -2, 0.5, -0.5};
 
-// A, [t, outputs]: the powers of each point, 0 to outputs - 1; infinity has a
-// one for the highest.
+// A and B^T of winograd.h.
 template <int kTile, int kOutputs>
 constexpr Factors<kTile, kOutputs> MakeA() {
   Factors<kTile, kOutputs> a;
@@ -32,8 +31,6 @@ constexpr Factors<kTile, kOutputs> MakeA() {
   return a;
 }
 
-// B^T, [t, t]: the coefficients of the product of (x - p) over all points but
-// the row's; for infinity's row over all.
 template <int kTile>
 constexpr Factors<kTile, kTile> MakeBT() {
   Factors<kTile, kTile> b;
@@ -78,29 +75,32 @@ struct Transpose {
   static constexpr auto Make() { return Transposed(Matrix::Make()); }
 };
 
-// Where the tiles lie in a picture.
+// The places of the tiles in an image.
 struct Grid {
   Grid(const WinogradParams& params, const WinogradShape& the_shape)
       : shape(the_shape), step(params.outputs) {
     const bool input = params.side == WinogradSide::kInput;
-    before = input ? params.before : 0;
-    const std::int64_t grow =
-        input ? params.before + params.after - params.taps + 1 : 0;
+    padding = input ? params.padding_before : 0;
+    const std::int64_t grow = input ? params.padding_before +
+                                          params.padding_after -
+                                          params.kernel_size + 1
+                                    : 0;
     rows = (shape.height + grow + step - 1) / step;
     columns = (shape.width + grow + step - 1) / step;
   }
 
-  std::int64_t PictureValues() const {
+  std::int64_t ImageValues() const {
     return shape.height * shape.width * shape.channels;
   }
 
-  // Offsets in a picture of a tile's kSide x kSide places, -1 outside it.
+  // The offsets in an image of a tile's kSide x kSide places, or -1 for places
+  // outside the image.
   template <int kSide>
   void Places(std::int64_t row, std::int64_t column, std::int64_t* at) const {
     for (int i = 0; i < kSide; ++i) {
-      const std::int64_t y = row * step - before + i;
+      const std::int64_t y = row * step - padding + i;
       for (int j = 0; j < kSide; ++j) {
-        const std::int64_t x = column * step - before + j;
+        const std::int64_t x = column * step - padding + j;
         const bool inside =
             y >= 0 && y < shape.height && x >= 0 && x < shape.width;
         at[i * kSide + j] =
@@ -111,7 +111,7 @@ struct Grid {
 
   const WinogradShape shape;
   const std::int64_t step;
-  std::int64_t before, rows, columns;
+  std::int64_t padding, rows, columns;
 };
 
 namespace baseline {
@@ -137,7 +137,7 @@ constexpr std::int64_t kLanes = 16;
 #pragma GCC pop_options
 #endif
 
-// Calls use(kernel) with the instruction set's kernel of a matrix.
+// Calls use(kernel) with the kernel of this instruction set and this matrix.
 template <typename T, typename Matrix, typename Use>
 void WithKernel(Isa isa, Use use) {
   switch (isa) {
@@ -154,10 +154,10 @@ void WithKernel(Isa isa, Use use) {
   }
 }
 
-// Calls use(matrix) with what goes from pictures to tiles.
+// Calls use(matrix) with the matrix that transforms images to tiles.
 template <typename Use>
 void WithMatrix(const WinogradParams& params, Use use) {
-  const int tile = params.outputs + params.taps - 1;
+  const int tile = params.outputs + params.kernel_size - 1;
   if (params.side == WinogradSide::kInput) {
     if (tile == 4) return use(BT<4>());
     if (tile == 6) return use(BT<6>());
@@ -175,15 +175,21 @@ std::string WinogradError(const WinogradParams& params) {
   if (params.outputs != 2 && params.outputs != 4) {
     return "outputs must be 2 or 4, got " + std::to_string(params.outputs);
   }
-  if (params.taps != 3 && params.taps != 5) {
-    return "taps must be 3 or 5, got " + std::to_string(params.taps);
+  if (params.kernel_size != 3 && params.kernel_size != 5) {
+    return "kernel_size must be 3 or 5, got " +
+           std::to_string(params.kernel_size);
   }
-  if (params.before < 0 || params.after < 0) {
-    return "before and after must be at least 0, got " +
-           std::to_string(params.before) + " and " +
-           std::to_string(params.after);
+  if (params.padding_before < 0 || params.padding_after < 0) {
+    return "padding_before and padding_after must be at least 0, got " +
+           std::to_string(params.padding_before) + " and " +
+           std::to_string(params.padding_after);
   }
   return "";
+}
+
+std::int64_t WinogradPlaces(const WinogradParams& params) {
+  const std::int64_t tile = params.outputs + params.kernel_size - 1;
+  return tile * tile;
 }
 
 std::int64_t WinogradTiles(const WinogradParams& params,
@@ -198,11 +204,11 @@ std::size_t WinogradScratch(const WinogradShape& shape) {
 
 template <typename T>
 void WinogradToTiles(Isa isa, const WinogradParams& params,
-                     const WinogradShape& shape, const T* pictures,
+                     const WinogradShape& shape, const T* images,
                      std::int64_t first, std::int64_t last, T* tiles) {
   WithMatrix(params, [&](auto matrix) {
     WithKernel<T, decltype(matrix)>(isa, [&](auto kernel) {
-      kernel.ToTiles(Grid(params, shape), pictures, first, last, tiles);
+      kernel.ToTiles(Grid(params, shape), images, first, last, tiles);
     });
   });
 }
@@ -211,11 +217,11 @@ template <typename T>
 void WinogradFromTiles(Isa isa, const WinogradParams& params,
                        const WinogradShape& shape, const T* tiles,
                        std::int64_t first, std::int64_t last, float* scratch,
-                       T* pictures) {
+                       T* images) {
   WithMatrix(params, [&](auto matrix) {
     WithKernel<T, Transpose<decltype(matrix)>>(isa, [&](auto kernel) {
       kernel.FromTiles(Grid(params, shape), tiles, first, last, scratch,
-                       pictures);
+                       images);
     });
   });
 }

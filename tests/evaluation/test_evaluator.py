@@ -1,4 +1,4 @@
-"""Errors as the paper counts them."""
+"""Errors as the paper counts them: one crop and ten, with credit for ties."""
 
 import json
 import shutil
@@ -14,21 +14,19 @@ from alexnet_tf.data import input_pipeline, prepared_dataset, records
 from alexnet_tf.evaluation import evaluator, metrics
 from alexnet_tf.models import builder, layers, zoo
 
-pass
-
 
 def credit(scores, label, k):
     return float(metrics.credit(tf.constant([scores]), tf.constant([label]), k)[0])
 
 
-def test_the_best_k_classes_get_credit():
+def test_only_the_best_k_classes_get_credit():
     scores = [0.1, 0.4, 0.3, 0.2]
     assert [credit(scores, label, 1) for label in range(4)] == [0, 1, 0, 0]
     assert [credit(scores, label, 2) for label in range(4)] == [0, 1, 1, 0]
     assert [credit(scores, label, 4) for label in range(4)] == [1, 1, 1, 1]
 
 
-def test_a_tie_shares_the_places_that_are_left():
+def test_classes_that_tie_share_the_remaining_places():
     # Two share first place; three share the two places behind the first.
     assert credit([0.4, 0.4, 0.2], 0, 1) == 0.5
     assert credit([0.7, 0.1, 0.1, 0.1], 2, 3) == pytest.approx(2 / 3)
@@ -44,7 +42,7 @@ def test_credit_over_all_classes_adds_up_to_k():
             assert total == pytest.approx(k, abs=1e-5)
 
 
-def test_what_is_no_number_gets_no_credit():
+def test_scores_with_nan_get_no_credit():
     assert credit([np.nan, 0.1], 0, 1) == 0
     assert credit([np.nan, 0.1], 1, 1) == 0
 
@@ -55,24 +53,26 @@ def net(small_dataset):
     built = builder.build(
         architecture, mean=small_dataset.statistics().mean_crop(24), seed=3
     )
-    for variable in built.trainable_variables:  # a net that says something
+    for (
+        variable
+    ) in built.trainable_variables:  # so that the outputs differ from each other
         variable.assign(variable * 4)
     return built
 
 
-def test_center_and_ten_crops_are_what_a_plain_loop_gives(small_dataset, net):
+def test_center_and_ten_crop_errors_equal_those_of_a_plain_loop(small_dataset, net):
     measure = evaluator.Evaluation(net)
     results = measure(small_dataset, "validation", crop=24, batch_size=30)
     ((views, labels),) = input_pipeline.evaluation_batches(
         small_dataset, "validation", batch_size=12, crop=24, ten_crop=True
     )
     probabilities = np.zeros((12, 10, 3))
-    for picture in range(12):
+    for image in range(12):
         for view in range(10):
-            pixels = views[picture, view].numpy()[None]
+            pixels = views[image, view].numpy()[None]
             outputs = net(layers.plain_inputs(tf.constant(pixels)), training=False)
             exponent = np.exp(outputs.numpy()[0] - outputs.numpy().max())
-            probabilities[picture, view] = exponent / exponent.sum()
+            probabilities[image, view] = exponent / exponent.sum()
     for way, chosen in (
         ("center_crop", probabilities[:, 0]),
         ("ten_crop", probabilities.mean(1)),
@@ -84,7 +84,7 @@ def test_center_and_ten_crops_are_what_a_plain_loop_gives(small_dataset, net):
         assert results[way]["top5_error"] == pytest.approx(0, abs=1e-4)  # of 3 classes
 
 
-def test_errors_are_of_the_pictures_whose_records_are_whole(
+def test_damaged_records_can_be_left_out_of_the_errors(
     small_dataset, net, tmp_path, caplog
 ):
     folder = tmp_path / "damaged"
@@ -107,16 +107,16 @@ def test_errors_are_of_the_pictures_whose_records_are_whole(
     answers = np.argmax(net(inputs, training=False), axis=-1)
     wrong = np.mean(answers != labels.numpy()[rest])
     assert found["center_crop"]["top1_error"] == pytest.approx(100 * wrong, abs=1e-3)
-    assert found["pictures"] == 11
-    assert "1 of 12 validation pictures have damaged records" in caplog.text
+    assert found["images"] == 11
+    assert "1 of 12 validation images have damaged records" in caplog.text
 
 
-def test_center_crop_alone_is_the_same_center_crop(small_dataset, net):
+def test_the_center_crop_errors_are_the_same_without_ten_crop(small_dataset, net):
     both = evaluator.Evaluation(net)(small_dataset, "validation", crop=24)
     alone_measure = evaluator.Evaluation(net, ten_crop=False)
     alone = alone_measure(small_dataset, "validation", crop=24)
-    assert list(alone) == ["center_crop", "pictures"]
-    assert alone["pictures"] == both["pictures"] == 12
+    assert list(alone) == ["center_crop", "images"]
+    assert alone["images"] == both["images"] == 12
     for measure, value in alone["center_crop"].items():
         assert value == pytest.approx(both["center_crop"][measure], rel=1e-5, abs=1e-4)
 
@@ -124,15 +124,15 @@ def test_center_crop_alone_is_the_same_center_crop(small_dataset, net):
 RESULTS = {
     "center_crop": {"top1_error": 40.7, "top5_error": 18.25, "loss": 1.75},
     "ten_crop": {"top1_error": 39.0, "top5_error": 16.6, "loss": 1.5},
-    "pictures": 50000,
+    "images": 50000,
 }
 
 
-def test_the_table_shows_both_ways_side_by_side():
+def test_the_table_shows_both_methods_side_by_side():
     lines = evaluate.text(RESULTS, "table").splitlines()
-    assert lines[0].split() == ["50,000", "pictures", "centre", "crop", "ten", "crops"]
-    assert lines[1].split() == ["top-1", "error", "40.70", "%", "39.00", "%"]
-    assert lines[2].split() == ["top-5", "error", "18.25", "%", "16.60", "%"]
+    assert lines[0].split() == ["50,000", "images", "center", "crop", "ten", "crops"]
+    assert lines[1].split() == ["top-1", "error,", "%", "40.70", "39.00"]
+    assert lines[2].split() == ["top-5", "error,", "%", "18.25", "16.60"]
 
 
 def test_json_and_csv_hold_the_same_numbers():
@@ -143,7 +143,7 @@ def test_json_and_csv_hold_the_same_numbers():
     assert ten == "ten_crop,39,16.6,1.5"
 
 
-def test_the_command_evaluates_a_run_and_leaves_its_numbers(trained_run):
+def test_the_command_evaluates_a_run_and_writes_its_errors(trained_run):
     done = subprocess.run(
         [
             *(sys.executable, "-m", "alexnet_tf.evaluate"),
@@ -159,11 +159,11 @@ def test_the_command_evaluates_a_run_and_leaves_its_numbers(trained_run):
     for way in ("center_crop", "ten_crop"):
         assert written[way] == printed[way]
         assert 0 <= printed[way]["top1_error"] <= 100
-    assert written["pictures"] == 12
+    assert written["images"] == 12
     assert written["split"] == "validation"
 
 
-def test_a_missing_checkpoint_is_one_clear_line(tmp_path):
+def test_a_missing_checkpoint_is_reported_in_one_line(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "alexnet_tf.evaluate", f"--checkpoint={tmp_path}"],
         capture_output=True,

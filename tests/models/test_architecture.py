@@ -1,10 +1,11 @@
-"""The nets as data, line by line against the numbers that are known of them.
+"""The architectures against the numbers that are known of them.
 
-The numbers are the paper's, or worked by hand from its section 3.5; none is printed by
-the code under test.
+The numbers are the paper's, or computed by hand from its section 3.5. None of them was
+copied from the output of the code under test.
 """
 
 import dataclasses
+import json
 import math
 
 import hypothesis
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import strategies as st
 
 from alexnet_tf.models import architecture, zoo
-from alexnet_tf.models.zoo import ARCHITECTURES, CODE, PAPER
+from alexnet_tf.models.zoo import ARCHITECTURES, CUDA_CONVNET, PAPER
 
 ALEXNETS = [net for name, net in ARCHITECTURES.items() if "cifar" not in name]
 TWO_TOWERS = [net for net in ALEXNETS if net.name != "one_gpu"]
@@ -23,12 +24,12 @@ def name_of(net):
 
 
 def weighted(net):
-    """Name -> layer, of the layers that have weights."""
+    """The layers that have weights, by name."""
     return {x.name: x for x in net.layers if isinstance(x, architecture.Weighted)}
 
 
 def chain(net):
-    """The kinds of the layers in order, those with weights by their names."""
+    """The layers in order: names of those with weights, types of the others."""
     return [
         x.name if isinstance(x, architecture.Weighted) else type(x).__name__
         for x in net.layers
@@ -40,7 +41,7 @@ def kinds(net, kind):
 
 
 def sides(net):
-    """The side of every map that is not the one before's, from the first layer on."""
+    """The sides of the maps, from the first layer to the last, without repetitions."""
     found = []
     for extent in architecture.extents(net):
         if len(extent.shape) == 3 and found[-1:] != [extent.shape[0]]:
@@ -48,7 +49,7 @@ def sides(net):
     return found
 
 
-# conv: size, stride, zeros, filters, side of its map, channels one kernel sees
+# conv: kernel size, stride, padding, filters, side of its map, channels of one kernel
 PAPER_CONVOLUTIONS = {
     "conv1": (11, 4, (0, 3), 96, 55, 3),
     "conv2": (5, 1, (2, 2), 256, 27, 48),
@@ -70,9 +71,9 @@ PAPER_PARAMETERS = {
 
 @pytest.mark.parametrize("name", PAPER_CONVOLUTIONS)
 def test_the_papers_convolutions_are_those_of_section_3_5(name):
-    size, stride, zeros, filters, side, seen = PAPER_CONVOLUTIONS[name]
+    size, stride, padding, filters, side, seen = PAPER_CONVOLUTIONS[name]
     layer = weighted(PAPER)[name]
-    assert (layer.size, layer.stride, layer.padding) == (size, stride, zeros)
+    assert (layer.kernel_size, layer.stride, layer.padding) == (size, stride, padding)
     assert layer.filters == filters
     (extent,) = [e for e in architecture.extents(PAPER) if e.name == name]
     assert extent.shape == (side, side, filters)
@@ -89,7 +90,7 @@ def test_the_papers_parameters_layer_by_layer():
     ("name", "parameters"),
     [
         ("paper", 60_965_224),
-        ("code", 60_965_224),
+        ("cuda_convnet", 60_965_224),
         ("one_gpu", 59_798_312),
         ("no_lrn", 60_965_224),
         ("pool2x2", 60_965_224),
@@ -99,11 +100,11 @@ def test_the_papers_parameters_layer_by_layer():
         ("cifar10_13pct", 1_116_490),
     ],
 )
-def test_parameters_of_every_net(name, parameters):
+def test_the_number_of_parameters_of_every_network(name, parameters):
     assert architecture.parameters(ARCHITECTURES[name]) == parameters
 
 
-def test_biases_and_weights_make_the_total():
+def test_biases_and_weights_add_up_to_all_parameters():
     biases = sum(
         layer.filters if isinstance(layer, architecture.Convolution) else layer.units
         for layer in weighted(PAPER).values()
@@ -111,12 +112,12 @@ def test_biases_and_weights_make_the_total():
     assert (biases, 60_965_224 - biases) == (10_568, 60_954_656)
 
 
-def test_without_the_split_the_papers_net_has_62_378_344_parameters():
+def test_undivided_the_papers_network_has_62_378_344_parameters():
     whole = dataclasses.replace(PAPER, towers=1)
     assert architecture.parameters(whole) == 62_378_344
 
 
-def test_multiply_adds_of_the_papers_net():
+def test_multiply_adds_of_the_papers_network():
     costs = {
         e.name: e.multiply_adds for e in architecture.extents(PAPER) if e.multiply_adds
     }
@@ -133,8 +134,8 @@ def test_multiply_adds_of_the_papers_net():
     assert architecture.multiply_adds(PAPER) == 724_406_816
 
 
-def test_training_flop_counts_no_gradient_of_the_image():
-    # Forward 2, backward twice 2 a multiply-add, less conv1's gradient of its input.
+def test_training_flop_does_not_count_a_gradient_of_the_image():
+    # Per multiply-add 2 forward and 4 backward, except for conv1's input gradient.
     expected = 6 * 724_406_816 - 2 * 105_415_200
     assert architecture.training_flop(PAPER) == expected
 
@@ -158,7 +159,7 @@ def test_neurons_are_those_of_figure_2():
     assert PAPER.input_size**2 * 3 == 150_528
 
 
-def test_only_conv3_and_conv4_hold_more_than_a_hundredth_of_the_parameters():
+def test_only_two_convolutions_have_over_one_percent_of_the_parameters():
     share = {
         name: 100 * PAPER_PARAMETERS[name] / architecture.parameters(PAPER)
         for name in PAPER_CONVOLUTIONS
@@ -172,9 +173,9 @@ HEAD = ["fc6", "Relu", "Dropout", "fc7", "Relu", "Dropout", "fc8"]
 LRN, SPATIAL = "ResponseNormalization", "SpatialNormalization"
 PAPER_FIRST = ["conv1", "Relu", LRN, "MaxPool"]
 PAPER_SECOND = ["conv2", "Relu", LRN, "MaxPool"]
-CODE_FIRST = ["conv1", LRN, "MaxPool", "Relu"]
-CODE_SECOND = ["conv2", "Relu", LRN, SPATIAL, "MaxPool"]
-NO_LRN_START = ["conv1", "MaxPool", "Relu", "conv2", "Relu", "MaxPool"]
+PROGRAM_FIRST = ["conv1", LRN, "MaxPool", "Relu"]
+PROGRAM_SECOND = ["conv2", "Relu", LRN, SPATIAL, "MaxPool"]
+NO_LRN_BEGINNING = ["conv1", "MaxPool", "Relu", "conv2", "Relu", "MaxPool"]
 CIFAR = ["conv1", "Relu", "MaxPool", LRN, "conv2", "Relu", LRN, "MaxPool"]
 CIFAR += ["local3", "Relu", "local4", "Relu", "fc10"]
 
@@ -183,11 +184,11 @@ CIFAR += ["local3", "Relu", "local4", "Relu", "fc10"]
     ("name", "expected"),
     [
         ("paper", PAPER_FIRST + PAPER_SECOND + MIDDLE + HEAD),
-        ("code", CODE_FIRST + CODE_SECOND + MIDDLE + HEAD),
-        ("one_gpu", CODE_FIRST + CODE_SECOND + MIDDLE + HEAD),
-        ("no_lrn", NO_LRN_START + MIDDLE + HEAD),
-        ("pool2x2", CODE_FIRST + CODE_SECOND + MIDDLE + HEAD),
-        ("conv6", [*CODE_FIRST, *CODE_SECOND, *MIDDLE, "conv6", "Relu", *HEAD]),
+        ("cuda_convnet", PROGRAM_FIRST + PROGRAM_SECOND + MIDDLE + HEAD),
+        ("one_gpu", PROGRAM_FIRST + PROGRAM_SECOND + MIDDLE + HEAD),
+        ("no_lrn", NO_LRN_BEGINNING + MIDDLE + HEAD),
+        ("pool2x2", PROGRAM_FIRST + PROGRAM_SECOND + MIDDLE + HEAD),
+        ("conv6", [*PROGRAM_FIRST, *PROGRAM_SECOND, *MIDDLE, "conv6", "Relu", *HEAD]),
         ("cifar10_11pct", CIFAR),
         ("cifar10_11pct_no_lrn", [x for x in CIFAR if x != "ResponseNormalization"]),
         ("cifar10_13pct", [x for x in CIFAR if x != "ResponseNormalization"]),
@@ -197,15 +198,15 @@ def test_the_order_of_layers(name, expected):
     assert chain(ARCHITECTURES[name]) == expected
 
 
-def test_normalisation_constants_of_the_paper():
+def test_normalization_constants_of_the_paper():
     assert (
         kinds(PAPER, architecture.ResponseNormalization)
         == [architecture.ResponseNormalization(size=5, k=2, alpha=1e-4, beta=0.75)] * 2
     )
 
 
-@pytest.mark.parametrize("name", ["code", "one_gpu", "pool2x2", "conv6"])
-def test_normalisation_constants_of_the_program(name):
+@pytest.mark.parametrize("name", ["cuda_convnet", "one_gpu", "pool2x2", "conv6"])
+def test_normalization_constants_of_the_2012_program(name):
     net = ARCHITECTURES[name]
     for layer in kinds(net, architecture.ResponseNormalization):
         assert (layer.size, layer.k, layer.beta) == (5, 2, 0.75)
@@ -215,7 +216,7 @@ def test_normalisation_constants_of_the_program(name):
     assert spatial.alpha == pytest.approx(4e-5)
 
 
-def test_normalisation_constants_of_the_cifar_net():
+def test_normalization_constants_of_the_cifar_network():
     net = ARCHITECTURES["cifar10_11pct"]
     for layer in kinds(net, architecture.ResponseNormalization):
         assert (layer.size, layer.k, layer.beta) == (9, 1, 0.75)
@@ -223,54 +224,74 @@ def test_normalisation_constants_of_the_cifar_net():
 
 
 @pytest.mark.parametrize("net", ALEXNETS, ids=name_of)
-def test_biases_start_at_one_where_section_5_says(net):
-    ones = {name for name, layer in weighted(net).items() if layer.bias == 1}
-    zeros = {name for name, layer in weighted(net).items() if layer.bias == 0}
+def test_initial_biases_are_one_in_the_layers_that_section_5_names(net):
+    ones = {name for name, layer in weighted(net).items() if layer.initial_bias == 1}
+    zeros = {name for name, layer in weighted(net).items() if layer.initial_bias == 0}
     assert ones - {"conv6"} == {"conv2", "conv4", "conv5", "fc6", "fc7"}
     assert zeros == {"conv1", "conv3", "fc8"}
 
 
 @pytest.mark.parametrize("net", ALEXNETS, ids=name_of)
-def test_the_program_starts_conv3_to_conv5_wider(net):
-    wide = {name for name, layer in weighted(net).items() if layer.std == 0.03}
+def test_the_2012_program_initializes_conv3_to_conv5_with_larger_weights(net):
+    wide = {
+        name
+        for name, layer in weighted(net).items()
+        if layer.standard_deviation == 0.03
+    }
     assert wide - {"conv6"} == {"conv3", "conv4", "conv5"}
-    rest = [layer.std for name, layer in weighted(net).items() if name not in wide]
+    rest = [
+        layer.standard_deviation
+        for name, layer in weighted(net).items()
+        if name not in wide
+    ]
     assert set(rest) == {0.01}
-    assert architecture.PAPER_STD == 0.01
+    assert architecture.PAPER_STANDARD_DEVIATION == 0.01
 
 
-def test_standard_deviations_and_biases_of_the_cifar_net():
+def test_standard_deviations_and_biases_of_the_cifar_network():
     layers = weighted(ARCHITECTURES["cifar10_11pct"])
-    assert {name: layer.std for name, layer in layers.items()} == {
+    assert {name: layer.standard_deviation for name, layer in layers.items()} == {
         "conv1": 1e-4,
         "conv2": 0.01,
         "local3": 0.04,
         "local4": 0.04,
         "fc10": 0.01,
     }
-    assert {layer.bias for layer in layers.values()} == {0.0}
+    assert {layer.initial_bias for layer in layers.values()} == {0.0}
 
 
 def test_weight_decay_of_every_layer():
     for net in ALEXNETS:
-        assert {layer.decay for layer in weighted(net).values()} == {0.0005}
+        assert {layer.weight_decay for layer in weighted(net).values()} == {0.0005}
     cifar = weighted(ARCHITECTURES["cifar10_11pct"])
-    assert [layer.decay for layer in cifar.values()] == [0, 0, 0.004, 0.004, 0.01]
+    assert [layer.weight_decay for layer in cifar.values()] == [
+        0,
+        0,
+        0.004,
+        0.004,
+        0.01,
+    ]
     thirteen = weighted(ARCHITECTURES["cifar10_13pct"])
-    assert [layer.decay for layer in thirteen.values()] == [0, 0, 0.004, 0.004, 0.004]
+    assert [layer.weight_decay for layer in thirteen.values()] == [
+        0,
+        0,
+        0.004,
+        0.004,
+        0.004,
+    ]
 
 
 @pytest.mark.parametrize("net", TWO_TOWERS, ids=name_of)
-def test_towers_meet_at_conv3_and_the_dense_layers_alone(net):
+def test_towers_exchange_only_at_conv3_and_the_dense_layers(net):
     assert net.towers == 2
     both = {name for name, layer in weighted(net).items() if layer.inputs == "both"}
     assert both - {"conv6"} == {"conv3", "fc6", "fc7", "fc8"}
     assert ("conv6" in both) == (net.name == "conv6")
     whole = [x.name for x in kinds(net, architecture.Dense) if not x.split]
-    assert whole == ["fc8"]  # it stands on the first tower
+    assert whole == ["fc8"]  # it is on the first tower
 
 
-def test_one_gpu_has_half_the_kernels_and_a_whole_conv5():
+def test_one_gpu_has_half_the_kernels_except_in_conv5():
     net = ARCHITECTURES["one_gpu"]
     filters = [layer.filters for layer in kinds(net, architecture.Convolution)]
     assert (net.towers, filters) == (1, [48, 128, 192, 192, 256])
@@ -280,7 +301,7 @@ def test_one_gpu_has_half_the_kernels_and_a_whole_conv5():
 
 def test_conv6_reads_both_towers_of_the_last_pooling():
     conv6 = weighted(ARCHITECTURES["conv6"])["conv6"]
-    assert (conv6.filters, conv6.size, conv6.padding) == (256, 3, (1, 1))
+    assert (conv6.filters, conv6.kernel_size, conv6.padding) == (256, 3, (1, 1))
     (extent,) = [
         e for e in architecture.extents(ARCHITECTURES["conv6"]) if e.name == "conv6"
     ]
@@ -289,7 +310,7 @@ def test_conv6_reads_both_towers_of_the_last_pooling():
 
 
 @pytest.mark.parametrize("net", ALEXNETS, ids=name_of)
-def test_dropout_of_a_half_follows_fc6_and_fc7(net):
+def test_dropout_with_rate_one_half_follows_fc6_and_fc7(net):
     order = chain(net)
     places = [i for i, kind in enumerate(order) if kind == "Dropout"]
     assert [order[i - 2] for i in places] == ["fc6", "fc7"]
@@ -300,7 +321,7 @@ def test_dropout_of_a_half_follows_fc6_and_fc7(net):
     ("name", "expected"),
     [
         ("paper", [55, 27, 13, 6]),
-        ("code", [55, 27, 13, 6]),
+        ("cuda_convnet", [55, 27, 13, 6]),
         ("one_gpu", [55, 27, 13, 6]),
         ("no_lrn", [55, 27, 13, 6]),
         ("conv6", [55, 27, 13, 6]),
@@ -334,14 +355,14 @@ def test_pooling_overlaps(net):
 
 
 @pytest.mark.parametrize("net", ALEXNETS, ids=name_of)
-def test_every_alexnet_feeds_9216_units_to_fc6_from_crops_of_224(net):
+def test_fc6_reads_9216_units_in_every_alexnet(net):
     assert (net.input_size, net.record_size, net.record_encoding) == (224, 256, "jpeg")
     extents = list(architecture.extents(net))
     fc6 = [extent.name for extent in extents].index("fc6")
     assert math.prod(extents[fc6 - 1].shape) == 9216
 
 
-def test_the_cifar_net_takes_crops_of_24_and_keeps_raw_pictures():
+def test_the_cifar_network_reads_crops_of_24_pixels_from_raw_records():
     net = ARCHITECTURES["cifar10_11pct"]
     assert (net.input_size, net.record_size, net.record_encoding) == (24, 32, "raw")
     assert (net.towers, net.classes) == (1, 10)
@@ -355,31 +376,35 @@ def test_the_cifar_net_takes_crops_of_24_and_keeps_raw_pictures():
     after=st.integers(0, 4),
 )
 @hypothesis.settings(deadline=None)
-def test_a_convolution_stands_wherever_it_fits(size, window, stride, before, after):
+def test_a_convolution_has_every_position_where_it_fits(
+    size, window, stride, before, after
+):
     whole = size + before + after
     hypothesis.assume(window <= whole)
     places = [at for at in range(0, whole, stride) if at + window <= whole]
-    found = architecture.convolved(size, window, stride, (before, after))
+    found = architecture.convolution_output_size(size, window, stride, (before, after))
     assert found == len(places)
 
 
 @hypothesis.given(st.integers(1, 300), st.integers(1, 12), st.data())
 @hypothesis.settings(deadline=None)
-def test_pooling_leaves_no_pixel_out_and_no_window_empty(size, window, data):
+def test_pooling_omits_no_pixel_and_has_no_empty_window(size, window, data):
     hypothesis.assume(window <= size)
     stride = data.draw(st.integers(1, window))
-    last = (architecture.pooled(size, window, stride) - 1) * stride
+    last = (architecture.pooling_output_size(size, window, stride) - 1) * stride
     assert last + window >= size
     assert last < size
-    assert last - stride + window < size  # one window fewer would leave some out
+    assert last - stride + window < size  # with one window fewer some would be omitted
 
 
-def test_three_zeros_to_the_right_make_the_programs_55_positions():
-    assert architecture.convolved(224, 11, 4, (0, 3)) == 1 + math.ceil((224 - 11) / 4)
-    assert architecture.convolved(224, 11, 4, (0, 0)) == 54
+def test_three_zeros_to_the_right_give_the_2012_programs_55_positions():
+    assert architecture.convolution_output_size(224, 11, 4, (0, 3)) == 1 + math.ceil(
+        (224 - 11) / 4
+    )
+    assert architecture.convolution_output_size(224, 11, 4, (0, 0)) == 54
 
 
-def test_with_classes_changes_the_last_layer_alone():
+def test_with_classes_changes_only_the_last_layer():
     net = PAPER.with_classes(7)
     assert (net.classes, PAPER.classes) == (7, 1000)
     assert net.layers[:-1] == PAPER.layers[:-1]
@@ -388,12 +413,12 @@ def test_with_classes_changes_the_last_layer_alone():
 
 
 @pytest.mark.parametrize("classes", [1, 0, -3])
-def test_fewer_than_two_classes_are_refused(classes):
+def test_fewer_than_two_classes_are_rejected(classes):
     with pytest.raises(ValueError, match=f"at least 2, got {classes}"):
         PAPER.with_classes(classes)
 
 
-def test_a_net_that_ends_in_a_map_has_no_classes_to_change():
+def test_with_classes_rejects_a_network_that_ends_in_a_map():
     headless = dataclasses.replace(PAPER, layers=PAPER.layers[:4])
     with pytest.raises(ValueError, match="paper does not end in a dense layer"):
         headless.with_classes(10)
@@ -410,7 +435,7 @@ def test_with_input_size_resizes_every_map():
 @pytest.mark.parametrize(
     "shape", [(224, 225, 3), (224, 224, 1), (224, 224), (3, 224, 224)]
 )
-def test_an_input_that_is_no_square_rgb_image_is_refused(shape):
+def test_an_input_shape_other_than_a_square_rgb_image_is_rejected(shape):
     with pytest.raises(ValueError, match=r"input_shape must be \(side, side, 3\), got"):
         PAPER.with_input_size(shape)
 
@@ -418,24 +443,155 @@ def test_an_input_that_is_no_square_rgb_image_is_refused(shape):
 @pytest.mark.parametrize(
     ("side", "where"), [(5, "conv1"), (8, "conv1_maxpool"), (20, "conv5_maxpool")]
 )
-def test_an_input_too_small_is_refused_with_the_layer_that_ends_it(side, where):
-    with pytest.raises(ValueError, match=f"too small.* at {where} of the net paper"):
+def test_an_input_that_is_too_small_is_rejected_with_the_layers_name(side, where):
+    with pytest.raises(ValueError, match=f"too small .*paper: its layer {where} would"):
         PAPER.with_input_size((side, side, 3))
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_a_net_is_found_by_its_name(name):
+def test_an_architecture_is_found_by_its_name(name):
     assert zoo.find(name).name == name
     assert zoo.find(name).description
 
 
-def test_an_unknown_name_lists_those_there_are():
-    with pytest.raises(ValueError, match="paper, code, one_gpu.*got 'vgg'"):
+def test_an_unknown_name_is_rejected_with_the_known_ones():
+    with pytest.raises(ValueError, match="paper, cuda_convnet, one_gpu.*got 'vgg'"):
         zoo.find("vgg")
 
 
-def test_a_net_cannot_be_changed_in_place():
+def test_an_architecture_cannot_be_changed_in_place():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        CODE.towers = 1
+        CUDA_CONVNET.towers = 1
     with pytest.raises(dataclasses.FrozenInstanceError):
-        CODE.layers[0].filters = 1
+        CUDA_CONVNET.layers[0].filters = 1
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_network_survives_a_round_trip_through_json(name):
+    net = ARCHITECTURES[name]
+    text = json.dumps(architecture.to_json(net))
+    assert architecture.from_json(json.loads(text)) == net
+
+
+def test_json_has_the_fields_by_name_and_a_kind_for_every_layer():
+    data = architecture.to_json(PAPER)
+    assert (data["name"], data["input_size"], data["towers"]) == ("paper", 224, 2)
+    assert [layer["kind"] for layer in data["layers"][:4]] == [
+        "convolution",
+        "relu",
+        "response_normalization",
+        "max_pool",
+    ]
+    assert data["layers"][0] == {
+        "kind": "convolution",
+        "name": "conv1",
+        "initial_bias": 0.0,
+        "standard_deviation": 0.01,
+        "weight_decay": 0.0005,
+        "inputs": "own",
+        "filters": 96,
+        "kernel_size": 11,
+        "stride": 4,
+        "padding": [0, 3],
+    }
+
+
+def test_a_field_with_a_default_may_be_left_out_of_the_json():
+    data = architecture.to_json(PAPER)
+    del data["layers"][0]["weight_decay"]
+    assert architecture.from_json(data) == PAPER
+
+
+def changed(**layer):
+    """The JSON of the paper's network with changes to its first layer; None removes."""
+    data = architecture.to_json(PAPER)
+    first = {**data["layers"][0], **layer}
+    data["layers"][0] = {
+        key: value for key, value in first.items() if value is not None
+    }
+    return data
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (changed(kind="attention"), "layer 0 .*kind must be .*max_pool.*'attention'"),
+        (changed(kind=None), "layer 0 of the architecture: kind must be one of"),
+        (changed(dilation=2), "layer 0 .*convolution: unknown field 'dilation'"),
+        (
+            changed(filters=None),
+            "layer 0 .*convolution: the field 'filters' is missing",
+        ),
+        (changed(filters=0), "conv1: filters must be a whole .* at least 1, got 0"),
+        (changed(filters="96"), "conv1: filters must be a whole number .*got '96'"),
+        (changed(padding=[1]), r"conv1: padding must be \(before, after\).*got \(1,\)"),
+        (changed(inputs="all"), "conv1: inputs must be 'own' or 'both', got 'all'"),
+        (changed(name="conv2"), "paper: two layers have the name 'conv2'"),
+        ([], r"the architecture must be a JSON object, got \[\]"),
+        ({**changed(), "depth": 8}, "the architecture: unknown field 'depth'"),
+        ({"name": "x"}, "the architecture: the field 'description' is missing"),
+        ({**changed(), "layers": "conv1"}, "layers must be a list, got 'conv1'"),
+    ],
+)
+def test_invalid_json_is_rejected_by_the_name_of_what_is_wrong(data, message):
+    with pytest.raises(ValueError, match=message):
+        architecture.from_json(data)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: architecture.Convolution("conv1", filters=0, kernel_size=3),
+            "conv1: filters must be a whole number of at least 1, got 0",
+        ),
+        (
+            lambda: architecture.Convolution("c", filters=8, kernel_size=3, stride=0),
+            "c: stride must be a whole number of at least 1, got 0",
+        ),
+        (
+            lambda: architecture.UnsharedConvolution("l", filters=8, kernel_size=-1),
+            "l: kernel_size must be a whole number of at least 1, got -1",
+        ),
+        (
+            lambda: architecture.Dense("fc", units=0),
+            "fc: units must be a whole number of at least 1, got 0",
+        ),
+        (
+            lambda: architecture.Dense("fc", units=2, standard_deviation=-1.0),
+            "fc: standard_deviation must be a finite number of at least 0, got -1.0",
+        ),
+        (
+            lambda: architecture.Dense("fc", units=2, initial_bias=math.inf),
+            "fc: initial_bias must be a finite number, got inf",
+        ),
+        (
+            lambda: architecture.ResponseNormalization(size=4),
+            "ResponseNormalization: size must be odd, got 4",
+        ),
+        (
+            lambda: architecture.MaxPool(stride=0),
+            "MaxPool: stride must be a whole number of at least 1, got 0",
+        ),
+        (
+            lambda: architecture.Dropout(rate=1.0),
+            "Dropout: rate must be below 1, got 1.0",
+        ),
+        (
+            lambda: dataclasses.replace(PAPER, towers=0),
+            "paper: towers must be a whole number of at least 1, got 0",
+        ),
+        (
+            lambda: dataclasses.replace(PAPER, towers=5),
+            "paper: the 96 outputs of conv1 cannot be divided evenly between 5 towers",
+        ),
+    ],
+)
+def test_impossible_values_are_rejected(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_convolution_needs_its_filters_and_its_kernel_size():
+    with pytest.raises(TypeError, match="filters.*kernel_size"):
+        architecture.Convolution("conv1")

@@ -1,6 +1,6 @@
-"""The Keras models against the architectures they are made of, and against plain ops.
+"""The Keras models against their architectures, and against TensorFlow's operations.
 
-The full nets hold 61 million parameters: each is built once.
+The full networks have 61 million parameters, so each is built only once.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from alexnet_tf.models import applications, architecture, builder, layers, zoo
 
 PARAMETERS = {
     "paper": 60_965_224,
-    "code": 60_965_224,
+    "cuda_convnet": 60_965_224,
     "one_gpu": 59_798_312,
     "no_lrn": 60_965_224,
     "pool2x2": 60_965_224,
@@ -29,7 +29,7 @@ PARAMETERS = {
 
 @pytest.fixture(scope="module", params=PARAMETERS)
 def net(request):
-    """(architecture, its model with the program's initial weights), one net at a time."""
+    """(architecture, its model with the 2012 program's initialization), one by one."""
     plan = zoo.find(request.param)
     yield plan, builder.build(plan)
     keras.backend.clear_session()
@@ -37,20 +37,20 @@ def net(request):
 
 @pytest.fixture(scope="module")
 def paper_net():
-    """The paper's net with the paper's initial weights."""
+    """The paper's network with the paper's initial weights."""
     yield builder.build(zoo.PAPER, initialization="paper", seed=1)
     keras.backend.clear_session()
 
 
 def towers_of(built, name):
-    """The layers of one line of an architecture: one, or one a tower."""
+    """The Keras layers of one layer of an architecture: one, or one per tower."""
     named = {layer.name: layer for layer in built.layers}
     if name in named:
         return [named[name]]
     return [named[f"{name}_tower{tower}"] for tower in (0, 1)]
 
 
-def test_parameters_are_the_papers(net):
+def test_the_number_of_parameters_is_the_papers(net):
     plan, built = net
     assert built.count_params() == PARAMETERS[plan.name]
     assert built.count_params() == architecture.parameters(plan)
@@ -80,7 +80,7 @@ def test_a_model_of_an_architecture_has_no_other_weights(net):
 
 
 def assert_normal(values, std):
-    """Gaussian of mean 0, five standard errors; and not truncated at two deviations."""
+    """Gaussian with mean 0 to five standard errors, not truncated at two deviations."""
     values = values.ravel().astype(np.float64)
     count = values.size
     assert abs(values.mean()) < 5 * std / math.sqrt(count)
@@ -89,31 +89,36 @@ def assert_normal(values, std):
     assert beyond == pytest.approx(0.0455, abs=5 * math.sqrt(0.0455 / count))
 
 
-def test_the_programs_initial_weights_have_each_layers_deviation_and_bias(net):
+def test_the_2012_programs_initialization_follows_each_layer(
+    net,
+):
     plan, built = net
     for extent in architecture.extents(plan):
         if not isinstance(extent.layer, architecture.Weighted):
             continue
         for layer in towers_of(built, extent.name):
             kernel, bias = (weight.numpy() for weight in layer.weights)
-            assert_normal(kernel[..., :64], extent.layer.std)
-            np.testing.assert_array_equal(bias, extent.layer.bias)
+            assert_normal(kernel[..., :64], extent.layer.standard_deviation)
+            np.testing.assert_array_equal(bias, extent.layer.initial_bias)
 
 
-def test_the_papers_initial_weights_have_one_deviation_and_the_same_biases(paper_net):
+def test_the_papers_initialization_has_one_standard_deviation(
+    paper_net,
+):
     for extent in architecture.extents(zoo.PAPER):
         if not isinstance(extent.layer, architecture.Weighted):
             continue
         for layer in towers_of(paper_net, extent.name):
             kernel, bias = (weight.numpy() for weight in layer.weights)
             assert_normal(kernel[..., :64], 0.01)
-            np.testing.assert_array_equal(bias, extent.layer.bias)
+            np.testing.assert_array_equal(bias, extent.layer.initial_bias)
 
 
 def grouped_logits(weights, x, plan):
-    """The two-tower net as one: kernels side by side, groups where towers stay apart.
+    """The two towers as one network: kernels side by side, groups of channels.
 
-    Nothing of `model` or `layers`: stock ops on `weights`, name -> (kernel, bias).
+    It uses nothing of `builder` or `layers`, only TensorFlow's own operations on
+    `weights`, name -> (kernel, bias).
     """
     units = None
     for layer in plan.layers:
@@ -173,7 +178,7 @@ def assert_equal_to_rounding(found, expected, tolerance=1e-5):
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * largest)
 
 
-def test_the_full_net_is_its_grouped_formulation(paper_net):
+def test_the_full_network_equals_its_grouped_formulation(paper_net):
     x = pictures(2, 224)
     expected = grouped_logits(side_by_side(paper_net, zoo.PAPER), x, zoo.PAPER)
     assert_equal_to_rounding(paper_net(x), expected)
@@ -186,9 +191,9 @@ SMALL = architecture.Architecture(
     record_size=110,
     towers=2,
     layers=tuple(
-        dataclasses.replace(layer, filters=layer.filters // 12, std=0.05)
+        dataclasses.replace(layer, filters=layer.filters // 16, standard_deviation=0.05)
         if isinstance(layer, architecture.Convolution)
-        else dataclasses.replace(layer, units=24, std=0.1)
+        else dataclasses.replace(layer, units=24, standard_deviation=0.1)
         if isinstance(layer, architecture.Dense)
         else layer
         for layer in zoo.PAPER.layers
@@ -202,7 +207,7 @@ def small(**options):
 
 
 @pytest.mark.parametrize("lrn", ["op", "stock"])
-def test_loss_and_every_gradient_are_those_of_the_grouped_formulation(lrn):
+def test_loss_and_all_gradients_equal_those_of_the_grouped_formulation(lrn):
     plan = dataclasses.replace(
         SMALL,
         layers=tuple(
@@ -247,8 +252,8 @@ def test_loss_and_every_gradient_are_those_of_the_grouped_formulation(lrn):
 
 
 def test_towers_that_stay_apart_do_not_see_each_other():
-    # Another kernel in the first tower's conv2 changes the second's conv5 only
-    # through conv3, which reads both; with conv3 reading its own, not at all.
+    # A change to the first tower's conv2 reaches the second tower's conv5 only through
+    # conv3, which reads both. If conv3 reads its own tower only, nothing changes.
     apart = dataclasses.replace(
         SMALL,
         layers=tuple(
@@ -281,7 +286,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_gives_others():
         assert (first[i] != other[i]).mean() > 0.99
 
 
-def test_no_two_layers_or_towers_start_alike():
+def test_no_two_layers_or_towers_have_the_same_initial_weights():
     kernels = [w.ravel()[:50] for w in small(seed=0).get_weights() if w.std() > 0]
     for i, one in enumerate(kernels):
         for two in kernels[:i]:
@@ -290,7 +295,7 @@ def test_no_two_layers_or_towers_start_alike():
 
 @pytest.mark.parametrize(("size", "stride"), [(3, 2), (2, 2)])
 @pytest.mark.parametrize("side", range(5, 13))
-def test_the_last_pooling_window_may_hang_over(side, size, stride):
+def test_the_last_pooling_window_may_extend_past_the_edge(side, size, stride):
     plan = architecture.Architecture(
         "pool",
         "a pooling alone",
@@ -298,13 +303,13 @@ def test_the_last_pooling_window_may_hang_over(side, size, stride):
         side,
         1,
         (
-            architecture.Convolution("conv1", filters=2, size=1),
+            architecture.Convolution("conv1", filters=2, kernel_size=1),
             architecture.MaxPool(size, stride),
             architecture.Dense("fc", units=2),
         ),
     )
     built = builder.build(plan, include_top=False)
-    x = -np.abs(pictures(1, side))  # negative: a zero hung over would win
+    x = -np.abs(pictures(1, side))  # negative: a padded zero would win
     kernel, _ = built.get_layer("conv1").weights
     whole = (x @ kernel.numpy())[0, :, :, :]
     count = 1 + math.ceil((side - size) / stride)
@@ -317,7 +322,7 @@ def test_the_last_pooling_window_may_hang_over(side, size, stride):
 
 
 @pytest.mark.parametrize("jit", [False, True])
-def test_a_mean_makes_the_model_finish_what_the_host_sends(jit):
+def test_a_model_with_a_mean_finishes_the_images_that_the_host_sends(jit):
     mean = np.random.default_rng(0).uniform(80, 140, (99, 99, 3)).astype(np.float32)
     whole, plain = small(mean=mean, jit=jit, seed=2), small(seed=2)
     rng = np.random.default_rng(1)
@@ -345,7 +350,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_its_variables_in_float32():
     assert_equal_to_rounding(tf.cast(found, tf.float32), expected, 0.05)
 
 
-def test_dropout_is_drawn_apart_in_every_layer_and_tower():
+def test_every_layer_and_tower_draws_different_dropout_masks():
     plan = dataclasses.replace(
         SMALL, layers=(*SMALL.layers[:-1], architecture.Dropout(), SMALL.layers[-1])
     )
@@ -359,7 +364,7 @@ def test_dropout_is_drawn_apart_in_every_layer_and_tower():
 
 
 @pytest.mark.parametrize("lrn", ["op", "stock"])
-def test_the_implementation_of_the_normalisation_is_the_one_asked_for(lrn):
+def test_the_normalization_has_the_requested_implementation(lrn):
     kinds = {
         layer.implementation
         for layer in small(lrn=lrn).layers
@@ -368,16 +373,16 @@ def test_the_implementation_of_the_normalisation_is_the_one_asked_for(lrn):
     assert kinds == {lrn}
 
 
-def test_as_many_devices_as_towers_are_wanted():
+def test_a_number_of_devices_other_than_that_of_towers_is_rejected():
     with pytest.raises(ValueError, match="small has 2 towers, got 3 devices"):
         small(devices=["/CPU:0"] * 3)
 
 
 @pytest.mark.parametrize(
-    ("option", "told"),
+    ("option", "message"),
     [
         ({"precision": "float16"}, "one of float32, tf32, bfloat16, got 'float16'"),
-        ({"initialization": "he"}, "paper or code, got 'he'"),
+        ({"initialization": "he"}, "one of paper, cuda_convnet, got 'he'"),
         ({"lrn": "cudnn"}, "one of op, stock, got 'cudnn'"),
         (
             {"dropout": "gaussian", "architecture": zoo.PAPER},
@@ -385,9 +390,28 @@ def test_as_many_devices_as_towers_are_wanted():
         ),
     ],
 )
-def test_an_unknown_option_is_refused(option, told):
-    with pytest.raises(ValueError, match=told):
+def test_an_unknown_option_is_rejected(option, message):
+    with pytest.raises(ValueError, match=message):
         builder.build(option.pop("architecture", SMALL), **option)
+
+
+def test_a_layer_on_one_tower_that_reads_its_own_inputs_is_rejected():
+    top = dataclasses.replace(SMALL.layers[-1], inputs="own")
+    with pytest.raises(ValueError, match="fc8 is on one tower and its inputs are on 2"):
+        builder.build(dataclasses.replace(SMALL, layers=(*SMALL.layers[:-1], top)))
+
+
+def test_a_pooling_whose_last_window_extends_too_far_is_rejected():
+    plan = dataclasses.replace(
+        SMALL, layers=(SMALL.layers[0], architecture.MaxPool(5, 3), SMALL.layers[-1])
+    )
+    with pytest.raises(ValueError, match="last 5 x 5 window with stride 3 extends 2"):
+        builder.build(plan.with_input_size((103, 103, 3)))
+
+
+def test_a_type_of_layer_without_a_keras_layer_is_rejected():
+    with pytest.raises(TypeError, match="there is no Keras layer for 'batch norm'"):
+        builder.build(dataclasses.replace(SMALL, layers=("batch norm",)))
 
 
 def cifar(**options):
@@ -445,7 +469,9 @@ def test_an_input_shape_that_the_net_cannot_take_is_refused():
 
 
 def test_an_unknown_architecture_lists_those_there_are():
-    with pytest.raises(ValueError, match="must be one of paper, code.*got 'vgg'"):
+    with pytest.raises(
+        ValueError, match="must be one of paper, cuda_convnet.*got 'vgg'"
+    ):
         alexnet_tf.AlexNet(architecture="vgg")
 
 

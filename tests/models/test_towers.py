@@ -1,7 +1,7 @@
-"""Placement of two towers, forward and backward, on two logical processors.
+"""Placement of two towers, forward and backward, on two logical CPUs.
 
-Each test runs in a process of its own: logical devices are fixed at TensorFlow's first
-operation.
+Each test runs in its own process, because logical devices are fixed at TensorFlow's
+first operation.
 """
 
 import collections
@@ -25,27 +25,33 @@ from alexnet_tf.training import optimizer, schedule, training_step
 devices.configure(logical_cpus=2)
 NET = A.Architecture(
     name="small",
-    description="the paper's net, narrow",
+    description="the paper's network, narrow",
     input_size=67,
     record_size=80,
     towers=2,
     layers=(
-        A.Convolution("conv1", filters=8, size=11, stride=4, padding=(0, 3)),
+        A.Convolution("conv1", filters=8, kernel_size=11, stride=4, padding=(0, 3)),
         A.Relu(),
         A.ResponseNormalization(),
         A.MaxPool(),
-        A.Convolution("conv2", filters=16, size=5, padding=(2, 2), bias=1.0),
+        A.Convolution(
+            "conv2", filters=16, kernel_size=5, padding=(2, 2), initial_bias=1.0
+        ),
         A.Relu(),
         A.ResponseNormalization(),
-        A.Convolution("conv3", filters=24, size=3, padding=(1, 1), inputs="both"),
+        A.Convolution(
+            "conv3", filters=24, kernel_size=3, padding=(1, 1), inputs="both"
+        ),
         A.Relu(),
-        A.Convolution("conv4", filters=24, size=3, padding=(1, 1), bias=1.0),
+        A.Convolution(
+            "conv4", filters=24, kernel_size=3, padding=(1, 1), initial_bias=1.0
+        ),
         A.Relu(),
         A.MaxPool(),
-        A.Dense("fc6", units=32, bias=1.0, inputs="both"),
+        A.Dense("fc6", units=32, initial_bias=1.0, inputs="both"),
         A.Relu(),
         A.Dropout(),
-        A.Dense("fc7", units=32, bias=1.0, inputs="both"),
+        A.Dense("fc7", units=32, initial_bias=1.0, inputs="both"),
         A.Relu(),
         A.Dropout(),
         A.Dense("fc8", units=10, inputs="both", split=False),
@@ -85,7 +91,7 @@ def in_a_process(body, **environment):
 
 
 @pytest.mark.gpu
-def test_variables_and_velocities_live_with_their_towers():
+def test_variables_and_velocities_are_on_their_towers_devices():
     in_a_process("""
     net = build(["/CPU:0", "/CPU:1"])
     rule = optimizer.MomentumSGD(net.trainable_variables, [0.0] * 26)
@@ -98,14 +104,14 @@ def test_variables_and_velocities_live_with_their_towers():
 
 
 @pytest.mark.gpu
-def test_every_product_forward_and_backward_runs_on_its_own_tower():
+def test_every_operation_runs_on_its_towers_device_forward_and_backward():
     in_a_process("""
     net = build(["/CPU:0", "/CPU:1"])
     rule = optimizer.MomentumSGD(net.trainable_variables, [0.0] * 26)
     batches = tf.data.Dataset.from_tensors(batch())
     graph = training_step.Step(net, rule).trace(batches).graph
 
-    # An operation's layer stands in its name: small/conv1_tower1/Conv2D, and for the
+    # An operation's name contains its layer: small/conv1_tower1/Conv2D, and for the
     # gradient gradients/small/conv1_tower1/Conv2D_grad/Conv2DBackpropFilter.
     kinds = (
         "Conv2D", "Conv2DBackpropFilter", "Conv2DBackpropInput", "MatMul", "MaxPool",
@@ -117,8 +123,8 @@ def test_every_product_forward_and_backward_runs_on_its_own_tower():
     for op in graph.get_operations():
         if op.type in kinds:
             count[op.type][devices.canonical(op.device)] += 1
-    # (The trace holds what nothing reads and never runs: conv1's input gradient, and of
-    # each normalisation the gradient without that of the rectifier before it.)
+    # The trace also has operations that nothing reads and that never run: conv1's input
+    # gradient, and each normalization's gradient without that of the ReLU before it.
     halves = {
         "Conv2D": 4, "Conv2DBackpropFilter": 4, "Conv2DBackpropInput": 4, "MaxPool": 2,
         "MaxPoolGrad": 2, "AlexnetTf>LocalResponseNormalization": 2,
@@ -127,7 +133,8 @@ def test_every_product_forward_and_backward_runs_on_its_own_tower():
     }
     for kind, half in halves.items():
         assert count[kind] == {"CPU:0": half, "CPU:1": half}, (kind, count[kind])
-    # fc6 and fc7 on both, each a product forward and two backward; fc8 on the first.
+    # fc6 and fc7 are on both, with one product forward and two backward; fc8 is on the
+    # first only.
     assert count["MatMul"] == {"CPU:0": 9, "CPU:1": 6}, count["MatMul"]
     assert count["AlexnetTf>ResourceApplyDecayedMomentum"] == {"CPU:0": 14, "CPU:1": 12}
     for op in graph.get_operations():
@@ -161,7 +168,7 @@ def test_activations_cross_only_at_conv3_fc6_fc7_and_fc8():
 
 
 def test_in_a_training_step_only_the_exchanges_and_their_gradients_cross():
-    """What TensorFlow sends in truth, from the profiler's trace of a step."""
+    """What TensorFlow really sends, from the profiler's trace of a step."""
     crossing = in_a_process(
         """
     import sys
@@ -171,7 +178,7 @@ def test_in_a_training_step_only_the_exchanges_and_their_gradients_cross():
     net = build(["/CPU:0", "/CPU:1"])
     rule = optimizer.MomentumSGD(net.trainable_variables, [0.0] * 26)
     step = training_step.Step(net, rule).trace(tf.data.Dataset.from_tensors(batch()))
-    rates = schedule.Rates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
+    rates = schedule.LearningRates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
     step(*batch(), rates)
     events = trace_towers.traced(lambda: step(*batch(), rates))
     device_of = {op.name: devices.canonical(op.device)
@@ -184,7 +191,7 @@ def test_in_a_training_step_only_the_exchanges_and_their_gradients_cross():
             repr(str(pathlib.Path(__file__).resolve().parents[2] / "tools/benchmarks")),
         )
     )
-    # Layers of a name, without what tells calls apart: conv3_inputs_1_1 is conv3's.
+    # The layers by name, without the suffix of each call: conv3_inputs_1_1 is conv3's.
     sent = collections.Counter()
     for name in crossing.split():
         if name.startswith("gradients/"):
@@ -198,7 +205,7 @@ def test_in_a_training_step_only_the_exchanges_and_their_gradients_cross():
         "flatten_1": 1,
         "fc6_dropout_tower0": 1,
         "fc6_dropout_tower1": 1,
-        "fc7_dropout_tower1": 1,  # fc8 stands on the first
+        "fc7_dropout_tower1": 1,  # fc8 is on the first
         "gradient of conv3": 2,
         "gradient of fc6": 2,
         "gradient of fc7": 2,
@@ -207,7 +214,7 @@ def test_in_a_training_step_only_the_exchanges_and_their_gradients_cross():
 
 
 @pytest.mark.gpu
-def test_two_devices_compute_what_one_does():
+def test_two_devices_compute_the_same_as_one():
     in_a_process("""
     results = []
     for devices in (["/CPU:0", "/CPU:0"], ["/CPU:0", "/CPU:1"]):
@@ -215,7 +222,7 @@ def test_two_devices_compute_what_one_does():
         rule = optimizer.MomentumSGD(net.trainable_variables, [5e-4] * 26)
         batches = tf.data.Dataset.from_tensors(batch())
         step = training_step.Step(net, rule).trace(batches)
-        rates = schedule.Rates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
+        rates = schedule.LearningRates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
         for _ in range(3):
             loss = step(*batch(), rates).numpy()
         results.append((loss, net.get_weights(), [v.numpy() for v in rule.velocities]))
@@ -226,8 +233,8 @@ def test_two_devices_compute_what_one_does():
     """)
 
 
-def test_the_gradient_tape_would_not_split_the_backward_pass():
-    """Why `colocated_gradients` is there: the day this fails, the tape will do."""
+def test_a_gradient_tape_does_not_split_the_backward_pass():
+    """Why `colocated_gradients` exists: if this fails, a tape is good enough."""
     devices = in_a_process("""
     net = build(["/CPU:0", "/CPU:1"])
     @tf.function
@@ -241,7 +248,7 @@ def test_the_gradient_tape_would_not_split_the_backward_pass():
     assert "CPU:1" not in devices
 
 
-def test_devices_are_named_as_tensorflow_prints_them():
+def test_device_names_are_normalized_to_tensorflows_form():
     assert devices.canonical("/GPU:1") == "GPU:1"
     assert devices.canonical("gpu:0") == "GPU:0"
     assert devices.canonical("/job:localhost/replica:0/task:0/device:CPU:1") == "CPU:1"
@@ -249,20 +256,22 @@ def test_devices_are_named_as_tensorflow_prints_them():
         devices.canonical("nonsense")
 
 
-def test_a_missing_device_is_refused_with_what_to_type():
+def test_a_missing_device_is_rejected_with_what_to_type():
     with pytest.raises(ValueError, match=re.escape("asks for /GPU:0")) as error:
         devices.resolve(["/GPU:0", "/GPU:1"], towers=2)
     for advice in ("--logical_gpus=2", "--tower_devices=/CPU:0", "--logical_cpus=2"):
         assert advice in str(error.value)
 
 
-def test_one_device_serves_every_tower():
+def test_one_device_may_serve_all_towers():
     assert devices.resolve(["/CPU:0"], towers=2) == ("/CPU:0", "/CPU:0")
     assert devices.resolve(["auto"], towers=2) == ("/CPU:0", "/CPU:0")
-    with pytest.raises(ValueError, match="names 2 devices and the net has 1 tower"):
+    with pytest.raises(
+        ValueError, match="names 2 devices, but the network has 1 tower"
+    ):
         devices.resolve(["/CPU:0", "/CPU:1"], towers=1)
 
 
-def test_logical_gpus_without_a_gpu_are_refused():
-    with pytest.raises(ValueError, match="TensorFlow sees none"):
+def test_logical_gpus_without_a_gpu_are_rejected():
+    with pytest.raises(ValueError, match="TensorFlow finds none"):
         devices.configure(logical_gpus=2)

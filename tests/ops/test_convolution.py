@@ -1,5 +1,5 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""Convolutions whose weights' gradients multiply tiles, against the sum as written."""
+"""Direct convolution, whose weight gradients multiply tiles, against plain sums."""
 
 import hypothesis
 import numpy as np
@@ -11,7 +11,6 @@ from alexnet_tf import ops
 from alexnet_tf.models import layers
 from alexnet_tf.models.layers import convolution
 from alexnet_tf.ops import library
-from tests.support import cpp
 
 GRADIENTS = "AlexnetTf>ConvolutionWeightGradients"
 ROUNDING = 2**-8  # of bfloat16, once
@@ -34,8 +33,8 @@ def assert_close(measured, expected):
     np.testing.assert_allclose(wide(measured), expected, rtol=ROUNDING, atol=slack)
 
 
-def naive(x, dy, taps, before, after):
-    """Both gradients in float64, tap by tap."""
+def naive(x, dy, kernel_size, before, after):
+    """Both gradients in float64, one kernel position at a time."""
     x, dy = wide(x), wide(dy)
     _, height, width, _ = dy.shape
     edges = (before, after)
@@ -43,16 +42,16 @@ def naive(x, dy, taps, before, after):
     kernel = [
         [
             np.einsum("npqc,npqf->cf", padded[:, i : i + height, j : j + width], dy)
-            for j in range(taps)
+            for j in range(kernel_size)
         ]
-        for i in range(taps)
+        for i in range(kernel_size)
     ]
     return np.array(kernel), dy.sum((0, 1, 2))
 
 
-def weight_gradients(x, dy, *, taps, before=0, after=0):
+def weight_gradients(x, dy, *, kernel_size, before=0, after=0):
     return library.ops.alexnet_tf_convolution_weight_gradients(
-        x, dy, taps=taps, before=before, after=after
+        x, dy, kernel_size=kernel_size, padding_before=before, padding_after=after
     )
 
 
@@ -69,7 +68,7 @@ def run(*arguments, **constants):
 
 
 @hypothesis.given(
-    taps=st.integers(1, 5),
+    kernel_size=st.integers(1, 5),
     batch=st.integers(1, 5),
     height=st.integers(5, 12),
     width=st.integers(5, 12),
@@ -83,28 +82,30 @@ def run(*arguments, **constants):
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
-def test_any_shape(isa, taps, batch, height, width, channels, filters, before, after):
-    grow = before + after - taps + 1
+def test_any_shape(
+    isa, kernel_size, batch, height, width, channels, filters, before, after
+):
+    grow = before + after - kernel_size + 1
     x = drawn((batch, height, width, channels))
     dy = drawn((batch, height + grow, width + grow, filters), 1)
-    zeros = {"before": before, "after": after}
-    kernel, bias = run(x, dy, taps=taps, **zeros)
-    expected_kernel, expected_bias = naive(x, dy, taps, **zeros)
+    padding = {"before": before, "after": after}
+    kernel, bias = run(x, dy, kernel_size=kernel_size, **padding)
+    expected_kernel, expected_bias = naive(x, dy, kernel_size, **padding)
     assert_close(kernel, expected_kernel)
     assert_close(bias, expected_bias)
 
 
 @pytest.mark.parametrize(
-    ("side", "channels", "filters", "taps"),
+    ("side", "channels", "filters", "kernel_size"),
     [(57, 48, 48, 3), (27, 48, 128, 5), (13, 256, 192, 3)],
     ids=["conv1 in squares", "conv2", "conv3"],
 )
-def test_the_papers_layers(side, channels, filters, taps):
-    around = 0 if side == 57 else taps // 2
-    out = side + 2 * around - taps + 1
+def test_the_papers_layers(side, channels, filters, kernel_size):
+    around = 0 if side == 57 else kernel_size // 2
+    out = side + 2 * around - kernel_size + 1
     x = drawn((7, side, side, channels))
     dy = drawn((7, out, out, filters), 1)
-    kernel, bias = run(x, dy, taps=taps, before=around, after=around)
+    kernel, bias = run(x, dy, kernel_size=kernel_size, before=around, after=around)
     float32 = tf.raw_ops.Conv2DBackpropFilter(
         input=tf.cast(x, tf.float32),
         filter_sizes=kernel.shape,
@@ -117,9 +118,9 @@ def test_the_papers_layers(side, channels, filters, taps):
 
 
 def test_by_hand(isa):
-    # Of ones, each tap counts the results that it reaches.
+    # For ones, each kernel position counts the results that it reaches.
     ones = tf.ones([1, 4, 4, 1], tf.bfloat16)
-    kernel, bias = run(ones, ones, taps=3, before=1, after=1)
+    kernel, bias = run(ones, ones, kernel_size=3, before=1, after=1)
     counts = [[9, 12, 9], [12, 16, 12], [9, 12, 9]]
     np.testing.assert_array_equal(wide(kernel)[:, :, 0, 0], counts)
     np.testing.assert_array_equal(wide(bias), [16])
@@ -130,29 +131,25 @@ def test_by_hand(isa):
 )
 def test_nothing(isa, shape, filters):
     dy = tf.ones([shape[0], 6, 6, filters], tf.bfloat16)
-    kernel, bias = run(tf.zeros(shape, tf.bfloat16), dy, taps=3)
+    kernel, bias = run(tf.zeros(shape, tf.bfloat16), dy, kernel_size=3)
     assert kernel.shape == [3, 3, shape[3], filters]
     assert not wide(kernel).any()
     np.testing.assert_array_equal(wide(bias), [36 * shape[0]] * filters)
 
 
-def test_cpp_library_alone(tmp_path):
-    # At -O0 the loops of the sanitized build take a minute.
-    sources = [f"convolution/convolution_{name}.cc" for name in ("test", "cpu")]
-    cpp.check(tmp_path, sources, sanitized="-O1")
-
-
 @pytest.mark.parametrize(
-    ("x", "dy", "taps", "message"),
+    ("x", "dy", "kernel_size", "message"),
     [
         ([2, 8, 8, 4], [2, 7, 6, 5], 3, r"dy must have shape \[2,6,6,filters\]"),
         ([2, 8, 8, 4], [3, 6, 6, 5], 3, r"dy must have shape \[2,6,6,filters\]"),
-        ([2, 8, 8, 4], [2, 6, 6, 5], 0, "taps"),
+        ([2, 8, 8, 4], [2, 6, 6, 5], 0, "kernel_size"),
     ],
 )
-def test_errors(x, dy, taps, message):
+def test_errors(x, dy, kernel_size, message):
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        weight_gradients(tf.zeros(x, tf.bfloat16), tf.zeros(dy, tf.bfloat16), taps=taps)
+        weight_gradients(
+            tf.zeros(x, tf.bfloat16), tf.zeros(dy, tf.bfloat16), kernel_size=kernel_size
+        )
 
 
 def gradients_of(convolve, x, kernel, bias, dy):
@@ -165,22 +162,27 @@ def gradients_of(convolve, x, kernel, bias, dy):
 
 
 @pytest.mark.parametrize(
-    ("taps", "zeros"), [(3, (1, 1)), (5, (2, 2)), (3, (0, 0)), (4, (1, 2)), (1, (0, 3))]
+    ("kernel_size", "padding"),
+    [(3, (1, 1)), (5, (2, 2)), (3, (0, 0)), (4, (1, 2)), (1, (0, 3))],
 )
-def test_the_convolution_and_its_gradients(taps, zeros):
+def test_the_convolution_and_its_gradients(kernel_size, padding):
     x = drawn((3, 9, 11, 20))
-    kernel = drawn((taps, taps, 20, 18), 1)
+    kernel = drawn((kernel_size, kernel_size, 20, 18), 1)
     bias = drawn((18,), 2)
-    grow = sum(zeros) - taps + 1
+    grow = sum(padding) - kernel_size + 1
     dy = drawn((3, 9 + grow, 11 + grow, 18), 3)
     graph, (y, (dx, dkernel, dbias)) = gradients_of(
-        lambda *which: ops.direct_convolution(*which, zeros=zeros), x, kernel, bias, dy
+        lambda *which: ops.direct_convolution(*which, padding=padding),
+        x,
+        kernel,
+        bias,
+        dy,
     )
     kinds = [op.type for op in graph.get_concrete_function().graph.get_operations()]
     assert kinds.count(GRADIENTS) == 1  # of both weights
 
     def stock(x, kernel, bias):
-        edges = [[0, 0], list(zeros), list(zeros), [0, 0]]
+        edges = [[0, 0], list(padding), list(padding), [0, 0]]
         return tf.nn.conv2d(tf.pad(x, edges), kernel, 1, "VALID") + bias
 
     float32 = [tf.cast(v, tf.float32) for v in (x, kernel, bias, dy)]
@@ -201,7 +203,7 @@ def test_two_convolutions_of_one_input_whose_sum_is_read():
 
     @tf.function
     def graph():
-        one = ops.direct_convolution(x, wide_kernel, zeros, zeros=(1, 1))
+        one = ops.direct_convolution(x, wide_kernel, zeros, padding=(1, 1))
         y = tf.add_n([one, ops.direct_convolution(x, narrow_kernel, zeros)])
         return tf.compat.v1.gradients(y, [wide_kernel, narrow_kernel], dy)
 
@@ -211,17 +213,17 @@ def test_two_convolutions_of_one_input_whose_sum_is_read():
 
 
 @pytest.mark.parametrize(
-    ("x", "kernel", "zeros", "error", "message"),
+    ("x", "kernel", "padding", "error", "message"),
     [
         ([2, 8, 8], [3, 3, 4, 5], (0, 0), ValueError, "rank 4"),
         ([2, 8, 8, 4], [3, 2, 4, 5], (0, 0), ValueError, "kernel must be square"),
-        ([2, 8, 8, 4], [3, 3, 4, 5], (-1, 0), ValueError, "zeros must be at least 0"),
+        ([2, 8, 8, 4], [3, 3, 4, 5], (-1, 0), ValueError, "padding must be at least 0"),
     ],
 )
-def test_errors_of_the_convolution(x, kernel, zeros, error, message):
+def test_errors_of_the_convolution(x, kernel, padding, error, message):
     kernel, bias = tf.zeros(kernel, tf.bfloat16), tf.zeros([5], tf.bfloat16)
     with pytest.raises(error, match=message):
-        ops.direct_convolution(tf.zeros(x, tf.bfloat16), kernel, bias, zeros=zeros)
+        ops.direct_convolution(tf.zeros(x, tf.bfloat16), kernel, bias, padding=padding)
     with pytest.raises(TypeError, match="x must be bfloat16, got float32"):
         ops.direct_convolution(tf.zeros([2, 8, 8, 4]), kernel, bias)
 
@@ -252,7 +254,7 @@ def test_eager_gradients_are_the_same():
 
 
 @hypothesis.given(
-    taps=st.integers(1, 11),
+    kernel_size=st.integers(1, 11),
     stride=st.integers(2, 5),
     height=st.integers(11, 23),
     width=st.integers(11, 23),
@@ -261,10 +263,10 @@ def test_eager_gradients_are_the_same():
 )
 @hypothesis.settings(max_examples=50, deadline=None)
 def test_a_stride_over_pixels_is_a_step_over_squares(
-    taps, stride, height, width, before, after
+    kernel_size, stride, height, width, before, after
 ):
     x = tf.cast(drawn((2, height, width, 3)), tf.float32)
-    kernel = tf.cast(drawn((taps, taps, 3, 4), 1), tf.float32)
+    kernel = tf.cast(drawn((kernel_size, kernel_size, 3, 4), 1), tf.float32)
     zeros = (before, after)
     squares, whole = convolution._in_squares(x, kernel, zeros, stride)
     edges = [[0, 0], zeros, zeros, [0, 0]]
@@ -289,8 +291,8 @@ def traced(layer, dtype, **call):
 @pytest.mark.parametrize(
     "layer",
     [
-        lambda **k: layers.Convolution(8, 3, zeros=(1, 1), **k),
-        lambda **k: layers.Convolution(8, 11, strides=4, zeros=(0, 3), **k),
+        lambda **k: layers.Convolution(8, 3, explicit_padding=(1, 1), **k),
+        lambda **k: layers.Convolution(8, 11, strides=4, explicit_padding=(0, 3), **k),
     ],
 )
 def test_the_layer_takes_it_where_tiles_are_multiplied(layer, monkeypatch):
@@ -318,7 +320,12 @@ def test_the_layer_takes_it_where_tiles_are_multiplied(layer, monkeypatch):
 )
 def test_the_layer_is_the_same_either_way(size, strides, zeros, monkeypatch):
     layer = layers.Convolution(
-        8, size, strides=strides, zeros=zeros, winograd=False, dtype="mixed_bfloat16"
+        8,
+        size,
+        strides=strides,
+        explicit_padding=zeros,
+        winograd=False,
+        dtype="mixed_bfloat16",
     )
     x = drawn((2, 24, 24, 3))
     layer.build(x.shape)

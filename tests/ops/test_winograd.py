@@ -1,5 +1,5 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""Convolutions in fewer products, against the sum as it is written."""
+"""Winograd convolution, against direct convolution."""
 
 import hypothesis
 import numpy as np
@@ -11,19 +11,19 @@ from alexnet_tf import ops
 from alexnet_tf.models import layers
 from alexnet_tf.ops import library
 
-SIZES = [(2, 3), (4, 3), (2, 5), (4, 5)]  # outputs, taps
+SIZES = [(2, 3), (4, 3), (2, 5), (4, 5)]  # outputs, kernel_size
 
 
-def naive(x, kernel, zeros):
+def naive(x, kernel, padding):
     """The convolution in float64, term by term."""
-    taps = kernel.shape[0]
-    padded = np.pad(x, [(0, 0), zeros, zeros, (0, 0)])
-    height = padded.shape[1] - taps + 1
-    width = padded.shape[2] - taps + 1
+    kernel_size = kernel.shape[0]
+    padded = np.pad(x, [(0, 0), padding, padding, (0, 0)])
+    height = padded.shape[1] - kernel_size + 1
+    width = padded.shape[2] - kernel_size + 1
     return sum(
         padded[:, i : i + height, j : j + width] @ kernel[i, j]
-        for i in range(taps)
-        for j in range(taps)
+        for i in range(kernel_size)
+        for j in range(kernel_size)
     )
 
 
@@ -48,25 +48,25 @@ def drawn(shape, seed=0):
 )
 @hypothesis.settings(max_examples=60, deadline=None)
 def test_any_shape(size, batch, height, width, channels, filters, before, after):
-    outputs, taps = size
+    outputs, kernel_size = size
     x = drawn((batch, height, width, channels))
-    kernel = drawn((taps, taps, channels, filters), 1)
+    kernel = drawn((kernel_size, kernel_size, channels, filters), 1)
     y = ops.winograd_convolution(
         tf.constant(x, tf.float32),
         tf.constant(kernel, tf.float32),
         outputs=outputs,
-        zeros=(before, after),
+        padding=(before, after),
     )
     expected = naive(x, kernel, (before, after))
     assert y.shape == expected.shape
     assert distance(y, expected) < 3e-5
 
 
-@pytest.mark.parametrize(("outputs", "taps"), SIZES)
-def test_gradients_are_those_of_the_plain_convolution(outputs, taps):
+@pytest.mark.parametrize(("outputs", "kernel_size"), SIZES)
+def test_gradients_are_those_of_the_plain_convolution(outputs, kernel_size):
     x = tf.constant(drawn((2, 13, 11, 20)), tf.float32)
-    kernel = tf.constant(drawn((taps, taps, 20, 18), 1), tf.float32)
-    half = taps // 2
+    kernel = tf.constant(drawn((kernel_size, kernel_size, 20, 18), 1), tf.float32)
+    half = kernel_size // 2
     dy = tf.constant(drawn((2, 13, 11, 18), 2), tf.float32)
 
     def gradients(convolve):
@@ -76,7 +76,9 @@ def test_gradients_are_those_of_the_plain_convolution(outputs, taps):
         return tape.gradient(y, [x, kernel], dy)
 
     ours = gradients(
-        lambda: ops.winograd_convolution(x, kernel, outputs=outputs, zeros=(half, half))
+        lambda: ops.winograd_convolution(
+            x, kernel, outputs=outputs, padding=(half, half)
+        )
     )
     plain = gradients(lambda: tf.nn.conv2d(x, kernel, 1, "SAME"))
     for mine, expected in zip(ours, plain, strict=True):
@@ -84,9 +86,9 @@ def test_gradients_are_those_of_the_plain_convolution(outputs, taps):
 
 
 def test_by_hand():
-    # Of ones, each result counts the taps inside.
+    # For ones, each result counts the kernel positions inside the image.
     y = ops.winograd_convolution(
-        tf.ones([1, 4, 4, 1]), tf.ones([3, 3, 1, 1]), outputs=2, zeros=(1, 1)
+        tf.ones([1, 4, 4, 1]), tf.ones([3, 3, 1, 1]), outputs=2, padding=(1, 1)
     )
     np.testing.assert_allclose(
         y[0, :, :, 0], [[4, 6, 6, 4], [6, 9, 9, 6], [6, 9, 9, 6], [4, 6, 6, 4]]
@@ -107,7 +109,7 @@ def test_second_derivative():
             penalty = tf.reduce_sum(dx**2)
         return outer.gradient(penalty, kernel)
 
-    ours = second(lambda x, w: ops.winograd_convolution(x, w, zeros=(1, 1)))
+    ours = second(lambda x, w: ops.winograd_convolution(x, w, padding=(1, 1)))
     plain = second(lambda x, w: tf.nn.conv2d(x, w, 1, "SAME"))
     assert distance(ours, plain.numpy()) < 1e-4
 
@@ -134,7 +136,7 @@ def test_bfloat16_rounds_to_nearest_even():
     # A kernel that copies: tiles of whole numbers below 2^8 are exact.
     x = tf.constant(np.arange(64).reshape(1, 8, 8, 1) % 16, tf.bfloat16)
     kernel = tf.reshape(tf.constant([0] * 4 + [1] + [0] * 4, tf.bfloat16), [3, 3, 1, 1])
-    y = ops.winograd_convolution(x, kernel, outputs=2, zeros=(1, 1))
+    y = ops.winograd_convolution(x, kernel, outputs=2, padding=(1, 1))
     np.testing.assert_array_equal(tf.cast(y, tf.float32), tf.cast(x, tf.float32))
 
 
@@ -148,7 +150,7 @@ def test_shapes_are_known_while_tracing():
 
     @tf.function(input_signature=[spec])
     def traced(x):
-        y = ops.winograd_convolution(x, tf.zeros([5, 5, 4, 6]), zeros=(2, 2))
+        y = ops.winograd_convolution(x, tf.zeros([5, 5, 4, 6]), padding=(2, 2))
         assert y.shape.as_list() == [None, 13, 13, 6]
         return y
 
@@ -160,7 +162,7 @@ def test_shapes_are_known_while_tracing():
     [
         ([4, 4, 4, 6], {}, "kernel must be 3 x 3 or 5 x 5"),
         ([3, 3, 4, 6], {"outputs": 3}, "outputs must be 2 or 4, got 3"),
-        ([3, 3, 4, 6], {"zeros": (-1, 0)}, "zeros must be at least 0"),
+        ([3, 3, 4, 6], {"padding": (-1, 0)}, "padding must be at least 0"),
     ],
 )
 def test_errors(kernel, arguments, message):
@@ -175,9 +177,9 @@ def test_tiles_of_another_shape():
             [1, 8, 8, 4],
             side="output",
             outputs=4,
-            taps=3,
-            before=0,
-            after=0,
+            kernel_size=3,
+            padding_before=0,
+            padding_after=0,
         )
 
 
@@ -188,12 +190,14 @@ def kinds_of_ops(layer, dtype, **call):
     return {op.type for op in graph.graph.get_operations()}
 
 
-@pytest.mark.parametrize("taps", [3, 5])
+@pytest.mark.parametrize("kernel_size", [3, 5])
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_the_layer_takes_it_in_training_alone(taps, policy, monkeypatch):
+def test_the_layer_takes_it_in_training_alone(kernel_size, policy, monkeypatch):
     monkeypatch.setattr(ops, "instruction_set", lambda: "baseline")
-    half = taps // 2
-    layer = layers.Convolution(48, taps, zeros=(half, half), dtype=policy)
+    half = kernel_size // 2
+    layer = layers.Convolution(
+        48, kernel_size, explicit_padding=(half, half), dtype=policy
+    )
     x = tf.constant(drawn((2, 9, 9, 48)), tf.as_dtype(layer.compute_dtype))
     trained, used = layer(x, training=True), layer(x)
     assert trained.dtype == used.dtype == x.dtype

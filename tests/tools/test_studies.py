@@ -4,9 +4,9 @@ import pathlib
 import sys
 
 import pytest
-from absl import flags as absl_flags
 
 from alexnet_tf.runtime import options
+from alexnet_tf.training.train_options import TrainOptions
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools/studies"))
 
@@ -30,13 +30,8 @@ def flags_by_name(study):
 def test_every_run_of_a_study_has_its_own_name_and_flags_that_exist(study, count):
     found = runs(study)
     assert len({run.name for run in found}) == len(found) == count
-    resolved = []
-    for run in found:
-        values = absl_flags.FlagValues()
-        options.define("train", values)
-        values(["train", *options.with_recipes(run.flags)])
-        resolved.append(options.collect("train", values))
-    assert len({str(flags) for flags in resolved}) == count
+    resolved = {str(options.parse(TrainOptions, run.flags)) for run in found}
+    assert len(resolved) == count
 
 
 def evaluations(net, errors):
@@ -68,11 +63,10 @@ def test_start_table_shows_the_last_fifty_steps_of_each_seed():
 def test_beginning_of_a_curve_is_a_run_of_the_start_study(monkeypatch):
     curve = flags_by_name("curves")["cuda_convnet"]
     start = flags_by_name("start")["cuda_convnet-original-128-seed1"]
-    values = [absl_flags.FlagValues() for _ in range(2)]
-    for run_flags, found in zip((curve, start), values, strict=True):
-        options.define("train", found)
-        found(["train", *options.with_recipes(run_flags)])
-    first, second = (found.flag_values_dict() for found in values)
+    first, second = (
+        options.values_of(options.parse(TrainOptions, flags))
+        for flags in (curve, start)
+    )
     other = {name for name in first if first[name] != second[name]}
     assert other == {
         *("seed", "max_steps", "validation"),
@@ -80,7 +74,7 @@ def test_beginning_of_a_curve_is_a_run_of_the_start_study(monkeypatch):
         *("drop_epochs", "bias_drop_epochs", "color_noise_end_epoch"),
         *("conv1_drop_epoch", "conv1_freeze_epoch"),
     }
-    assert min(map(float, first["drop_epochs"])) * 468 > study_runs.START_STEPS
+    assert min(first["drop_epochs"]) * 468 > study_runs.START_STEPS
     train = [[10 * n, 2.0, 50.0] for n in range(1, 151)]
     monkeypatch.setattr(
         study_results,

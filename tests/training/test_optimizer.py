@@ -1,4 +1,4 @@
-"""The update rule: three steps by hand, and Keras' own momentum beside it."""
+"""The update rule: three steps by hand, and a comparison with Keras' own momentum."""
 
 import keras
 import numpy as np
@@ -9,12 +9,12 @@ from alexnet_tf import ops
 from alexnet_tf.models import builder, zoo
 from alexnet_tf.training import optimizer, schedule
 
-PAPER_RATES = schedule.Rates(weights=0.1, biases=0.1, conv1_factor=1.0)
-CODE_RATES = schedule.Rates(weights=0.1, biases=0.2, conv1_factor=1.0)
+PAPER_RATES = schedule.LearningRates(weights=0.1, biases=0.1, conv1_factor=1.0)
+PROGRAM_RATES = schedule.LearningRates(weights=0.1, biases=0.2, conv1_factor=1.0)
 
 
 class Net(keras.Model):
-    """Two layers whose variables are called as the model's are: conv1 and conv2."""
+    """Two layers whose variables have the names of a model's: conv1 and conv2."""
 
     def __init__(self, outputs=1, l2=None):
         super().__init__()
@@ -45,19 +45,28 @@ def apply(rule, gradients, rates):
     rule.apply([tf.constant(g, tf.float32) for g in kinds], rates)
 
 
-def test_decay_enters_the_velocity():
-    w, v = optimizer.momentum_step(1.0, 0.0, 0.0, rate=0.1, momentum=0.9, decay=0.5)
+def test_weight_decay_enters_the_velocity():
+    w, v = optimizer.momentum_step(
+        1.0, 0.0, 0.0, learning_rate=0.1, momentum=0.9, weight_decay=0.5
+    )
     assert (w, v) == pytest.approx((0.95, -0.05))
 
 
 def test_three_steps_by_hand():
-    # rate 0.1, momentum 0.5, decay 0.2, so v <- v / 2 - w / 50 - gradient / 10.
+    # With learning rate 0.1, momentum 0.5 and weight decay 0.2,
+    # v <- v / 2 - w / 50 - gradient / 10.
     w, v = 2.0, 0.0
-    w, v = optimizer.momentum_step(w, v, 1.0, rate=0.1, momentum=0.5, decay=0.2)
+    w, v = optimizer.momentum_step(
+        w, v, 1.0, learning_rate=0.1, momentum=0.5, weight_decay=0.2
+    )
     assert (w, v) == pytest.approx((1.86, -0.14))  # 0 - 0.04 - 0.1
-    w, v = optimizer.momentum_step(w, v, -2.0, rate=0.1, momentum=0.5, decay=0.2)
+    w, v = optimizer.momentum_step(
+        w, v, -2.0, learning_rate=0.1, momentum=0.5, weight_decay=0.2
+    )
     assert (w, v) == pytest.approx((1.9528, 0.0928))  # -0.07 - 0.0372 + 0.2
-    w, v = optimizer.momentum_step(w, v, 0.0, rate=0.1, momentum=0.5, decay=0.2)
+    w, v = optimizer.momentum_step(
+        w, v, 0.0, learning_rate=0.1, momentum=0.5, weight_decay=0.2
+    )
     assert (w, v) == pytest.approx((1.960144, 0.007344))  # 0.0464 - 0.039056
 
 
@@ -66,15 +75,16 @@ def test_three_steps_by_hand():
     [
         # momentum 0.5, no decay: v = -0.1, -0.05 - 0.1, -0.075 + 0.2
         (PAPER_RATES, (1.9, 1.75, 1.875)),
-        # twice the rate, twice the way
-        (CODE_RATES, (1.8, 1.5, 1.75)),
+        # twice the learning rate, twice the steps
+        (PROGRAM_RATES, (1.8, 1.5, 1.75)),
     ],
-    ids=["paper", "code"],
+    ids=["paper", "2012 program"],
 )
 def test_three_steps_of_a_weight_and_a_bias(rates, bias_steps):
     variables = variables_at(2, 2, 2, 2)
     rule = optimizer.MomentumSGD(variables, [0.2, 0, 0.2, 0], momentum=0.5)
-    # The weights' steps: v = -0.04 - 0.1; -0.07 - 0.0372 - 0.1; -0.1036 - 0.033056 + 0.2
+    # The weights' steps:
+    # v = -0.04 - 0.1; -0.07 - 0.0372 - 0.1; -0.1036 - 0.033056 + 0.2
     weight_steps = (1.86, 1.6528, 1.716144)
     for weight, bias, gradient in zip(
         weight_steps, bias_steps, (1, 1, -2), strict=True
@@ -83,23 +93,23 @@ def test_three_steps_of_a_weight_and_a_bias(rates, bias_steps):
         assert values(variables) == pytest.approx([weight, bias] * 2, rel=1e-6)
 
 
-def test_conv1_has_a_rate_of_its_own():
+def test_conv1_has_its_own_learning_rate():
     variables = variables_at(1, 1, 1, 1)
     rule = optimizer.MomentumSGD(variables, [0] * 4)
-    apply(rule, [1] * 4, schedule.Rates(0.1, 0.2, conv1_factor=0.1))
+    apply(rule, [1] * 4, schedule.LearningRates(0.1, 0.2, conv1_factor=0.1))
     assert values(variables) == pytest.approx([0.99, 0.98, 0.9, 0.8])
 
 
-def test_a_rate_of_zero_leaves_only_the_momentum_there_was():
+def test_with_learning_rate_zero_only_the_momentum_remains():
     variables = variables_at(1, 1, 1, 1)
     rule = optimizer.MomentumSGD(variables, [0.5] * 4)
     for factor in (1.0, 0.0):
-        apply(rule, [1, 0, 0, 0], schedule.Rates(0.1, 0.1, factor))
+        apply(rule, [1, 0, 0, 0], schedule.LearningRates(0.1, 0.1, factor))
     # v = -0.05 - 0.1, then 0.9 of it: frozen conv1 coasts.
     assert values(variables)[0] == pytest.approx(1 - 0.15 - 0.135)
 
 
-def test_the_rule_in_place_is_the_pure_one():
+def test_the_rule_in_place_equals_the_pure_function():
     rng = np.random.default_rng(0)
     variables = variables_at(*rng.normal(size=4))
     pure = [(w, 0.0) for w in values(variables)]
@@ -107,9 +117,11 @@ def test_the_rule_in_place_is_the_pure_one():
     rule = optimizer.MomentumSGD(variables, decays)
     for _ in range(5):
         gradients = rng.normal(size=4)
-        apply(rule, gradients, CODE_RATES)
+        apply(rule, gradients, PROGRAM_RATES)
         pure = [
-            optimizer.momentum_step(w, v, g, rate=rate, momentum=0.9, decay=decay)
+            optimizer.momentum_step(
+                w, v, g, learning_rate=rate, momentum=0.9, weight_decay=decay
+            )
             for (w, v), g, rate, decay in zip(
                 pure, gradients, (0.1, 0.2, 0.1, 0.2), decays, strict=True
             )
@@ -121,13 +133,16 @@ def test_the_rule_in_place_is_the_pure_one():
 @pytest.mark.parametrize(
     "dtype", [tf.float32, tf.bfloat16], ids=["float32", "bfloat16"]
 )
-def test_the_op_is_the_pure_rule(dtype):
+def test_the_op_equals_the_pure_function(dtype):
     rng = np.random.default_rng(0)
-    shape = (70, 1001)  # more than one thread's share, and no whole vectors
+    shape = (
+        70,
+        1001,
+    )  # more than one thread's share, and not a multiple of the vector length
     w, v, g = (np.float32(rng.normal(size=shape)) for _ in range(3))
     variable, velocity = tf.Variable(w), tf.Variable(v)
     gradient = tf.cast(g, dtype)
-    constants = {"rate": 0.1, "momentum": 0.9, "decay": 0.01}
+    constants = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.01}
     ops.apply_decayed_momentum(variable, velocity, gradient, **constants)
     new_w, new_v = optimizer.momentum_step(
         w.astype(np.float64), v, tf.cast(gradient, tf.float32).numpy(), **constants
@@ -136,14 +151,19 @@ def test_the_op_is_the_pure_rule(dtype):
     np.testing.assert_allclose(velocity, new_v, rtol=1e-5, atol=1e-6)
 
 
-def test_a_value_read_before_the_step_stays_what_it_was():
+def test_a_value_read_before_the_step_does_not_change():
     variable, velocity = tf.Variable([1.0, 2.0]), tf.Variable([0.0, 0.0])
 
     @tf.function
     def step():
         before = variable.read_value()
         ops.apply_decayed_momentum(
-            variable, velocity, tf.ones(2), rate=0.5, momentum=0.0, decay=0.0
+            variable,
+            velocity,
+            tf.ones(2),
+            learning_rate=0.5,
+            momentum=0.0,
+            weight_decay=0.0,
         )
         return before, variable.read_value()
 
@@ -155,24 +175,24 @@ def test_a_value_read_before_the_step_stays_what_it_was():
 @pytest.mark.parametrize(
     ("velocity", "gradient", "rate", "message"),
     [
-        (tf.zeros(3), tf.zeros(2), 0.1, "must have one shape"),
-        (tf.zeros(2), tf.zeros([2, 1]), 0.1, "must have one shape"),
-        (tf.zeros(2), tf.zeros(2), [0.1], "rate must be a scalar"),
+        (tf.zeros(3), tf.zeros(2), 0.1, "must have the same shape"),
+        (tf.zeros(2), tf.zeros([2, 1]), 0.1, "must have the same shape"),
+        (tf.zeros(2), tf.zeros(2), [0.1], "learning_rate must be a scalar"),
     ],
 )
-def test_the_op_names_wrong_shapes(velocity, gradient, rate, message):
+def test_the_op_rejects_wrong_shapes(velocity, gradient, rate, message):
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         ops.apply_decayed_momentum(
             tf.Variable(tf.zeros(2)),
             tf.Variable(velocity),
             gradient,
-            rate=rate,
+            learning_rate=rate,
             momentum=0.9,
-            decay=0.0,
+            weight_decay=0.0,
         )
 
 
-def test_the_op_names_a_variable_of_another_type():
+def test_the_op_rejects_a_variable_of_another_type():
     double = tf.Variable(np.zeros(2))
     with pytest.raises(
         tf.errors.FailedPreconditionError, match="initialized float variable"
@@ -181,13 +201,13 @@ def test_the_op_names_a_variable_of_another_type():
             double,
             tf.Variable(tf.zeros(2)),
             tf.zeros(2),
-            rate=0.1,
+            learning_rate=0.1,
             momentum=0.9,
-            decay=0,
+            weight_decay=0,
         )
 
 
-def test_a_widened_gradient_reaches_the_op_as_it_was():
+def test_a_gradient_cast_to_float32_reaches_the_op_in_bfloat16():
     variable = keras.Variable(np.ones(4, np.float32), name="kernel")
     rule = optimizer.MomentumSGD([variable], [0.1])
 
@@ -202,19 +222,26 @@ def test_a_widened_gradient_reaches_the_op_as_it_was():
     assert variable.numpy() == pytest.approx(1 - 0.1 * (np.arange(1, 5) + 0.1))
 
 
-def test_stock_operations_make_the_same_step():
+def test_tensorflows_own_operations_take_the_same_step():
     rng = np.random.default_rng(0)
     found = []
     start = rng.normal(size=(2, 5)).astype(np.float32)
     for step in (ops.apply_decayed_momentum, optimizer._step_in_stock_ops):
         variable, velocity = tf.Variable(start[0]), tf.Variable(start[1])
         for _ in range(3):
-            step(variable, velocity, tf.ones(5), rate=0.1, momentum=0.9, decay=0.01)
+            step(
+                variable,
+                velocity,
+                tf.ones(5),
+                learning_rate=0.1,
+                momentum=0.9,
+                weight_decay=0.01,
+            )
         found.append((variable.numpy(), velocity.numpy()))
     np.testing.assert_allclose(*found, rtol=1e-6)
 
 
-def test_keras_momentum_with_half_the_decay_as_l2_is_the_same_rule():
+def test_keras_momentum_with_half_the_weight_decay_as_l2_is_the_same_rule():
     ours, theirs = Net(3), Net(3, l2=keras.regularizers.L2(2.5e-4))
     for mine, other in zip(
         ours.variables_in_order, theirs.variables_in_order, strict=True
@@ -236,7 +263,7 @@ def test_keras_momentum_with_half_the_decay_as_l2_is_the_same_rule():
     rule = optimizer.MomentumSGD(ours.variables_in_order, [5e-4, 0, 5e-4, 0])
     stock = keras.optimizers.SGD(0.1, momentum=0.9)
     for rate in (0.1, 0.1, 0.1, 0.01, 0.01, 0.01):
-        rule.apply(gradients(ours, False), schedule.Rates(rate, rate, 1.0))
+        rule.apply(gradients(ours, False), schedule.LearningRates(rate, rate, 1.0))
         stock.learning_rate = rate
         stock.apply(gradients(theirs, True), theirs.variables_in_order)
         for mine, other in zip(
@@ -245,7 +272,7 @@ def test_keras_momentum_with_half_the_decay_as_l2_is_the_same_rule():
             np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-7)
 
 
-def test_a_traced_step_takes_its_rates_as_tensors():
+def test_a_traced_step_accepts_learning_rates_as_tensors():
     variables = variables_at(1, 1, 1, 1)
     rule = optimizer.MomentumSGD(variables, [0] * 4)
 
@@ -253,11 +280,11 @@ def test_a_traced_step_takes_its_rates_as_tensors():
     def step(rates):
         rule.apply([tf.ones(v.shape) for v in variables], rates)
 
-    step(schedule.Rates(*(tf.constant(rate) for rate in (0.1, 0.2, 0.5))))
+    step(schedule.LearningRates(*(tf.constant(rate) for rate in (0.1, 0.2, 0.5))))
     assert values(variables) == pytest.approx([0.95, 0.9, 0.9, 0.8])
 
 
-def test_velocities_start_at_zero_beside_their_variables():
+def test_velocities_are_zero_at_first_and_on_their_variables_devices():
     variables = variables_at(1, 2, 3, 4)
     rule = optimizer.MomentumSGD(variables, [0] * 4)
     assert values(rule.velocities) == [0] * 4
@@ -265,13 +292,15 @@ def test_velocities_start_at_zero_beside_their_variables():
     assert [velocity.device for velocity in rule.velocities] == places
 
 
-def test_a_checkpoint_holds_the_velocities():
+def test_the_velocities_are_the_rules_variables():
     rule = optimizer.MomentumSGD(variables_at(1, 2, 3, 4), [0] * 4)
     assert len(rule.variables) == 4
 
 
-def test_every_variable_needs_a_decay():
-    with pytest.raises(ValueError, match="4 variables need as many decays, got 3"):
+def test_every_variable_needs_a_weight_decay():
+    with pytest.raises(
+        ValueError, match="4 variables need as many weight decays, got 3"
+    ):
         optimizer.MomentumSGD(variables_at(1, 2, 3, 4), [0] * 3)
 
 
@@ -281,9 +310,9 @@ def cifar_variables():
     return net.trainable_variables
 
 
-def test_decays_are_the_layers_own_and_biases_have_none(cifar_variables):
+def test_weight_decays_are_those_of_the_layers_and_biases_have_none(cifar_variables):
     net = zoo.find("cifar10_11pct")
-    decays = optimizer.decays_of(net, cifar_variables)
+    decays = optimizer.weight_decays_of(net, cifar_variables)
     found = {v.path: d for v, d in zip(cifar_variables, decays, strict=True)}
     assert found == {
         "conv1/kernel": 0,
@@ -294,24 +323,24 @@ def test_decays_are_the_layers_own_and_biases_have_none(cifar_variables):
     } | {f"{layer}/bias": 0 for layer in ("conv1", "conv2", "local3", "local4", "fc10")}
 
 
-def test_one_decay_may_stand_for_all_weights_and_no_bias(cifar_variables):
+def test_one_weight_decay_may_replace_those_of_all_layers_but_biases(cifar_variables):
     net = zoo.find("cifar10_11pct")
-    decays = optimizer.decays_of(net, cifar_variables, 0.0)
+    decays = optimizer.weight_decays_of(net, cifar_variables, 0.0)
     assert set(decays) == {0.0}
-    decays = optimizer.decays_of(net, cifar_variables, 0.002)
+    decays = optimizer.weight_decays_of(net, cifar_variables, 0.002)
     kinds = [v.path.split("/")[-1] for v in cifar_variables]
     assert decays == [0.002 if kind == "kernel" else 0 for kind in kinds]
 
 
-def test_the_layers_of_two_towers_decay_by_the_layers_name():
-    decays = optimizer.decays_of(zoo.find("paper"), variables_at(1, 1, 1, 1))
+def test_layers_of_two_towers_have_the_weight_decay_of_their_layer():
+    decays = optimizer.weight_decays_of(zoo.find("paper"), variables_at(1, 1, 1, 1))
     assert decays == [0.0005, 0, 0.0005, 0]
 
 
 @pytest.mark.parametrize(
     "dtype", [tf.float32, tf.bfloat16], ids=["float32", "bfloat16"]
 )
-def test_the_copy_is_the_new_variable_rounded(dtype):
+def test_the_copy_is_the_new_variable_rounded_to_bfloat16(dtype):
     rng = np.random.default_rng(0)
     start, gradient = rng.normal(size=(2, 1001)).astype(np.float32)
     found = []
@@ -320,19 +349,24 @@ def test_the_copy_is_the_new_variable_rounded(dtype):
         for _ in range(2):
             ops.apply_decayed_momentum(
                 *(variable, velocity, tf.cast(gradient, dtype)),
-                **{"rate": 0.1, "momentum": 0.9, "decay": 0.01, "copy": copy},
+                **{
+                    "learning_rate": 0.1,
+                    "momentum": 0.9,
+                    "weight_decay": 0.01,
+                    "copy": copy,
+                },
             )
         found.append(variable.numpy())
     np.testing.assert_array_equal(*found)
     np.testing.assert_array_equal(copy, tf.cast(variable, tf.bfloat16))
 
 
-def test_a_copy_that_is_read_keeps_what_was_read():
+def test_a_value_read_from_a_copy_does_not_change():
     copy = tf.Variable(tf.ones([4], tf.bfloat16))
     read = copy.read_value()
     ops.apply_decayed_momentum(
         *(tf.Variable(tf.ones(4)), tf.Variable(tf.zeros(4)), tf.ones(4)),
-        **{"rate": 0.5, "momentum": 0.9, "decay": 0.0, "copy": copy},
+        **{"learning_rate": 0.5, "momentum": 0.9, "weight_decay": 0.0, "copy": copy},
     )
     np.testing.assert_array_equal(tf.cast(read, tf.float32), np.ones(4))
     np.testing.assert_array_equal(tf.cast(copy, tf.float32), np.full(4, 0.5))
@@ -345,30 +379,47 @@ def test_a_copy_that_is_read_keeps_what_was_read():
         (tf.zeros([4]), tf.errors.FailedPreconditionError, "bfloat16 variable"),
     ],
 )
-def test_a_copy_of_another_form_is_named(copy, error, message):
+def test_a_copy_of_another_shape_or_type_is_rejected(copy, error, message):
     with pytest.raises(error, match=message):
         ops.apply_decayed_momentum(
             *(tf.Variable(tf.ones(4)), tf.Variable(tf.zeros(4)), tf.ones(4)),
-            **{"rate": 0.5, "momentum": 0.9, "decay": 0.0, "copy": tf.Variable(copy)},
+            **{
+                "learning_rate": 0.5,
+                "momentum": 0.9,
+                "weight_decay": 0.0,
+                "copy": tf.Variable(copy),
+            },
         )
 
 
-def test_a_copy_is_a_variable_of_its_own():
+def test_the_variable_itself_is_rejected_as_its_copy():
     variable = tf.Variable(tf.ones(4))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="of its own"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="other than var and velocity"
+    ):
         ops.apply_decayed_momentum(
             *(variable, tf.Variable(tf.zeros(4)), tf.ones(4)),
-            **{"rate": 0.5, "momentum": 0.9, "decay": 0.0, "copy": variable},
+            **{
+                "learning_rate": 0.5,
+                "momentum": 0.9,
+                "weight_decay": 0.0,
+                "copy": variable,
+            },
         )
 
 
-def test_the_rule_keeps_the_copies_and_makes_them_anew():
+def test_a_step_updates_the_copies_with_their_variables():
     variables = variables_at(1, 2, 3, 4)
-    rule = optimizer.MomentumSGD(variables, [0] * 4, copied=variables[2:3])
-    (copy,) = rule.copies.values()
-    assert list(rule.copies) == [variables[2].path]
+    copy = tf.Variable(tf.cast(variables[2].value, tf.bfloat16))
+    rule = optimizer.MomentumSGD(variables, [0] * 4, copies={variables[2].path: copy})
     apply(rule, [1] * 4, PAPER_RATES)
+    assert values(variables)[2] == pytest.approx(2.9)
     assert values([tf.cast(copy, tf.float32)]) == pytest.approx([2.9], rel=2**-8)
-    variables[2].assign([[7.0]])
-    rule.refresh()
-    assert values([tf.cast(copy, tf.float32)]) == [7]
+
+
+def test_a_copy_of_an_unknown_variable_is_rejected():
+    copy = tf.Variable(tf.zeros([1, 1], tf.bfloat16))
+    with pytest.raises(ValueError, match="copies of unknown variables: fc6/kernel"):
+        optimizer.MomentumSGD(
+            variables_at(1, 2, 3, 4), [0] * 4, copies={"fc6/kernel": copy}
+        )

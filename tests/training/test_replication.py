@@ -1,6 +1,6 @@
-"""Replicas, in one process and in several: one run, whoever computes it.
+"""Replicas in one process and in several: the run is the same on any number of them.
 
-The processes of a cluster find each other on the loopback.
+The processes of a cluster find each other on the loopback interface.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ import tensorflow as tf
 
 from alexnet_tf.models import architecture, checkpoint_files, devices, zoo
 from alexnet_tf.runtime import options
-from alexnet_tf.training import cluster, replication, run_log, trainer
+from alexnet_tf.training import cluster, lost_workers, replication, run_log, trainer
 from tests.models import test_towers
 from tests.support import runs
 
 
 def flags(dataset, run_dir, **changes):
-    """A run of the CIFAR-10 net on the small pictures; three steps an epoch."""
+    """A run of the CIFAR-10 network on the small images, with three steps per epoch."""
     return dataclasses.replace(
         options.Config(
             dataset=str(dataset.path),
@@ -48,7 +48,7 @@ def flags(dataset, run_dir, **changes):
 
 
 def run_alone(settings):
-    """In this process, from the newest checkpoint on."""
+    """Continues a run from its newest checkpoint, in this process."""
     trainer.settle(dataclasses.replace(settings, resume=True))
     training = trainer.Training(settings)
     training.restore()
@@ -56,7 +56,7 @@ def run_alone(settings):
 
 
 def assert_the_same_run(one, other):
-    """To rounding: another number of replicas adds in another order."""
+    """Equal to rounding: a different number of replicas adds in another order."""
     for kind in ("train", "validation"):
         ours, theirs = runs.log_of(one, kind), runs.log_of(other, kind)
         assert [r["step"] for r in ours] == [r["step"] for r in theirs]
@@ -79,7 +79,7 @@ def free_ports(count):
 
 
 class Worker(NamedTuple):
-    """A process of a cluster; what it says goes to a file, which is never full."""
+    """A process of a cluster; its messages go to a file, which cannot block it."""
 
     process: subprocess.Popen
     errors: pathlib.Path
@@ -92,7 +92,7 @@ class Worker(NamedTuple):
 
 @contextlib.contextmanager
 def workers(count, settings):
-    """The processes of one cluster, each continuing the run of `settings`."""
+    """The processes of one cluster, all of which continue the run of `settings`."""
     addresses = [f"localhost:{port}" for port in free_ports(count)]
     path = pathlib.Path(f"{settings.run_dir}.flags")
     options.write(path, "train", settings)
@@ -127,14 +127,14 @@ def wait_for_steps(cluster, run_dir, count):
 
 @pytest.fixture(scope="module")
 def undisturbed(small_dataset, tmp_path_factory):
-    """A run of eight steps, without replicas; validated after 3, 6 and 8."""
+    """A run of eight steps without replicas, validated after steps 3, 6 and 8."""
     run_dir = tmp_path_factory.mktemp("runs") / "undisturbed"
     run_alone(flags(small_dataset, run_dir, max_steps=8))
     return run_dir
 
 
 def drop_validations_of_parts(run_dir):
-    """Each part of a run ends with a validation; the undisturbed run has its epochs'."""
+    """Removes the validations that end parts of a run and not an epoch."""
     path = run_dir / "log.jsonl"
     kept = [
         line
@@ -144,7 +144,7 @@ def drop_validations_of_parts(run_dir):
     path.write_text("".join(kept))
 
 
-def test_one_run_alone_and_on_one_two_and_four_workers(
+def test_a_run_is_the_same_alone_and_on_one_two_and_four_workers(
     small_dataset, undisturbed, tmp_path
 ):
     changing = tmp_path / "changing"
@@ -163,8 +163,10 @@ def test_one_run_alone_and_on_one_two_and_four_workers(
     assert_the_same_run(changing, undisturbed)
 
 
-def test_one_run_alone_and_on_two_processors(small_dataset, undisturbed, tmp_path):
-    """The command takes up a checkpoint, validates and saves with --strategy=mirrored."""
+def test_a_run_is_the_same_alone_and_on_two_processors(
+    small_dataset, undisturbed, tmp_path
+):
+    """The command restores, validates and saves a run with --strategy=mirrored."""
     changing = tmp_path / "changing"
     run_alone(flags(small_dataset, changing, max_steps=2))
     mirrored = flags(
@@ -187,9 +189,11 @@ def test_one_run_alone_and_on_two_processors(small_dataset, undisturbed, tmp_pat
     assert_the_same_run(changing, undisturbed)
 
 
-def test_sigterm_stops_all_and_a_killed_worker_is_said(small_dataset, tmp_path):
+def test_sigterm_stops_all_workers_and_a_killed_worker_is_named(
+    small_dataset, tmp_path
+):
     run_dir = tmp_path / "run"
-    # Over many steps rounding grows, the more the more there is of it.
+    # Rounding errors grow over many steps, and Winograd convolution has larger ones.
     endless = flags(small_dataset, run_dir, validate_epochs=0.0, winograd=False)
     with workers(2, endless) as cluster:
         wait_for_steps(cluster, run_dir, 2)
@@ -199,16 +203,25 @@ def test_sigterm_stops_all_and_a_killed_worker_is_said(small_dataset, tmp_path):
     stopped = runs.log_of(run_dir)[-1]["step"]
     assert any(f"SIGTERM: stopped at step {stopped}" in line for line in second)
     assert any(f"another worker: stopped at step {stopped}" in line for line in first)
-    assert checkpoint_files.newest(run_dir / "checkpoints").endswith(f"step-{stopped}")
+    assert checkpoint_files.newest_checkpoint(run_dir / "checkpoints").endswith(
+        f"step-{stopped}"
+    )
 
     with workers(2, endless) as cluster:
         wait_for_steps(cluster, run_dir, stopped + 2)
         cluster[1].process.kill()
         (line,) = [line for line in cluster[0].said() if line.startswith("alexnet_tf.")]
         assert cluster[0].process.returncode == 1
-    assert re.search("worker 1 of the 2 is lost .* again with --resume", line)
+    assert re.search("worker 1 of 2 was lost .* again with --resume", line)
 
-    last = int(checkpoint_files.newest(run_dir / "checkpoints").rsplit("-", 1)[1]) + 2
+    last = (
+        int(
+            checkpoint_files.newest_checkpoint(run_dir / "checkpoints").rsplit("-", 1)[
+                1
+            ]
+        )
+        + 2
+    )
     run_alone(dataclasses.replace(endless, max_steps=last))
     whole = dataclasses.replace(
         endless, run_dir=str(tmp_path / "whole"), max_steps=last
@@ -217,18 +230,19 @@ def test_sigterm_stops_all_and_a_killed_worker_is_said(small_dataset, tmp_path):
     assert_the_same_run(run_dir, tmp_path / "whole")
 
 
-# Three steps of the small grouped net, spread and then alone, in each process.
+# Three steps of the small network, on all replicas and then alone, in each process.
 SPREAD_AND_ALONE = """
-from alexnet_tf.training import replication as distributed
-spread, results = distributed.connect(STRATEGY), []
-for replicas in (spread, distributed.Replicas()):
+from alexnet_tf.training import replication
+spread, results = replication.connect(STRATEGY), []
+for replicas in (spread, replication.Replicas()):
     with replicas.scope():
         net = build(None)
         rule = optimizer.MomentumSGD(net.trainable_variables, [5e-4] * 26)
     start, stop = replicas.rows(8)
     own = tf.nest.map_structure(lambda tensor: tensor[start:stop], batch(8))
-    step = training_step.Step(net, rule, replicas).trace(tf.data.Dataset.from_tensors(own))
-    rates = schedule.Rates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
+    batches = tf.data.Dataset.from_tensors(own)
+    step = training_step.Step(net, rule, replicas).trace(batches)
+    rates = schedule.LearningRates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
     losses = [step(*own, rates).numpy() for _ in range(3)]
     results.append((losses, net.get_weights()))
     if replicas is spread:
@@ -242,13 +256,13 @@ for ours, theirs in zip(weights, copies, strict=True):
 """
 
 
-def test_replicas_of_the_grouped_net_compute_what_one_net_does():
-    """Towers, normalisation and dropout's masks, on two logical processors."""
+def test_replicas_of_a_network_with_towers_compute_the_same_as_one():
+    """With towers, normalization and dropout masks, on two logical CPUs."""
     said = test_towers.in_a_process(SPREAD_AND_ALONE.replace("STRATEGY", "'mirrored'"))
     assert said.split() == ["2", "8", "CPU:0", "CPU:1"]
 
 
-def test_two_processes_with_the_grouped_net_compute_what_one_does():
+def test_two_processes_with_towers_compute_the_same_as_one():
     body = SPREAD_AND_ALONE.replace("STRATEGY", "'multi_worker'")
     addresses = [f"localhost:{port}" for port in free_ports(2)]
 
@@ -262,8 +276,8 @@ def test_two_processes_with_the_grouped_net_compute_what_one_does():
             assert said.split() == ["2", "4", "CPU:0"]
 
 
-def test_a_replica_has_its_rows_of_one_dropout_mask():
-    """Bit for bit, also where its rows begin inside a block of Philox's four numbers."""
+def test_every_replica_draws_its_rows_of_one_dropout_mask():
+    """Bit for bit, even if its rows begin inside a block of four Philox numbers."""
     test_towers.in_a_process("""
     from alexnet_tf.models import layers
     strategy = tf.distribute.MirroredStrategy(["/CPU:0", "/CPU:1"])
@@ -295,22 +309,22 @@ def test_a_replica_has_its_rows_of_one_dropout_mask():
     ("text", "words"),
     [
         ("{", "must be JSON"),
-        ('{"cluster": {"worker": ["a:1"]}}', "cluster and task"),
+        ('{"cluster": {"worker": ["a:1"]}}', "a cluster, and a task"),
         (
             '{"cluster": {"ps": ["a:1"]}, "task": {"type": "ps", "index": 0}}',
             "workers and one chief only",
         ),
         (
             '{"cluster": {"worker": ["a:1"]}, "task": {"type": "chief", "index": 0}}',
-            "a 'chief' and the cluster has none",
+            "a 'chief', but the cluster has none",
         ),
         (
             '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
-            "index 1 and the cluster has 1 of worker",
+            "index 1, but the cluster has 1 of worker",
         ),
         (
             '{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}',
-            "names 'a' where host:port is wanted",
+            "names 'a', expected host:port",
         ),
         (
             '{"cluster": {"worker": ["a:1", "a:1"]}, '
@@ -319,7 +333,7 @@ def test_a_replica_has_its_rows_of_one_dropout_mask():
         ),
     ],
 )
-def test_a_mistake_in_tf_config_is_one_clear_error(monkeypatch, text, words):
+def test_a_mistake_in_tf_config_is_rejected_with_an_example(monkeypatch, text, words):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ValueError, match=re.escape(words)) as error:
         replication.connect("multi_worker")
@@ -330,12 +344,12 @@ def test_a_mistake_in_tf_config_is_one_clear_error(monkeypatch, text, words):
     ("nodes", "tasks", "addresses"),
     [
         ("node[1-2]", "2(x2)", "node1:8888 node1:8889 node2:8888 node2:8889"),
-        # In the list's order, along which SLURM_PROCID counts: 10 after 9.
+        # In the order of the list, as SLURM_PROCID counts: 10 comes after 9.
         ("node[8-11]", "1(x4)", "node8:8888 node9:8888 node10:8888 node11:8888"),
         ("b,a[07,10]", "1,2,1", "b:8888 a07:8888 a07:8889 a10:8888"),
     ],
 )
-def test_slurm_names_the_workers(monkeypatch, nodes, tasks, addresses):
+def test_the_workers_are_those_of_the_slurm_step(monkeypatch, nodes, tasks, addresses):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     for name, value in {
         "SLURM_PROCID": "2",
@@ -350,7 +364,7 @@ def test_slurm_names_the_workers(monkeypatch, nodes, tasks, addresses):
     assert resolver.num_accelerators() == {"GPU": len(gpus)}
 
 
-def test_what_cannot_be_spread_is_refused_with_what_to_type(monkeypatch):
+def test_impossible_strategies_are_rejected_with_what_to_type(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(ValueError, match="neither TF_CONFIG nor a Slurm step"):
         replication.connect("multi_worker")
@@ -358,17 +372,17 @@ def test_what_cannot_be_spread_is_refused_with_what_to_type(monkeypatch):
         replication.connect("mirrored")
     replicas = replication.Replicas(tf.distribute.OneDeviceStrategy("/CPU:0"))
     replicas.count = 3
-    with pytest.raises(ValueError, match="--batch_size=8 .* a multiple of 3"):
+    with pytest.raises(ValueError, match="--batch_size=8 .* use a multiple of 3"):
         replicas.rows(8)
-    with pytest.raises(ValueError, match="add --tower_devices=auto .* /GPU:0,/GPU:1"):
+    with pytest.raises(ValueError, match="add --tower_devices=auto .*/GPU:0,/GPU:1"):
         replicas.tower_devices(["/GPU:0", "/GPU:1"], 2)
 
 
-def test_workers_with_other_flags_are_told_apart(monkeypatch):
+def test_workers_with_different_flags_are_rejected(monkeypatch):
     replicas = replication.Replicas()
     monkeypatch.setattr(replicas, "from_chief", lambda _: {"seed": 0, "drops": [1]})
     replicas.agree({"seed": 0, "drops": (1,)}, "give the same")
-    with pytest.raises(ValueError, match="seed=1 and the first one 0: give the same"):
+    with pytest.raises(ValueError, match="seed=1, but the first one 0: give the same"):
         replicas.agree({"seed": 1, "drops": (1,)}, "give the same")
 
 
@@ -378,17 +392,17 @@ def test_workers_with_other_flags_are_told_apart(monkeypatch):
         (
             "Collective ops is aborted by: Error reported from /job:worker/task:1: ...\n"
             "/job:worker/replica:0/task:0 and /job:worker/replica:0/task:1",
-            "worker 1 of the 2 is lost .*; see what it said, ",
+            "worker 1 of 2 was lost .*. Read its output, then start all workers again",
         ),
         (
             "Graph execution error:\n\nDetected at node MatMul defined at:\n"
             '  File "train.py", line 1, in f\n\nBlas GEMM launch failed\nin '
             "/job:worker/replica:0/task:0/device:GPU:0",
-            "this worker or another of the 2 has failed: Blas GEMM launch failed; see ",
+            "this worker or another of the 2 failed: Blas GEMM launch failed. Read ",
         ),
     ],
 )
-def test_a_lost_worker_is_who_is_named_and_not_oneself(text, words):
+def test_the_error_names_the_lost_worker_and_not_this_one(text, words):
     strategy = tf.distribute.OneDeviceStrategy("/CPU:0")
     strategy.extended._cluster_resolver = (
         tf.distribute.cluster_resolver.SimpleClusterResolver(
@@ -398,7 +412,7 @@ def test_a_lost_worker_is_who_is_named_and_not_oneself(text, words):
     replicas = replication.Replicas(strategy)
     replicas.processes = 2
     with (
-        pytest.raises(replication.LostWorkerError, match=f"^{words}"),
+        pytest.raises(lost_workers.LostWorkerError, match=f"^{words}"),
         replicas.watched(),
     ):
         raise tf.errors.InternalError(None, None, text)
@@ -417,10 +431,10 @@ def fails(error):
         (lambda: fails(DISK_FULL), tf.errors.ResourceExhaustedError, "no space"),
         (lambda: fails(OSError("\U0001f600" * 100_000)), OSError, "\U0001f600{4096}$"),
         (lambda: {1, 2}, TypeError, "set is not JSON serializable"),
-        (lambda: "long" * 100_000, ValueError, "65536 bytes at most, got 400013"),
+        (lambda: "long" * 100_000, ValueError, "65536 bytes .* at most, got 400013"),
     ],
 )
-def test_whatever_fails_at_the_chief_is_told_to_all(function, kind, words):
+def test_an_error_of_the_chief_reaches_all_workers(function, kind, words):
     sent = []
     chief, other = replication.Replicas(), replication.Replicas()
     chief.processes = other.processes = 2
@@ -434,29 +448,29 @@ def test_whatever_fails_at_the_chief_is_told_to_all(function, kind, words):
     other._sent = receive
     with pytest.raises(kind):
         chief.from_chief(function)
-    with pytest.raises(RuntimeError, match=f"the first worker says: .*{words}"):
+    with pytest.raises(RuntimeError, match=f"the first worker failed: .*{words}"):
         other.from_chief(lambda: None)
 
 
-def test_the_bytes_of_each_layout_are_those_worked_by_hand(monkeypatch):
+def test_the_bytes_of_each_layout_are_those_computed_by_hand(monkeypatch):
     monkeypatch.syspath_prepend(
         str(pathlib.Path(__file__).resolve().parents[2] / "tools/studies")
     )
     import exchange
 
     net = zoo.PAPER
-    # A ring of two sends once what it adds up; of four, 3/2 times.
+    # A ring of two sends everything it adds up once, a ring of four 3/2 times.
     assert exchange.data(net, 2, 128) == 60_965_224 * 4
     assert exchange.data(net, 4, 128) == 60_965_224 * 4 * 1.5
-    # Half of 13*13*256, 9216 and 4096 each way; of 4096 before fc8 one way only.
+    # Half of 13*13*256, 9216 and 4096 in both directions; of 4096 before fc8 in one.
     crossing = 43_264 / 2 + 9_216 / 2 + 4_096 / 2 + 4_096 / 4
     assert exchange.towers(net, 2, 8) == 2 * 8 * crossing * 4
     assert exchange.towers(net, 4, 8) == 2 * 4 * crossing * 4 + 60_965_224 / 2 * 4
     convolutions = 34_944 + 307_456 + 885_120 + 663_936 + 442_624
     dense = 9_216 + 4_096 + 4_096
-    # Besides them, of each picture's softmax two numbers are added up.
+    # In addition, two numbers of each image's softmax are added up.
     assert exchange.hybrid(net, 2, 8) == convolutions * 4 + 8 * (dense + 2) * 4
-    # 60,965,224 less the convolutions, by 17,410 numbers a picture.
+    # 60,965,224 minus the convolutions, divided by 17,410 numbers per image.
     assert exchange.largest_batch(net, exchange.data, 8) == 3367
     assert exchange.most_workers(net, exchange.data, 128) == 26  # 26.3 times 128
     at = exchange.largest_batch(net, exchange.towers, 8)

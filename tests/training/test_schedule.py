@@ -1,4 +1,4 @@
-"""The 2012 schedule at its epochs, and the plateau rule validation by validation."""
+"""The 2012 program's schedule by epochs, and the plateau rule by validations."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 from alexnet_tf.training import schedule
 
-# The released program's run of 2010: PAPER.md, section 3.
+# The 2012 program's run of 2010: PAPER.md, section 3.
 PROGRAM = schedule.Epochs(
     0.01,
     drops=(23, 51, 78),
@@ -18,7 +18,7 @@ PROGRAM = schedule.Epochs(
 
 
 def rate_of(plan, epoch, path):
-    return plan.rates(epoch).of(path)
+    return plan.learning_rates(epoch).of(path)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def rate_of(plan, epoch, path):
         (92.999, 1e-5, 0.002, 0),
     ],
 )
-def test_the_schedule_of_2012(epoch, weights, biases, conv1):
+def test_the_2012_programs_schedule(epoch, weights, biases, conv1):
     assert rate_of(PROGRAM, epoch, "fc8/kernel") == pytest.approx(weights)
     assert rate_of(PROGRAM, epoch, "fc8/bias") == pytest.approx(biases)
     assert rate_of(PROGRAM, epoch, "conv1_tower1/kernel") == pytest.approx(conv1)
@@ -45,78 +45,78 @@ def test_the_schedule_of_2012(epoch, weights, biases, conv1):
     assert rate_of(PROGRAM, epoch, "conv1_tower1/bias") == pytest.approx(expected)
 
 
-def test_without_drops_of_their_own_biases_drop_with_the_weights():
+def test_biases_without_their_own_drops_drop_with_the_weights():
     plan = schedule.Epochs(0.01, drops=(2, 4), bias_factor=2)
     for epoch, rate in ((1.9, 0.01), (2, 0.001), (4, 0.0001)):
-        assert plan.rates(epoch) == pytest.approx((rate, 2 * rate, 1))
+        assert plan.learning_rates(epoch) == pytest.approx((rate, 2 * rate, 1))
 
 
-def test_without_drops_the_rate_stays():
-    assert schedule.Epochs(0.01).rates(1000) == (0.01, 0.01, 1)
+def test_without_drops_the_learning_rate_is_constant():
+    assert schedule.Epochs(0.01).learning_rates(1000) == (0.01, 0.01, 1)
 
 
 def test_the_order_of_the_drops_does_not_matter():
     plan = schedule.Epochs(1.0, drops=(51, 23))
-    assert plan.rates(30).weights == pytest.approx(0.1)
+    assert plan.learning_rates(30).weights == pytest.approx(0.1)
 
 
-def test_fixed_epochs_do_not_listen():
+def test_fixed_epochs_ignore_validation_errors():
     plan = schedule.Epochs(0.01, drops=(1,))
     assert not any(plan.observe(error) for error in (50, 50, 50, 50, 90))
     plan.restore(plan.state())
-    assert plan.rates(0).weights == 0.01
+    assert plan.learning_rates(0).weights == 0.01
 
 
-def test_the_rate_drops_after_so_many_validations_without_gain():
+def test_the_learning_rate_drops_after_patience_validations_without_a_gain():
     plan = schedule.Plateau(0.01, patience=2, gain=0.5)
-    told = [plan.observe(error) for error in (60, 50, 49.6, 49.5, 49.5, 49.2, 49.1)]
-    # 49.6 gains less than 0.5 of 50; 49.5 gains it, and is the one to beat from then on.
-    assert told == [False, False, False, False, False, True, False]
-    assert plan.rates(0).weights == pytest.approx(0.001)
+    dropped = [plan.observe(error) for error in (60, 50, 49.6, 49.5, 49.5, 49.2, 49.1)]
+    # 49.6 improves on 50 by less than 0.5. 49.5 does not, and becomes the best error.
+    assert dropped == [False, False, False, False, False, True, False]
+    assert plan.learning_rates(0).weights == pytest.approx(0.001)
 
 
-def test_patience_starts_again_after_a_drop():
+def test_patience_restarts_after_a_drop():
     plan = schedule.Plateau(0.01, patience=2)
-    told = [plan.observe(40) for _ in range(6)]
-    assert told == [False, False, True, False, True, False]
+    dropped = [plan.observe(40) for _ in range(6)]
+    assert dropped == [False, False, True, False, True, False]
 
 
-def test_a_gain_starts_patience_again():
+def test_patience_restarts_after_a_gain():
     plan = schedule.Plateau(0.01, patience=2, gain=1)
-    told = [plan.observe(error) for error in (40, 40, 39, 39, 38, 38, 38)]
-    assert told == [False] * 6 + [True]
+    dropped = [plan.observe(error) for error in (40, 40, 39, 39, 38, 38, 38)]
+    assert dropped == [False] * 6 + [True]
 
 
-def test_three_drops_are_the_most():
+def test_there_are_at_most_three_drops():
     plan = schedule.Plateau(0.01, patience=1)
-    told = [plan.observe(40) for _ in range(6)]
-    assert told == [False, True, True, True, False, False]
-    assert plan.rates(0).weights == pytest.approx(1e-5)
+    dropped = [plan.observe(40) for _ in range(6)]
+    assert dropped == [False, True, True, True, False, False]
+    assert plan.learning_rates(0).weights == pytest.approx(1e-5)
 
 
-def test_biases_follow_the_plateau_at_their_own_rate():
+def test_biases_drop_with_the_plateau_and_keep_their_factor():
     plan = schedule.Plateau(0.01, patience=1, bias_factor=2)
     plan.observe(40)
     plan.observe(40)
-    assert plan.rates(7) == pytest.approx((0.001, 0.002, 1))
+    assert plan.learning_rates(7) == pytest.approx((0.001, 0.002, 1))
 
 
 ERRORS = (60, 50, 50.1, 50.1, 50.1, 45, 45, 45, 45, 44, 44, 44, 44, 44, 44)
 
 
 @pytest.mark.parametrize("stop", range(len(ERRORS)))
-def test_a_restored_plateau_goes_on_as_if_never_stopped(stop):
+def test_a_restored_plateau_continues_as_if_never_interrupted(stop):
     whole = schedule.Plateau(0.01, patience=2)
-    expected = [(whole.observe(error), whole.rates(0)) for error in ERRORS]
+    expected = [(whole.observe(error), whole.learning_rates(0)) for error in ERRORS]
 
     plan, found = schedule.Plateau(0.01, patience=2), []
     for error in ERRORS[:stop]:
-        found.append((plan.observe(error), plan.rates(0)))
+        found.append((plan.observe(error), plan.learning_rates(0)))
     saved = json.dumps(plan.state())
     plan = schedule.Plateau(0.01, patience=2)
     plan.restore(json.loads(saved))
     for error in ERRORS[stop:]:
-        found.append((plan.observe(error), plan.rates(0)))
+        found.append((plan.observe(error), plan.learning_rates(0)))
     assert found == expected
 
 
@@ -132,11 +132,11 @@ def test_a_restored_plateau_goes_on_as_if_never_stopped(stop):
         ("local3/bias", 2.0),
     ],
 )
-def test_rates_go_by_the_name_of_the_variable(path, rate):
-    assert schedule.Rates(1.0, 2.0, 0.5).of(path) == rate
+def test_learning_rates_depend_on_the_variables_path(path, rate):
+    assert schedule.LearningRates(1.0, 2.0, 0.5).of(path) == rate
 
 
-def test_a_rate_is_scaled_by_the_batch_or_its_root():
-    assert schedule.scaled_rate(0.01, "none", 4.0) == 0.01
-    assert schedule.scaled_rate(0.01, "linear", 4.0) == pytest.approx(0.04)
-    assert schedule.scaled_rate(0.01, "sqrt", 4.0) == pytest.approx(0.02)
+def test_a_learning_rate_is_scaled_by_the_batch_or_its_square_root():
+    assert schedule.scaled_learning_rate(0.01, "none", 4.0) == 0.01
+    assert schedule.scaled_learning_rate(0.01, "linear", 4.0) == pytest.approx(0.04)
+    assert schedule.scaled_learning_rate(0.01, "sqrt", 4.0) == pytest.approx(0.02)

@@ -45,8 +45,8 @@ class Tower(NamedTuple):
     @property
     def out_side(self) -> int:
         layer = self.layer
-        return architecture.convolved(
-            self.side, layer.size, layer.stride, layer.padding
+        return architecture.convolution_output_size(
+            self.side, layer.kernel_size, layer.stride, layer.padding
         )
 
     @property
@@ -55,7 +55,12 @@ class Tower(NamedTuple):
 
     @property
     def kernel_shape(self) -> list[int]:
-        return [self.layer.size, self.layer.size, self.channels, self.filters]
+        return [
+            self.layer.kernel_size,
+            self.layer.kernel_size,
+            self.channels,
+            self.filters,
+        ]
 
     @property
     def gflop(self) -> float:
@@ -122,7 +127,7 @@ def our_variant(tower: Tower, x: tf.Tensor, dy: tf.Tensor) -> Variant:
     """Our op; if the stride is above 1, on squares of pixels."""
     layer = tower.layer
     if layer.stride == 1:
-        return Variant(_our_gradients(x, dy, layer.size, layer.padding))
+        return Variant(_our_gradients(x, dy, layer.kernel_size, layer.padding))
     kernel = tf.zeros(tower.kernel_shape, tf.bfloat16)
     squares, whole = convolution._in_squares(x, kernel, layer.padding, layer.stride)
     wide, stride = whole.shape[0], layer.stride
@@ -133,7 +138,7 @@ def our_variant(tower: Tower, x: tf.Tensor, dy: tf.Tensor) -> Variant:
         kernel = tf.reshape(kernel, [wide, wide, stride, stride, channels, filters])
         kernel = tf.transpose(kernel, [0, 2, 1, 3, 4, 5])
         kernel = tf.reshape(kernel, [wide * stride, wide * stride, channels, filters])
-        return kernel[: layer.size, : layer.size]
+        return kernel[: layer.kernel_size, : layer.kernel_size]
 
     return Variant(_our_gradients(squares, dy, wide, (0, 0)), in_pixels)
 
@@ -142,7 +147,7 @@ def _our_gradients(x, dy, kernel_size: int, padding: tuple[int, int]) -> Callabl
     before, after = padding
     return tf.function(
         lambda: library.ops.alexnet_tf_convolution_weight_gradients(
-            x, dy, taps=kernel_size, before=before, after=after
+            x, dy, kernel_size=kernel_size, padding_before=before, padding_after=after
         )
     )
 

@@ -49,17 +49,17 @@ def _full_net_step(
     dataset: prepared_dataset.Dataset, precision: str
 ) -> tuple[Callable, tf.data.Dataset]:
     """The step of the 2012 program's net, which waits for its result, and its batches."""
-    net = zoo.find("code")
+    net = zoo.find("cuda_convnet")
     model = builder.build(
         net,
         mean=dataset.statistics().mean_crop(input_loaders.CROP),
         devices=devices.resolve(("auto",), net.towers),
         precision=precision,
-        initialization="code",
+        initialization="cuda_convnet",
     )
     real = input_loaders.batches(dataset, one_thread=False)
     step = synthetic.step_of(net, model, real)
-    rates = schedule.Rates(*[tf.constant(1e-4)] * 3)
+    rates = schedule.LearningRates(*[tf.constant(1e-4)] * 3)
     return lambda inputs, labels: step(inputs, labels, rates).numpy(), real
 
 

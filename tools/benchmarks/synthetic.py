@@ -47,8 +47,8 @@ def step_of(
     variables = model.trainable_variables
     rule = optimizer.MomentumSGD(
         variables,
-        optimizer.decays_of(net, variables),
-        copied=layers.copied_kernels(model),
+        optimizer.weight_decays_of(net, variables),
+        copies=layers.keep_kernel_copies(model),
     )
     return training_step.Step(model, rule).trace(batches)
 
@@ -69,7 +69,7 @@ def traced_step(
     with tf.device(on) if on else contextlib.nullcontext():
         batch = images(count, net.input_size, net.classes)
     step = step_of(net, model, tf.data.Dataset.from_tensors(batch))
-    rates = schedule.Rates(1e-3, 1e-3, 1.0).tensors()
+    rates = schedule.LearningRates(1e-3, 1e-3, 1.0).tensors()
     return lambda: step(*batch, rates).numpy(), step
 
 

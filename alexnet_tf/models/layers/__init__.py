@@ -1,13 +1,23 @@
 """The Keras layers that AlexNet needs and Keras does not have, one idea per file.
 
-Channels last throughout: [N, H, W, C]. Arithmetic that decides digits (sums of squares,
-powers, means) is done in float32 whatever the compute type.
+All images and maps are [N, H, W, C]. Arithmetic that affects accuracy (sums of squares,
+powers, means) is done in float32 whatever the compute type is.
 """
 
 from alexnet_tf.models.layers.activation import ReLU
 from alexnet_tf.models.layers.convolution import Convolution
-from alexnet_tf.models.layers.dense import Dense, copied_kernels, reading_copies
-from alexnet_tf.models.layers.dropout import Dropout, DropoutConvention
+from alexnet_tf.models.layers.dense import (
+    Dense,
+    keep_kernel_copies,
+    refresh_kernel_copies,
+    variables_read_in_training,
+)
+from alexnet_tf.models.layers.dropout import (
+    Dropout,
+    DropoutConvention,
+    set_dropout_step,
+)
+from alexnet_tf.models.layers.mean_subtraction import MeanSubtraction
 from alexnet_tf.models.layers.normalization import (
     Implementation,
     LocalResponseNormalization,
@@ -18,6 +28,7 @@ from alexnet_tf.models.layers.preprocessing import (
     finish,
     plain_inputs,
 )
+from alexnet_tf.models.layers.provenance import Provenance
 from alexnet_tf.models.layers.unshared import UnsharedConvolution
 
 __all__ = [
@@ -27,12 +38,16 @@ __all__ = [
     "DropoutConvention",
     "Implementation",
     "LocalResponseNormalization",
+    "MeanSubtraction",
     "Preprocessing",
+    "Provenance",
     "ReLU",
     "SpatialNormalization",
     "UnsharedConvolution",
-    "copied_kernels",
     "finish",
+    "keep_kernel_copies",
     "plain_inputs",
-    "reading_copies",
+    "refresh_kernel_copies",
+    "set_dropout_step",
+    "variables_read_in_training",
 ]

@@ -14,14 +14,28 @@ DropoutConvention = Literal["original", "inverted"]
 class Dropout(keras.layers.Layer):
     """Dropout whose mask is a function of (seed, step, place in the global batch).
 
-    Paper section 4.2. `convention="original"` is the paper's and the 2012 program's:
-    kept activations pass unchanged in training, and all are multiplied by 1 - rate at
-    test time. "inverted" is today's: kept activations are divided by 1 - rate in
-    training. `step` counts the training calls and belongs in a checkpoint; with it an
-    interrupted run draws the masks it would have drawn. Under `tf.distribute` a replica
-    has its rows of the mask that one process would have drawn for all.
+    Paper, section 4.2. `step` counts the training calls and is saved in checkpoints, so
+    that an interrupted run draws the same masks as an uninterrupted one. Under
+    `tf.distribute`, each replica draws those rows of the mask that a single process
+    would have drawn for them.
+
+    Args:
+        rate: the probability with which an activation is dropped.
+        convention: "original" is that of the paper and the 2012 program: training
+            leaves the remaining activations unchanged, and at test time all activations
+            are multiplied by 1 - rate. "inverted" is the convention used today:
+            training divides the remaining activations by 1 - rate, and test time
+            changes nothing.
+        seed: of the masks; every layer of a network should have a different one.
 
     Input and output: [N, units].
+
+    Raises:
+        ValueError: `rate` is not at least 0 and below 1, or `convention` is unknown.
+
+    Example:
+        >>> Dropout(0.5)(tf.constant([[2.0, 4.0]])).numpy().tolist()
+        [[1.0, 2.0]]
     """
 
     def __init__(
@@ -41,8 +55,8 @@ class Dropout(keras.layers.Layer):
         self.seed = seed
 
     def build(self, input_shape):
-        # A plain variable: checkpoints hold it, and it is no parameter of the net. Under
-        # tf.distribute each replica counts for itself.
+        # A tf.Variable is saved in checkpoints but is not a parameter of the network.
+        # Under tf.distribute each replica counts its own steps.
         self.step = tf.Variable(
             0,
             trainable=False,
@@ -57,7 +71,7 @@ class Dropout(keras.layers.Layer):
         if not training:
             return inputs * keep if self.convention == "original" else inputs
         step = self.step.read_value()
-        numbers = _own_rows_of_uniform(tf.shape(inputs), self.seed, step)
+        numbers = _uniform_rows(tf.shape(inputs), self.seed, step)
         kept = numbers >= self.rate
         with tf.control_dependencies([kept]):
             self.step.assign_add(1)
@@ -75,14 +89,15 @@ class Dropout(keras.layers.Layer):
         }
 
 
-def _own_rows_of_uniform(shape: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:
-    """A replica's rows of a step's uniform numbers for the global batch: 0 to 1.
+def _uniform_rows(shape: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:
+    """This replica's rows of uniform numbers in [0, 1), out of the global batch's.
 
-    `shape` [2] of the replica's own rows. Philox (Salmon et al., 2011) with `seed` as the
-    key; of its 128-bit counter, each value of which makes four numbers, the upper half is
-    the step and the lower the place, so that the rows of others are passed over, not
-    drawn. `tf.random.stateless_uniform` would make key and counter of the seed on the
-    host, and a GPU's step wait for it.
+    `shape` [2] is that of this replica's rows. The generator is Philox (Salmon et al.,
+    2011) with `seed` as its key. Each value of its 128-bit counter makes four numbers.
+    The upper half of the counter is the step and the lower half the place, so a replica
+    skips the numbers of the other replicas without drawing them.
+    (`tf.random.stateless_uniform` would compute key and counter from the seed on the
+    host, and a step on a GPU would wait for that.)
     """
     philox = 1
     key = tf.constant([seed % 2**64], tf.uint64)
@@ -101,3 +116,10 @@ def _own_rows_of_uniform(shape: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Ten
         shape=drawn[None], key=key, counter=counter, alg=philox
     )
     return tf.reshape(numbers[skipped % 4 :], shape)
+
+
+def set_dropout_step(net: keras.Model, step: int) -> None:
+    """Makes every dropout layer of a net draw the masks of step `step` next."""
+    for layer in net.layers:
+        if isinstance(layer, Dropout):
+            layer.step.assign(step)

@@ -1,7 +1,6 @@
-"""The Keras layers that AlexNet needs and Keras does not have.
+"""The two normalizations: across channels (LRN), and within one map.
 
-Channels last throughout: [N, H, W, C]. Arithmetic that decides digits (sums of squares,
-powers, means) is done in float32 whatever the compute type.
+The arithmetic is float32 whatever the compute type is.
 """
 
 from typing import Any, Literal
@@ -15,22 +14,71 @@ from alexnet_tf.models.layers import arguments
 Implementation = Literal["op", "stock"]
 
 
+class _Normalization(keras.layers.Layer):
+    """x / (k + alpha * sum of squares in a window of `size`)^beta, by one of two ways.
+
+    This class holds the constants and the choice. Subclasses say what a window is.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        k: float,
+        alpha: float,
+        beta: float,
+        implementation: Implementation,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.size = arguments.window_size("size", size)
+        self.k = k
+        self.alpha = alpha
+        self.beta = beta
+        self.implementation = arguments.one_of(
+            "implementation", implementation, ("op", "stock")
+        )
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def _constants(self) -> dict[str, Any]:
+        return {"size": self.size, "k": self.k, "alpha": self.alpha, "beta": self.beta}
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return (
+            super().get_config()
+            | self._constants()
+            | {"implementation": self.implementation}
+        )
+
+
 @keras.saving.register_keras_serializable(package="alexnet_tf")
-class LocalResponseNormalization(keras.layers.Layer):
+class LocalResponseNormalization(_Normalization):
     """b_i = a_i / (k + alpha * sum a_j^2)^beta over the `size` nearest channels.
 
-    Paper section 3.3, whose constants are the defaults; the sum is clipped at the first
-    and the last channel and `alpha` multiplies it undivided. (The released program
-    divides alpha by `size`: pass alpha=2e-5.)
+    Paper, section 3.3, whose constants are the defaults. The sum ends at the first and
+    the last channel. `alpha` multiplies the sum itself; the 2012 program divides alpha
+    by `size`, which `alpha=2e-5` expresses here.
 
     Args:
-        size: n, the channels in a window; odd.
-        k, alpha, beta: the formula's constants.
-        implementation: "op", this package's own kernel (under `jit_compile=True` the
-            same formula in operations that XLA compiles), or "stock",
-            `tf.nn.local_response_normalization` in float32: the one to export.
+        size: the number of channels in a window, the paper's n; it must be odd.
+        k, alpha, beta: the constants of the formula.
+        implementation: "op" uses this package's own op. Under `jit_compile=True`, where
+            XLA cannot compile that op, it uses the same formula in TensorFlow's
+            operations. "stock" uses `tf.nn.local_response_normalization` in float32,
+            for models that are exported.
 
-    Input and output: [N, H, W, C]; float32, bfloat16 or float16.
+    Input and output: [N, H, W, C], in float32, bfloat16 or float16.
+
+    Raises:
+        ValueError: `size` is even or below 1, `implementation` is unknown, or the input
+            does not have four axes.
+
+    Example:
+        >>> layer = LocalResponseNormalization(k=1.0, alpha=1.0, beta=1.0)
+        >>> layer(tf.ones([1, 1, 1, 1])).numpy().item()
+        0.5
     """
 
     def __init__(
@@ -42,20 +90,10 @@ class LocalResponseNormalization(keras.layers.Layer):
         implementation: Implementation = "op",
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
-        if size < 1 or size % 2 == 0:
-            raise ValueError(f"size must be odd and at least 1, got {size}")
-        self.size = size
-        self.k = k
-        self.alpha = alpha
-        self.beta = beta
-        self.implementation = arguments.one_of(
-            "implementation", implementation, ("op", "stock")
-        )
-        # XLA cannot compile the op, and what stands in for it there is slower: saying
-        # so keeps jit_compile="auto" off.
+        super().__init__(size, k, alpha, beta, implementation, **kwargs)
+        # XLA cannot compile the op, and what replaces the op there is slower. With
+        # this, Keras' jit_compile="auto" does not choose XLA.
         self.supports_jit = implementation == "stock"
-        self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def call(self, inputs):
         if self.implementation == "op":
@@ -64,9 +102,7 @@ class LocalResponseNormalization(keras.layers.Layer):
                 if ops.being_compiled()
                 else ops.local_response_normalization
             )
-            return normalize(
-                inputs, size=self.size, k=self.k, alpha=self.alpha, beta=self.beta
-            )
+            return normalize(inputs, **self._constants())
         normalized = tf.nn.local_response_normalization(
             tf.cast(inputs, tf.float32),
             depth_radius=self.size // 2,
@@ -76,64 +112,31 @@ class LocalResponseNormalization(keras.layers.Layer):
         )
         return tf.cast(normalized, inputs.dtype)
 
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {
-            "size": self.size,
-            "k": self.k,
-            "alpha": self.alpha,
-            "beta": self.beta,
-            "implementation": self.implementation,
-        }
-
-
-def _box_sum(x: tf.Tensor, size: int) -> tf.Tensor:
-    """Sums over `size` x `size` squares of one map, clipped at the border."""
-    margin = size // 2
-    edges = [[0, 0], [margin, margin], [margin, margin], [0, 0]]
-    return tf.nn.avg_pool2d(tf.pad(x, edges), size, 1, "VALID") * float(size * size)
-
-
-def spatial_normalization(
-    x: tf.Tensor, *, size: int, k: float, alpha: float, beta: float
-) -> tf.Tensor:
-    """`ops.spatial_normalization` in stock operations, for any device and for XLA.
-
-    x / (k + alpha * sum of x^2 over a square of the same map)^beta; x [N, H, W, C].
-    """
-
-    def power(scale):
-        if beta != 0.75:
-            return tf.pow(scale, -beta)
-        root = tf.math.rsqrt(scale)  # five times as fast as the general power
-        return root * tf.sqrt(root)
-
-    @tf.custom_gradient
-    def normalize(x):
-        scale = k + alpha * _box_sum(tf.square(x), size)
-        shrunk = power(scale)
-
-        def gradient(dy):
-            inner = _box_sum(dy * x * shrunk / scale, size)
-            return dy * shrunk - (2 * alpha * beta) * x * inner
-
-        return x * shrunk, gradient
-
-    return tf.cast(normalize(tf.cast(x, tf.float32)), x.dtype)
-
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
-class SpatialNormalization(keras.layers.Layer):
-    """Normalisation within one map: the released program's `rnorm` layer (`cnorm2`).
+class SpatialNormalization(_Normalization):
+    """Normalization within one map: the 2012 program's layer type `rnorm` (`cnorm2`).
+
+    y = x / (k + alpha * sum x^2)^beta, where the sum is over the `size` x `size` square
+    around the position, in the same map.
 
     Args:
-        size, k, alpha, beta: see `ops.spatial_normalization`.
-        implementation: "op", this package's own kernel (on a processor; elsewhere and
-            under `jit_compile=True` as stock), or "stock", TensorFlow's operations.
+        size: side of the square; it must be odd.
+        k, alpha, beta: the constants of the formula; the defaults are the program's.
+        implementation: "op" uses this package's own op on a CPU. On other devices, and
+            under `jit_compile=True`, it is the same as "stock", which uses TensorFlow's
+            operations.
 
     Input and output: [N, H, W, C].
+
+    Raises:
+        ValueError: `size` is even or below 1, `implementation` is unknown, or the input
+            does not have four axes.
+
+    Example:
+        >>> layer = SpatialNormalization(size=1, k=1.0, alpha=1.0, beta=1.0)
+        >>> layer(tf.ones([1, 1, 1, 1])).numpy().item()
+        0.5
     """
 
     def __init__(
@@ -145,38 +148,16 @@ class SpatialNormalization(keras.layers.Layer):
         implementation: Implementation = "op",
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
-        if size < 1 or size % 2 == 0:
-            raise ValueError(f"size must be odd and at least 1, got {size}")
-        self.size = size
-        self.k = k
-        self.alpha = alpha
-        self.beta = beta
-        self.implementation = arguments.one_of(
-            "implementation", implementation, ("op", "stock")
-        )
-        self.input_spec = keras.layers.InputSpec(ndim=4)
+        super().__init__(size, k, alpha, beta, implementation, **kwargs)
 
     def call(self, inputs):
-        by_op = (
+        use_op = (
             self.implementation == "op"
             and inputs.dtype in (tf.float32, tf.bfloat16)
             and ops.on_cpu()
             and not ops.being_compiled()
         )
-        normalize = ops.spatial_normalization if by_op else spatial_normalization
-        return normalize(
-            inputs, size=self.size, k=self.k, alpha=self.alpha, beta=self.beta
+        normalize = (
+            ops.spatial_normalization if use_op else ops.spatial_normalization_stock
         )
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {
-            "size": self.size,
-            "k": self.k,
-            "alpha": self.alpha,
-            "beta": self.beta,
-            "implementation": self.implementation,
-        }
+        return normalize(inputs, **self._constants())

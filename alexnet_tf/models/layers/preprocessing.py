@@ -8,24 +8,36 @@ import tensorflow as tf
 
 
 def finish(image, mirror, shift, gain, mean) -> tf.Tensor:
-    """(image + shift - mean) * gain of uint8 crops, some of them mirrored: float32.
+    """Returns (image + shift - mean) * gain for uint8 crops, mirrored where asked for.
 
-    `image` uint8 [N, H, W, 3], `mirror` bool [N], `shift` float32 [N, 3] in pixel
-    values, `gain` float32 [N]; `mean` float32, [H, W, 3] or what broadcasts to it.
+    Args:
+        image: uint8 [N, H, W, 3].
+        mirror: bool [N], which images are mirrored left to right.
+        shift: float32 [N, 3], added to the channels, in pixel values.
+        gain: float32 [N], the factor of each image.
+        mean: float32 [H, W, 3], or a shape that broadcasts to it.
+
+    Returns: float32 [N, H, W, 3].
     """
     rows = [-1, 1, 1]
     image = tf.where(tf.reshape(mirror, [*rows, 1]), image[:, :, ::-1], image)
-    centred = tf.cast(image, tf.float32) - mean
-    shifted = centred + tf.reshape(shift, [*rows, 3])
+    centered = tf.cast(image, tf.float32) - mean
+    shifted = centered + tf.reshape(shift, [*rows, 3])
     return shifted * tf.reshape(gain, [*rows, 1])
 
 
 class Preprocessing(keras.layers.Layer):
-    """uint8 crops to the net's input, where the tower lives: see `finish`.
+    """Turns uint8 crops into the network's input on the tower's device: see `finish`.
 
-    The host sends bytes. With `jit`, XLA makes one pass of what is a dozen (at batch
-    128 on two busy cores 17 ms against 590); an export leaves it out, for a stock server
-    refuses compiled functions. Output: [N, H, W, 3] in the compute type.
+    The host sends bytes only. With `jit`, XLA compiles a dozen passes over the data
+    into one (at batch 128 on two busy cores, 17 ms instead of 590 ms). An exported
+    model must leave `jit` out, because a stock server refuses compiled functions.
+
+    Args:
+        mean: the mean image [H, W, 3] or the channel means [3], in pixel values.
+        jit: whether XLA compiles the computation.
+
+    Output: [N, H, W, 3] in the compute type.
     """
 
     def __init__(self, mean: np.ndarray, jit: bool = True, **kwargs: Any):
@@ -46,7 +58,14 @@ class Preprocessing(keras.layers.Layer):
 
 
 def plain_inputs(images: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The inputs of a model with a mean, for pictures as they are: uint8 [N, H, W, 3]."""
+    """The inputs of a model with a mean for images without augmentation.
+
+    `images` are uint8 [N, H, W, 3]; they are neither mirrored nor changed in color.
+
+    Example:
+        >>> sorted(plain_inputs(tf.zeros([2, 4, 4, 3], tf.uint8)))
+        ['gain', 'image', 'mirror', 'shift']
+    """
     count = tf.shape(images)[0]
     return {
         "image": images,

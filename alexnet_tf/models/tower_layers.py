@@ -1,0 +1,153 @@
+"""The Keras layer that one tower has for one layer of an architecture."""
+
+import dataclasses
+import functools
+from typing import Any, Literal
+
+import keras
+
+from alexnet_tf.models import architecture as architectures
+from alexnet_tf.models import layers
+
+Initialization = Literal["paper", "cuda_convnet"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayerOptions:
+    """What is the same for all layers of a network; `builder.build` explains each."""
+
+    policy: str = "float32"  # Keras' dtype policy
+    initialization: Initialization = "cuda_convnet"
+    dropout: layers.DropoutConvention = "original"
+    lrn: layers.Implementation = "op"
+    winograd: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a layer is in a network.
+
+    Attributes:
+        name: the name of the Keras layer.
+        towers: how many towers the layer's outputs are divided between.
+        side: height and width of its input; the number of units if they are units.
+        seed: of its random numbers; different for every layer and every tower.
+    """
+
+    name: str
+    towers: int
+    side: int
+    seed: int
+
+
+@functools.singledispatch
+def make(
+    layer: architectures.Layer, place: Place, options: LayerOptions
+) -> keras.layers.Layer:
+    """Returns one tower's Keras layer for one layer of an architecture.
+
+    Raises:
+        TypeError: there is no Keras layer for this type.
+        ValueError: the layer does not fit `place`, or an option is unknown.
+    """
+    raise TypeError(f"there is no Keras layer for {layer!r} ({place.name}, {options})")
+
+
+def _common(place: Place, options: LayerOptions) -> dict[str, Any]:
+    return {"name": place.name, "dtype": options.policy}
+
+
+def _weighted(
+    layer: architectures.Weighted, place: Place, options: LayerOptions
+) -> dict[str, Any]:
+    """The arguments that all layers with weights have."""
+    deviation = (
+        architectures.PAPER_STANDARD_DEVIATION
+        if options.initialization == "paper"
+        else layer.standard_deviation
+    )
+    return {
+        **_common(place, options),
+        "kernel_initializer": keras.initializers.RandomNormal(
+            stddev=deviation, seed=place.seed
+        ),
+        "bias_initializer": keras.initializers.Constant(layer.initial_bias),
+    }
+
+
+@make.register
+def _(layer: architectures.Convolution, place: Place, options: LayerOptions):
+    return layers.Convolution(
+        layer.filters // place.towers,
+        layer.kernel_size,
+        strides=layer.stride,
+        explicit_padding=layer.padding,
+        winograd=options.winograd,
+        **_weighted(layer, place, options),
+    )
+
+
+@make.register
+def _(layer: architectures.UnsharedConvolution, place: Place, options: LayerOptions):
+    return layers.UnsharedConvolution(
+        layer.filters // place.towers,
+        layer.kernel_size,
+        padding=layer.padding,
+        **_weighted(layer, place, options),
+    )
+
+
+@make.register
+def _(layer: architectures.Dense, place: Place, options: LayerOptions):
+    return layers.Dense(layer.units // place.towers, **_weighted(layer, place, options))
+
+
+@make.register
+def _(layer: architectures.Relu, place: Place, options: LayerOptions):
+    del layer
+    return layers.ReLU(**_common(place, options))
+
+
+@make.register
+def _(layer: architectures.ResponseNormalization, place: Place, options: LayerOptions):
+    return layers.LocalResponseNormalization(
+        **dataclasses.asdict(layer),
+        implementation=options.lrn,
+        **_common(place, options),
+    )
+
+
+@make.register
+def _(layer: architectures.SpatialNormalization, place: Place, options: LayerOptions):
+    return layers.SpatialNormalization(
+        **dataclasses.asdict(layer),
+        implementation=options.lrn,
+        **_common(place, options),
+    )
+
+
+@make.register
+def _(layer: architectures.MaxPool, place: Place, options: LayerOptions):
+    # "same" lets the last window extend one column past the edge of the map, where
+    # "valid" would leave a column out.
+    excess = (layer.size - place.side) % layer.stride
+    if excess > 1:
+        raise ValueError(
+            f"{place.name}: the last {layer.size} x {layer.size} window with stride "
+            f"{layer.stride} extends {excess} columns past a map of {place.side}, and "
+            "at most 1 is supported"
+        )
+    return keras.layers.MaxPooling2D(
+        layer.size,
+        layer.stride,
+        padding="same" if excess else "valid",
+        data_format="channels_last",
+        **_common(place, options),
+    )
+
+
+@make.register
+def _(layer: architectures.Dropout, place: Place, options: LayerOptions):
+    return layers.Dropout(
+        layer.rate, options.dropout, place.seed, **_common(place, options)
+    )

@@ -1,0 +1,267 @@
+"""A trained net stands on its own: its run folder is enough, and every form agrees."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import alexnet_tf
+from alexnet_tf.evaluation import evaluator
+from alexnet_tf.models import layers, resizing, trained
+from alexnet_tf.serving import exporting, tflite_onnx, verification
+
+
+@pytest.fixture(scope="module")
+def moved(trained_run, tmp_path_factory):
+    """A copy of the run folder whose dataset is not there any more."""
+    run_dir = tmp_path_factory.mktemp("elsewhere") / "run"
+    shutil.copytree(trained_run, run_dir)
+    described = json.loads((run_dir / "model.json").read_text())
+    described["dataset"]["path"] = "/nowhere/data"
+    (run_dir / "model.json").write_text(json.dumps(described))
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Images of several sizes, uint8."""
+    random = np.random.default_rng(3)
+    sizes = ((32, 32), (40, 36), (90, 50), (24, 61))
+    return [random.integers(0, 256, (*size, 3)).astype(np.uint8) for size in sizes]
+
+
+@pytest.fixture(scope="module")
+def expected(moved, images):
+    """The probabilities as evaluation computes them, from the views that it takes."""
+    restored = trained.restore(moved)
+    views = np.stack([resizing.center_view(image, 32, 24) for image in images])
+    logits = restored.model(layers.plain_inputs(tf.constant(views)), training=False)
+    return tf.nn.softmax(logits).numpy()
+
+
+def in_order(predictions, class_names):
+    """Probabilities in the order of the classes, from (name, probability) pairs."""
+    return np.array([[dict(row)[name] for name in class_names] for row in predictions])
+
+
+def test_a_net_without_its_dataset_loads_and_agrees_with_evaluation(
+    moved, images, expected
+):
+    net = alexnet_tf.load(moved)
+    assert net.class_names == ("class0", "class1", "class2")
+    assert net.architecture.name == "cifar10_11pct"
+    found = in_order(net.predict(images, top=3), net.class_names)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    pixels = np.stack([resizing.center_view(image, 32, 24) for image in images])
+    np.testing.assert_allclose(net.model(pixels).numpy(), expected, atol=1e-5)
+    assert net.predict([], top=3) == []
+
+
+def test_a_keras_file_agrees_and_needs_only_a_plain_import(
+    moved, images, expected, tmp_path
+):
+    path = exporting.export(moved, format="keras", folder=tmp_path)
+    assert path == tmp_path / "1.keras"
+    net = alexnet_tf.load(path)
+    assert net.class_names == ("class0", "class1", "class2")
+    assert net.architecture == alexnet_tf.load(moved).architecture
+    found = in_order(net.predict(images, top=3), net.class_names)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    pixels = np.stack([resizing.center_view(image, 32, 24) for image in images])
+    np.save(tmp_path / "pixels.npy", pixels)
+    code = (
+        "import sys, numpy as np\n"
+        "import alexnet_tf, keras\n"
+        "model = keras.saving.load_model(sys.argv[1])\n"
+        "np.save(sys.argv[3], model(np.load(sys.argv[2])).numpy())\n"
+    )
+    for order in (code, code.replace("alexnet_tf, keras", "keras, alexnet_tf")):
+        found = tmp_path / "found.npy"
+        subprocess.run(
+            [sys.executable, "-c", order, path, tmp_path / "pixels.npy", found],
+            check=True,
+        )
+        np.testing.assert_allclose(np.load(found), expected, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # TFLite is deprecated
+def test_every_other_export_agrees_without_the_dataset(
+    moved, images, expected, tmp_path
+):
+    path = exporting.export(moved, folder=tmp_path)
+    served = tf.saved_model.load(str(path)).signatures
+    names = [
+        name.decode() for name in (path / "assets/labels.txt").read_bytes().split()
+    ]
+    assert names == ["class0", "class1", "class2"]
+    for image, probabilities in zip(images, expected, strict=True):
+        answer = served["predict_images"](image=tf.constant(image[None]))
+        np.testing.assert_allclose(
+            answer["probabilities"].numpy()[0], probabilities, atol=1e-5
+        )
+    views = np.stack([resizing.center_view(image, 32, 24) for image in images])
+    views = views.astype(np.float32)
+    tflite = exporting.export(moved, format="tflite", folder=tmp_path)
+    interpreter = tf.lite.Interpreter(str(tflite))
+    (entry,) = interpreter.get_input_details()
+    interpreter.resize_tensor_input(entry["index"], views.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(entry["index"], views)
+    interpreter.invoke()
+    (result,) = interpreter.get_output_details()
+    found = interpreter.get_tensor(result["index"])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    import onnxruntime
+
+    onnx = exporting.export(moved, format="onnx", folder=tmp_path)
+    session = onnxruntime.InferenceSession(str(onnx))
+    (found,) = session.run(["probabilities"], {"image": views})
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # the converter
+def test_int8_says_that_it_needs_a_calibration_dataset(moved, small_dataset, tmp_path):
+    with pytest.raises(ValueError, match="--calibration_dataset"):
+        exporting.export(moved, format="tflite", dtype="int8", folder=tmp_path)
+    path = exporting.export(
+        moved,
+        format="tflite",
+        dtype="int8",
+        folder=tmp_path,
+        calibration_dataset=small_dataset.path,
+    )
+    assert path.stat().st_size > 0
+    assert tflite_onnx.LABELS.encode() in path.read_bytes()
+
+
+def test_an_export_that_moved_with_its_run_folder_finds_its_checkpoint(
+    trained_run, tmp_path
+):
+    first = tmp_path / "first"
+    shutil.copytree(trained_run, first)
+    exporting.export(first)
+    first.rename(tmp_path / "second")
+    path, signatures = verification.verify_export(tmp_path / "second/export")
+    assert path == tmp_path / "second/export/1"
+    assert "predict_images" in signatures
+
+
+def test_features_are_what_the_last_layer_reads_and_what_a_server_answers(
+    moved, images, tmp_path
+):
+    net = alexnet_tf.load(moved)
+    found = net.features(images, layer="local4")
+    flat = found.reshape(len(images), -1)
+    weights, bias = net.model.get_layer("fc10").get_weights()
+    logits = tf.constant(flat @ weights + bias)
+    probabilities = in_order(net.predict(images, top=3), net.class_names)
+    np.testing.assert_allclose(tf.nn.softmax(logits), probabilities, atol=1e-5)
+    with pytest.raises(ValueError, match="has no layer 'fc7': choose one of conv1, "):
+        net.features(images)
+
+
+def test_features_of_two_towers_stand_side_by_side():
+    net = alexnet_tf.AlexNet(classes=4, seed=1)
+    described = net.get_layer("provenance")
+    named = layers.Provenance(
+        described.architecture, described.dropout, ("a", "b", "c", "d"), name="named"
+    )
+    loaded = trained.LoadedNet(keras.Model(net.input, named(net.layers[-2].output)))
+    image = np.full((256, 256, 3), 100, np.uint8)
+    fc7 = loaded.features([image])
+    assert fc7.shape == (1, 4096)
+    weights, bias = net.get_layer("fc8").get_weights()
+    (prediction,) = loaded.predict([image], top=4)
+    found = tf.nn.softmax(tf.constant(fc7 @ weights + bias)).numpy()[0]
+    np.testing.assert_allclose(
+        [dict(prediction)[name] for name in "abcd"], found, atol=1e-5
+    )
+    assert loaded.features([image], layer="conv5").shape == (1, 6, 6, 256)
+
+
+def test_a_dataset_that_moved_is_named_for_evaluation(moved, small_dataset):
+    net = trained.read_trained_net(moved)
+    with pytest.raises(
+        FileNotFoundError, match="where the images are now by --dataset"
+    ):
+        evaluator.dataset_of(net)
+    assert evaluator.dataset_of(net, str(small_dataset.path)) == small_dataset
+
+
+def test_a_dataset_that_was_prepared_again_in_the_same_place_is_refused(
+    trained_run, small_dataset, tmp_path
+):
+    data = tmp_path / "data"
+    shutil.copytree(small_dataset.path, data)
+    shutil.copytree(trained_run, tmp_path / "run")
+    described = json.loads((tmp_path / "run/model.json").read_text())
+    described["dataset"]["path"] = str(data)
+    (tmp_path / "run/model.json").write_text(json.dumps(described))
+    net = trained.read_trained_net(tmp_path / "run")
+    assert evaluator.dataset_of(net) == small_dataset
+    with (data / "SHA256SUMS").open("a") as sums:
+        sums.write("of another preparation\n")
+    with pytest.raises(ValueError, match="holds other images than those"):
+        evaluator.dataset_of(net)
+    assert evaluator.dataset_of(net, str(data)) == small_dataset
+
+
+def test_model_json_says_where_the_net_comes_from(trained_run, small_dataset):
+    described = json.loads((trained_run / "model.json").read_text())
+    assert described["architecture"]["name"] == "cifar10_11pct"
+    assert described["class_names"] == ["class0", "class1", "class2"]
+    assert described["input_size"] == 24
+    assert (described["dropout"], described["precision"]) == ("original", "float32")
+    assert described["alexnet_tf"] == alexnet_tf.__version__
+    assert described["dataset"] == {
+        "path": str(small_dataset.path),
+        "digest": small_dataset.digest(),
+    }
+    mean = np.load(trained_run / "mean.npy")
+    np.testing.assert_array_equal(mean, small_dataset.statistics().mean_crop(24))
+
+
+def test_a_folder_without_model_json_is_refused(moved, tmp_path):
+    shutil.copytree(moved, tmp_path / "run")
+    (tmp_path / "run/model.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"model\.json does not exist"):
+        alexnet_tf.load(tmp_path / "run")
+
+
+def test_a_mean_of_another_net_is_refused(moved, tmp_path):
+    shutil.copytree(moved, tmp_path / "run")
+    np.save(tmp_path / "run/mean.npy", np.zeros((24, 24, 3), np.float32))
+    with pytest.raises(ValueError, match=r"mean\.npy is damaged, or of another net"):
+        trained.read_trained_net(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "has format 2, and this alexnet_tf"),
+        ({"class_names": None}, "is damaged"),
+        ({"mean": {}}, "is damaged: KeyError"),
+    ],
+)
+def test_a_model_json_that_cannot_be_used_is_refused(moved, tmp_path, change, message):
+    shutil.copytree(moved, tmp_path / "run")
+    described = json.loads((tmp_path / "run/model.json").read_text())
+    (tmp_path / "run/model.json").write_text(json.dumps(described | change))
+    with pytest.raises(ValueError, match=message):
+        trained.read_trained_net(tmp_path / "run")
+
+
+def test_what_is_not_a_trained_net_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*none\.keras"):
+        alexnet_tf.load(tmp_path / "none.keras")
+    model = keras.Sequential([keras.Input([2]), keras.layers.Dense(2)])
+    model.save(tmp_path / "other.keras")
+    with pytest.raises(ValueError, match="does not hold its class names"):
+        alexnet_tf.load(tmp_path / "other.keras")
+    with pytest.raises(ValueError, match=r"an image must be \[height, width, 3\]"):
+        resizing.center_view(np.zeros((4, 4)), 8, 8)

@@ -1,5 +1,5 @@
-# make demo   everything, on the embedded pictures, in minutes
-# make test   format, lint, types, tests
+# make demo   runs everything on the embedded images, in minutes
+# make test   checks format, lint and types, and runs the tests
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -8,10 +8,11 @@ BIN := $(VENV)/bin
 
 setup: $(VENV)/ready
 
-# --no-build-isolation: the op is built against the TensorFlow that will load it.
-# editable_mode=compat: a path, which Python started beside a checkout of this name finds
-# before that folder, where setuptools' finder would come after it.
-$(VENV)/ready: pyproject.toml constraints.txt setup.py $(wildcard custom_ops/*.* custom_ops/*/*)
+# --no-build-isolation builds the ops against the TensorFlow that will load them.
+# editable_mode=compat puts the path of this folder on sys.path. If Python is started
+# beside a checkout of the same name, it finds that path before the folder; it would find
+# setuptools' own finder only after it.
+$(VENV)/ready: pyproject.toml constraints.txt setup.py $(shell find custom_ops -type f)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt 'tensorflow~=2.21.0' setuptools wheel
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation \

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The whole way on the embedded pictures: prepare, train, evaluate, export, check, predict.
-# Run again, it takes up where it stopped. RUN=... and DATA=... name other folders.
+# Runs every command on the embedded images: prepare, train, evaluate, export, check and
+# predict. If it was interrupted, running it again continues where it stopped. RUN=... and
+# DATA=... name other folders.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 RUN="${RUN:-runs/demo}"
@@ -8,31 +9,31 @@ DATA="${DATA:-data}"
 
 step() { printf '\n== %s (%d s)\n' "$1" "$SECONDS"; }
 
-step "Preparing the embedded pictures in $DATA/garments-256"
+step "Preparing the embedded images in $DATA/garments-256"
 if [[ ! -d "$DATA/garments-256" ]]; then
   python -m alexnet_tf.prepare --source=garments --data_dir="$DATA" \
     --output="$DATA/garments-256"
 fi
 
-step "Training AlexNet's two towers, the 2012 program's recipe, in $RUN"
+step "Training AlexNet's two towers with the 2012 program's recipe in $RUN"
 python -m alexnet_tf.train --data_dir="$DATA" --run_dir="$RUN" --resume
 
-step "Evaluating on the test pictures"
+step "Evaluating on the test images"
 python -m alexnet_tf.evaluate --checkpoint="$RUN"
 
 step "Exporting a SavedModel"
 python -m alexnet_tf.export --checkpoint="$RUN" --output="$RUN/export"
 
-step "Checking that a stock server would run it, and answer as the checkpoint does"
+step "Checking that a stock server can run it, and that it answers as the checkpoint does"
 python -m alexnet_tf.export --check="$RUN/export"
 
-step "Classifying five pictures that were in neither split"
+step "Classifying five images that are in neither split"
 python -m alexnet_tf.predict --model="$RUN/export" --top=3 tools/pictures/*.png
 
 step "Done"
 cat <<END
   the run, its log and checkpoints   $RUN
-  errors, centre crop and ten crops  $RUN/evaluation.json
+  errors, center crop and ten crops  $RUN/evaluation.json
   the exported model, by version     $RUN/export
   curves                             tensorboard --logdir $RUN
 END

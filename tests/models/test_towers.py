@@ -75,7 +75,7 @@ def batch(count=6):
 def in_a_process(body, **environment):
     """Runs `body` after the prelude; its standard output."""
     code = textwrap.dedent(PRELUDE) + textwrap.dedent(body)
-    # tools/checks/gpu.sh runs these tests on two parts of a GPU.
+    # tools/checks/gpu.sh runs the tests marked `gpu` on two parts of a GPU.
     if os.environ.get("ALEXNET_TF_TEST_TOWERS") == "GPU":
         code = code.replace("CPU:", "GPU:").replace("logical_cpus", "logical_gpus")
     done = subprocess.run(
@@ -90,6 +90,7 @@ def in_a_process(body, **environment):
     return done.stdout
 
 
+@pytest.mark.gpu
 def test_variables_and_velocities_are_on_their_towers_devices():
     in_a_process("""
     net = build(["/CPU:0", "/CPU:1"])
@@ -102,6 +103,7 @@ def test_variables_and_velocities_are_on_their_towers_devices():
     """)
 
 
+@pytest.mark.gpu
 def test_every_operation_runs_on_its_towers_device_forward_and_backward():
     in_a_process("""
     net = build(["/CPU:0", "/CPU:1"])
@@ -143,6 +145,7 @@ def test_every_operation_runs_on_its_towers_device_forward_and_backward():
     """)
 
 
+@pytest.mark.gpu
 def test_activations_cross_only_at_conv3_fc6_fc7_and_fc8():
     crossing = in_a_process("""
     net = build(["/CPU:0", "/CPU:1"])
@@ -210,6 +213,7 @@ def test_in_a_training_step_only_the_exchanges_and_their_gradients_cross():
     }
 
 
+@pytest.mark.gpu
 def test_two_devices_compute_the_same_as_one():
     in_a_process("""
     results = []

@@ -23,7 +23,7 @@ PAPER = {"size": 5, "k": 2.0, "alpha": 1e-4, "beta": 0.75}
 DTYPES = [tf.float32, tf.float16, tf.bfloat16]
 ISAS = ["amx_bf16", "avx512_bf16", "avx512", "avx2", "baseline"]
 
-# tools/checks/gpu.sh runs these tests on /GPU:0.
+# tools/checks/gpu.sh runs the tests marked `gpu` on /GPU:0.
 DEVICE = os.environ.get("ALEXNET_TF_TEST_DEVICE")
 
 # Relative error of rounding to the type, with what the arithmetic adds, and the
@@ -94,6 +94,7 @@ def assert_matches_reference(x, dy, y, dx, **constants):
     assert np.all(np.abs(as_double(dx) - want_dx) <= relative * scale + tiny)
 
 
+@pytest.mark.gpu
 def test_numbers_worked_by_hand():
     x = tf.reshape([1.0, 2.0, 3.0], [1, 1, 1, 3])
     y, dx = op_and_gradient(
@@ -114,6 +115,7 @@ def test_defaults_are_the_papers():
     assert_matches_reference(x, dy, *op_and_gradient(x, dy), **PAPER)
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.name)
 @pytest.mark.parametrize("beta", [0.75, 0.5, 1.0, 0.6, 2.3])
 @pytest.mark.parametrize("channels", [1, 3, 5, 31, 48, 96, 128, 256, 1000])
@@ -123,6 +125,7 @@ def test_every_type_matches_the_reference(dtype, beta, channels):
     assert_matches_reference(x, dy, *op_and_gradient(x, dy, **constants), **constants)
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.name)
 @pytest.mark.parametrize("size", [1, 3, 7, 9, 11, 31, 33, 101])
 @pytest.mark.parametrize("channels", [1, 2, 31, 40])
@@ -132,6 +135,7 @@ def test_every_window_matches_the_reference(dtype, size, channels):
     assert_matches_reference(x, dy, *op_and_gradient(x, dy, **constants), **constants)
 
 
+@pytest.mark.gpu
 @hypothesis.settings(deadline=None, max_examples=60, derandomize=True)
 @hypothesis.given(
     shape=st.tuples(*[st.integers(1, 4)] * 3, st.integers(1, 40)),
@@ -239,6 +243,7 @@ def test_gradient_is_the_numerical_one(isa, monkeypatch):
     np.testing.assert_allclose(theoretical[0], numerical[0], atol=2e-4)
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.name)
 def test_every_instruction_set_matches_the_reference(isa, dtype, monkeypatch):
@@ -308,6 +313,7 @@ def test_batches_odd_and_sliced():
         np.testing.assert_array_equal(part_dx, dx[first:last])
 
 
+@pytest.mark.gpu
 def test_nan_stays_in_its_window():
     for special in (np.nan, np.inf, -np.inf):
         for beta in (0.75, 0.5, 1.0, 0.6):
@@ -323,6 +329,7 @@ def test_nan_stays_in_its_window():
             np.testing.assert_allclose(y[rest], 1.5 / 2.001125**beta, rtol=1e-3)
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize("shape", [[0, 3, 3, 4], [2, 0, 3, 4], [2, 3, 3, 0]])
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.name)
 def test_empty_tensors(shape, dtype):
@@ -400,6 +407,7 @@ def test_shapes_are_inferred():
     assert unknown.get_concrete_function().output_shapes.rank == 4
 
 
+@pytest.mark.gpu
 def test_graph_equals_eager_and_leaves_its_input_alone():
     x, dy = random_pair([2, 3, 3, 48])
     eager = op_and_gradient(x, dy)

@@ -1,4 +1,4 @@
-"""tools/checks/gpu.sh as far as it goes without a GPU."""
+"""tools/checks/gpu.sh, as far as it can run without a GPU."""
 
 import os
 import pathlib
@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "tools" / "checks/gpu.sh"
+SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "tools/checks/gpu.sh"
 PARTS = [
     "the op's tests",
     "two towers",
@@ -28,8 +28,8 @@ def gpu_check(logs, *arguments, python=sys.executable):
     )
 
 
-@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="a GPU may be here")
-def test_without_a_gpu_it_fails_and_says_so(tmp_path):
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="there may be a GPU")
+def test_without_a_gpu_it_fails_and_names_the_dry_run(tmp_path):
     done = gpu_check(tmp_path)
     assert done.returncode == 2
     assert "no GPU here" in done.stderr
@@ -42,7 +42,7 @@ def test_unknown_arguments_are_named(tmp_path):
     assert "unknown argument --fast" in done.stderr
 
 
-def test_a_part_that_fails_does_not_hide_the_rest(tmp_path):
+def test_failed_part_does_not_stop_the_others(tmp_path):
     done = gpu_check(tmp_path, "--dry-run", python="false")
     assert done.returncode == 1
     for part in PARTS:
@@ -50,7 +50,7 @@ def test_a_part_that_fails_does_not_hide_the_rest(tmp_path):
 
 
 @pytest.mark.long
-def test_the_python_parts_run_on_the_processor(tmp_path):
+def test_python_parts_run_on_the_cpu(tmp_path):
     done = gpu_check(tmp_path, "--dry-run")
     assert done.returncode == 0, done.stdout[-3000:]
     for part in PARTS:

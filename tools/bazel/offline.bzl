@@ -1,5 +1,5 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""What the build takes from this machine, so that it needs no network."""
+"""Repositories that are made from what is installed, so that the build needs no network."""
 
 def _installed_tensorflow_impl(repository_ctx):
     python = repository_ctx.os.environ.get("PYTHON_BIN_PATH", "python3")
@@ -26,7 +26,7 @@ cc_library(
     name = "framework",
     srcs = ["libtensorflow_framework.so.2"],
     hdrs = glob(["include/**"]),
-    # As system headers, so that warnings are about our code only.
+    # These are system headers, so that only our own code causes warnings.
     includes = ["include"],
     visibility = ["//visibility:public"],
 )
@@ -34,7 +34,7 @@ cc_library(
 
 installed_tensorflow = repository_rule(
     implementation = _installed_tensorflow_impl,
-    doc = "TensorFlow as the Python of PYTHON_BIN_PATH has it.",
+    doc = "The TensorFlow that the Python named by PYTHON_BIN_PATH has installed.",
     environ = ["PYTHON_BIN_PATH"],
     local = True,
 )
@@ -46,6 +46,6 @@ def _stub_impl(repository_ctx):
 
 stub = repository_rule(
     implementation = _stub_impl,
-    doc = "Stands for a repository of which the build needs no more than `files`.",
+    doc = "A repository that has only `files`, which is all that the build needs of it.",
     attrs = {"files": attr.string_dict()},
 )

@@ -1,10 +1,11 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""Training images/s of a net on one device, with the stock LRN and with ours.
+"""Times training of a net on one device, with the stock LRN and with ours.
 
     python tools/benchmarks/device_training.py --device=/GPU:0 --precision=tf32
 
-A part of tools/checks/gpu.sh, whose table takes the lines that begin with `result:`.
-The batch stands on the device before the clock starts: decoding is not timed.
+prints images/s. tools/checks/gpu.sh runs it, and takes the lines that begin with
+`result:` into its table. The batch is on the device before the clock starts, so decoding
+is not timed.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from alexnet_tf.models import devices, towers, zoo
 
 
 def images_per_s(flags: argparse.Namespace, lrn: str) -> float:
-    """The median over single steps, each awaited."""
+    """Images/s of the median step; each step is awaited."""
     net = zoo.find(flags.net)
     run, step = synthetic.traced_step(
         net,
@@ -32,18 +33,18 @@ def images_per_s(flags: argparse.Namespace, lrn: str) -> float:
         "op": "AlexnetTf>LocalResponseNormalization",
         "stock": "LRN",
     }[lrn]
-    where = towers.devices_of(step)
+    placed = towers.devices_of(step).get(kernel)
     wanted = {devices.canonical(flags.device)}
-    if where.get(kernel) != wanted:
-        raise RuntimeError(f"{kernel} must be on {wanted}, got {where.get(kernel)}")
+    if placed != wanted:
+        raise RuntimeError(f"{kernel} must be on {wanted}, but is on {placed}")
     times = []
     for number in range(flags.steps + 3):
         start = time.perf_counter()
         loss = run()[0]
-        if number >= 3:  # the first ones choose algorithms
+        if number >= 3:  # TensorFlow chooses algorithms in the first steps
             times.append(time.perf_counter() - start)
     if not np.isfinite(loss):
-        raise RuntimeError(f"the loss must be finite, got {loss}")
+        raise RuntimeError(f"the loss became NaN or infinite: {loss}")
     return flags.batch / statistics.median(times)
 
 
@@ -61,7 +62,7 @@ def main() -> None:
     devices.resolve([flags.device], 1)
     devices.allow_tf32(flags.precision == "tf32")
     for lrn in ("stock", "op"):
-        # Printed at once: a part cut off by the clock keeps what it has.
+        # Printed at once, so that a part that runs out of time keeps its first result.
         rate = images_per_s(flags, lrn)
         print(
             f"result: {flags.net}, {flags.precision}, lrn={lrn}: {rate:.0f} images/s",

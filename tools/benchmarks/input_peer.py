@@ -1,10 +1,11 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""One peer of tools/benchmarks/input.py, in its own environment: no alexnet_tf, no TensorFlow.
+"""One other loader for tools/benchmarks/input.py, without alexnet_tf and TensorFlow.
 
     python tools/benchmarks/input_peer.py NAME FOLDER_OF_JPEGS CROP BATCH
 
-Prints the seconds a picture that it takes from the files to batches of random crops,
-uint8, in shuffled order. Each in its own process with the one core it was given.
+runs in the loader's own environment. It prints the seconds per image from the files to
+batches of random crops, uint8, in shuffled order. It uses the cores that its parent
+allows, which is one core.
 """
 
 import io
@@ -20,17 +21,17 @@ files = sorted(map(str, pathlib.Path(folder).iterdir()))
 
 def torch_decoder():
     import torch
-    from torchvision import io as images
+    from torchvision import io as image_io
     from torchvision.transforms import v2
 
     torch.set_num_threads(1)
     cut = v2.RandomCrop(crop)
-    return lambda encoded: cut(images.decode_jpeg(encoded))
+    return lambda encoded: cut(image_io.decode_jpeg(encoded))
 
 
 def torch_loader():
     from torch.utils import data
-    from torchvision import io as images
+    from torchvision import io as image_io
 
     decode = torch_decoder()
 
@@ -39,7 +40,7 @@ def torch_loader():
             return len(files)
 
         def __getitem__(self, index):
-            return decode(images.read_file(files[index])), index % 1000
+            return decode(image_io.read_file(files[index])), index % 1000
 
     return data.DataLoader(Files(), batch_size=batch, shuffle=True, drop_last=True)
 
@@ -49,7 +50,7 @@ def webdataset_loader():
     import webdataset
 
     decode = torch_decoder()
-    path = pathlib.Path(tempfile.mkdtemp(dir=folder + "/.."), "pictures.tar")
+    path = pathlib.Path(tempfile.mkdtemp(dir=folder + "/.."), "images.tar")
     with tarfile.open(path, "w") as tar:
         for number, file in enumerate(files):
             tar.add(file, f"{number:06}.jpg")
@@ -72,7 +73,7 @@ def dali_loader():
     from nvidia.dali import fn, pipeline_def
 
     @pipeline_def(batch_size=batch, num_threads=1, device_id=None, seed=1)
-    def pictures():
+    def crops():
         encoded, labels = fn.readers.file(
             files=files,
             labels=[number % 1000 for number in range(len(files))],
@@ -88,9 +89,9 @@ def dali_loader():
         )
         return images, labels
 
-    pipeline = pictures()
+    pipeline = crops()
     pipeline.build()
-    while True:  # the reader begins again by itself
+    while True:  # the reader starts over at the end
         yield pipeline.run()
 
 
@@ -128,11 +129,16 @@ def batches():
         yield from LOADERS[name]()
 
 
-source = batches()
-for _ in range(3):
-    next(source)
-count = max(2, len(files) // batch)
-start = time.perf_counter()
-for _ in range(count):
-    next(source)
-print((time.perf_counter() - start) / (count * batch))
+def seconds_per_image() -> float:
+    source = batches()
+    for _ in range(3):
+        next(source)
+    count = max(2, len(files) // batch)
+    start = time.perf_counter()
+    for _ in range(count):
+        next(source)
+    return (time.perf_counter() - start) / (count * batch)
+
+
+if __name__ == "__main__":
+    print(seconds_per_image())

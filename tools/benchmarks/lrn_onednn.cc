@@ -1,10 +1,10 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 //
-// oneDNN's own LRN, timed for tools/benchmarks/lrn.py:
+// Times oneDNN's own LRN for tools/benchmarks/lrn.py:
 //   lrn_onednn batch height width channels float32|bfloat16
-// Says on the first line which implementations it runs. Then every line of
-// standard input, `forward` or `backward`, runs that once and answers with the
-// milliseconds it took.
+// The first line of output names the implementations that it runs. Then, for
+// every line of standard input, `forward` or `backward`, it runs that once and
+// prints the milliseconds that it took.
 
 #include <chrono>
 #include <cstdlib>
@@ -43,7 +43,7 @@ int main(int argc, char** argv) {
   memory x(layout, engine), y(layout, engine), dy(layout, engine),
       dx(layout, engine), workspace(forward_desc.workspace_desc(), engine);
   for (memory* m : {&x, &y, &dy, &dx}) {
-    // 1.0 in either type.
+    // Fills the memory with 1.0 in either type.
     const std::size_t count = layout.get_size() / (narrow ? 2 : 4);
     for (std::size_t i = 0; i < count; ++i) {
       if (narrow) {

@@ -1,10 +1,10 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""PyTorch's LocalResponseNorm on a GPU: GB/s, as lrn_bench prints ours.
+"""Times PyTorch's LocalResponseNorm on a GPU, in GB/s like lrn_bench.
 
     python tools/benchmarks/lrn_torch.py
 
-Bytes are counted as for our kernels, 2 times the tensor forward and 3 times for the
-gradient, whatever PyTorch moves in truth; so the figures compare times.
+Bytes are counted as for our kernels, whatever PyTorch really moves: twice the tensor
+forward and three times for the gradient. So the figures compare times.
 """
 
 import statistics
@@ -15,6 +15,7 @@ SHAPES = [(1, 55, 96), (1, 27, 256), (128, 55, 96), (128, 27, 256)]
 
 
 def seconds(call) -> float:
+    """The median of ten calls after five calls to warm up."""
     times = []
     for number in range(15):
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -27,32 +28,32 @@ def seconds(call) -> float:
     return statistics.median(times)
 
 
-def main() -> None:
-    if not torch.cuda.is_available():
-        raise SystemExit("PyTorch sees no GPU: run this where there is one")
+def bandwidths(shape: tuple[int, int, int], dtype: torch.dtype) -> tuple[float, float]:
+    """GB/s of the forward pass and of the gradient."""
+    batch, side, channels = shape
     # PyTorch divides alpha by the size of the window.
     normalize = torch.nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
-    for batch, side, channels in SHAPES:
+    x = torch.randn(batch, channels, side, side, device="cuda", dtype=dtype)
+    dy = torch.randn_like(x)
+    x.requires_grad_(True)
+    y = normalize(x)
+    gigabytes = x.numel() * x.element_size() / 1e9
+    forward_s = seconds(lambda: normalize(x))
+    gradient_s = seconds(lambda: torch.autograd.grad(y, x, dy, retain_graph=True))
+    return 2 * gigabytes / forward_s, 3 * gigabytes / gradient_s
+
+
+def main() -> None:
+    if not torch.cuda.is_available():
+        raise SystemExit("PyTorch sees no GPU: run this on a machine that has one")
+    for shape in SHAPES:
+        batch, side, channels = shape
         for dtype in (torch.float32, torch.float16, torch.bfloat16):
-            x = torch.randn(batch, channels, side, side, device="cuda", dtype=dtype)
-            dy = torch.randn_like(x)
-            x.requires_grad_(True)
-            y = normalize(x)
-            size = x.numel() * x.element_size()
-            forward = 2 * size / seconds(lambda x=x: normalize(x))
-            gradient = (
-                3
-                * size
-                / seconds(
-                    lambda x=x, y=y, dy=dy: torch.autograd.grad(
-                        y, x, dy, retain_graph=True
-                    )
-                )
-            )
+            forward, gradient = bandwidths(shape, dtype)
             print(
                 f"result: PyTorch {str(dtype).removeprefix('torch.'):9} "
-                f"{batch:4}x{side}x{side}x{channels:<4} forward {forward / 1e9:6.0f} "
-                f"gradient {gradient / 1e9:6.0f} GB/s",
+                f"{batch:4}x{side}x{side}x{channels:<4} forward {forward:6.0f} "
+                f"gradient {gradient:6.0f} GB/s",
                 flush=True,
             )
 

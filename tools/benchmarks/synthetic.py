@@ -1,5 +1,5 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""The training step on made-up pictures: what the benches time and trace."""
+"""The training step on synthetic images, which the benchmarks time and trace."""
 
 import contextlib
 import pathlib
@@ -14,8 +14,10 @@ from alexnet_tf.models import architecture, builder, layers
 from alexnet_tf.training import optimizer, schedule, training_step
 
 
-def pictures(count: int, side: int = 224, classes: int = 1000):
-    """(inputs of a model with a mean, labels): bytes, as the input pipeline hands on."""
+def images(
+    count: int, side: int = 224, classes: int = 1000
+) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """One batch as the input pipeline yields it: (the model's inputs, labels)."""
     random = np.random.default_rng(0)
     inputs = {
         "image": tf.constant(random.integers(0, 256, (count, side, side, 3)), tf.uint8),
@@ -32,10 +34,23 @@ def model_of(
     precision: str,
     lrn: str = "op",
 ) -> keras.Model:
-    """The model of bytes to logits, with a grey mean."""
+    """The model from bytes to logits, with a grey mean."""
     return builder.build(
         net, mean=np.full(3, 118.0), devices=devices, precision=precision, lrn=lrn
     )
+
+
+def step_of(
+    net: architecture.Architecture, model: keras.Model, batches: tf.data.Dataset
+) -> tf.types.experimental.ConcreteFunction:
+    """The traced training step of a model: (inputs, labels, rates) -> loss and error."""
+    variables = model.trainable_variables
+    rule = optimizer.MomentumSGD(
+        variables,
+        optimizer.weight_decays_of(net, variables),
+        copies=layers.keep_kernel_copies(model),
+    )
+    return training_step.Step(model, rule).trace(batches)
 
 
 def traced_step(
@@ -46,25 +61,19 @@ def traced_step(
     lrn: str = "op",
     on: str | None = None,
 ) -> tuple[Callable[[], np.ndarray], tf.types.experimental.ConcreteFunction]:
-    """(a call that makes and awaits one step of `count` pictures, its traced function).
+    """A training step on `count` images: (a call that runs it and waits, its function).
 
-    `on`: the device where the pictures stand; None leaves it to TensorFlow.
+    `on` is the device that holds the images; None leaves it to TensorFlow.
     """
-    built = model_of(net, devices, precision, lrn)
-    variables = built.trainable_variables
-    rule = optimizer.MomentumSGD(
-        variables,
-        optimizer.weight_decays_of(net, variables),
-        copies=layers.keep_kernel_copies(built),
-    )
+    model = model_of(net, devices, precision, lrn)
     with tf.device(on) if on else contextlib.nullcontext():
-        batch = pictures(count, net.input_size, net.classes)
-    step = training_step.Step(built, rule).trace(tf.data.Dataset.from_tensors(batch))
+        batch = images(count, net.input_size, net.classes)
+    step = step_of(net, model, tf.data.Dataset.from_tensors(batch))
     rates = schedule.LearningRates(1e-3, 1e-3, 1.0).tensors()
     return lambda: step(*batch, rates).numpy(), step
 
 
-def profiled(step: Callable[[], object]):
+def profiled(step: Callable[[], object]) -> list[tuple]:
     """Calls `step` under TensorFlow's profiler: (line, event, name) of all that ran."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 

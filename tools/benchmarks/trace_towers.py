@@ -1,14 +1,15 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""Traces a training step of two towers on two devices: when each is busy, what crosses.
+"""Traces a training step of two towers: when each device is busy, and what they exchange.
 
-    python tools/benchmarks/trace_towers.py --picture=towers.png     # two logical processors
+    python tools/benchmarks/trace_towers.py --image=towers.png       # two logical CPUs
     python tools/benchmarks/trace_towers.py --tower_devices=/GPU:0,/GPU:1
     python tools/benchmarks/trace_towers.py --tower_devices=/GPU:0,/GPU:1 --logical_gpus=2
 
-Prints the seconds in which one tower, the other, and both at once have an operation under
-way, and every tensor that TensorFlow sends from one device to the other, with its bytes.
-On processors the operations' host time is the devices' time; on GPUs it is the time at
-which they are issued. The picture needs matplotlib (pip install matplotlib).
+prints for how many seconds the first device, the second device, and both at once have an
+operation running. It also prints every tensor that TensorFlow sends from one device to
+the other, with its bytes. On CPUs, the operations' time on the host is their time on the
+device; on GPUs it is the time at which they are issued. The image needs matplotlib (pip
+install matplotlib).
 """
 
 import json
@@ -18,24 +19,31 @@ from typing import NamedTuple
 
 import numpy as np
 import synthetic
+import tensorflow as tf
 from absl import app, flags
 
 from alexnet_tf.models import devices, zoo
 
-_DEVICES = flags.DEFINE_list("tower_devices", "/CPU:0,/CPU:1", "A device a tower.")
-_GPUS = flags.DEFINE_integer("logical_gpus", 1, "Devices the first GPU is split into.")
-_MIB = flags.DEFINE_integer("logical_gpu_mib", 4096, "Memory of each of them in MiB.")
-_BATCH = flags.DEFINE_integer("batch_size", 32, "Pictures a step.", lower_bound=1)
-_STEPS = flags.DEFINE_integer("steps", 5, "Traced steps.", lower_bound=1)
-_PRECISION = flags.DEFINE_enum(
-    "precision", "float32", ["float32", "tf32", "bfloat16"], "Compute type."
+_DEVICES = flags.DEFINE_list("tower_devices", "/CPU:0,/CPU:1", "One device per tower.")
+_GPUS = flags.DEFINE_integer(
+    "logical_gpus", 1, "Into how many devices to split the first GPU."
 )
-_PICTURE = flags.DEFINE_string("picture", None, "Where to draw the last step, PNG.")
-_JSON = flags.DEFINE_string("json", None, "Where to write the figures.")
+_MIB = flags.DEFINE_integer("logical_gpu_mib", 4096, "Memory of each of them in MiB.")
+_BATCH = flags.DEFINE_integer("batch_size", 32, "Images per step.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 5, "Number of traced steps.", lower_bound=1)
+_PRECISION = flags.DEFINE_enum(
+    "precision", "float32", ["float32", "tf32", "bfloat16"], "The type to compute in."
+)
+_IMAGE = flags.DEFINE_string("image", None, "PNG file for a chart of the last step.")
+_JSON = flags.DEFINE_string("json", None, "File to write the results to.")
+
+
+_LAYER = re.compile(r"(conv\d|fc\d)")
+_TRANSFERS = ("_Send", "_Recv")
 
 
 class Event(NamedTuple):
-    """One operation's run: its name in the graph, its type, and when, in seconds."""
+    """One run of an operation: its name in the graph, its type, and its time in seconds."""
 
     name: str
     kind: str
@@ -44,7 +52,7 @@ class Event(NamedTuple):
 
 
 def traced(function) -> list[Event]:
-    """Calls `function` under TensorFlow's profiler; the operations that ran."""
+    """Calls `function` under TensorFlow's profiler, and returns the operations that ran."""
     events = []
     for line, event, name in synthetic.profiled(function):
         name, colon, kind = name.partition(":")
@@ -56,20 +64,20 @@ def traced(function) -> list[Event]:
 
 
 def crossings(events: list[Event]) -> set[str]:
-    """The tensors that went from one device to another, by the operation they are of."""
+    """Names of the operations whose outputs were sent from one device to another."""
     return {re.sub(r"/_\d+$", "", e.name) for e in events if e.kind == "_Send"}
 
 
-def busy(events: list[Event], devices: dict[str, str]) -> dict[str, list]:
-    """Device -> the spans (start, end) in which it has an operation under way.
+def busy(events: list[Event], device_of: dict[str, str]) -> dict[str, list]:
+    """Device -> the spans (start, end) in which it has an operation running.
 
-    `devices`: operation -> device, of the traced graph, whose names the placed and
-    fused graph keeps.
+    `device_of` has the device of every operation in the traced graph. The placed and
+    fused graph that runs keeps these names.
     """
     spans: dict[str, list] = {}
     for event in sorted(events, key=lambda e: e.start_s):
-        device = devices.get(event.name)
-        if device is None or event.kind in ("_Send", "_Recv"):
+        device = device_of.get(event.name)
+        if device is None or event.kind in _TRANSFERS:
             continue
         own = spans.setdefault(device, [])
         if own and event.start_s <= own[-1][1]:
@@ -80,7 +88,7 @@ def busy(events: list[Event], devices: dict[str, str]) -> dict[str, list]:
 
 
 def common(one: list, other: list) -> float:
-    """Seconds that lie in spans of both."""
+    """Seconds that are in spans of both."""
     return sum(max(0.0, min(a[1], b[1]) - max(a[0], b[0])) for a in one for b in other)
 
 
@@ -88,25 +96,47 @@ def total(spans: list) -> float:
     return sum(end - start for start, end in spans)
 
 
-def draw(path: str, events: list[Event], devices: dict[str, str]) -> None:
-    """The convolutions and products of each device over the time of one step."""
+def seconds_of(spans: dict[str, list], pair: list[str]) -> dict[str, float]:
+    """Seconds of the step, of each device, and of both devices at once."""
+    one, other = (spans[name] for name in pair)  # the host may have spans too
+    ends = [moment for own in spans.values() for span in own for moment in span]
+    return {
+        "step_s": max(ends) - min(ends),
+        **{f"{name}_s": total(spans[name]) for name in pair},
+        "both_s": common(one, other),
+    }
+
+
+def crossed_bytes(
+    events: list[Event], graph: tf.Graph, device_of: dict[str, str]
+) -> dict[str, int | None]:
+    """Operation -> bytes of its output that was sent; None if that cannot be known."""
+    crossed: dict[str, int | None] = {}
+    for name in sorted(crossings(events)):
+        crossed[name] = None
+        if name in device_of and not name.startswith("Group"):
+            tensor = graph.get_operation_by_name(name).outputs[0]
+            crossed[name] = tensor.shape.num_elements() * tensor.dtype.size
+    return crossed
+
+
+def draw(path: str, events: list[Event], device_of: dict[str, str]) -> None:
+    """Draws the operations of each device's layers over the time of one step."""
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot
 
     start = min(e.start_s for e in events)
-    layers = sorted(
-        {m[1] for e in events if (m := re.search(r"(conv\d|fc\d)", e.name))}
-    )
+    layers = sorted({m[1] for e in events if (m := _LAYER.search(e.name))})
     colors = dict(zip(layers, pyplot.colormaps["tab10"].colors, strict=False))
     figure, axes = pyplot.subplots(figsize=(10, 2.4), layout="constrained")
-    rows = sorted(set(devices.values()))
+    rows = sorted(set(device_of.values()))
     for event in events:
-        layer = re.search(r"(conv\d|fc\d)", event.name)
-        if event.name in devices and layer and event.kind not in ("_Send", "_Recv"):
+        layer = _LAYER.search(event.name)
+        if event.name in device_of and layer and event.kind not in _TRANSFERS:
             axes.barh(
-                rows.index(devices[event.name]),
+                rows.index(device_of[event.name]),
                 1e3 * (event.end_s - event.start_s),
                 left=1e3 * (event.start_s - start),
                 height=0.7,
@@ -121,14 +151,22 @@ def draw(path: str, events: list[Event], devices: dict[str, str]) -> None:
     figure.savefig(path, dpi=110)
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+def two_devices() -> list[str]:
+    """The devices of --tower_devices, once TensorFlow is configured to have them."""
     pair = list(map(devices.canonical, _DEVICES.value))
-    if len(set(pair)) != 2:
-        raise app.UsageError(f"--tower_devices must be two devices, got {pair}")
+    if len(pair) != 2 or pair[0] == pair[1]:
+        raise app.UsageError(
+            f"--tower_devices must be two different devices, got {pair}"
+        )
     cpus = sum(name.startswith("CPU") for name in pair)
     devices.configure(max(1, cpus), _GPUS.value, _MIB.value)
+    return pair
+
+
+def main(arguments):
+    if len(arguments) > 1:
+        raise app.UsageError(f"unexpected argument {arguments[1]!r}")
+    pair = two_devices()
     precision = devices.precision(_PRECISION.value)
     devices.allow_tf32(precision == "tf32")
     net = zoo.PAPER
@@ -140,41 +178,28 @@ def main(argv):
         for op in step.graph.get_operations()
         if op.device
     }
-    for _ in range(2):  # compiles, fills pools
+    for _ in range(2):  # compiles, and fills memory pools
         run()
 
     figures = []
     for _ in range(_STEPS.value):
         events = traced(run)
-        spans = busy(events, device_of)
-        one, other = (spans[name] for name in pair)  # the host may have spans too
-        ends = [s for own in spans.values() for span in own for s in span]
-        figures.append(
-            {
-                "step_s": max(ends) - min(ends),
-                **{f"{name}_s": total(spans[name]) for name in pair},
-                "both_s": common(one, other),
-            }
-        )
+        figures.append(seconds_of(busy(events, device_of), pair))
     medians = {k: float(np.median([f[k] for f in figures])) for k in figures[0]}
     for name, seconds in medians.items():
         print(f"{name:10} {1e3 * seconds:8.1f} ms")
-
-    crossed = {}
-    for name in sorted(crossings(events)):
-        if name in device_of and not name.startswith("Group"):
-            tensor = step.graph.get_operation_by_name(name).outputs[0]
-            crossed[name] = tensor.shape.num_elements() * tensor.dtype.size
-            print(f"{crossed[name]:12,} bytes  {name}")
-        else:
-            print(f"{'':12}         {name}")
-    if _PICTURE.value:
-        draw(_PICTURE.value, events, device_of)
+    crossed = crossed_bytes(events, step.graph, device_of)
+    for name, size in crossed.items():
+        print(f"{'':18}  {name}" if size is None else f"{size:12,} bytes  {name}")
+    if _IMAGE.value:
+        draw(_IMAGE.value, events, device_of)
     if _JSON.value:
         report = {
             "batch_size": _BATCH.value,
             "seconds": medians,
-            "crossed_bytes": crossed,
+            "crossed_bytes": {
+                n: size for n, size in crossed.items() if size is not None
+            },
         }
         pathlib.Path(_JSON.value).write_text(json.dumps(report, indent=1) + "\n")
 

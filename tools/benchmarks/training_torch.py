@@ -1,20 +1,22 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""PyTorch's side of tools/benchmarks/training.py: a process that answers step by step.
+"""The variants that tools/benchmarks/training.py times in PyTorch.
 
-Runs in an environment of its own (torch==2.13.0), without TensorFlow: channels last,
-grouped convolutions, its own LocalResponseNorm, autocast for bfloat16.
+    python tools/benchmarks/training_torch.py VARIANT,PRECISION,BATCH_SIZE
+
+serves one variant to its parent (see step_worker.py). It runs in an environment of its
+own (torch==2.13.0), without TensorFlow. The nets use channels last, grouped convolutions
+and PyTorch's LocalResponseNorm, under autocast for bfloat16.
 """
 
-import json
-import resource
 import sys
-import time
 
+import step_worker
 import torch
 from torch import nn
 
 
 def paper() -> nn.Module:
+    """The paper's net with grouped convolutions."""
     lrn = {"size": 5, "alpha": 5e-4, "beta": 0.75, "k": 2.0}
     return nn.Sequential(
         nn.ZeroPad2d((0, 3, 0, 3)),
@@ -50,7 +52,8 @@ def _head():
     )
 
 
-def training(net: nn.Module, precision: str, batch_size: int):
+def training_step(net: nn.Module, precision: str, batch_size: int):
+    """A call that makes one training step and waits for it."""
     net = net.to(memory_format=torch.channels_last)
     rule = torch.optim.SGD(net.parameters(), 1e-3, momentum=0.9, weight_decay=5e-4)
     images = torch.randint(0, 256, (batch_size, 3, 224, 224), dtype=torch.uint8)
@@ -73,19 +76,9 @@ def training(net: nn.Module, precision: str, batch_size: int):
 def main():
     variant, precision, batch_size = sys.argv[1].split(",")
     nets = {"torch": paper, "torch_one_tower": one_tower}
-    step = training(nets[variant](), precision, int(batch_size))
-    for line in sys.stdin:
-        if line.startswith("warm up"):
-            for _ in range(2):
-                step()
-            answer = None
-        elif line.startswith("memory"):
-            answer = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        else:
-            start = time.perf_counter()
-            step()
-            answer = time.perf_counter() - start
-        print("answer", json.dumps(answer), flush=True)
+    step_worker.answer_questions(
+        training_step(nets[variant](), precision, int(batch_size))
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Format, lint, types, tests: what `make test` and CI run. Arguments go to pytest.
+# Checks format, lint and types, and runs the tests. `make test` and CI run this script.
+# Its arguments are passed to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -8,5 +9,6 @@ ruff check .
 mypy
 find custom_ops tools \( -name '*.h' -o -name '*.cc' -o -name '*.inc' -o -name '*.cu' \) -print0 |
   xargs -0 clang-format --dry-run --Werror
-# A file a process, two at a time: most of the time is Python starting TensorFlow.
+# Each test file runs in one process, two files at a time, because most of the time is
+# spent starting Python and TensorFlow.
 python -m pytest -n 2 --dist loadfile "$@"

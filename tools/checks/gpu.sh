@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
 #
-# Everything that needs a GPU, in at most eight minutes, and one table last. A part
-# that fails or takes too long does not keep the others from running; the status is 0
-# where none failed, 1 where one did, 2 without a GPU.
+# Runs everything that needs a GPU, in at most eight minutes, and prints one table last.
+# If a part fails or takes too long, the others still run. The exit status is 0 if no
+# part failed, 1 if one did, and 2 if there is no GPU.
 #
-#   tools/checks/gpu.sh            needs nvcc 13, and TensorFlow for what is Python
-#   tools/checks/gpu.sh --dry-run  the Python parts on the processor, with a small net
+#   tools/checks/gpu.sh            needs nvcc 13, and TensorFlow for the Python parts
+#   tools/checks/gpu.sh --dry-run  runs the Python parts on the CPU, with a small net
 #
-# PYTHON names the Python, GPU_CHECK_LOGS a folder for each part's output.
+# PYTHON names the Python to use, GPU_CHECK_LOGS a folder for the output of each part.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -24,8 +24,8 @@ case "${1-}" in
     ;;
 esac
 if [ "$kind" = GPU ] && ! nvidia-smi -L >"$LOGS/gpus" 2>&1; then
-  echo "no GPU here (nvidia-smi -L fails): run this where there is one, or" \
-    "tools/checks/gpu.sh --dry-run" >&2
+  echo "no GPU here (nvidia-smi -L fails): run this on a machine that has one, or" \
+    "type tools/checks/gpu.sh --dry-run" >&2
   exit 2
 fi
 export TF_CPP_MIN_LOG_LEVEL=2 TF_FORCE_GPU_ALLOW_GROWTH=true
@@ -34,7 +34,7 @@ failed=0
 table=()
 row() { table+=("$(printf '%-24s %-8s %s' "$1" "$2" "$3")"); }
 
-# part NAME SECONDS COMMAND...: its results go into the table.
+# part NAME SECONDS COMMAND... runs a command, and puts its results into the table.
 results='^(result: |GB/s|float|bfloat)'
 part() {
   local name="$1" seconds="$2" log status begin="$SECONDS"
@@ -71,17 +71,18 @@ fi
 if [ "$kind" = GPU ] && ! timeout 30 "$PYTHON" -c \
   'import sys, tensorflow as tf; sys.exit(not tf.config.list_physical_devices("GPU"))' \
   >"$LOGS/tensorflow.log" 2>&1; then
-  row "TensorFlow" left "$PYTHON has none that sees the GPU: $LOGS/tensorflow.log"
+  row "TensorFlow" left "$PYTHON has no TensorFlow that sees the GPU: $LOGS/tensorflow.log"
 else
+  # The tests to run on a GPU carry the marker `gpu`.
+  tests=("$PYTHON" -m pytest -q -p no:cacheprovider -m "gpu and not long")
   part "the op's tests" 70 env "ALEXNET_TF_TEST_DEVICE=/$kind:0" \
-    "$PYTHON" -m pytest -q tests/ops/test_lrn.py -p no:cacheprovider \
-    -k "reference or stock or hand or nan or empty or leaves_its_input"
+    "${tests[@]}" tests/ops/test_lrn.py
   part "two towers" 70 env "ALEXNET_TF_TEST_TOWERS=$kind" \
-    "$PYTHON" -m pytest -q tests/models/test_towers.py -p no:cacheprovider \
-    -k "live_with or own_tower or cross_only or what_one_does"
+    "${tests[@]}" tests/models/test_towers.py
   for precision in float32 tf32 bfloat16; do
-    part "training, $precision" 48 "$PYTHON" tools/benchmarks/device_training.py "--device=/$kind:0" \
-      "--precision=$precision" "--net=$net" "--batch=$batch" "--steps=$steps"
+    part "training, $precision" 48 "$PYTHON" tools/benchmarks/device_training.py \
+      "--device=/$kind:0" "--precision=$precision" \
+      "--net=$net" "--batch=$batch" "--steps=$steps"
   done
 fi
 

@@ -1,20 +1,21 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""Bytes that a worker sends a step, for three ways to spread the net over workers.
+"""Calculates how many bytes a worker sends per step, for three ways to spread the net.
 
     python tools/studies/exchange.py             # the tables of docs/scale.md, in Markdown
 
-data       each worker has the whole net and its share of the batch; the gradients of all
-           parameters are added up in a ring (what --strategy does)
-towers     pairs of workers have a tower each, as in the paper, and exchange activations
-           where a tower reads the other; each tower's gradients are added up over pairs;
-           for nets of two towers
-hybrid     Krizhevsky 2014 (arXiv:1404.5997): the convolutions, shared or not, as in
-           `data`; of the fully connected layers each worker has a share of the units, for
-           the whole batch, and of the softmax the maximum and the sum of its own classes
+data       Each worker has the whole net and its share of the batch. The gradients of all
+           parameters are added up in a ring. `--strategy` does this.
+towers     Pairs of workers have one tower each, as in the paper, and exchange activations
+           wherever a tower reads the other one. The gradients of each tower are added up
+           over all pairs. Only for nets with two towers.
+hybrid     Krizhevsky 2014 (arXiv:1404.5997). The convolutions, shared or not, are treated
+           as in `data`. Of the fully connected layers, each worker has a share of the
+           units for the whole batch. For the softmax, the workers exchange the maximum
+           and the sum over their own classes.
 
-Float32 throughout; labels and the log's means are not counted. A ring of n sends
-2 (n - 1) / n times what it adds up; an activation crosses once forward, and its gradient
-once backward.
+Everything is float32. Labels and the means for the log are not counted. In a ring of n
+workers, each sends 2 (n - 1) / n times the size of what is added up. An activation is
+sent once in the forward pass, and its gradient once in the backward pass.
 """
 
 import math
@@ -43,7 +44,7 @@ def parameters(net: architecture.Architecture, kind: type) -> int:
 
 
 def inputs(net: architecture.Architecture) -> dict[str, tuple]:
-    """Layer with weights -> (it, the numbers a picture that it reads)."""
+    """Name of each layer with weights -> (the layer, how many values per image it reads)."""
     found, shape = {}, (net.input_size, net.input_size, 3)
     for extent in architecture.extents(net):
         if isinstance(extent.layer, architecture.Weighted):
@@ -53,12 +54,16 @@ def inputs(net: architecture.Architecture) -> dict[str, tuple]:
 
 
 def data(net: architecture.Architecture, workers: int, batch: int) -> float:
-    del batch  # gradients are as large whatever they are of
+    """Bytes per worker and step if each worker has the whole net."""
+    del batch  # the size of the gradients does not depend on it
     return ring(architecture.parameters(net), workers)
 
 
 def towers(net: architecture.Architecture, workers: int, batch: int) -> float:
-    """The mean of the two workers of a pair: fc8 stands on one of them alone."""
+    """Bytes per worker and step if pairs of workers have one tower each.
+
+    This is the mean of the two workers of a pair, because fc8 is on only one of them.
+    """
     pairs = workers // 2
     crossing = 0.0
     for layer, size in inputs(net).values():
@@ -70,10 +75,11 @@ def towers(net: architecture.Architecture, workers: int, batch: int) -> float:
 
 
 def hybrid(net: architecture.Architecture, workers: int, batch: int) -> float:
+    """Bytes per worker and step if only the convolutions are replicated."""
     dense = parameters(net, architecture.Dense)
     convolutions = ring(architecture.parameters(net) - dense, workers)
-    # From a picture's largest logit and the sum of exponentials over all classes a worker
-    # has the loss's gradient at its own; the logits themselves stay.
+    # A worker that knows an image's largest logit and the sum of exponentials over all
+    # classes can compute the loss's gradient for its own classes. It sends no logits.
     softmax = ring(2 * batch, workers)
     crossing = sum(
         size
@@ -85,13 +91,16 @@ def hybrid(net: architecture.Architecture, workers: int, batch: int) -> float:
 
 
 def layouts(net: architecture.Architecture) -> dict[str, Callable[..., float]]:
-    """Those that the net has, by name."""
+    """The layouts that are possible for the net, by name."""
     pairs = {"towers": towers} if net.towers == 2 else {}
     return {"data": data, **pairs, "hybrid": hybrid}
 
 
 def most_workers(net: architecture.Architecture, other: Callable, each: int) -> int:
-    """Up to how many workers of `each` pictures hybrid sends less; 0: with none."""
+    """Up to how many workers of `each` images hybrid sends less than `other`.
+
+    It is 0 if hybrid never sends less.
+    """
     numbers = range(2, WORKERS[-1] + 1, 2)
     return max(
         (n for n in numbers if hybrid(net, n, each * n) < other(net, n, each * n)),
@@ -100,13 +109,18 @@ def most_workers(net: architecture.Architecture, other: Callable, each: int) -> 
 
 
 def largest_batch(net: architecture.Architecture, other: Callable, workers: int) -> int:
-    """Up to what batch hybrid sends less; each sends a constant and so much a picture."""
+    """Up to which batch size hybrid sends less than `other`.
+
+    Both send a constant number of bytes, and a number that is proportional to the batch.
+    """
     none, one = (other(net, workers, b) - hybrid(net, workers, b) for b in (0, 1))
     return math.floor(none / (none - one))
 
 
-def table(net: architecture.Architecture, batch_of) -> list[str]:
-    """Megabytes a worker sends, and GB/s for each TFLOP/s that it computes."""
+def table(
+    net: architecture.Architecture, batch_of_workers: Callable[[int], int]
+) -> list[str]:
+    """Megabytes that a worker sends, and GB/s for each TFLOP/s that it computes."""
     found = layouts(net)
     lines = [
         f"| workers | batch | {' | '.join(f'{n}, MB' for n in found)} | "
@@ -114,7 +128,7 @@ def table(net: architecture.Architecture, batch_of) -> list[str]:
         f"|{'---:|' * (2 + 2 * len(found))}",
     ]
     for workers in WORKERS:
-        batch = batch_of(workers)
+        batch = batch_of_workers(workers)
         tflop = architecture.training_flop(net) * batch / workers / 1e12
         sent = [layout(net, workers, batch) for layout in found.values()]
         cells = [f"{b / 1e6:,.1f}" for b in sent]
@@ -123,25 +137,31 @@ def table(net: architecture.Architecture, batch_of) -> list[str]:
     return lines
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+def comparison(net: architecture.Architecture, name: str) -> str:
+    """Up to which batch size and number of workers hybrid sends less than a layout."""
+    other = layouts(net)[name]
+    batches = [
+        f"{largest_batch(net, other, n):,} images on {n:,} workers"
+        for n in (8, WORKERS[-1])
+    ]
+    return (
+        f"hybrid sends less than {name} up to a batch of {' and '.join(batches)}; "
+        f"with 128 images per worker, up to {most_workers(net, other, 128)} workers"
+    )
+
+
+def main(arguments):
+    if len(arguments) > 1:
+        raise app.UsageError(f"unexpected argument {arguments[1]!r}")
     net = zoo.find(_NET.value)
-    print("128 pictures a worker:\n")
+    print("128 images per worker:\n")
     print("\n".join(table(net, lambda workers: 128 * workers)))
-    print("\n1,024 pictures in all:\n")
+    print("\n1,024 images in total:\n")
     print("\n".join(table(net, lambda workers: 1024)))
     print()
-    for name, other in layouts(net).items():
-        if other is not hybrid:
-            batches = [
-                f"{largest_batch(net, other, n):,} pictures on {n:,} workers"
-                for n in (8, WORKERS[-1])
-            ]
-            print(
-                f"hybrid sends less than {name} up to a batch of {' and '.join(batches)}; "
-                f"with 128 pictures a worker up to {most_workers(net, other, 128)} workers"
-            )
+    for name in layouts(net):
+        if name != "hybrid":
+            print(comparison(net, name))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,134 @@
+"""The studies of docs/results.md: the runs that they make, and the tables of the results."""
+
+import pathlib
+import sys
+
+import pytest
+
+from alexnet_tf.runtime import options
+from alexnet_tf.training.train_options import TrainOptions
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools/studies"))
+
+import results_tables
+import study_results
+import study_runs
+
+
+def runs(study):
+    return list(study_runs.STUDIES[study]())
+
+
+def flags_by_name(study):
+    return {run.name: run.flags for run in runs(study)}
+
+
+@pytest.mark.parametrize(
+    ("study", "count"),
+    [("curves", 2), ("start", 22), ("precision", 6), ("kernels", 12), ("lrn", 6)],
+)
+def test_every_run_of_a_study_has_its_own_name_and_flags_that_exist(study, count):
+    found = runs(study)
+    assert len({run.name for run in found}) == len(found) == count
+    resolved = {str(options.parse(TrainOptions, run.flags)) for run in found}
+    assert len(resolved) == count
+
+
+def evaluations(net, errors):
+    """Results of one net, one per seed, with the same error in both ways."""
+    ways = ("center_crop", "ten_crop")
+    return {
+        f"{net}-seed{seed}": {way: {"top1_error": error} for way in ways}
+        for seed, error in enumerate(errors)
+    }
+
+
+def test_lrn_table_shows_mean_and_standard_deviation_over_the_seeds():
+    with_lrn = evaluations("cifar10_11pct", [10.0, 12.0])
+    without = evaluations("cifar10_11pct_no_lrn", [13.0, 15.0])
+    table = results_tables.lrn_table(with_lrn | without)
+    assert "| cifar10_11pct | 2 | 11.00 ± 1.41 | 11.00 ± 1.41 |" in table
+    assert "| cifar10_11pct_no_lrn | 2 | 14.00 ± 1.41 | 14.00 ± 1.41 |" in table
+
+
+def test_start_table_shows_the_last_fifty_steps_of_each_seed():
+    train = [[10 * n, 2.0 if n > 25 else 9.0, 50.0] for n in range(1, 31)]
+    table = results_tables.start_table(
+        {"cuda_convnet-original-32-seed0": {"train": train}}
+    )
+    assert "| cuda_convnet | original | 32 | 2.00 | 50 |" in table
+    assert "paper" not in table
+
+
+def test_beginning_of_a_curve_is_a_run_of_the_start_study(monkeypatch):
+    curve = flags_by_name("curves")["cuda_convnet"]
+    start = flags_by_name("start")["cuda_convnet-original-128-seed1"]
+    first, second = (
+        options.values_of(options.parse(TrainOptions, flags))
+        for flags in (curve, start)
+    )
+    other = {name for name in first if first[name] != second[name]}
+    assert other == {
+        *("seed", "max_steps", "validation"),
+        # These take effect only after START_STEPS:
+        *("drop_epochs", "bias_drop_epochs", "color_noise_end_epoch"),
+        *("conv1_drop_epoch", "conv1_freeze_epoch"),
+    }
+    assert min(first["drop_epochs"]) * 468 > study_runs.START_STEPS
+    train = [[10 * n, 2.0, 50.0] for n in range(1, 151)]
+    monkeypatch.setattr(
+        study_results,
+        "read",
+        lambda study: {"curves": {"cuda_convnet": {"train": train}}}.get(study) or {},
+    )
+    (found,) = study_results.starts().values()
+    assert found["train"] == train[:30]
+
+
+def test_precisions_are_compared_on_the_starts_that_both_have(monkeypatch):
+    def made(loss, seeds):
+        train = [[10 * n, loss, 50.0] for n in range(1, 31)]
+        return {f"cuda_convnet-original-32-seed{n}": {"train": train} for n in seeds}
+
+    kernels = {
+        f"paper-bfloat16-seed{seed}": {"train": [[10, 1.0 + seed, 50.0]]}
+        for seed in range(2)
+    }
+    studies = {
+        "precision": made(1.0, (0, 1)),
+        "start": made(2.0, (0, 1, 2)),
+        "kernels": kernels,
+    }
+    monkeypatch.setattr(study_results, "read", studies.get)
+    table = results_tables.precision_table(study_results.both_precisions())
+    for row in (
+        "| cuda_convnet | float32 | direct | 1.000, 1.000 | 1.000 ± 0.000 |",
+        "| cuda_convnet | bfloat16 | direct | 2.000, 2.000 | 2.000 ± 0.000 |",
+        "| paper | bfloat16 | fastest | 1.000, 2.000 | 1.500 ± 0.707 |",
+    ):
+        assert row in table
+    assert table.count("paper") == 1
+
+
+def test_fastest_convolutions_are_tried_on_the_same_starts():
+    starts = flags_by_name("start")
+    for name, flags in flags_by_name("kernels").items():
+        recipe, precision, seed = name.split("-")
+        same = set(starts[f"{recipe}-original-32-{seed}"])
+        # The recipes themselves have the original dropout.
+        same -= {"--dropout=original", "--precision=bfloat16"}
+        assert set(flags) == same | {f"--precision={precision}"}
+
+
+def test_run_that_two_studies_make_differs_only_in_its_precision():
+    starts = flags_by_name("start")
+    for name, flags in flags_by_name("precision").items():
+        assert set(flags) ^ set(starts[name]) == {
+            "--precision=float32",
+            "--precision=bfloat16",
+        }
+
+
+def test_recorded_results_have_the_names_of_the_runs():
+    for study in study_runs.STUDIES:
+        assert study_results.read(study).keys() == flags_by_name(study).keys()

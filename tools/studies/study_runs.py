@@ -1,0 +1,117 @@
+# Copyright 2026 The alexnet_tf authors. Apache-2.0.
+"""The training runs of each study in docs/results.md.
+
+`STUDIES` names, for each study, the function that lists its runs. Seeds vary slowest, so
+that an interrupted study has all settings of its first seeds.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+RECIPES = {"paper": "tools/paper.flags", "cuda_convnet": "tools/cuda_convnet.flags"}
+SMALL_NETS = ("cifar10_11pct", "cifar10_11pct_no_lrn")
+SEEDS = (0, 1, 2)
+BATCH_SIZES = (32, 128)
+DROPOUTS = ("original", "inverted")
+PRECISIONS = ("float32", "bfloat16")
+START_STEPS = 300
+# 3.2 epochs, which two AVX512-BF16 cores finish in three quarters of an hour.
+CURVE_STEPS = 1500
+
+
+class Run(NamedTuple):
+    """One training run of a study.
+
+    In `flags`, `{work}` stands for the folder that holds the prepared images.
+    `evaluated` runs are also evaluated on the test images after training.
+    """
+
+    name: str
+    flags: tuple[str, ...]
+    evaluated: bool = False
+
+
+def curves() -> Iterator[Run]:
+    """Both recipes on all images, for 3.2 epochs of 468 steps.
+
+    The learning rate drops and color noise ends after 2.6 epochs, four fifths of the run.
+    """
+    ends = ("--drop_epochs=2.6", "--color_noise_end_epoch=2.6")
+    fixed = ("--bias_drop_epochs=2.6", "--conv1_drop_epoch=inf")
+    for recipe in RECIPES:
+        flags = (
+            *_full_net(recipe, "bfloat16"),
+            *(*ends, *fixed, "--conv1_freeze_epoch=inf"),
+            f"--max_steps={CURVE_STEPS}",
+        )
+        yield Run(recipe, flags, evaluated=True)
+
+
+def start() -> Iterator[Run]:
+    """The first steps of both recipes, with both conventions of dropout, in bfloat16.
+
+    The runs of seed 0 with the original dropout and batches of 128 are left out, because
+    they are the beginnings of `curves`.
+    """
+    for batch_size, seed, recipe, dropout in itertools.product(
+        BATCH_SIZES, SEEDS, RECIPES, DROPOUTS
+    ):
+        if (batch_size, seed, dropout) != (128, 0, "original"):
+            flags = _first_steps(recipe, "bfloat16", seed, batch_size)
+            yield Run(
+                f"{recipe}-{dropout}-{batch_size}-seed{seed}",
+                (*flags, f"--dropout={dropout}"),
+            )
+
+
+def precision() -> Iterator[Run]:
+    """In float32, those runs of `start` that have the original dropout and batches of 32."""
+    for seed, recipe in itertools.product(SEEDS, RECIPES):
+        flags = _first_steps(recipe, "float32", seed, batch_size=32)
+        yield Run(f"{recipe}-original-32-seed{seed}", (*flags, "--dropout=original"))
+
+
+def kernels() -> Iterator[Run]:
+    """The runs of `precision` in both types, with the machine's fastest convolutions."""
+    for seed, recipe, kind in itertools.product(SEEDS, RECIPES, PRECISIONS):
+        flags = _first_steps(recipe, kind, seed, batch_size=32)
+        yield Run(f"{recipe}-{kind}-seed{seed}", flags)
+
+
+def lrn() -> Iterator[Run]:
+    """The small net with and without its two LRN layers."""
+    for seed, net in itertools.product(SEEDS, SMALL_NETS):
+        flags = (
+            "--flagfile=tools/cifar10_11pct.flags",
+            *(f"--architecture={net}", f"--seed={seed}"),
+            *("--dataset={work}/fashion-32", "--validation=end"),
+            *("--epochs=3", "--drop_epochs=2.4,2.7"),
+        )
+        yield Run(f"{net}-seed{seed}", flags, evaluated=True)
+
+
+STUDIES: dict[str, Callable[[], Iterator[Run]]] = {
+    "curves": curves,
+    "start": start,
+    "precision": precision,
+    "kernels": kernels,
+    "lrn": lrn,
+}
+
+
+def _full_net(recipe: str, kind: str) -> tuple[str, ...]:
+    """Flags that train a recipe's full net on Fashion-MNIST at 256 pixels."""
+    return (
+        *(f"--flagfile={RECIPES[recipe]}", "--dataset={work}/fashion-256"),
+        *("--tower_devices=auto", "--schedule=epochs", f"--precision={kind}"),
+    )
+
+
+def _first_steps(recipe: str, kind: str, seed: int, batch_size: int) -> tuple[str, ...]:
+    """Flags for the first START_STEPS steps of a recipe, without validation."""
+    return (
+        *_full_net(recipe, kind),
+        *(f"--seed={seed}", "--validation=never", f"--batch_size={batch_size}"),
+        f"--max_steps={START_STEPS}",
+    )

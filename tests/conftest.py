@@ -30,7 +30,7 @@ def small_dataset(tmp_path_factory):
     write_pictures(root / "train", each=8)
     write_pictures(root / "validation", each=4)
     source = sources.open_source(f"folder:{root}")
-    return preparation.prepare(
+    return preparation.prepare_dataset(
         source, tmp_path_factory.mktemp("data") / "small", size=32, encoding="raw"
     )
 

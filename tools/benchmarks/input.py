@@ -90,7 +90,9 @@ def write(folder, encoding, pictures):
         named = (
             (
                 f"{n}.JPEG",
-                record_files.Record(records.encode(pictures[n], encoding), n % 1000),
+                record_files.Record(
+                    records.encode_image(pictures[n], encoding), n % 1000
+                ),
             )
             for n in range(shard, len(pictures), 4)
         )
@@ -131,7 +133,7 @@ def decode_all(encoded):
     whole = np.empty((SIZE, SIZE, 3), np.uint8)
     start = time.perf_counter()
     for picture in encoded:
-        records.decode(picture, SIZE, "jpeg", into=whole)
+        records.decode_image(picture, SIZE, "jpeg", into=whole)
     return (time.perf_counter() - start) / len(encoded)
 
 

@@ -75,7 +75,7 @@ def prepare_dataset(
             prepare_dataset(source, "data/garments-32", size=32, encoding="raw")
     """
     output = pathlib.Path(output)
-    refuse_existing_output(output)
+    refuse_existing(output)
     if not set(prepared_dataset.EVALUATION_SPLITS) & source.splits.keys():
         progress.say(
             f"{source.name} has no validation or test split, so train with "
@@ -97,7 +97,7 @@ def prepare_dataset(
     return prepared_dataset.read_description(output)
 
 
-def refuse_existing_output(output: pathlib.Path) -> None:
+def refuse_existing(output: pathlib.Path) -> None:
     """Raises FileExistsError if `output` exists, since nothing is ever overwritten."""
     if output.exists():
         raise FileExistsError(f"{output} exists: remove it, or choose another --output")

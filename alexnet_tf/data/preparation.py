@@ -42,7 +42,7 @@ def prepare_dataset(
     encoding: str,
     max_bad_files: int = 0,
     workers: int | None = None,
-    beam_pipeline_options: str = "",
+    beam_pipeline_options: str | None = None,
 ) -> prepared_dataset.Dataset:
     """Writes the images of a source as records into the folder `output`.
 
@@ -146,7 +146,9 @@ class _Preparation:
                 max_bad_files=self._max_bad_files,
             )
 
-    def write_missing_shards(self, workers: int | None, beam_options: str) -> None:
+    def write_missing_shards(
+        self, workers: int | None, beam_options: str | None
+    ) -> None:
         """Writes every shard that an earlier run has not left complete."""
         jobs = [job for split in self._jobs.values() for job in split]
         self._refuse_other_settings()
@@ -271,7 +273,12 @@ def _count_bad_files(left_out: Sequence[str], allowed: int) -> int:
 
 
 def find_or_prepare(
-    dataset: str, *, size: int, encoding: str, data_dir: str, manual_dir: str = ""
+    dataset: str,
+    *,
+    size: int,
+    encoding: str,
+    data_dir: str,
+    manual_dir: str | None = None,
 ) -> prepared_dataset.Dataset:
     """Finds the dataset that `--dataset` names, and prepares it on first use.
 

@@ -42,7 +42,7 @@ def open_source(
     *,
     holdout: float = 0.1,
     data_dir: str = "data",
-    manual_dir: str = "",
+    manual_dir: str | None = None,
     checksums: bool = False,
 ) -> source_types.Source:
     """Opens the source that `specification` names; TFDS datasets are built on first use.

@@ -18,7 +18,7 @@ from alexnet_tf.runtime import errors, lock
 
 
 def open_tfds(
-    name: str, data_dir: str, manual_dir: str, checksums: bool
+    name: str, data_dir: str, manual_dir: str | None, checksums: bool
 ) -> source_types.Source:
     """Opens a TFDS dataset, and builds it first if that has not been done.
 

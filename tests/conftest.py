@@ -1,4 +1,4 @@
-"""Small pictures and datasets that many tests share."""
+"""Small images and datasets that many tests share."""
 
 import subprocess
 import sys
@@ -11,8 +11,8 @@ from alexnet_tf.data import preparation, sources
 from tests.support import runs
 
 
-def write_pictures(root, classes=3, each=6, size=(40, 36)):
-    """A folder a class of noisy pictures whose brightness tells the class."""
+def write_noisy_images(root, classes=3, each=6, size=(40, 36)):
+    """Writes one folder per class of noisy images; their brightness shows the class."""
     rng = np.random.default_rng(0)
     for label in range(classes):
         folder = root / f"class{label}"
@@ -25,19 +25,19 @@ def write_pictures(root, classes=3, each=6, size=(40, 36)):
 
 @pytest.fixture(scope="session")
 def small_dataset(tmp_path_factory):
-    """A prepared dataset of 32-pixel pictures: 24 to train, 12 to validate, 3 classes."""
-    root = tmp_path_factory.mktemp("pictures")
-    write_pictures(root / "train", each=8)
-    write_pictures(root / "validation", each=4)
+    """32-pixel images of 3 classes, prepared: 24 for training, 12 for validation."""
+    root = tmp_path_factory.mktemp("images")
+    write_noisy_images(root / "train", each=8)
+    write_noisy_images(root / "validation", each=4)
     source = sources.open_source(f"folder:{root}")
-    return preparation.prepare(
+    return preparation.prepare_dataset(
         source, tmp_path_factory.mktemp("data") / "small", size=32, encoding="raw"
     )
 
 
 @pytest.fixture(scope="session")
 def trained_run(small_dataset, tmp_path_factory):
-    """A run folder of the CIFAR-10 net, trained a little on the small pictures."""
+    """A run folder of the CIFAR-10 net, trained a little on the small images."""
     run_dir = tmp_path_factory.mktemp("runs") / "trained"
     runs.train(
         runs.train_options_of(

@@ -1,4 +1,9 @@
-"""Encoded images to pixels, by Pillow."""
+"""Decodes image files with Pillow.
+
+Pillow handles what TensorFlow's decoders do not: EXIF orientation, CMYK without Adobe's
+marker, palettes and WebP. What cannot be decoded raises `BadImageError` with the name of
+the file.
+"""
 
 import io
 import warnings
@@ -7,63 +12,82 @@ import zlib
 import numpy as np
 from PIL import Image, ImageChops, ImageOps
 
+from alexnet_tf.models import image_limits
+
+# The extensions by which images are recognized in folders. The decoder itself looks at
+# the contents of a file and not at its name.
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 
-
-MAX_PIXELS = 100_000_000
-
-
-# Times as long as wide: the shorter side is scaled up to the records', and the longer
-# one with it, before the square is cut out.
-MAX_ASPECT = 100
-
-
 _MAX_UNPACKED = 1 << 28  # bytes
+_GZIP_MAGIC = b"\x1f\x8b"
 
-
-# EXIF junk, and Pillow's own limit on size. Not around each call: that is no safe thing
-# to do in threads.
+# Silences warnings about malformed EXIF data, and Pillow's own limit on the size. The
+# filter is set once and not around each call, because `warnings.catch_warnings` is not
+# safe in threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class BadImageError(ValueError):
-    """A picture that cannot be read; the message names it."""
+    """An image that cannot be decoded; the message names it."""
 
 
 def decode(data: bytes, name: str) -> np.ndarray:
-    """An encoded picture to uint8 RGB [H, W, 3], upright; `name` is for the error.
+    """Decodes an image file to uint8 RGB [H, W, 3], 0-255, with EXIF orientation applied.
 
-    The first frame of an animation; grey, palette, CMYK and 16-bit become 8-bit RGB;
-    an alpha channel is dropped.
+    Of an animation, the first frame is used. Grayscale, palette, CMYK and 16-bit images
+    become 8-bit RGB, and an alpha channel is dropped. Gzipped data is unpacked first.
+
+    Args:
+        data: the contents of the file.
+        name: the name of the file, for the error message.
+
+    Raises:
+        BadImageError: the data cannot be decoded, or the image is larger than
+            `image_limits` allows.
+
+    Example:
+        >>> file = io.BytesIO()
+        >>> Image.new("L", (4, 3), 200).save(file, "PNG")
+        >>> decode(file.getvalue(), "gray.png").shape
+        (3, 4, 3)
     """
     try:
-        image: Image.Image = Image.open(io.BytesIO(_unpacked(data)))
-        longer, shorter = max(image.size), min(image.size)
-        if longer * shorter > MAX_PIXELS:
-            raise BadImageError(
-                f"{name}: {image.width} x {image.height} is more than "
-                f"{MAX_PIXELS} pixels"
-            )
-        if longer > MAX_ASPECT * shorter:
-            raise BadImageError(
-                f"{name}: {image.width} x {image.height} is more than {MAX_ASPECT} "
-                "times as long as wide"
-            )
-        inverted = image.mode == "CMYK" and "adobe" not in image.info
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):  # 16-bit grey, which convert() would clip
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        if inverted:  # Pillow takes every CMYK JPEG for one of Adobe's, in negative
-            image = ImageChops.invert(image)
-        return np.asarray(image.convert("RGB"))
+        image = Image.open(io.BytesIO(_unpacked(data)))
+        _check_size(image, name)
+        return np.asarray(_upright_rgb(image))
     except BadImageError:
         raise
-    except Exception as error:  # Pillow raises a dozen kinds for a broken file
+    except Exception as error:  # Pillow raises a dozen types of errors for broken files
         raise BadImageError(f"{name}: not a readable image ({error})") from error
 
 
 def _unpacked(data: bytes) -> bytes:
-    """`data`, or what it holds where it is gzipped, as one of ImageNet's pictures is."""
-    if data[:2] != b"\x1f\x8b":
+    """`data`, or its contents if it is gzipped, as one image of ImageNet is."""
+    if not data.startswith(_GZIP_MAGIC):
         return data
     return zlib.decompressobj(wbits=31).decompress(data, _MAX_UNPACKED)
+
+
+def _check_size(image: Image.Image, name: str) -> None:
+    """Raises BadImageError if the header announces a larger image than is allowed."""
+    longer, shorter = max(image.size), min(image.size)
+    size = f"{name}: {image.width} x {image.height}"
+    if longer * shorter > image_limits.MAX_PIXELS_PREPARED:
+        raise BadImageError(
+            f"{size} is more than {image_limits.MAX_PIXELS_PREPARED} pixels"
+        )
+    if longer > image_limits.MAX_ASPECT * shorter:
+        raise BadImageError(
+            f"{size} is more than {image_limits.MAX_ASPECT} times as long as wide"
+        )
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    """Decodes an opened image, applies its EXIF orientation and converts it to RGB."""
+    inverted = image.mode == "CMYK" and "adobe" not in image.info
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16-bit grayscale, which convert() would clip
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if inverted:  # Pillow treats every CMYK JPEG as one of Adobe's, which are negatives
+        image = ImageChops.invert(image)
+    return image.convert("RGB")

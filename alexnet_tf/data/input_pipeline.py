@@ -1,9 +1,10 @@
-"""Prepared records -> batches.
+"""Batches for training and evaluation from prepared records.
 
-The order of an epoch is a permutation drawn from (seed, epoch); what is random about a
-picture is drawn from (seed, epoch, index). So step k's batch is arithmetic, and a run
-resumes at any step by asking for it. The host decodes and crops, and hands on bytes; the
-rest is `layers.Preprocessing`, on each tower's device.
+The order of an epoch is a permutation drawn from (seed, epoch), and what is random about
+an image is drawn from (seed, epoch, index). The batch of step k therefore follows from
+arithmetic, and a run resumes at any step by asking for that step. The host decodes and
+crops, and passes on uint8; the rest is done by `layers.Preprocessing` on the device of
+each tower.
 """
 
 import ctypes
@@ -18,27 +19,44 @@ import tensorflow as tf
 from alexnet_tf.data import augmentation, prepared_dataset, record_files, records
 from alexnet_tf.models import resizing
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
+_TENSOR_ALIGNMENT = 64  # bytes
 
 
 class Recipe(NamedTuple):
-    """What a training batch is made of."""
+    """What a training batch consists of.
+
+    Attributes:
+        batch_size: images per step, of all replicas together.
+        crop: side of the crops in pixels.
+        seed: decides the order of the images and all random numbers.
+        color_noise: the variant of the color noise, see `augmentation.color_axes`.
+        color_noise_end_epoch: the epoch from which there is no color noise; 0 for never.
+        crop_sharing: how many consecutive images share the place of their crop and
+            whether they are mirrored.
+    """
 
     batch_size: int
-    crop: int  # side in pixels
+    crop: int
     seed: int
     color_noise: augmentation.ColorNoise
-    color_noise_end_epoch: float  # 0: never
-    crop_sharing: int  # consecutive pictures with one crop and mirror
+    color_noise_end_epoch: float
+    crop_sharing: int
 
 
 def steps_per_epoch(dataset: prepared_dataset.Dataset, batch_size: int) -> int:
-    """Whole batches in a pass; what is left over is another picture each epoch."""
+    """The number of whole batches in an epoch.
+
+    The images left over differ from epoch to epoch, because the order does.
+
+    Raises:
+        ValueError: the training split is smaller than a batch.
+    """
     steps = dataset.counts["train"] // batch_size
     if not steps:
         raise ValueError(
-            f"{dataset.path} has {dataset.counts['train']} training pictures, fewer "
-            f"than --batch_size={batch_size}"
+            f"{dataset.path} has {dataset.counts['train']} training images, fewer than "
+            f"--batch_size={batch_size}: choose a smaller batch"
         )
     return steps
 
@@ -54,13 +72,28 @@ def training_batches(
 ) -> tf.data.Dataset:
     """The batches of steps `first_step` to `last_step` - 1.
 
-    Each is a pair: a dict of the model's inputs (`image` uint8 [N, crop, crop, 3],
-    `mirror` bool [N], `shift` float32 [N, 3], `gain` float32 [N]), and the labels,
-    int32 [N]. N is the recipe's batch size; with `rows`, (start, stop), each batch is
-    those rows of the whole one, bit for bit, and the others are not read: what one of
-    several workers asks for. With `damaged` "skip", a damaged record's place is taken by
-    the next picture in the epoch's order, which so comes twice, each time with the draws
-    of its place.
+    Args:
+        dataset: the prepared dataset; its training split is read.
+        recipe: what a batch consists of.
+        first_step: the first step, counted from the beginning of the run.
+        last_step: one more than the last step.
+        rows: (start, stop) of the rows of each batch that are returned, bit for bit as in
+            the whole batch; the others are not read. This is what one of several workers
+            asks for.
+        damaged: with "skip", a damaged record is replaced by the next image in the order
+            of the epoch. That image then appears twice, each time with the random numbers
+            of its place.
+
+    Returns:
+        A dataset of pairs: a dict of the model's inputs (`image` uint8 [N, crop, crop,
+        3], `mirror` bool [N], `shift` float32 [N, 3], `gain` float32 [N]), and the
+        labels, int32 [N]. N is the batch size of the recipe, or the number of `rows`.
+
+    Raises:
+        ValueError: `rows` do not lie within the batch, or the training split is smaller
+            than a batch.
+        record_files.DamagedRecordError: a shard is damaged or missing. A damaged record
+            raises `tf.errors.OpError` when it is read.
     """
     start, stop = rows or (0, recipe.batch_size)
     if not 0 <= start < stop <= recipe.batch_size:
@@ -70,26 +103,17 @@ def training_batches(
         )
     keep_freed_memory()
     plan = _Plan(dataset, recipe, slice(start, stop), damaged)
-    size, side = stop - start, recipe.crop
+    count, side = stop - start, recipe.crop
+    types = [tf.uint8, tf.bool, tf.float32, tf.float32, tf.int32]
+    shapes = ([count, side, side, 3], [count], [count, 3], [count], [count])
 
     def batch(step):
-        parts = tf.numpy_function(
-            plan.batch,
-            [step],
-            [tf.uint8, tf.bool, tf.float32, tf.float32, tf.int32],
-            stateful=False,
-        )
-        shapes = ([size, side, side, 3], [size], [size, 3], [size], [size])
-        pictures, mirror, shift, gain, label = (
+        parts = tf.numpy_function(plan.batch, [step], types, stateful=False)
+        image, mirror, shift, gain, label = (
             tf.ensure_shape(part, shape)
             for part, shape in zip(parts, shapes, strict=True)
         )
-        inputs = {
-            "image": pictures,
-            "mirror": mirror,
-            "shift": shift,
-            "gain": gain,
-        }
+        inputs = {"image": image, "mirror": mirror, "shift": shift, "gain": gain}
         return inputs, label
 
     steps = tf.data.Dataset.range(first_step, last_step)
@@ -97,19 +121,20 @@ def training_batches(
 
 
 def keep_freed_memory() -> None:
-    """Lets this process keep what a batch frees for the next one.
+    """Makes glibc keep the memory that a batch frees for the next one.
 
-    glibc gives tens of megabytes back to the system, and takes their pages anew, one
-    fault each: a tenth of the time that JPEGs take. Other C libraries stay as they are.
+    By default glibc returns tens of megabytes to the system after each batch and maps
+    them again, with one page fault per page. That costs a tenth of the time that reading
+    JPEGs takes. Other C libraries are left as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 1 << 25)  # the most that glibc allows
+        mallopt(_M_MMAP_THRESHOLD, 1 << 25)  # the largest value that glibc allows
         mallopt(_M_TRIM_THRESHOLD, 1 << 30)
 
 
 class _Plan:
-    """Which records step k reads, and what is drawn for each."""
+    """Which records each step reads, and the random numbers for each."""
 
     def __init__(
         self,
@@ -120,7 +145,7 @@ class _Plan:
     ):
         statistics = dataset.statistics()
         self._recipe = recipe
-        self._part = rows
+        self._rows = rows
         self._size, self._encoding = dataset.size, dataset.encoding
         self._count = dataset.counts["train"]
         self._steps = steps_per_epoch(dataset, recipe.batch_size)
@@ -130,65 +155,81 @@ class _Plan:
         )
         self._epoch = functools.lru_cache(maxsize=2)(self._draw_epoch)
 
-    def _draw_epoch(self, epoch: int):
+    def _draw_epoch(self, epoch: int) -> tuple[np.ndarray, augmentation.Draws]:
+        """The order of an epoch's images, and the random numbers of each image."""
         order = np.random.Generator(
             np.random.Philox(key=[self._recipe.seed, epoch])
         ).permutation(self._count)
         with tf.device("/CPU:0"):
-            draws = augmentation.draw(self._recipe.seed, epoch, self._count)
+            draws = augmentation.draw_epoch(self._recipe.seed, epoch, self._count)
         return order, augmentation.Draws(*(part.numpy() for part in draws))
 
     def batch(self, step: np.ndarray):
-        """(pictures, mirror, shift, gain, label) of one step, a row a picture."""
-        recipe, part = self._recipe, self._part
-        epoch, place_in_epoch = divmod(int(step), self._steps)
+        """(images, mirror, shift, gain, labels) of one step, one row per image."""
+        recipe = self._recipe
+        epoch, step_in_epoch = divmod(int(step), self._steps)
         order, draws = self._epoch(epoch)
-        start = place_in_epoch * recipe.batch_size
+        start = step_in_epoch * recipe.batch_size
         chosen = order[start : start + recipe.batch_size]
-        rows = np.arange(recipe.batch_size)
-        leaders = chosen[rows - rows % recipe.crop_sharing][part]
-        end = recipe.color_noise_end_epoch
-        colored = not end or int(step) < end * self._steps
-        # The whole product, then its part: its bits may hang on its shape.
-        shift = (draws.color[chosen] @ self._axes.T * np.float32(colored))[part]
-        gain = np.full(len(shift), self._gain if colored else 1.0, np.float32)
-        corner = augmentation.crop_corners(
+        # Images that share a crop use the random numbers of the first one among them.
+        numbers = np.arange(recipe.batch_size)
+        leaders = chosen[numbers - numbers % recipe.crop_sharing][self._rows]
+        corners = augmentation.crop_corners(
             draws.place[leaders], self._size, recipe.crop
         )
-        places = range(start, start + recipe.batch_size)[part]
-        pictures, label = self._cut(order, places, corner)
-        return pictures, draws.mirror[leaders], shift, gain, label
+        places = range(start, start + recipe.batch_size)[self._rows]
+        images, labels = self._read_crops(order, places, corners)
+        shift, gain = self._color_noise(int(step), draws.color[chosen])
+        return images, draws.mirror[leaders], shift, gain, labels
 
-    def _cut(self, order: np.ndarray, places: Sequence[int], corner: np.ndarray):
-        """(squares at `corner`, labels) of the records at `places` of the order."""
-        side, label = self._recipe.crop, np.empty(len(places), np.int32)
-        pictures = _aligned_bytes(len(places), side, side, 3)
-        whole = np.empty((self._size, self._size, 3), np.uint8)
+    def _color_noise(
+        self, step: int, alpha: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(shift float32 [N, 3], gain float32 [N]) for the random numbers of a batch."""
+        end = self._recipe.color_noise_end_epoch
+        colored = not end or step < end * self._steps
+        # The whole product is computed first and then cut to the rows, because its bits
+        # may depend on its shape.
+        shift = (alpha @ self._axes.T * np.float32(colored))[self._rows]
+        return shift, np.full(len(shift), self._gain if colored else 1.0, np.float32)
+
+    def _read_crops(
+        self, order: np.ndarray, places: Sequence[int], corners: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(crops at `corners`, labels) of the records at `places` of the order."""
+        side, labels = self._recipe.crop, np.empty(len(places), np.int32)
+        crops = _aligned_bytes(len(places), side, side, 3)
+        buffer = np.empty((self._size, self._size, 3), np.uint8)
         for row, (place, (top, left)) in enumerate(
-            zip(places, corner.tolist(), strict=True)
+            zip(places, corners.tolist(), strict=True)
         ):
-            encoded, label[row] = self._read(order, place)
-            picture = records.decode(encoded, self._size, self._encoding, into=whole)
-            pictures[row] = picture[top : top + side, left : left + side]
-        return pictures, label
+            encoded, labels[row] = self._read(order, place)
+            image = records.decode_image(
+                encoded, self._size, self._encoding, into=buffer
+            )
+            crops[row] = image[top : top + side, left : left + side]
+        return crops, labels
 
     def _read(self, order: np.ndarray, place: int) -> record_files.Record:
-        """The record at `place` of the order, or the next one that is whole."""
-        for after in range(len(order)):
-            record = self._records.read(int(order[(place + after) % len(order)]))
+        """The record at `place` of the order, or the next one that is not damaged."""
+        for offset in range(len(order)):
+            record = self._records.read(int(order[(place + offset) % len(order)]))
             if record is not None:
                 return record
         raise record_files.DamagedRecordError(
-            "no record of the training split is whole"
+            "every record of the training split is damaged: prepare the dataset again"
         )
 
 
 def _aligned_bytes(*shape: int) -> np.ndarray:
-    """An uninitialised uint8 array at a multiple of 64: TensorFlow copies any other."""
+    """An uninitialized uint8 array whose address is a multiple of 64.
+
+    TensorFlow uses such an array as it is, and copies any other.
+    """
     size = math.prod(shape)
-    whole = np.empty(size + 64, np.uint8)
-    start = -whole.ctypes.data % 64
-    return whole[start : start + size].reshape(shape)
+    memory = np.empty(size + _TENSOR_ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _TENSOR_ALIGNMENT
+    return memory[start : start + size].reshape(shape)
 
 
 def evaluation_batches(
@@ -200,10 +241,26 @@ def evaluation_batches(
     ten_crop: bool,
     damaged: records.Damaged = "stop",
 ) -> tf.data.Dataset:
-    """Every picture of `split` in order: (views uint8 [N, V, crop, crop, 3], labels).
+    """Every image of a split, in order.
 
-    V is ten with `ten_crop`, the centre first, else the centre alone. The last batch
-    may be smaller. With `damaged` "skip", damaged records are left out: count the rows.
+    Args:
+        dataset: the prepared dataset.
+        split: the split to read.
+        batch_size: images per batch; the last batch may be smaller.
+        crop: side of the views in pixels.
+        ten_crop: ten views per image, the center crop first, instead of the center crop
+            alone (paper, section 4.1).
+        damaged: with "skip", damaged records are left out; count the rows to find out
+            how many.
+
+    Returns:
+        A dataset of pairs: views uint8 [N, V, crop, crop, 3], where V is 10 or 1, and
+        labels int32 [N].
+
+    Raises:
+        ValueError: the dataset has no such split.
+        record_files.DamagedRecordError: a shard is damaged or missing. A damaged record
+            raises `tf.errors.OpError` when it is read.
     """
     source = records.open_records(dataset, split, damaged)
     size, encoding = dataset.size, dataset.encoding
@@ -211,25 +268,25 @@ def evaluation_batches(
     def read(start):
         stop = min(int(start) + batch_size, len(source))
         found = map(source.read, range(int(start), stop))
-        whole = [record for record in found if record is not None]
-        images = np.empty((len(whole), size, size, 3), np.uint8)
-        for image, record in zip(images, whole, strict=True):
-            image[...] = records.decode(record.encoded, size, encoding)
-        return images, np.array([record.label for record in whole], np.int32)
+        readable = [record for record in found if record is not None]
+        images = np.empty((len(readable), size, size, 3), np.uint8)
+        for image, record in zip(images, readable, strict=True):
+            image[...] = records.decode_image(record.encoded, size, encoding)
+        return images, np.array([record.label for record in readable], np.int32)
 
-    def fetch(start):
+    def read_images(start):
         images, labels = tf.numpy_function(
             read, [start], [tf.uint8, tf.int32], stateful=False
         )
         images = tf.ensure_shape(images, [None, size, size, 3])
         return images, tf.ensure_shape(labels, [None])
 
-    def cut(image, label):
+    def cut_views(image, label):
         if ten_crop:
             return resizing.views(image, crop), label
         return resizing.center_crop(image, crop)[None], label
 
     batches = tf.data.Dataset.range(0, len(source), batch_size)
-    batches = batches.map(fetch, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
-    batches = batches.map(cut, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = batches.map(read_images, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
+    batches = batches.map(cut_views, num_parallel_calls=tf.data.AUTOTUNE)
     return batches.batch(batch_size).prefetch(2)

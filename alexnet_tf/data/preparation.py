@@ -1,29 +1,25 @@
-"""Any source -> square records with their statistics.
+"""Prepares a source: writes its images as square records, and their statistics.
 
-    python -m alexnet_tf.prepare --source=folder:/pictures --output=data/pictures
-    python -m alexnet_tf.prepare --source=imagenet2012 --manual_dir=/archives
-    python -m alexnet_tf.prepare --output=data/pictures --verify
-
-The result stands under its name only once it is whole. Until then its shards gather in
-OUTPUT.partial; a run that was stopped, however it was, keeps those that are whole. The
-bytes are the same whoever wrote them: one process, many, or Apache Beam's machines.
+The dataset appears under its name only when it is complete. Until then its shards are
+collected in OUTPUT.partial, and a run that is interrupted in whatever way keeps the
+complete ones. The bytes do not depend on who writes them: one process, several, or the
+machines of Apache Beam.
 """
 
-import dataclasses
 import json
 import os
 import pathlib
-import pickle
 import shutil
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import PIL
 import tensorflow as tf
-import tqdm
 from absl import logging
 
 import alexnet_tf
 from alexnet_tf.data import (
+    beam_shards,
     image_statistics,
     prepared_dataset,
     shards,
@@ -34,15 +30,11 @@ from alexnet_tf.runtime import files, lock, progress, worker_processes
 
 _SHARD_BYTES = 128 << 20
 
-
-# Starting a worker takes as long as this many pictures.
-PICTURES_A_WORKER = 2000
-
-
-SUMS = "SHA256SUMS"
+# A JPEG of quality 95 takes 26 kB at 256 x 256 pixels, which is 0.4 bytes per pixel.
+_BYTES_PER_TEN_PIXELS = {"jpeg": 4, "raw": 30}
 
 
-def prepare(
+def prepare_dataset(
     source: source_types.Source,
     output: str | os.PathLike[str],
     *,
@@ -50,53 +42,73 @@ def prepare(
     encoding: str,
     max_bad_files: int = 0,
     workers: int | None = None,
-    beam_pipeline_options: str = "",
+    beam_pipeline_options: str | None = None,
 ) -> prepared_dataset.Dataset:
-    """Writes `source` as records of `size` x `size` pictures into folder `output`.
+    """Writes the images of a source as records into the folder `output`.
+
+    Every image is scaled so that its shorter side has `size` pixels, and the center
+    square is cut out (paper, section 2). An interrupted preparation continues when it is
+    called again with the same arguments.
 
     Args:
+        source: the images.
+        output: the folder to write.
+        size: side of the records' images in pixels.
         encoding: "jpeg" (quality 95) or "raw".
-        max_bad_files: how many unreadable pictures are named and left out before one
-            stops the work.
-        workers: processes; default one a core, fewer for few pictures. With one the
-            work is done in this process.
-        beam_pipeline_options: run on Apache Beam instead, with these options of its
-            own, separated by commas.
+        max_bad_files: how many unreadable images are left out, with a warning, before
+            one is an error.
+        workers: the number of processes; by default one per core, but fewer for few
+            images. With one worker the work is done in this process.
+        beam_pipeline_options: run on Apache Beam instead, with these options of Beam's,
+            separated by commas.
 
     Raises:
-        FileExistsError: `output` is there already.
-        sources.BadImageError: one bad picture too many.
-        ValueError: what a stopped run left is of another preparation.
+        FileExistsError: `output` exists.
+        image_decoding.BadImageError: more than `max_bad_files` images cannot be read.
+        ValueError: a preparation with other settings was interrupted, another process is
+            preparing this folder, or a split has no readable image.
+
+    Example:
+        Prepare the images of Fashion-MNIST in this package:
+
+            source = sources.open_source("garments")
+            prepare_dataset(source, "data/garments-32", size=32, encoding="raw")
     """
     output = pathlib.Path(output)
-    refuse_what_is_there(output)
+    refuse_existing(output)
     if not set(prepared_dataset.EVALUATION_SPLITS) & source.splits.keys():
         progress.say(
-            f"{source.name} has no validation or test split (--holdout takes one from a "
-            "folder without train/): train with --validate_epochs=-1"
+            f"{source.name} has no validation or test split, so train with "
+            "--validation=never. (--holdout takes a validation split from a folder "
+            "without train/.)"
         )
     partial = output.with_name(output.name + ".partial")
     with lock.exclusive(partial, "wait for it, or choose another --output"):
         try:
-            whole = _Preparation(source, partial, size, encoding, max_bad_files).run(
-                workers, beam_pipeline_options
-            )
-            whole.rename(output)
+            preparation = _Preparation(source, partial, size, encoding, max_bad_files)
+            preparation.write_missing_shards(workers, beam_pipeline_options)
+            preparation.write_description()
+            preparation.complete.rename(output)
             shutil.rmtree(partial)
         finally:
             if not list(partial.glob("notes/*.npz")):
-                # Nothing there that a later run could go on with.
+                # There is nothing that a later run could continue with.
                 shutil.rmtree(partial, ignore_errors=True)
     return prepared_dataset.read_description(output)
 
 
-def refuse_what_is_there(output: pathlib.Path) -> None:
+def refuse_existing(output: pathlib.Path) -> None:
+    """Raises FileExistsError if `output` exists, since nothing is ever overwritten."""
     if output.exists():
         raise FileExistsError(f"{output} exists: remove it, or choose another --output")
 
 
 class _Preparation:
-    """The shards of one source, and what is found while they are written."""
+    """The shards of one source in a folder of unfinished work.
+
+    The folder holds `plan.json` (the settings), `complete/` (the complete shards, which
+    becomes the prepared dataset) and `notes/` (see `shards`).
+    """
 
     def __init__(
         self,
@@ -106,51 +118,64 @@ class _Preparation:
         encoding: str,
         max_bad_files: int,
     ):
+        self.complete = partial / "complete"
         self._source = source
+        self._partial = partial
         self._size = size
         self._encoding = encoding
         self._max_bad_files = max_bad_files
-        self._partial = partial
-        self._whole = partial / "whole"
-        self._plan: dict[str, list[shards.Job]] = {
-            split: list(self._jobs_of(split, examples))
+        self._jobs: dict[str, list[shards.Job]] = {
+            split: list(self._jobs_of_split(split, examples))
             for split, examples in source.splits.items()
         }
 
-    def _jobs_of(self, split: str, examples: Sequence) -> Iterator[shards.Job]:
-        # 26 kB a JPEG of 256 x 256 pixels.
-        an_example = self._size**2 * (30 if self._encoding == "raw" else 4) // 10
-        count = -(-len(examples) * an_example // _SHARD_BYTES)
-        count = max(1, min(count, len(examples)))
+    def _jobs_of_split(
+        self, split: str, examples: Sequence[source_types.Example]
+    ) -> Iterator[shards.Job]:
+        """One job for every 128 MiB or so of records."""
+        count = _shard_count(len(examples), self._size, self._encoding)
         bounds = [len(examples) * shard // count for shard in range(count + 1)]
         for shard in range(count):
+            name = prepared_dataset.shard_name(split, shard, count, self._encoding)
             yield shards.Job(
-                self._whole
-                / prepared_dataset.shard_name(split, shard, count, self._encoding),
+                self.complete / name,
                 examples[bounds[shard] : bounds[shard + 1]],
                 self._size,
                 self._encoding,
-                split == "train",
-                self._max_bad_files,
+                for_statistics=split == "train",
+                max_bad_files=self._max_bad_files,
             )
 
-    def run(self, workers: int | None, beam_pipeline_options: str) -> pathlib.Path:
-        """Writes what is still to be written; returns the folder that holds it all."""
-        jobs = [job for split in self._plan.values() for job in split]
-        pictures = sum(len(job.examples) for job in jobs)
-        missing = self._resume(jobs)
-        kept = pictures - sum(len(job.examples) for job in missing)
-        if beam_pipeline_options:
-            _run_on_beam(missing, self._partial / "jobs", beam_pipeline_options)
-        else:
-            with progress.bar(pictures, self._source.name, "picture", kept) as bar:
-                self._run_here(missing, workers, bar)
-        return self._finish()
+    def write_missing_shards(
+        self, workers: int | None, beam_options: str | None
+    ) -> None:
+        """Writes every shard that an earlier run has not left complete."""
+        jobs = [job for split in self._jobs.values() for job in split]
+        self._refuse_other_settings()
+        missing = self._remove_unfinished(jobs)
+        files.write_text(self._plan_path, json.dumps(self._settings, indent=1) + "\n")
+        if beam_options:
+            beam_shards.write_shards(missing, self._partial / "jobs", beam_options)
+            return
+        images, missing_images = _count_images(jobs), _count_images(missing)
+        workers = workers or shards.default_workers(missing_images)
+        done = images - missing_images
+        with progress.bar(images, self._source.name, "image", done) as bar:
+            allowed = self._max_bad_files
+            for finished in worker_processes.run_in_workers(
+                shards.write_shard_of_job, missing, workers, bar.update
+            ):
+                allowed = _count_bad_files(finished.left_out, allowed)
 
-    def _resume(self, jobs: list[shards.Job]) -> list[shards.Job]:
-        """Clears away what a stopped run left half-done; returns what is to do."""
-        description = {
-            "pictures": self._source.fingerprint,
+    @property
+    def _plan_path(self) -> pathlib.Path:
+        return self._partial / "plan.json"
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """Everything that the bytes of the shards depend on."""
+        return {
+            "images": self._source.fingerprint,
             "counts": {s: len(e) for s, e in self._source.splits.items()},
             "classes": len(self._source.classes),
             "size": self._size,
@@ -159,119 +184,116 @@ class _Preparation:
             "tensorflow": tf.__version__,
             "pillow": PIL.__version__,
         }
-        plan = self._partial / "plan.json"
+
+    def _refuse_other_settings(self) -> None:
+        """Raises ValueError if complete shards were written with other settings."""
+        if not self._plan_path.exists() or not list(self._partial.glob("notes/*")):
+            return
+        earlier = json.loads(self._plan_path.read_text())
+        settings = self._settings
+        different = [key for key in settings if earlier.get(key) != settings[key]]
+        if different:
+            raise ValueError(
+                f"{self._partial} was started with different {' and '.join(different)}. "
+                "Run the same command as then to continue it, remove it to start over, "
+                "or choose another --output"
+            )
+
+    def _remove_unfinished(self, jobs: Sequence[shards.Job]) -> list[shards.Job]:
+        """Removes what an interrupted run left incomplete; returns the jobs to do."""
         finished = {job.path: shards.read_finished(job.path) for job in jobs}
-        # A picture that was bad may have been mended.
-        whole = {
-            path for path, found in finished.items() if found and not found.left_out
-        }
-        if plan.exists() and list(self._partial.glob("notes/*")):
-            found = json.loads(plan.read_text())
-            others = [key for key in description if found.get(key) != description[key]]
-            if others:
-                raise ValueError(
-                    f"{self._partial} was begun with another {' and '.join(others)}: go "
-                    "on as it was begun, or remove it, or choose another --output"
-                )
-        keep = {name for path in whole for name in (path, shards.note_of(path))}
-        for folder in (self._whole, self._partial / "notes"):
+        # A shard from which bad files were left out is written again, because the files
+        # may have been repaired.
+        complete = {path for path, f in finished.items() if f and not f.left_out}
+        keep = {name for path in complete for name in (path, shards.note_path(path))}
+        for folder in (self.complete, self._partial / "notes"):
             folder.mkdir(exist_ok=True)
             for path in set(folder.iterdir()) - keep:
-                path.unlink(missing_ok=True)  # by its writer, which may still live
-        files.write_text(plan, json.dumps(description, indent=1) + "\n")
-        return [job for job in jobs if job.path not in whole]
+                # The process that writes the file may still live, and may remove it.
+                path.unlink(missing_ok=True)
+        return [job for job in jobs if job.path not in complete]
 
-    def _run_here(
-        self, jobs: list[shards.Job], workers: int | None, bar: tqdm.tqdm
-    ) -> None:
-        allowed = self._max_bad_files
-        for finished in worker_processes.run(
-            shards.write, jobs, workers or _workers_for(jobs), bar
-        ):
-            allowed = _count_bad(finished.left_out, allowed)
+    def write_description(self) -> None:
+        """Writes everything beside the shards; all of them must be complete."""
+        counts, statistics, digests = self._sum_up()
+        dataset = prepared_dataset.Dataset(
+            self._source.name,
+            self._size,
+            self._encoding,
+            self._source.classes,
+            counts,
+            self.complete,
+        )
+        prepared_dataset.write_description(dataset, statistics.result())
+        for name in (prepared_dataset.DESCRIPTION, prepared_dataset.STATISTICS):
+            digests[name] = files.sha256(self.complete / name)
+        prepared_dataset.write_digests(self.complete, digests.items())
 
-    def _finish(self) -> pathlib.Path:
-        """Adds up what the shards hold, and writes the description beside them."""
+    def _sum_up(
+        self,
+    ) -> tuple[dict[str, int], image_statistics.StatisticsAccumulator, dict[str, str]]:
+        """(records per split, statistics, SHA-256 by file name) over all shards."""
         statistics = image_statistics.StatisticsAccumulator(self._size)
-        counts, sums, allowed = {}, [], self._max_bad_files
-        for split, jobs in self._plan.items():
+        counts, digests, allowed = {}, {}, self._max_bad_files
+        for split, jobs in self._jobs.items():
             counts[split] = 0
             for job in jobs:
                 finished = shards.read_finished(job.path)
                 if finished is None:
-                    raise RuntimeError(f"{job.path} was not written")
-                counts[split] += finished.pictures
+                    raise RuntimeError(
+                        f"{job.path} was not written: run the same command again"
+                    )
+                counts[split] += finished.images
                 statistics.merge(finished.statistics)
-                sums.append((finished.sha256, job.path.name))
+                digests[job.path.name] = finished.sha256
                 for reason in finished.left_out:
                     logging.warning("left out: %s", reason)
-                allowed = _count_bad(finished.left_out, allowed)
+                allowed = _count_bad_files(finished.left_out, allowed)
             if not counts[split]:
-                raise ValueError(f"the {split} split has no readable picture")
-        source, whole = self._source, self._whole
-        prepared_dataset.write_description(
-            prepared_dataset.Dataset(
-                source.name, self._size, self._encoding, source.classes, counts, whole
-            ),
-            statistics.result(),
-        )
-        for name in ("dataset.json", "statistics.npz"):
-            sums.append((shards.sha256(whole / name), name))
-        (whole / SUMS).write_text("".join(f"{d}  {name}\n" for d, name in sums))
-        return whole
+                raise ValueError(f"the {split} split has no readable image")
+        return counts, statistics, digests
 
 
-def _count_bad(left_out: Sequence[str], allowed: int) -> int:
-    """How many more may be bad; raises with the one that is one too many."""
+def _shard_count(examples: int, size: int, encoding: str) -> int:
+    """How many shards a split is cut into: at least one, and no empty ones."""
+    example_bytes = size**2 * _BYTES_PER_TEN_PIXELS[encoding] // 10
+    count = -(-examples * example_bytes // _SHARD_BYTES)
+    return max(1, min(count, examples))
+
+
+def _count_images(jobs: Sequence[shards.Job]) -> int:
+    return sum(len(job.examples) for job in jobs)
+
+
+def _count_bad_files(left_out: Sequence[str], allowed: int) -> int:
+    """How many more bad files are allowed; raises for the first one too many."""
     if len(left_out) > allowed:
-        raise shards.one_too_many(left_out[allowed])
+        raise shards.too_many_bad_files(left_out[allowed])
     return allowed - len(left_out)
 
 
-def _workers_for(jobs: Sequence[shards.Job]) -> int:
-    pictures = sum(len(job.examples) for job in jobs)
-    return min(len(os.sched_getaffinity(0)), 1 + pictures // PICTURES_A_WORKER)
-
-
-def _run_on_beam(jobs: list[shards.Job], folder: pathlib.Path, options: str) -> None:
-    """Writes shards with Apache Beam; `folder` must be one that its workers see.
-
-    As TFDS does with its own: a pipeline of the runner that the options name.
-    """
-    try:
-        import apache_beam as beam
-        from apache_beam.options import pipeline_options
-    except ImportError as error:
-        raise RuntimeError(
-            "--beam_pipeline_options needs Apache Beam: pip install 'alexnet_tf[beam]'"
-        ) from error
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    paths = []
-    for job in jobs:
-        # Bad files are counted at the end: a runner would try again and again.
-        job = dataclasses.replace(
-            job, path=job.path.resolve(), max_bad_files=len(job.examples)
-        )
-        path = folder.resolve() / f"{job.path.name}.pickle"
-        path.write_bytes(pickle.dumps(job))
-        paths.append(str(path))
-    flags = [f"--{option}" for option in options.split(",")]
-    with beam.Pipeline(options=pipeline_options.PipelineOptions(flags)) as pipeline:
-        _ = pipeline | beam.Create(paths) | beam.Reshuffle() | beam.Map(_write_pickled)
-
-
-def _write_pickled(path: str) -> None:
-    shards.write(pickle.loads(pathlib.Path(path).read_bytes()), lambda: None)
-
-
 def find_or_prepare(
-    dataset: str, *, size: int, encoding: str, data_dir: str, manual_dir: str = ""
+    dataset: str,
+    *,
+    size: int,
+    encoding: str,
+    data_dir: str,
+    manual_dir: str | None = None,
 ) -> prepared_dataset.Dataset:
-    """The dataset that `--dataset` names: a prepared folder, or a source by its name.
+    """Finds the dataset that `--dataset` names, and prepares it on first use.
 
-    A source (garments, imagenet2012, ilsvrc2010, tfds:NAME) is prepared on first use, as
-    `data_dir`/NAME-SIZE. A dataset of another size raises.
+    Args:
+        dataset: the folder of a prepared dataset, or the name of a source (garments,
+            imagenet2012, ilsvrc2010, tfds:NAME or folder:/path). A source is prepared as
+            `data_dir`/NAME-SIZE.
+        size: side of the images in pixels that the network needs.
+        encoding: how to store them if they must be prepared, "jpeg" or "raw".
+        data_dir: the folder for prepared sources.
+        manual_dir: the folder of archives that only the user can download.
+
+    Raises:
+        FileNotFoundError: the folder does not hold a prepared dataset.
+        ValueError: the dataset has images of another size.
     """
     try:
         folder = pathlib.Path(data_dir) / f"{sources.name_of(dataset)}-{size}"
@@ -283,11 +305,11 @@ def find_or_prepare(
             source = sources.open_source(
                 dataset, data_dir=data_dir, manual_dir=manual_dir
             )
-            prepare(source, folder, size=size, encoding=encoding)
+            prepare_dataset(source, folder, size=size, encoding=encoding)
     found = prepared_dataset.read_description(folder)
     if found.size != size:
         raise ValueError(
-            f"{found.path} holds pictures of {found.size} pixels and the net wants "
+            f"{found.path} has images of {found.size} pixels, but the network needs "
             f"{size}: prepare it again with --size={size}"
         )
     return found

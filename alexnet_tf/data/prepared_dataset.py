@@ -1,32 +1,45 @@
-"""A prepared folder: its records, their pictures, and the statistics beside them.
+"""A prepared dataset: a folder of square RGB images of one size, with their statistics.
 
-It holds square RGB pictures of one size:
-
-    train-00000-of-00004.array_record ...   JPEGs, or .npy: raw pictures; see `storage`
+    train-00000-of-00004.array_record ...   the records; .npy if the images are raw
     dataset.json                            name, size, encoding, classes, counts
-    statistics.npz                          mean image and colour covariance of training
-    SHA256SUMS                              of all of these, for sha256sum --check
+    statistics.npz                          mean image and color covariance of training
+    SHA256SUMS                              digests of all these files
 
-Records are read by index, so that any order is a permutation, and each is hashed:
-`Records` finds every flipped bit.
+`record_files` describes both record formats. Every record carries a hash, so that reading
+finds every flipped bit, and `sha256sum --check` accepts `SHA256SUMS`.
 """
 
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
+from collections.abc import Iterable
 
 import numpy as np
 
 from alexnet_tf.data import image_statistics, record_files
+from alexnet_tf.runtime import files
 
+# The splits to evaluate on, the preferred one first.
 EVALUATION_SPLITS = ("validation", "test")
+
+DESCRIPTION = "dataset.json"
+STATISTICS = "statistics.npz"
+DIGESTS = "SHA256SUMS"
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """What `dataset.json` says of a prepared folder."""
+    """A prepared dataset, as its `dataset.json` describes it.
+
+    Attributes:
+        name: the name of the source.
+        size: side of the images in pixels.
+        encoding: "jpeg" or "raw".
+        classes: the names of the classes, in the order of their labels.
+        counts: the number of records of each split.
+        path: the folder.
+    """
 
     name: str
     size: int
@@ -37,25 +50,41 @@ class Dataset:
 
     @property
     def evaluation_split(self) -> str:
-        """`validation` where there is one, else `test`."""
+        """The split to evaluate on: `validation` if there is one, and else `test`.
+
+        Raises:
+            ValueError: the dataset has neither.
+        """
         for split in EVALUATION_SPLITS:
             if split in self.counts:
                 return split
         raise ValueError(
-            f"{self.path} has no validation or test split: with "
-            "--validate_epochs=-1 it can be trained on and is never evaluated"
+            f"{self.path} has no validation or test split, so it can be trained on but "
+            "not evaluated: train with --validation=never"
         )
 
     def digest(self) -> str:
-        """SHA-256 of the list of its files' own: of another preparation, another."""
-        sums = self.path / "SHA256SUMS"
-        if not sums.exists():
+        """SHA-256 of the `SHA256SUMS` file, which identifies a preparation.
+
+        Different data give a different digest.
+
+        Raises:
+            ValueError: the file is missing.
+        """
+        path = self.path / DIGESTS
+        if not path.exists():
             raise ValueError(
-                f"{sums} is missing: put it back, or prepare the dataset again"
+                f"{path} is missing: restore it, or prepare the dataset again"
             )
-        return hashlib.sha256(sums.read_bytes()).hexdigest()
+        return files.sha256(path)
 
     def shards(self, split: str) -> list[pathlib.Path]:
+        """The files that hold the records of a split, in order.
+
+        Raises:
+            ValueError: the dataset has no such split.
+            FileNotFoundError: the files are missing.
+        """
         if split not in self.counts:
             raise ValueError(
                 f"{self.path} has no split {split!r}, only {', '.join(self.counts)}"
@@ -69,11 +98,18 @@ class Dataset:
         return found
 
     def statistics(self) -> image_statistics.Statistics:
-        with np.load(self.path / "statistics.npz") as arrays:
+        """The mean image and the color covariance of the training images."""
+        with np.load(self.path / STATISTICS) as arrays:
             return image_statistics.Statistics(**arrays)
 
 
 def shard_name(split: str, shard: int, shards: int, encoding: str) -> str:
+    """The file name of shard number `shard` of `shards`.
+
+    Example:
+        >>> shard_name("train", 3, 12, "raw")
+        'train-00003-of-00012.npy'
+    """
     return f"{split}-{shard:05d}-of-{shards:05d}{record_files.SUFFIXES[encoding]}"
 
 
@@ -81,33 +117,62 @@ def write_description(
     dataset: Dataset, statistics: image_statistics.Statistics
 ) -> None:
     """Writes `dataset.json` and `statistics.npz` into the dataset's folder."""
-    np.savez(dataset.path / "statistics.npz", **dataclasses.asdict(statistics))
+    with files.written_aside(dataset.path / STATISTICS) as aside:
+        np.savez(aside, **dataclasses.asdict(statistics))
     described = {
         field.name: getattr(dataset, field.name)
         for field in dataclasses.fields(dataset)
         if field.name != "path"
     }
-    (dataset.path / "dataset.json").write_text(json.dumps(described, indent=1) + "\n")
+    files.write_text(dataset.path / DESCRIPTION, json.dumps(described, indent=1) + "\n")
 
 
 def read_description(path: str | os.PathLike[str]) -> Dataset:
-    """The dataset prepared in folder `path`."""
+    """Reads the description of the dataset that was prepared in folder `path`.
+
+    Raises:
+        FileNotFoundError: the folder does not hold a prepared dataset.
+        ValueError: `dataset.json` is damaged, or of another version of this package.
+    """
     folder = pathlib.Path(path)
+    file = folder / DESCRIPTION
     try:
-        described = json.loads((folder / "dataset.json").read_text())
+        described = json.loads(file.read_text())
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"{folder} is no prepared dataset (it has no dataset.json): prepare one "
-            "with python -m alexnet_tf.prepare --source=... --output=..."
+            f"{folder} is not a prepared dataset, because it has no {DESCRIPTION}: "
+            "prepare one with python -m alexnet_tf.prepare --source=... --output=..."
         ) from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"{folder / 'dataset.json'} is damaged: {error}") from error
+        raise ValueError(f"{file} is damaged: {error}") from error
     try:
         described["classes"] = tuple(described["classes"])
         _ = record_files.SUFFIXES[described["encoding"]]
         return Dataset(**described, path=folder)
     except (KeyError, TypeError) as error:
         raise ValueError(
-            f"{folder / 'dataset.json'} is of another version of alexnet_tf "
-            f"({error}): prepare the dataset again"
+            f"{file} was written by another version of alexnet_tf ({error}): prepare "
+            "the dataset again"
         ) from error
+
+
+def write_digests(folder: pathlib.Path, digests: Iterable[tuple[str, str]]) -> None:
+    """Writes `SHA256SUMS` from pairs of a file's name and its SHA-256."""
+    lines = "".join(f"{digest}  {name}\n" for name, digest in digests)
+    files.write_text(folder / DIGESTS, lines)
+
+
+def read_digests(folder: pathlib.Path) -> dict[str, str]:
+    """The SHA-256 of each file in a dataset's folder by its name, from `SHA256SUMS`.
+
+    Raises:
+        ValueError: the file is missing.
+    """
+    try:
+        lines = (folder / DIGESTS).read_text().splitlines()
+    except FileNotFoundError:
+        raise ValueError(
+            f"{folder} has no {DIGESTS}, because an older alexnet_tf prepared it: "
+            "prepare it again"
+        ) from None
+    return {name: digest for digest, name in (line.split() for line in lines)}

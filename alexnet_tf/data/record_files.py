@@ -1,13 +1,13 @@
-"""Files of records, each read by its number: ArrayRecord of JPEGs, NumPy of raw pictures.
+"""Files of records that are read by index: ArrayRecord for JPEGs, NumPy for raw images.
 
-JPEGs are of any length. They lie in ArrayRecord, TFDS's random-access format, a
-`tf.train.Example` each, with `image/encoded`, `image/class/label` and `image/filename`.
-ArrayRecord hashes each record and its own index.
+JPEGs have different lengths. They are stored in ArrayRecord, TFDS's random-access format,
+as one `tf.train.Example` per record with `image/encoded`, `image/class/label` and
+`image/filename`. ArrayRecord hashes each record and its own index.
 
-Raw pictures are as long as each other, so that a record's place is a product, and to read
-it is one call, in half the time that ArrayRecord takes. Their file is `numpy.save`'s: an
-array of rows of (image, label, xxh3_64), the last of which is the hash of the bytes before
-it, and behind it an array of the files' names. `numpy.load` reads the first.
+Raw records all have the same size, so a record's offset is `index * size` and reading it
+takes one `pread`, half the time ArrayRecord needs. The file is what `numpy.save` writes:
+an array with rows of (image, label, xxh3_64), where the last is the hash of the bytes
+before it, followed by an array of the file names. `numpy.load` reads the first array.
 """
 
 import io
@@ -24,37 +24,42 @@ import xxhash
 from array_record.python import array_record_module
 from google.protobuf import message
 
-# By the encoding of the pictures.
+# The suffix of a shard, by the encoding of its images.
 SUFFIXES = {"jpeg": ".array_record", "raw": ".npy"}
 
-
 _HASH_BYTES = 8
+_LABEL_BYTES = 4
 
 
 class Record(NamedTuple):
-    """A picture of a dataset, and its class."""
+    """An encoded image and the label of its class."""
 
     encoded: bytes | memoryview  # a JPEG, or size * size * 3 bytes
     label: int
 
 
 class DamagedRecordError(ValueError):
-    """A record, or a whole shard, that is not as it was written; the message says where."""
+    """A record or a whole shard is not as it was written; the message says which."""
 
 
 class Shard(Protocol):
-    """One file of records, open for reading, in threads."""
+    """One file of records, open for reading; several threads may read at once.
 
-    lost: str  # why none of its records can be found, of which it then has 0; or empty
+    Attributes:
+        lost: why none of the records can be found, in which case the shard has length 0;
+            empty if they can.
+    """
+
+    lost: str
 
     def __len__(self) -> int: ...
 
     def read(self, position: int) -> Record:
-        """Raises `DamagedRecordError` with the byte."""
+        """Reads one record; raises `DamagedRecordError` with its byte offset."""
 
 
 def open_shard(path: pathlib.Path) -> Shard:
-    """The shard at `path`, of the kind that its suffix says."""
+    """Opens a shard of either format; the suffix of `path` says which."""
     return _RawShard(path) if path.suffix == SUFFIXES["raw"] else _JpegShard(path)
 
 
@@ -65,12 +70,16 @@ def write_shard(
     encoding: str,
     size: int,
 ) -> None:
-    """Writes one shard; the same records are the same bytes.
+    """Writes one shard. The same records always result in the same bytes.
 
     Args:
-        named: each with the name of its file.
+        path: the file to write.
+        named: the records, each with the name of the image's file.
         encoding: "jpeg" or "raw".
-        size: side of the pictures in pixels.
+        size: side of the images in pixels.
+
+    Raises:
+        ValueError: a raw record does not have size * size * 3 bytes.
     """
     if encoding == "raw":
         _write_raw(path, named, size)
@@ -79,7 +88,7 @@ def write_shard(
 
 
 def _write_jpegs(path: pathlib.Path, named: Iterable[tuple[str, Record]]) -> None:
-    # A group of one record each, for random access.
+    # Each record is a group of its own, for random access.
     writer = array_record_module.ArrayRecordWriter(
         os.fspath(path), "group_size:1,uncompressed"
     )
@@ -89,7 +98,7 @@ def _write_jpegs(path: pathlib.Path, named: Iterable[tuple[str, Record]]) -> Non
 
 
 def serialize(name: str, record: Record) -> bytes:
-    """A record as the bytes of a `tf.train.Example`; the same ones every time."""
+    """A record as a serialized `tf.train.Example`; always the same bytes."""
 
     def feature(value: bytes) -> tf.train.Feature:
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
@@ -110,6 +119,8 @@ def _lost(path: pathlib.Path, part: str) -> str:
 
 
 class _JpegShard:
+    """A file of ArrayRecord; see `Shard`."""
+
     def __init__(self, path: pathlib.Path):
         self._reader = array_record_module.ArrayRecordReader(
             os.fspath(path),
@@ -129,15 +140,15 @@ class _JpegShard:
                 feature["image/encoded"].bytes_list.value[0],
                 feature["image/class/label"].int64_list.value[0],
             )
-        except RuntimeError as error:  # ArrayRecord's; its text has the byte's offset
+        except RuntimeError as error:  # ArrayRecord's; its text has the byte offset
             raise DamagedRecordError(str(error)) from None
         except (message.DecodeError, IndexError):
             raise DamagedRecordError(
-                "it is no tf.train.Example of a picture and its label"
+                "it is not a tf.train.Example with an image and its label"
             ) from None
 
 
-def _row(size: int) -> np.dtype:
+def _row_type(size: int) -> np.dtype:
     return np.dtype(
         [("image", "u1", (size, size, 3)), ("label", "<i4"), ("xxh3_64", "<u8")]
     )
@@ -146,30 +157,33 @@ def _row(size: int) -> np.dtype:
 def _write_raw(
     path: pathlib.Path, named: Iterable[tuple[str, Record]], size: int
 ) -> None:
-    row, names = _row(size), []
+    row_type, names = _row_type(size), []
     with path.open("wb") as file:
-        file.write(_header(row, 0))
+        file.write(_header(row_type, 0))
         for name, record in named:
-            if len(record.encoded) != row["image"].itemsize:
+            if len(record.encoded) != row_type["image"].itemsize:
                 raise ValueError(
                     f"{name}: expected {size} x {size} x 3 raw bytes, got "
                     f"{len(record.encoded)}"
                 )
-            label = record.label.to_bytes(4, "little", signed=True)
+            label = record.label.to_bytes(_LABEL_BYTES, "little", signed=True)
             content = b"".join((record.encoded, label))
-            file.write(content + _digest(content))
+            file.write(content + _hash(content))
             names.append(os.fsencode(name))
         np.save(file, np.array(names, np.bytes_))
+        # The header gets its count now. It keeps its length, because NumPy pads it so
+        # that any count fits.
         file.seek(0)
-        file.write(_header(row, len(names)))  # as long: numpy leaves room for any count
+        file.write(_header(row_type, len(names)))
 
 
-def _header(row: np.dtype, count: int) -> bytes:
+def _header(row_type: np.dtype, count: int) -> bytes:
+    """The header that `numpy.save` writes for an array of `count` rows."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         header,
         {
-            "descr": np.lib.format.dtype_to_descr(row),
+            "descr": np.lib.format.dtype_to_descr(row_type),
             "fortran_order": False,
             "shape": (count,),
         },
@@ -177,32 +191,37 @@ def _header(row: np.dtype, count: int) -> bytes:
     return header.getvalue()
 
 
-def _digest(content: bytes | memoryview) -> bytes:
-    """The hash as the little-endian number that a row's type says it is."""
+def _hash(content: bytes | memoryview) -> bytes:
+    """The hash as a little-endian number, as the type of a row declares it."""
     return xxhash.xxh3_64_digest(content)[::-1]
 
 
 class _RawShard:
-    # Read and not mapped: where a file is cut off or a disk fails, a read is an error
-    # and a mapping is the end of the process.
+    """A file of raw records; see `Shard`.
+
+    The file is read and not memory-mapped: if it is truncated or the disk fails, a read
+    raises an error, but access to a mapping would kill the process.
+    """
 
     def __init__(self, path: pathlib.Path):
         self.lost, self._count = "", 0
         with path.open("rb") as file:
             try:
-                count, self._row = _read_header(file)
+                count, row_type = _read_header(file)
             except ValueError:
                 self.lost = _lost(path, "the header at its start")
                 return
             except OSError as error:
                 self.lost = f"the header at its start cannot be read ({error})"
                 return
-            self._start = file.tell()
-            end = self._start + count * self._row.itemsize
+            self._start, self._row_bytes = file.tell(), row_type.itemsize
+            end = self._start + count * self._row_bytes
             file.seek(end)
-            magic = np.lib.format.MAGIC_PREFIX  # of the second array
+            magic = np.lib.format.MAGIC_PREFIX  # begins the array of names
             if file.read(len(magic)) != magic:
-                self.lost = _lost(path, f"what by the header ends at byte {end}")
+                self.lost = _lost(
+                    path, f"what should end at byte {end} according to its header"
+                )
                 return
         self._count = count
         self._file = os.open(path, os.O_RDONLY)
@@ -212,30 +231,31 @@ class _RawShard:
         return self._count
 
     def read(self, position: int) -> Record:
-        size = self._row.itemsize
-        at = self._start + position * size
+        offset = self._start + position * self._row_bytes
         try:
-            row = memoryview(os.pread(self._file, size, at))
+            row = memoryview(os.pread(self._file, self._row_bytes, offset))
         except OSError as error:
-            raise DamagedRecordError(f"{error}, at byte {at}") from None
-        content, digest = row[:-_HASH_BYTES], row[-_HASH_BYTES:]
-        if len(row) != size or _digest(content) != digest:
-            raise DamagedRecordError(f"its hash is another, at byte {at}")
-        return Record(content[:-4], int.from_bytes(content[-4:], "little", signed=True))
+            raise DamagedRecordError(f"{error}, at byte {offset}") from None
+        content, expected = row[:-_HASH_BYTES], row[-_HASH_BYTES:]
+        if len(row) != self._row_bytes or _hash(content) != expected:
+            raise DamagedRecordError(f"its hash does not match, at byte {offset}")
+        encoded, label = content[:-_LABEL_BYTES], content[-_LABEL_BYTES:]
+        return Record(encoded, int.from_bytes(label, "little", signed=True))
 
 
 def _read_header(file: BinaryIO) -> tuple[int, np.dtype]:
-    """(count, type) of the rows that follow; ValueError where they are not ours.
+    """The number and the type of the rows that follow; ValueError if they are not ours.
 
-    Headers are compared and not parsed: numpy's parser evaluates Python.
+    The header is compared with the one we would write and not parsed, because NumPy's
+    parser evaluates Python.
     """
     start = file.read(10)
     header = start + file.read(int.from_bytes(start[8:], "little"))
     found = re.search(rb"\((\d{1,5}), \1, 3\).*\((\d{1,12}),\)", header)
     if found is None:
-        raise ValueError("no header of rows")
+        raise ValueError("this is not the header of an array of records")
     size, count = map(int, found.groups())
-    row = _row(size)
-    if header != _header(row, count):
-        raise ValueError("a header of other rows")
-    return count, row
+    row_type = _row_type(size)
+    if header != _header(row_type, count):
+        raise ValueError("this is the header of an array with other columns")
+    return count, row_type

@@ -1,14 +1,12 @@
-"""One shard of a preparation: written whole or not at all, by any process, anywhere.
+"""One shard of a preparation, written completely or not at all, by any process.
 
-What a later run and the others must know of it is kept beside it until all are done.
+Beside the shards lies a folder `notes` with one file for each complete shard. It holds
+what a later run, and the process that puts the dataset together, must know about it.
 """
 
 import dataclasses
-import hashlib
 import os
 import pathlib
-import socket
-import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 
@@ -18,14 +16,17 @@ import tensorflow as tf
 from alexnet_tf.data import (
     image_decoding,
     image_statistics,
-    prepared_dataset,
     record_files,
     records,
     source_types,
 )
 from alexnet_tf.models import resizing
+from alexnet_tf.runtime import files
 
-# One trace for every shape: three times faster than eager.
+# Starting a worker process takes as long as preparing this many images.
+_IMAGES_PER_WORKER = 2000
+
+# One trace for all shapes, which is three times faster than eager execution.
 _resize = tf.function(
     resizing.resize,
     input_signature=[
@@ -37,111 +38,130 @@ _resize = tf.function(
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """All that a process needs to write one shard."""
+    """All that a process needs to write one shard.
+
+    Attributes:
+        path: the file to write.
+        examples: the images of the shard.
+        size: side of the records' images in pixels.
+        encoding: "jpeg" or "raw".
+        for_statistics: whether the images count in the statistics, as those of the
+            training split do.
+        max_bad_files: how many unreadable images are left out before one is an error.
+    """
 
     path: pathlib.Path
     examples: Sequence[source_types.Example]
     size: int
     encoding: str
-    counted: bool  # among the statistics, as training pictures are
+    for_statistics: bool
     max_bad_files: int
 
 
 @dataclasses.dataclass(frozen=True)
 class Finished:
-    """What is known of a shard that is whole."""
+    """What is known of a complete shard.
 
-    pictures: int
+    Attributes:
+        images: the number of its records.
+        bytes: the size of its file.
+        sha256: the digest of its file.
+        left_out: for each image that could not be read, the reason.
+        statistics: the sums over its images.
+    """
+
+    images: int
     bytes: int
     sha256: str
-    left_out: tuple[str, ...]  # why each bad file is not in it
+    left_out: tuple[str, ...]
     statistics: image_statistics.StatisticsAccumulator
 
 
-def write(job: Job, advance: Callable[[], None]) -> Finished:
-    """Writes the shard; `advance` is called after each picture.
+def default_workers(images: int) -> int:
+    """How many worker processes to use by default: one per core, but fewer for few images."""
+    return min(len(os.sched_getaffinity(0)), 1 + images // _IMAGES_PER_WORKER)
+
+
+def write_shard_of_job(job: Job, advance: Callable[[], object]) -> Finished:
+    """Writes the shard that `job` describes, and the note about it.
+
+    Several processes may write the same shard at once, for example one that was left
+    behind by a parent that was killed, or a second attempt of Apache Beam. They write
+    the same bytes, each under its own name.
+
+    Args:
+        job: what to write.
+        advance: called after each image.
 
     Raises:
-        sources.BadImageError: one more bad picture than `job.max_bad_files`.
+        image_decoding.BadImageError: one more image than `job.max_bad_files` could not
+            be read.
     """
     statistics = image_statistics.StatisticsAccumulator(job.size)
     left_out: list[str] = []
     count = 0
 
-    def named() -> Iterator[tuple[str, record_files.Record]]:
+    def counted_records() -> Iterator[tuple[str, record_files.Record]]:
         nonlocal count
-        for example in job.examples:
-            try:
-                image = _square(example.read(), job.size)
-            except image_decoding.BadImageError as error:
-                if len(left_out) == job.max_bad_files:
-                    raise one_too_many(str(error)) from error
-                left_out.append(str(error))
-            else:
-                if job.counted:
-                    statistics.add(image)
-                encoded = records.encode(image, job.encoding)
-                count += 1
-                yield example.name, record_files.Record(encoded, example.label)
-            advance()
+        for name, image, label in _readable_squares(job, left_out, advance):
+            if job.for_statistics:
+                statistics.add(image)
+            count += 1
+            encoded = records.encode_image(image, job.encoding)
+            yield name, record_files.Record(encoded, label)
 
-    partial = _partial(job.path)
-    try:
-        record_files.write_shard(partial, named(), encoding=job.encoding, size=job.size)
-        digest = sha256(partial)
-        finished = Finished(
-            count, partial.stat().st_size, digest, tuple(left_out), statistics
+    with files.written_aside(job.path) as aside:
+        record_files.write_shard(
+            aside, counted_records(), encoding=job.encoding, size=job.size
         )
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())  # on the disk before the note that says so
-        partial.replace(job.path)
-    finally:
-        partial.unlink(missing_ok=True)
-    _keep(finished, job.path)
+        size, digest = aside.stat().st_size, files.sha256(aside)
+    finished = Finished(count, size, digest, tuple(left_out), statistics)
+    _write_note(finished, job.path)  # only now, when the shard is on the disk
     return finished
 
 
-def _partial(path: pathlib.Path) -> pathlib.Path:
-    """A name beside `path` that no other writer has, on this machine or another.
+def _readable_squares(
+    job: Job, left_out: list[str], advance: Callable[[], object]
+) -> Iterator[tuple[str, np.ndarray, int]]:
+    """(name, square uint8 image, label) of each example that can be read.
 
-    Another process may be at the same shard, left by a parent that was killed, or as a
-    second try of Beam's: it writes the same bytes, under its own name.
+    The reasons why others cannot be read are added to `left_out`.
     """
-    writer = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
-    return path.with_name(f"{path.name}.{writer}.partial")
+    for example in job.examples:
+        try:
+            image = _resized_square(example.read(), job.size)
+        except image_decoding.BadImageError as error:
+            if len(left_out) == job.max_bad_files:
+                raise too_many_bad_files(str(error)) from error
+            left_out.append(str(error))
+        else:
+            yield example.name, image, example.label
+        advance()
 
 
-def one_too_many(reason: str) -> image_decoding.BadImageError:
-    return image_decoding.BadImageError(
-        f"{reason}. Mend or remove it, or allow for it with --max_bad_files"
-    )
-
-
-def _square(image: np.ndarray, size: int) -> np.ndarray:
+def _resized_square(image: np.ndarray, size: int) -> np.ndarray:
     with tf.device("/CPU:0"):
         return _resize(image, size).numpy()
 
 
-def sha256(path: pathlib.Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while data := file.read(1 << 20):
-            digest.update(data)
-    return digest.hexdigest()
+def too_many_bad_files(reason: str) -> image_decoding.BadImageError:
+    """The error for the first bad file that is not allowed; `reason` names the file."""
+    return image_decoding.BadImageError(
+        f"{reason}. Repair or remove the file, or allow such files with "
+        "--max_bad_files=N"
+    )
 
 
-def note_of(path: pathlib.Path) -> pathlib.Path:
-    """Where `write` keeps what it found, once the shard at `path` is whole."""
+def note_path(path: pathlib.Path) -> pathlib.Path:
+    """Where the note about the shard at `path` is kept."""
     return path.parent.with_name("notes") / f"{path.name}.npz"
 
 
-def _keep(finished: Finished, path: pathlib.Path) -> None:
-    note = note_of(path)
-    partial = _partial(note)
-    with partial.open("wb") as file:
+def _write_note(finished: Finished, path: pathlib.Path) -> None:
+    with files.written_aside(note_path(path)) as aside:
         np.savez(
-            file,
-            pictures=finished.pictures,
+            aside,
+            images=finished.images,
             bytes=finished.bytes,
             sha256=finished.sha256,
             left_out=np.array(finished.left_out, dtype=np.str_),
@@ -149,56 +169,23 @@ def _keep(finished: Finished, path: pathlib.Path) -> None:
             sum=finished.statistics.sum,
             products=finished.statistics.products,
         )
-    partial.replace(note)
 
 
 def read_finished(path: pathlib.Path) -> Finished | None:
-    """What was kept of the shard at `path`; None where it is not whole."""
+    """What the note says about the shard at `path`; None if the shard is not complete."""
     try:
         size = path.stat().st_size
-        with np.load(note_of(path)) as kept:
-            statistics = image_statistics.StatisticsAccumulator(kept["sum"].shape[0])
-            statistics.count = int(kept["count"])
-            statistics.sum, statistics.products = kept["sum"], kept["products"]
+        with np.load(note_path(path)) as note:
+            statistics = image_statistics.StatisticsAccumulator(note["sum"].shape[0])
+            statistics.count = int(note["count"])
+            statistics.sum, statistics.products = note["sum"], note["products"]
             finished = Finished(
-                int(kept["pictures"]),
-                int(kept["bytes"]),
-                str(kept["sha256"]),
-                tuple(map(str, kept["left_out"])),
+                int(note["images"]),
+                int(note["bytes"]),
+                str(note["sha256"]),
+                tuple(map(str, note["left_out"])),
                 statistics,
             )
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None
     return finished if finished.bytes == size else None
-
-
-def verify(
-    path: pathlib.Path,
-    digest: str,
-    dataset: prepared_dataset.Dataset,
-    advance: Callable[[], None],
-) -> int:
-    """Reads every record of a shard back; returns how many there are.
-
-    Raises ValueError with the file's name, and the record's number, where something is
-    not as it was written.
-    """
-    found = sha256(path)
-    if found != digest:
-        raise ValueError(f"{path} is damaged: its sha256 is {found}, not {digest}")
-    shard = record_files.open_shard(path)
-    if shard.lost:
-        raise ValueError(f"{path}: {shard.lost}")
-    for number in range(len(shard)):
-        try:
-            encoded, label = shard.read(number)
-            records.decode(encoded, dataset.size, dataset.encoding)
-        except record_files.DamagedRecordError as error:
-            raise ValueError(f"{path}, record {number}: {error}") from error
-        if not 0 <= label < len(dataset.classes):
-            raise ValueError(
-                f"{path}, record {number}: label {label} of "
-                f"{len(dataset.classes)} classes"
-            )
-        advance()
-    return len(shard)

@@ -1,11 +1,12 @@
-"""What a source of images is: splits of examples, each read on demand."""
+"""The data types of an image source: splits of examples, each read on demand."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-SPLIT_FOLDERS = {
+# The names that splits have in folders and in TFDS, and their names in a prepared dataset.
+SPLIT_NAMES = {
     "train": "train",
     "validation": "validation",
     "val": "validation",
@@ -15,7 +16,14 @@ SPLIT_FOLDERS = {
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One picture still to be read: `read()` gives uint8 RGB [H, W, 3]."""
+    """One labeled image that has not been read yet.
+
+    Attributes:
+        name: the name of the image's file, for records and error messages.
+        label: the index of its class.
+        read: returns the image, uint8 RGB [H, W, 3], or raises
+            `image_decoding.BadImageError`.
+    """
 
     name: str
     label: int
@@ -24,9 +32,15 @@ class Example:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """The splits of a dataset and the names of its classes.
+    """A dataset that can be prepared.
 
-    `fingerprint` is another where the files' names are others, or in another order.
+    Attributes:
+        name: the name of the dataset.
+        classes: the names of the classes, in the order of their labels.
+        splits: the examples of each split: train, validation or test. Parts of a split
+            can be pickled, so that several processes can share the reading.
+        fingerprint: changes when the names of the files or their order change. It tells
+            whether an interrupted preparation may be continued.
     """
 
     name: str

@@ -1,4 +1,13 @@
-"""The sources of images by their names."""
+"""Opens a source of images by its name, as `--source` and `--dataset` give it.
+
+A specification is one of:
+
+    garments            the images of Fashion-MNIST in this package
+    imagenet2012        ILSVRC-2012, from archives that the user downloads
+    ilsvrc2010          ILSVRC-2010, likewise
+    tfds:NAME           an image classification dataset of TensorFlow Datasets
+    folder:/path        a folder with one subfolder per class
+"""
 
 import pathlib
 
@@ -6,7 +15,15 @@ from alexnet_tf.data import archives, image_folder, source_types, tfds_source
 
 
 def name_of(specification: str) -> str:
-    """The name of the source that `specification` is of, without opening it."""
+    """The name of the source that `specification` refers to, without opening it.
+
+    Raises:
+        ValueError: it is not one of the forms above.
+
+    Example:
+        >>> name_of("tfds:horses_or_humans"), name_of("tfds:cats/small")
+        ('horses_or_humans', 'cats-small')
+    """
     kind, _, rest = specification.partition(":")
     if specification in ("garments", *archives.ARCHIVES):
         return specification
@@ -25,17 +42,23 @@ def open_source(
     *,
     holdout: float = 0.1,
     data_dir: str = "data",
-    manual_dir: str = "",
+    manual_dir: str | None = None,
     checksums: bool = False,
 ) -> source_types.Source:
-    """The source that `specification` (see `name_of`) names.
+    """Opens the source that `specification` names; TFDS datasets are built on first use.
 
     Args:
-        holdout: the part of a flat folder that becomes its validation split.
-        data_dir: TFDS keeps its own files under `data_dir`/tfds.
-        manual_dir: where archives lie that only the user can download; default
-            `data_dir`/tfds/downloads/manual.
-        checksums: read such archives through before anything is made of them.
+        specification: one of the forms above.
+        holdout: the fraction of a folder without splits that becomes its validation
+            split.
+        data_dir: TFDS keeps its own files in `data_dir`/tfds.
+        manual_dir: the folder of the archives that only the user can download; by
+            default `data_dir`/tfds/downloads/manual.
+        checksums: compare the digests of such archives before reading them.
+
+    Raises:
+        ValueError: the specification, the folder or an archive is not as expected.
+        FileNotFoundError: the folder does not exist.
     """
     name_of(specification)
     kind, _, rest = specification.partition(":")

@@ -1,23 +1,58 @@
-"""A dataset of TensorFlow Datasets as a source."""
+"""A dataset of TensorFlow Datasets (TFDS) as a source.
+
+TFDS itself is imported inside the functions: that takes two seconds, and only these
+sources need it.
+"""
 
 import dataclasses
 import functools
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from alexnet_tf.data import archives, image_decoding, records, source_types
-from alexnet_tf.runtime import lock
+from alexnet_tf.runtime import errors, lock
 
 
 def open_tfds(
-    name: str, data_dir: str, manual_dir: str, checksums: bool
+    name: str, data_dir: str, manual_dir: str | None, checksums: bool
 ) -> source_types.Source:
-    import tensorflow_datasets as tfds  # two seconds, and only this source needs it
+    """Opens a TFDS dataset, and builds it first if that has not been done.
 
-    # Importing a builder registers its name with TFDS.
+    Args:
+        name: the name that TFDS knows the dataset by, such as "cats_vs_dogs".
+        data_dir: TFDS keeps its files in `data_dir`/tfds.
+        manual_dir: where archives lie that only the user can download; by default
+            `data_dir`/tfds/downloads/manual.
+        checksums: compare the digests of these archives, even if the dataset is built.
+
+    Raises:
+        ValueError: TFDS does not know the dataset, it does not classify images, or an
+            archive that it needs is missing or damaged.
+    """
+    builder = _find_builder(name, data_dir)
+    archive_folder = pathlib.Path(manual_dir or f"{data_dir}/tfds/downloads/manual")
+    if name in archives.ARCHIVES and (checksums or not builder.is_prepared()):
+        archives.check_archives(name, archive_folder, checksums=checksums)
+    words = _synset_words(archive_folder) if name == "imagenet2012" else {}
+    if not builder.is_prepared():
+        builder = _build(builder, name, archive_folder)
+    return source_types.Source(
+        name.replace("/", "-"),
+        _class_names(builder, words),
+        _list_splits(builder, name),
+        str(builder.info.full_name),
+    )
+
+
+def _find_builder(name: str, data_dir: str) -> Any:
+    """The TFDS builder of an image classification dataset."""
+    import tensorflow_datasets as tfds
+
+    # Importing a builder of this package registers its name with TFDS.
     if name == "garments":
         from alexnet_tf.data.builders.garments import garments_dataset_builder  # noqa: F401
     if name == "ilsvrc2010":
@@ -29,62 +64,79 @@ def open_tfds(
             name, data_dir=f"{data_dir}/tfds", file_format="array_record"
         )
     except tfds.core.DatasetNotFoundError as error:
-        raise ValueError(f"tfds:{name}: TFDS has no such dataset") from error
+        raise ValueError(
+            f"tfds:{name}: TFDS has no such dataset; "
+            "https://www.tensorflow.org/datasets/catalog lists their names"
+        ) from error
     features = dict((builder.info.features or {}).items())
     label = features.get("label")
     if "image" not in features or not isinstance(label, tfds.features.ClassLabel):
         raise ValueError(
-            f"tfds:{name} is no image classification: it has no image and class label"
+            f"tfds:{name} is not an image classification dataset: it must have an image "
+            f"and a class label, and has {', '.join(features) or 'no features'}"
         )
-    manual = pathlib.Path(manual_dir or f"{data_dir}/tfds/downloads/manual")
-    if name in archives.ARCHIVES and (checksums or not builder.is_prepared()):
-        archives.check(name, manual, checksums=checksums)
-    words = _words(manual) if name == "imagenet2012" else {}
-    if not builder.is_prepared():
-        folder = pathlib.Path(builder.data_dir)
-        with lock.exclusive(folder.parent, "wait for it, or choose another --data_dir"):
-            # Of builds that were killed: TFDS starts over, under a name of chance.
-            for stale in folder.parent.glob(f"incomplete.*_{folder.name}"):
-                shutil.rmtree(stale)
-            try:
-                builder.download_and_prepare(
-                    download_config=tfds.download.DownloadConfig(manual_dir=manual)
-                )
-            except AssertionError as error:  # TFDS's for an archive that is missing
-                raise ValueError(f"tfds:{name}: {error}") from error
-        builder = tfds.builder_from_directory(folder)  # whoever has built it
+    return builder
+
+
+def _build(builder: Any, name: str, archive_folder: pathlib.Path) -> Any:
+    """Lets TFDS build the dataset, one process at a time; returns the builder to read."""
+    import tensorflow_datasets as tfds
+
+    folder = pathlib.Path(builder.data_dir)
+    with lock.exclusive(folder.parent, "wait for it, or choose another --data_dir"):
+        # TFDS never continues a build that was killed; it starts over under a random
+        # name and leaves the old files.
+        for stale in folder.parent.glob(f"incomplete.*_{folder.name}"):
+            shutil.rmtree(stale)
+        try:
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(manual_dir=archive_folder)
+            )
+        except AssertionError as error:  # TFDS raises it for a missing archive
+            raise ValueError(f"tfds:{name}: {errors.one_line(error)}") from error
+    # Another process may have built it meanwhile, so the folder is read anew.
+    return tfds.builder_from_directory(folder)
+
+
+def _list_splits(builder: Any, name: str) -> dict[str, "_TfdsExamples"]:
+    """The splits that have labels."""
     splits = {}
     for split in builder.info.splits:
-        if split in source_types.SPLIT_FOLDERS:
-            examples = _TfdsExamples(
-                f"{name}/{split}",
-                str(builder.data_dir),
-                split,
-                range(builder.info.splits[split].num_examples),
-            )
-            if (
-                examples and examples[0].label >= 0
-            ):  # -1: nobody knows, as in 2012's test
-                splits[split] = examples
+        if split not in source_types.SPLIT_NAMES:
+            continue
+        examples = _TfdsExamples(
+            f"{name}/{split}",
+            str(builder.data_dir),
+            split,
+            range(builder.info.splits[split].num_examples),
+        )
+        # A label of -1 means that nobody knows it, as in the test split of 2012.
+        if examples and examples[0].label >= 0:
+            splits[split] = examples
     if "train" not in splits:
-        raise ValueError(f"tfds:{name} has no train split, only {list(splits)}")
-    classes = builder.info.features["label"].names
-    return source_types.Source(
-        name.replace("/", "-"),
-        tuple(f"{c} {words[c]}" if c in words else c for c in classes),
-        splits,
-        str(builder.info.full_name),
-    )
+        raise ValueError(
+            f"tfds:{name} has no train split, only {', '.join(splits) or 'none'}: "
+            "choose a dataset with training images"
+        )
+    return splits
 
 
-def _words(manual: pathlib.Path) -> dict[str, str]:
-    """What ImageNet's synsets are called, where the development kit of 2012 is."""
-    kit = manual / archives.DEVKIT_2012
-    return dict(archives.read_devkit(kit)[0]) if kit.exists() else {}
+def _class_names(builder: Any, words: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of the classes, each followed by its `words` if there are any."""
+    names = builder.info.features["label"].names
+    return tuple(f"{name} {words[name]}" if name in words else name for name in names)
+
+
+def _synset_words(archive_folder: pathlib.Path) -> dict[str, str]:
+    """The words of ImageNet's synsets, if the development kit of 2012 is there."""
+    kit = archive_folder / archives.DEVKIT_2012
+    return dict(archives.read_devkit(kit).classes) if kit.exists() else {}
 
 
 @dataclasses.dataclass(frozen=True)
 class _TfdsExamples(Sequence[source_types.Example]):
+    """The examples of one split, or of a part of it."""
+
     name: str
     folder: str
     split: str
@@ -97,7 +149,7 @@ class _TfdsExamples(Sequence[source_types.Example]):
         if isinstance(index, slice):
             return dataclasses.replace(self, numbers=self.numbers[index])
         number = self.numbers[index]
-        record = _tfds_records(self.folder, self.split)[number]
+        record = _open_split(self.folder, self.split)[number]
         name = f"{self.name}#{number}"
         return source_types.Example(
             name, int(record["label"]), _BytesReader(record["image"], name)
@@ -105,18 +157,20 @@ class _TfdsExamples(Sequence[source_types.Example]):
 
 
 @functools.lru_cache
-def _tfds_records(folder: str, split: str) -> Sequence[dict]:
-    """A split's records, opened once in each process."""
+def _open_split(folder: str, split: str) -> Sequence[dict]:
+    """The records of a split, opened once in each process."""
     import tensorflow_datasets as tfds
 
     builder = tfds.builder_from_directory(folder)
-    # A data source opens a shard when it is asked for it, and never closes one.
+    # TFDS opens a shard when one of its records is read, and never closes it.
     records.allow_open_files(sum(s.num_shards for s in builder.info.splits.values()))
     return builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
 
 
 @dataclasses.dataclass(frozen=True)
 class _BytesReader:
+    """Decodes one image; unlike a closure it can be sent to another process."""
+
     data: bytes
     name: str
 

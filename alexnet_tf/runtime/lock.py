@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""A lock on a folder, so that only one process at a time writes into it."""
 
 import contextlib
 import fcntl
@@ -9,9 +9,22 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def exclusive(folder: str | os.PathLike[str], advice: str) -> Iterator[None]:
-    """Makes `folder` and holds it; where another process does, raises with `advice`.
+    """Creates `folder` if needed and locks it until the block ends.
 
-    The lock ends with the process, however that ends.
+    The lock is held on the file `lock` inside the folder. The operating system releases
+    it when the process ends, even after `kill -9`, so a stale file never blocks anyone.
+
+    Args:
+        folder: the folder to lock.
+        advice: what the user can do if another process holds the lock. It ends the
+            error message, such as "choose another --output".
+
+    Raises:
+        ValueError: another process holds the lock.
+
+    Example:
+        >>> with exclusive("runs/first", "choose another --run_dir"):
+        ...     pass
     """
     path = pathlib.Path(folder)
     path.mkdir(parents=True, exist_ok=True)

@@ -1,16 +1,26 @@
-"""The progress bar of long work: live on a terminal, a line now and then in a log."""
+"""Progress bars on standard error: live on a terminal, every 15 seconds in a log."""
 
 import sys
 
 import tqdm
 
+_TERMINAL_INTERVAL_S = 0.2
+_LOG_INTERVAL_S = 15
+
 
 def bar(
     total: int, description: str, unit: str, initial: int = 0, scale: bool = False
 ) -> tqdm.tqdm:
-    """A bar of `total` units on standard error, with the rate and the time left.
+    """A progress bar on standard error with the rate and the remaining time.
 
-    `scale`: thousands of units as k, M, G.
+    Use it as a context manager and call its `update(count)`.
+
+    Args:
+        total: the number of units when the work is done.
+        description: the text before the bar.
+        unit: the name of one unit, such as "image".
+        initial: the number of units that were done before.
+        scale: write large numbers of units as k, M and G.
     """
     return tqdm.tqdm(
         total=total,
@@ -19,10 +29,10 @@ def bar(
         unit=unit,
         unit_scale=scale,
         dynamic_ncols=True,
-        mininterval=0.2 if sys.stderr.isatty() else 15,
+        mininterval=_TERMINAL_INTERVAL_S if sys.stderr.isatty() else _LOG_INTERVAL_S,
     )
 
 
 def say(text: str) -> None:
-    """A line of its own on standard error, above a bar that may be running."""
+    """Prints a line on standard error, above a progress bar if one is running."""
     tqdm.tqdm.write(text, file=sys.stderr)

@@ -1,10 +1,10 @@
-"""The same work on one core or many: a function of tasks, in processes of their own.
+"""Runs a function on many tasks, in this process or in several worker processes.
 
-Processes are spawned, since TensorFlow does not survive a fork.
+Workers are spawned and not forked, because TensorFlow does not survive a fork. Each uses
+one core and no GPU.
 """
 
 import concurrent.futures
-import contextlib
 import multiprocessing
 import os
 import signal
@@ -12,109 +12,120 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-import tensorflow as tf
-import tqdm
+from alexnet_tf.runtime import log_noise
 
 Task = TypeVar("Task")
-
-
 Result = TypeVar("Result")
+AdvanceOne = Callable[[], object]
 
+_PROGRESS_INTERVAL_S = 0.5
 
-_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
-
-
-_counter: Any = None
-
-
+# In a worker: how many units all workers have finished, and whether the work should stop.
+_finished_units: Any = None
 _stop: Any = None
 
 
 class _StoppedError(Exception):
-    """The other tasks are in vain."""
+    """Ends a task whose result nobody needs any more."""
 
 
-def run(
-    function: Callable[[Task, Callable[[], None]], Result],
+def run_in_workers(
+    function: Callable[[Task, AdvanceOne], Result],
     tasks: Sequence[Task],
     workers: int,
-    bar: tqdm.tqdm,
+    advance: Callable[[int], object],
 ) -> Iterator[Result]:
-    """`function(task, advance)` of every task, as each ends; `advance` moves `bar`.
+    """Calls `function(task, advance_one)` for every task and yields the results.
 
-    With one worker it all happens in this process. The first error ends the work; so
-    does leaving the iteration.
+    With one worker or one task, everything happens in this process and in the order of
+    the tasks. Otherwise results come in the order in which they are finished. The first
+    error stops all workers, and so does leaving the iteration.
+
+    Args:
+        function: a function at the top level of a module, so that it can be sent to
+            another process. It calls its second argument after each unit of its work.
+        tasks: what `function` is called with; each must be picklable.
+        workers: the number of processes.
+        advance: called in this process with the number of units that were finished since
+            the last call, such as the `update` of a progress bar.
+
+    Raises:
+        RuntimeError: a worker process died, for example because memory ran out.
+        Exception: whatever `function` raises.
     """
     workers = min(workers, len(tasks))
     if workers <= 1:
         for task in tasks:
-            yield function(task, bar.update)
+            yield function(task, lambda: advance(1))
         return
     context = multiprocessing.get_context("spawn")
-    counter, stop = context.Value("q", 0), context.Event()
+    finished_units, stop = context.Value("q", 0), context.Event()
     with concurrent.futures.ProcessPoolExecutor(
-        workers, context, _begin, (counter, stop)
+        workers, context, _begin_worker, (finished_units, stop)
     ) as executor:
         try:
-            with _quiet():
-                waiting = {executor.submit(_work, function, task) for task in tasks}
-            counted = 0
-            while waiting:
-                done, waiting = concurrent.futures.wait(
-                    waiting, 0.5, concurrent.futures.FIRST_COMPLETED
-                )
-                now = counter.value
-                bar.update(now - counted)
-                counted = now
-                for future in done:
-                    yield future.result()
+            waiting = {executor.submit(_run_task, function, task) for task in tasks}
+            yield from _results(waiting, finished_units, advance)
         except concurrent.futures.BrokenExecutor as error:
             raise RuntimeError(
-                "a worker process died, as where memory runs out: run the same command "
-                "again with fewer --workers (what is finished is kept)"
+                "a worker process died, possibly because memory ran out. Run the same "
+                "command again with fewer --workers; finished work is kept"
             ) from error
         finally:
             stop.set()
             executor.shutdown(cancel_futures=True)
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Processes started here do not tell what their TensorFlow was built for."""
-    before = os.environ.get(_LOG_LEVEL)
-    os.environ[_LOG_LEVEL] = "3"
-    try:
-        yield
-    finally:
-        del os.environ[_LOG_LEVEL]
-        if before is not None:
-            os.environ[_LOG_LEVEL] = before
+def _results(
+    waiting: set[concurrent.futures.Future],
+    finished_units: Any,
+    advance: Callable[[int], object],
+) -> Iterator[Any]:
+    """Yields each result as it is finished, and reports the progress meanwhile."""
+    reported = 0
+    while waiting:
+        done, waiting = concurrent.futures.wait(
+            waiting, _PROGRESS_INTERVAL_S, concurrent.futures.FIRST_COMPLETED
+        )
+        now = finished_units.value
+        advance(now - reported)
+        reported = now
+        for future in done:
+            yield future.result()
 
 
-def _begin(counter, stop) -> None:
-    """Makes this process a worker: one core, no GPU, and an end with its parent."""
-    global _counter, _stop
-    _counter, _stop = counter, stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to answer
+def _begin_worker(finished_units: Any, stop: Any) -> None:
+    """Prepares this process to be a worker: one core, no GPU, and an end with its parent.
+
+    What TensorFlow prints while it loads is held back: the parent has printed it already.
+    """
+    global _finished_units, _stop
+    _finished_units, _stop = finished_units, stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    tf.config.set_visible_devices([], "GPU")
+    with log_noise.held_back():
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.set_visible_devices([], "GPU")
 
 
 def _end_with_parent() -> None:
+    """Ends this process when its parent ends, even if the parent is killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
         os._exit(1)
 
 
-def _work(function, task):
-    return function(task, _advance)
+def _run_task(function, task):
+    return function(task, _advance_one)
 
 
-def _advance() -> None:
+def _advance_one() -> None:
+    """Counts one finished unit of work, unless the work should stop."""
     if _stop.is_set():
         raise _StoppedError
-    with _counter.get_lock():
-        _counter.value += 1
+    with _finished_units.get_lock():
+        _finished_units.value += 1

@@ -11,12 +11,12 @@ Stock operations only. EXIF orientation is not read: a picture comes out as it i
 
 import tensorflow as tf
 
-# 50 megapixels are 150 MB decoded and 600 MB more while they are resized in float32.
-MAX_PIXELS = 50_000_000
+from alexnet_tf.models import image_limits
+
+MAX_PIXELS = image_limits.MAX_PIXELS_SERVED
 
 
-# The shorter side is scaled to a few hundred pixels, and the longer one with it.
-MAX_ASPECT = 100
+MAX_ASPECT = image_limits.MAX_ASPECT
 
 
 MAX_BYTES = 64 * 2**20

@@ -125,7 +125,7 @@ def calibration(
     source = records.open_records(dataset, "train")
     indices = np.linspace(0, len(source) - 1, min(count, len(source))).astype(int)
     images = [
-        records.decode(source[index].encoded, dataset.size, dataset.encoding)
+        records.decode_image(source[index].encoded, dataset.size, dataset.encoding)
         for index in indices.tolist()
     ]
     return resizing.center_crop(np.stack(images), side).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Batches: which pictures, in which order, cut and coloured how, from which step on."""
+"""Batches have the right images, order, crops and color noise from any step on."""
 
 import dataclasses
 import shutil
@@ -34,29 +34,29 @@ RECIPE = input_pipeline.Recipe(
 )
 
 
-def picture(number):
-    """Row, column and number, so that a pixel tells where it was and in which picture."""
+def numbered_image(number):
+    """An image whose pixels are (row, column, number), to recognize them in a crop."""
     row, column = np.mgrid[:SIZE, :SIZE]
     return np.stack([row, column, np.full_like(row, number)], -1).astype(np.uint8)
 
 
 def numbers(inputs):
-    """Which picture each of a batch is."""
+    """The number of each image in a batch."""
     return np.asarray(inputs["image"])[:, 0, 0, 2].tolist()
 
 
 def corners(inputs):
-    """The row and column where each crop of a batch begins."""
+    """The row and column of the top left corner of each crop in a batch."""
     return [tuple(corner) for corner in np.asarray(inputs["image"])[:, 0, 0, :2]]
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    """26 pictures to train, 7 to validate; picture n is of class n % 5."""
+    """26 training images and 7 validation images; image n has class n % 5."""
 
     def examples(count):
         return [
-            source_types.Example(str(n), n % 5, lambda n=n: picture(n))
+            source_types.Example(str(n), n % 5, lambda n=n: numbered_image(n))
             for n in range(count)
         ]
 
@@ -66,7 +66,7 @@ def dataset(tmp_path_factory):
         {"train": examples(COUNT), "validation": examples(7)},
     )
     folder = tmp_path_factory.mktemp("data") / "numbered"
-    return preparation.prepare(source, folder, size=SIZE, encoding="raw")
+    return preparation.prepare_dataset(source, folder, size=SIZE, encoding="raw")
 
 
 def batches(dataset, first=0, last=3 * STEPS, rows=None, damaged="stop", **changes):
@@ -94,7 +94,7 @@ def run(dataset):
     return batches(dataset)
 
 
-def test_a_batch_has_the_forms_the_model_wants(dataset):
+def test_a_batch_has_the_shapes_and_types_that_the_model_needs(dataset):
     found = input_pipeline.training_batches(dataset, RECIPE, first_step=0, last_step=1)
     inputs, labels = found.element_spec
     assert inputs == {
@@ -106,19 +106,19 @@ def test_a_batch_has_the_forms_the_model_wants(dataset):
     assert labels == tf.TensorSpec([BATCH], tf.int32)
 
 
-def test_there_are_as_many_batches_as_steps(dataset, run):
+def test_there_is_one_batch_per_step(dataset, run):
     assert input_pipeline.steps_per_epoch(dataset, BATCH) == STEPS == 6
     assert len(run) == 18
     assert batches(dataset, 5, 5) == []
 
 
-def test_fewer_pictures_than_a_batch_are_an_error(dataset):
-    with pytest.raises(ValueError, match="26 training pictures, fewer than .*=27"):
+def test_fewer_images_than_a_batch_are_an_error(dataset):
+    with pytest.raises(ValueError, match="26 training images, fewer than .*=27"):
         input_pipeline.steps_per_epoch(dataset, 27)
 
 
 @pytest.mark.parametrize("step", [1, 5, 6, 7, 13, 17])
-def test_a_run_resumed_at_any_step_sees_what_it_would_have_seen(dataset, run, step):
+def test_a_run_resumed_at_any_step_sees_the_same_batches(dataset, run, step):
     assert_same(batches(dataset, first=step), run[step:])
 
 
@@ -127,33 +127,33 @@ def test_the_same_seed_gives_the_same_batches(dataset, run):
 
 
 def orders(run):
-    """The pictures of each epoch, in the order they came in."""
+    """The numbers of the images of each epoch, in their order."""
     flat = [number for inputs, _ in run for number in numbers(inputs)]
     return [flat[i : i + STEPS * BATCH] for i in range(0, len(flat), STEPS * BATCH)]
 
 
-def test_no_picture_comes_twice_in_an_epoch(run):
+def test_no_image_appears_twice_in_an_epoch(run):
     for order in orders(run):
         assert len(set(order)) == len(order) == STEPS * BATCH
 
 
-def test_the_pictures_left_over_are_others_each_epoch(dataset):
+def test_the_images_left_over_differ_between_epochs(dataset):
     left = [
         frozenset(range(COUNT)) - frozenset(order)
         for order in orders(batches(dataset, last=8 * STEPS))
     ]
-    assert {len(pictures) for pictures in left} == {COUNT % BATCH}
+    assert {len(images) for images in left} == {COUNT % BATCH}
     assert len(set(left)) > 4
 
 
-def test_epochs_and_seeds_have_orders_of_their_own(dataset, run):
+def test_every_epoch_and_seed_has_its_own_order(dataset, run):
     found = orders(run) + orders(batches(dataset, seed=1))
     assert len({tuple(order) for order in found}) == 6
     assert tuple(range(STEPS * BATCH)) not in {tuple(order) for order in found}
 
 
 def test_the_order_is_a_fair_shuffle(dataset):
-    # Where picture 0 stands in 200 epochs: all over, its mean in the middle.
+    # In 200 epochs, image 0 must appear at every place, in the middle on average.
     plan = input_pipeline._Plan(dataset, RECIPE, slice(0, BATCH), "stop")
     places = [plan._draw_epoch(epoch)[0].tolist().index(0) for epoch in range(200)]
     deviation = np.sqrt((COUNT**2 - 1) / 12)
@@ -161,23 +161,23 @@ def test_the_order_is_a_fair_shuffle(dataset):
     assert len(set(places)) == COUNT
 
 
-def test_labels_go_with_their_pictures(run):
+def test_labels_match_their_images(run):
     for inputs, labels in run:
         assert labels.tolist() == [number % 5 for number in numbers(inputs)]
 
 
-def test_crops_are_whole_squares_of_their_picture_at_every_place(dataset):
+def test_crops_are_squares_of_their_image_and_occur_at_every_place(dataset):
     seen = set()
     for inputs, _ in batches(dataset, last=20 * STEPS):
         for image, (row, column) in zip(inputs["image"], corners(inputs), strict=True):
-            whole = picture(image[0, 0, 2])
+            whole = numbered_image(image[0, 0, 2])
             expected = whole[row : row + CROP, column : column + CROP]
             np.testing.assert_array_equal(image, expected)
             seen.add((int(row), int(column)))
     assert seen == {(row, column) for row in range(3) for column in range(3)}
 
 
-def test_a_picture_is_cut_and_coloured_anew_each_epoch(run):
+def test_an_image_has_new_color_noise_in_every_epoch(run):
     drawn = {number: set() for number in range(COUNT)}
     for inputs, _ in run:
         for number, shift in zip(numbers(inputs), inputs["shift"], strict=True):
@@ -187,8 +187,9 @@ def test_a_picture_is_cut_and_coloured_anew_each_epoch(run):
     assert len(shifts) == 3 * STEPS * BATCH
 
 
-def test_every_draw_is_by_seed_epoch_and_picture_alone(dataset):
-    # Batches of another size: other steps, the same draws for the same picture.
+def test_random_numbers_depend_only_on_seed_epoch_and_image(dataset):
+    # Batches of another size put an image into another step, but must not change
+    # its random numbers.
     drawn = {}
     for size in (4, 13):
         for inputs, _ in batches(dataset, last=COUNT // size, batch_size=size):
@@ -205,9 +206,9 @@ def test_every_draw_is_by_seed_epoch_and_picture_alone(dataset):
     assert len(drawn) == COUNT
 
 
-def test_the_shift_is_the_pictures_draw_along_the_colour_axes(dataset, run):
+def test_the_shift_is_the_images_random_numbers_along_the_color_axes(dataset, run):
     statistics = dataset.statistics()
-    alpha = augmentation.draw(0, 0, COUNT).color.numpy()
+    alpha = augmentation.draw_epoch(0, 0, COUNT).color.numpy()
     axes = 0.1 * statistics.eigenvectors * statistics.stdevs
     for inputs, _ in run[:STEPS]:
         expected = alpha[numbers(inputs)] @ axes.T
@@ -215,15 +216,15 @@ def test_the_shift_is_the_pictures_draw_along_the_colour_axes(dataset, run):
         np.testing.assert_allclose(inputs["gain"], 1 / 1.1)
 
 
-@pytest.mark.parametrize(("reading", "gain"), [("paper", 1), ("none", 1)])
-def test_other_readings_of_colour(dataset, reading, gain):
-    for inputs, _ in batches(dataset, last=2, color_noise=reading):
-        assert (np.abs(inputs["shift"]).max() > 0) == (reading == "paper")
+@pytest.mark.parametrize(("color_noise", "gain"), [("paper", 1), ("none", 1)])
+def test_the_paper_and_no_color_noise_have_a_gain_of_one(dataset, color_noise, gain):
+    for inputs, _ in batches(dataset, last=2, color_noise=color_noise):
+        assert (np.abs(inputs["shift"]).max() > 0) == (color_noise == "paper")
         np.testing.assert_array_equal(inputs["gain"], gain)
 
 
 @pytest.mark.parametrize(("end", "step"), [(1.0, 6), (0.5, 3), (1.75, 11)])
-def test_colour_noise_and_its_gain_end_at_their_epoch(dataset, end, step):
+def test_color_noise_and_its_gain_end_at_the_given_epoch(dataset, end, step):
     found = batches(dataset, color_noise_end_epoch=end)
     colored = [bool(np.abs(inputs["shift"]).max() > 0) for inputs, _ in found]
     assert colored == [number < step for number in range(3 * STEPS)]
@@ -232,7 +233,7 @@ def test_colour_noise_and_its_gain_end_at_their_epoch(dataset, end, step):
         np.testing.assert_allclose(inputs["gain"], expected, rtol=1e-6)
 
 
-def test_the_end_of_colour_changes_nothing_else(dataset, run):
+def test_the_end_of_color_noise_changes_nothing_else(dataset, run):
     for (inputs, labels), (others, other_labels) in zip(
         batches(dataset, color_noise_end_epoch=1.0), run, strict=True
     ):
@@ -241,13 +242,13 @@ def test_the_end_of_colour_changes_nothing_else(dataset, run):
         np.testing.assert_array_equal(inputs["mirror"], others["mirror"])
 
 
-def test_consecutive_pictures_share_a_crop_and_a_mirror_and_no_colour(dataset):
+def test_consecutive_images_share_crop_and_mirroring_but_not_color_noise(dataset):
     places, mirrors = set(), set()
     for inputs, _ in batches(
         dataset, last=20, batch_size=12, crop_sharing=5, color_noise="cuda_convnet"
     ):
         whole = list(zip(corners(inputs), inputs["mirror"].tolist(), strict=True))
-        for start in (0, 5, 10):  # the last group of a batch is a short one
+        for start in (0, 5, 10):  # the last group of a batch is shorter
             group = whole[start : start + 5]
             assert len(set(group)) == 1
             places.add(group[0][0])
@@ -258,7 +259,7 @@ def test_consecutive_pictures_share_a_crop_and_a_mirror_and_no_colour(dataset):
 
 
 @pytest.mark.parametrize("rows", [(0, 4), (4, 8), (3, 12), (0, 12), (11, 12)])
-def test_rows_of_a_batch_are_those_of_the_whole_one(dataset, rows):
+def test_rows_of_a_batch_equal_those_of_the_whole_batch(dataset, rows):
     recipe = {"last": 5, "batch_size": 12, "crop_sharing": 5}
     start, stop = rows
     whole = [
@@ -273,12 +274,12 @@ def test_rows_of_a_batch_are_those_of_the_whole_one(dataset, rows):
 
 
 @pytest.mark.parametrize("rows", [(2, 2), (-1, 2), (0, 5)])
-def test_rows_that_are_not_of_the_batch_are_refused(dataset, rows):
+def test_rows_outside_the_batch_are_rejected(dataset, rows):
     with pytest.raises(ValueError, match="within a batch of 4, got"):
         batches(dataset, rows=rows)
 
 
-def test_half_of_the_pictures_are_mirrored(dataset):
+def test_half_of_the_images_are_mirrored(dataset):
     mirrored = np.concatenate(
         [inputs["mirror"] for inputs, _ in batches(dataset, last=40 * STEPS)]
     )
@@ -287,16 +288,17 @@ def test_half_of_the_pictures_are_mirrored(dataset):
 
 
 @pytest.mark.parametrize("encoding", ["jpeg", "raw"])
-def test_batches_are_those_of_a_slow_and_obvious_way(tmp_path, encoding):
+def test_batches_equal_those_of_a_slow_and_obvious_implementation(tmp_path, encoding):
     size, side, count = 40, 27, 60
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (count, size, size, 3)).astype(np.uint8)
+    images = rng.integers(0, 256, (count, size, size, 3)).astype(np.uint8)
     examples = [
-        source_types.Example(str(n), n % 2, lambda n=n: pictures[n])
-        for n in range(count)
+        source_types.Example(str(n), n % 2, lambda n=n: images[n]) for n in range(count)
     ]
     source = source_types.Source("noise", ("a", "b"), {"train": examples})
-    noise = preparation.prepare(source, tmp_path / "n", size=size, encoding=encoding)
+    noise = preparation.prepare_dataset(
+        source, tmp_path / "n", size=size, encoding=encoding
+    )
     found = batches(noise, last=3, batch_size=50, crop=side, crop_sharing=3)
     statistics, stored = noise.statistics(), records.open_records(noise, "train")
     axes = (0.1 * statistics.eigenvectors * statistics.stdevs).astype(np.float32)
@@ -304,7 +306,7 @@ def test_batches_are_those_of_a_slow_and_obvious_way(tmp_path, encoding):
         key = np.random.Philox(key=[0, epoch])
         order = np.random.Generator(key).permutation(count)[:50]
         place, mirror, color = (
-            part.numpy() for part in augmentation.draw(0, epoch, count)
+            part.numpy() for part in augmentation.draw_epoch(0, epoch, count)
         )
         for row, index in enumerate(order):
             encoded, label = stored[int(index)]
@@ -322,27 +324,27 @@ def test_batches_are_those_of_a_slow_and_obvious_way(tmp_path, encoding):
         np.testing.assert_array_equal(inputs["shift"], color[order] @ axes.T)
 
 
-def test_a_raw_batch_is_handed_on_without_a_copy():
+def test_the_memory_of_a_batch_is_aligned_so_that_tensorflow_does_not_copy_it():
     assert input_pipeline._aligned_bytes(3, 5).ctypes.data % 64 == 0
     assert input_pipeline._aligned_bytes(3, 5).shape == (3, 5)
 
 
-def test_a_truncated_dataset_is_an_error_and_not_a_shorter_epoch(dataset):
+def test_missing_records_are_an_error_and_not_a_shorter_epoch(dataset):
     more = dataclasses.replace(dataset, counts={"train": COUNT + 100})
-    with pytest.raises(ValueError, match=f"hold {COUNT} records, and .* {COUNT + 100}"):
+    with pytest.raises(ValueError, match=f"hold {COUNT} records, but .* {COUNT + 100}"):
         batches(more)
 
 
 @pytest.fixture(scope="module")
 def damaged(dataset, tmp_path_factory):
-    """The dataset with a bit flipped in pictures 4 and 9 to train and 2 to validate."""
+    """The dataset with a flipped bit in training images 4, 9 and validation image 2."""
     folder = tmp_path_factory.mktemp("damaged") / "numbered"
     shutil.copytree(dataset.path, folder)
     for split, indices in (("train", (4, 9)), ("validation", (2,))):
         (shard,) = folder.glob(f"{split}-*")
         content = bytearray(shard.read_bytes())
         for index in indices:
-            content[content.index(picture(index).tobytes()) + 100] ^= 1
+            content[content.index(numbered_image(index).tobytes()) + 100] ^= 1
         shard.write_bytes(content)
     return prepared_dataset.read_description(folder)
 
@@ -354,7 +356,7 @@ def test_a_damaged_record_stops_training_and_evaluation(damaged):
         evaluated(damaged, 3, False)
 
 
-def test_a_damaged_records_place_is_taken_by_the_next_of_the_order(damaged, run):
+def test_a_damaged_record_is_replaced_by_the_next_image_in_the_order(damaged, run):
     found = batches(damaged, damaged="skip")
     for order, (inputs, labels), (whole, _) in zip(
         np.repeat(full_orders(damaged), STEPS, axis=0), found, run, strict=True
@@ -378,14 +380,14 @@ def test_a_damaged_records_place_is_taken_by_the_next_of_the_order(damaged, run)
 
 
 def full_orders(dataset):
-    """The order of each of three epochs, what is left over too."""
+    """The order of each of three epochs, including the images left over."""
     plan = input_pipeline._Plan(dataset, RECIPE, slice(0, BATCH), "skip")
     return [plan._draw_epoch(epoch)[0] for epoch in range(3)]
 
 
-def test_training_with_no_whole_record_is_an_error(damaged, monkeypatch):
+def test_training_is_an_error_if_every_record_is_damaged(damaged, monkeypatch):
     monkeypatch.setattr(records.Records, "read", lambda self, index: None)
-    with pytest.raises(tf.errors.OpError, match="no record of the training split"):
+    with pytest.raises(tf.errors.OpError, match="every record of the training split"):
         batches(damaged, last=1, damaged="skip")
 
 
@@ -399,10 +401,12 @@ def test_evaluation_leaves_damaged_records_out(damaged):
 
 @pytest.mark.long
 @pytest.mark.parametrize("encoding", ["jpeg", "raw"])
-def test_resuming_in_1_280_000_records_is_arithmetic(tmp_path, capsys, encoding):
-    # The batch, not the time, which is printed.
+def test_resuming_among_1_280_000_records_reads_the_right_batch(
+    tmp_path, capsys, encoding
+):
+    # The batch is tested; the time is only printed.
     count, shards = 1_280_000, 1000
-    a_jpeg = records.encode(np.zeros((1, 1, 3), np.uint8), "jpeg")
+    a_jpeg = records.encode_image(np.zeros((1, 1, 3), np.uint8), "jpeg")
 
     def pixel(n):
         return n.to_bytes(3, "little") if encoding == "raw" else a_jpeg
@@ -449,7 +453,7 @@ def evaluated(dataset, batch_size, ten_crop, crop=CROP):
     ("batch_size", "sizes"), [(3, [3, 3, 1]), (7, [7]), (1, [1] * 7), (100, [7])]
 )
 @pytest.mark.parametrize("ten_crop", [False, True])
-def test_evaluation_sees_every_picture_once_in_order(
+def test_evaluation_reads_every_image_once_in_order(
     dataset, batch_size, sizes, ten_crop
 ):
     found = evaluated(dataset, batch_size, ten_crop)
@@ -461,41 +465,41 @@ def test_evaluation_sees_every_picture_once_in_order(
     assert labels.tolist() == [number % 5 for number in range(7)]
 
 
-def test_the_ten_views_of_evaluation_are_augments(dataset):
+def test_evaluation_uses_the_ten_views_of_resizing(dataset):
     ((views, _),) = evaluated(dataset, 7, True)
     for number in range(7):
-        expected = resizing.views(tf.constant(picture(number)), CROP)
+        expected = resizing.views(tf.constant(numbered_image(number)), CROP)
         np.testing.assert_array_equal(views[number], expected)
 
 
-def test_the_first_of_ten_views_is_the_centre_crop(dataset):
+def test_the_first_of_ten_views_is_the_center_crop(dataset):
     for crop in (5, 6, 8):
         ((ten, _),) = evaluated(dataset, 7, True, crop)
-        ((centre, _),) = evaluated(dataset, 7, False, crop)
-        np.testing.assert_array_equal(ten[:, :1], centre)
+        ((center, _),) = evaluated(dataset, 7, False, crop)
+        np.testing.assert_array_equal(ten[:, :1], center)
 
 
-def test_evaluation_of_a_split_that_is_not_there_is_refused(dataset):
+def test_evaluation_of_a_missing_split_is_rejected(dataset):
     with pytest.raises(ValueError, match="no split 'test', only train, validation"):
         input_pipeline.evaluation_batches(
             dataset, "test", batch_size=2, crop=CROP, ten_crop=False
         )
 
 
-def test_records_lie_in_the_order_of_the_source(dataset):
+def test_records_keep_the_order_of_the_source(dataset):
     source = records.open_records(dataset, "validation")
     assert [source[i].label for i in range(7)] == [0, 1, 2, 3, 4, 0, 1]
 
 
 FREED = """
 import ctypes, resource
-from alexnet_tf.data import input_pipeline as data
+from alexnet_tf.data import input_pipeline
 
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.free.argtypes = [ctypes.c_void_p]
 libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
-data.keep_freed_memory()
+input_pipeline.keep_freed_memory()
 for _ in range(3):  # three batches of 128 crops
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     blocks = [libc.malloc(128 * 224 * 224 * 3) for _ in range(3)]
@@ -507,7 +511,7 @@ for _ in range(3):  # three batches of 128 crops
 """
 
 
-def test_a_batch_is_made_in_the_memory_of_one_that_was_freed():
+def test_a_batch_reuses_the_memory_of_an_earlier_one():
     done = subprocess.run(
         [sys.executable, "-c", FREED], capture_output=True, text=True, check=True
     )

@@ -24,7 +24,7 @@ def write(path, kind, records=RECORDS):
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "raw"])
-def test_what_is_written_is_read(tmp_path, kind):
+def test_records_are_read_as_they_were_written(tmp_path, kind):
     shard = record_files.open_shard(
         write(tmp_path / f"a{record_files.SUFFIXES[kind]}", kind)
     )
@@ -34,12 +34,12 @@ def test_what_is_written_is_read(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "raw"])
-def test_the_same_records_are_the_same_bytes(tmp_path, kind):
+def test_the_same_records_give_the_same_bytes(tmp_path, kind):
     files = [write(tmp_path / f"{n}", kind).read_bytes() for n in range(3)]
     assert len(set(files)) == 1
 
 
-def test_jpegs_are_examples_that_anyone_can_read(tmp_path):
+def test_jpeg_shards_hold_tf_train_examples(tmp_path):
     path = write(tmp_path / "a.array_record", "jpeg")
     reader = array_record_module.ArrayRecordReader(str(path))
     for data, name, record in zip(reader.read_all(), NAMES, RECORDS, strict=True):
@@ -49,7 +49,7 @@ def test_jpegs_are_examples_that_anyone_can_read(tmp_path):
         assert feature["image/filename"].bytes_list.value[:] == [os.fsencode(name)]
 
 
-def test_raw_pictures_are_an_array_that_numpy_loads(tmp_path):
+def test_raw_shards_are_arrays_that_numpy_loads(tmp_path):
     path = write(tmp_path / "a.npy", "raw")
     found = np.load(path, mmap_mode="r")
     assert found["image"].shape == (3, 2, 2, 3)
@@ -64,14 +64,14 @@ def test_raw_pictures_are_an_array_that_numpy_loads(tmp_path):
         assert file.read() == b""
 
 
-def test_a_raw_shard_of_no_pictures_is_one(tmp_path):
+def test_a_raw_shard_may_be_empty(tmp_path):
     path = tmp_path / "a.npy"
     record_files.write_shard(path, [], encoding="raw", size=2)
     shard = record_files.open_shard(path)
     assert (len(shard), shard.lost) == (0, "")
 
 
-def test_raw_bytes_of_another_size_are_not_written(tmp_path):
+def test_raw_bytes_of_another_size_are_rejected(tmp_path):
     with pytest.raises(
         ValueError, match="b.JPEG: expected 2 x 2 x 3 raw bytes, got 11"
     ):
@@ -82,7 +82,7 @@ def test_raw_bytes_of_another_size_are_not_written(tmp_path):
         )
 
 
-def test_an_array_of_something_else_is_no_shard(tmp_path):
+def test_an_array_of_something_else_is_not_a_shard(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros(3))
     shard = record_files.open_shard(tmp_path / "a.npy")
     assert len(shard) == 0
@@ -98,12 +98,12 @@ def test_an_array_record_of_something_else_has_damaged_records(tmp_path):
     shard = record_files.open_shard(path)
     for position in (0, 1):
         with pytest.raises(
-            record_files.DamagedRecordError, match="no tf.train.Example"
+            record_files.DamagedRecordError, match="not a tf.train.Example"
         ):
             shard.read(position)
 
 
-def test_a_read_that_the_disk_refuses_names_the_byte(tmp_path, monkeypatch):
+def test_a_read_error_of_the_disk_names_the_byte(tmp_path, monkeypatch):
     shard = record_files.open_shard(write(tmp_path / "a.npy", "raw"))
 
     def refuse(*_):

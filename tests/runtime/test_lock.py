@@ -1,11 +1,11 @@
-"""One process at a time in a folder."""
+"""Only one process at a time holds the lock of a folder."""
 
 import pytest
 
 from alexnet_tf.runtime import lock
 
 
-def test_a_second_holder_is_refused_until_the_first_is_done(tmp_path):
+def test_a_second_process_is_rejected_until_the_first_releases_the_lock(tmp_path):
     folder = tmp_path / "run"
     with (
         lock.exclusive(folder, "unused"),

@@ -253,7 +253,9 @@ def portable_case(trained_run):
     """Crops of the run's validation pictures, and the probabilities Keras gives."""
     restored = trained.restore(trained_run)
     source = records.open_records(restored.dataset, "validation")
-    squares = [records.decode(source[i].encoded, 32, "raw") for i in range(len(source))]
+    squares = [
+        records.decode_image(source[i].encoded, 32, "raw") for i in range(len(source))
+    ]
     crops = resizing.center_crop(tf.stack(squares), 24)
     probabilities = tf.nn.softmax(logits(restored, crops)).numpy()
     return crops.numpy().astype(np.float32), probabilities

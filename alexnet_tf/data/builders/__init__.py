@@ -1,1 +1,1 @@
-"""TFDS builders of this package; importing one registers it with TFDS."""
+"""TFDS builders of this package. Importing one registers its name with TFDS."""

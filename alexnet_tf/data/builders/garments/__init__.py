@@ -1,1 +1,1 @@
-"""The embedded default: a part of Fashion-MNIST, as a TFDS builder."""
+"""A part of Fashion-MNIST that is included in this package, as a TFDS builder."""

@@ -1,4 +1,4 @@
-"""10,000 + 2,000 pictures of Fashion-MNIST that travel in the package."""
+"""10,000 training and 2,000 test images of Fashion-MNIST, included in this package."""
 
 import pathlib
 from typing import ClassVar
@@ -23,8 +23,20 @@ CLASSES = (
 )
 
 
-def read(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """(pictures uint8 [N, 28, 28], labels int [N]) of `train` or `test`."""
+def read_split(split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Reads the images of one split from their mosaic.
+
+    Args:
+        split: "train" or "test".
+
+    Returns:
+        (images, labels): uint8 [N, 28, 28], 0-255, and int [N].
+
+    Example:
+        >>> images, labels = read_split("test")
+        >>> images.shape, CLASSES[labels[0]]
+        ((2000, 28, 28), 'ankle boot')
+    """
     mosaic = np.asarray(Image.open(_HERE / f"{split}.png"))
     rows, columns = mosaic.shape[0] // _SIDE, mosaic.shape[1] // _SIDE
     tiles = mosaic.reshape(rows, _SIDE, columns, _SIDE).swapaxes(1, 2)
@@ -33,7 +45,7 @@ def read(split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder `garments`: splits `train` and `test`, nothing to download."""
+    """The TFDS dataset `garments`: splits `train` and `test`, nothing to download."""
 
     name = "garments"
     VERSION = tfds.core.Version("1.0.0")
@@ -56,5 +68,5 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(split) for split in ("train", "test")}
 
     def _generate_examples(self, split: str):
-        for key, (image, label) in enumerate(zip(*read(split), strict=True)):
+        for key, (image, label) in enumerate(zip(*read_split(split), strict=True)):
             yield key, {"image": image[..., None], "label": int(label)}

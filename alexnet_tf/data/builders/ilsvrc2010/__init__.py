@@ -1,1 +1,1 @@
-"""ILSVRC-2010 with its labelled test split, as a TFDS builder."""
+"""ILSVRC-2010 with its labeled test split, as a TFDS builder."""

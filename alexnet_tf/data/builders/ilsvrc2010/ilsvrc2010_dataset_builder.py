@@ -1,19 +1,21 @@
-"""ILSVRC-2010, the year whose test labels are public: the paper's headline numbers.
+"""ILSVRC-2010, the only year whose test labels are public: the paper's headline numbers.
 
-What is assumed of the archives, from the development kit's readme and from programs that
-read them (none of them is here):
+The layout of the archives was never published in full. The following is assumed, from the
+readme of the development kit and from programs that read the archives:
 
-- the training archive holds an archive for each synset, in a folder or in none, and each
-  of these its pictures WNID_NUMBER.JPEG;
-- the other two hold ILSVRC2010_val_00000001.JPEG and ILSVRC2010_test_00000001.JPEG and
-  on, in a folder or in none;
-- line k of a ground truth is the ILSVRC2010_ID, 1 to 1000, of picture number k; the one
-  of the validation pictures is in the kit, the one of the test pictures a file apart;
-- a class is a synset without children in the kit's data/meta.mat, and its label is its
-  id less one.
+- The training archive holds one archive per synset, possibly in a folder, and each of
+  them holds its images as WNID_NUMBER.JPEG.
+- The validation and test archives hold ILSVRC2010_val_00000001.JPEG and
+  ILSVRC2010_test_00000001.JPEG and so on, possibly in a folder.
+- Line k of a ground truth is the ILSVRC2010_ID, 1 to 1000, of image number k. The ground
+  truth of the validation images is in the development kit, that of the test images is a
+  separate file.
+- A class is a synset without children in data/meta.mat of the development kit, and its
+  label is its id minus one.
 
-Pictures are kept as they are, but for one that is gzipped. The replacements that were
-once handed out (patch_images.tar) are of CMYK pictures and are not needed here.
+Images are stored as they are, except for one that is gzipped, which is unpacked. The
+replacements that were once published (patch_images.tar) are for CMYK images and are not
+needed here.
 """
 
 import gzip
@@ -27,28 +29,30 @@ import tensorflow_datasets as tfds
 
 from alexnet_tf.data import archives
 
+# The (name, file) pairs of an archive, in order.
 Archive = Iterable[tuple[str, BinaryIO]]
-# A label by what its pictures have in their names, and how that is found in a name.
+# Labels by a key, and the function that finds the key in the stem of an image's name.
 Labels = dict[str, int]
 Key = Callable[[str], str]
 
 _VALIDATION_TRUTH = "ILSVRC2010_validation_ground_truth.txt"
+_TEST_TRUTH = "ILSVRC2010_test_ground_truth.txt"
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder `ilsvrc2010`: splits `train`, `validation` and `test`, all labelled."""
+    """The TFDS dataset `ilsvrc2010`: splits `train`, `validation` and `test`, labeled."""
 
     name = "ilsvrc2010"
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = """\
-    Register at https://image-net.org, and put into manual_dir, from
-    https://image-net.org/challenges/LSVRC/2010:
+    Register at https://image-net.org, then download these files from
+    https://image-net.org/challenges/LSVRC/2010 into manual_dir:
 
-    - ILSVRC2010_images_train.tar, the training pictures
-    - ILSVRC2010_images_val.tar, the validation pictures
-    - ILSVRC2010_images_test.tar, the test pictures
-    - ILSVRC2010_devkit-1.0.tar.gz, the development kit: classes, validation labels
+    - ILSVRC2010_images_train.tar, the training images
+    - ILSVRC2010_images_val.tar, the validation images
+    - ILSVRC2010_images_test.tar, the test images
+    - ILSVRC2010_devkit-1.0.tar.gz, the development kit with classes, validation labels
     - ILSVRC2010_test_ground_truth.txt, the test labels, published after the challenge
     """
 
@@ -57,7 +61,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict(
                 {
                     "image": tfds.features.Image(encoding_format="jpeg"),
-                    "label": tfds.features.ClassLabel(),  # named by the kit
+                    "label": tfds.features.ClassLabel(),  # the kit has their names
                     "file_name": tfds.features.Text(),
                 }
             ),
@@ -67,91 +71,97 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager):
         folder = dl_manager.manual_dir
-        kit = folder / archives.DEVKIT_2010
-        classes, truths = archives.read_devkit(kit)
-        self.info.features["label"].names = [" ".join(entry) for entry in classes]
-        if _VALIDATION_TRUTH not in truths:
+        kit_path = folder / archives.DEVKIT_2010
+        kit = archives.read_devkit(kit_path)
+        self.info.features["label"].names = [" ".join(entry) for entry in kit.classes]
+        if _VALIDATION_TRUTH not in kit.ground_truths:
             raise ValueError(
-                f"{kit} has no data/{_VALIDATION_TRUTH}: download it again"
+                f"{kit_path} has no data/{_VALIDATION_TRUTH}: download it again"
             )
-        test_truth = folder / "ILSVRC2010_test_ground_truth.txt"
-        test_ids = archives.read_truth(test_truth.read_bytes(), str(test_truth))
+        test_path = folder / _TEST_TRUTH
+        test_truth = archives.read_ground_truth(test_path.read_bytes(), str(test_path))
+        count = len(kit.classes)
+        labels = {
+            "train": {synset: label for label, (synset, _) in enumerate(kit.classes)},
+            "val": _labels_by_number(
+                kit.ground_truths[_VALIDATION_TRUTH], count, kit_path
+            ),
+            "test": _labels_by_number(test_truth, count, test_path),
+        }
 
-        def examples(split: str, labels: Labels, key: Key) -> Iterator[tuple]:
+        def examples(split: str, key: Key) -> Iterator[tuple]:
             path = folder / f"ILSVRC2010_images_{split}.tar"
-            return self._generate_examples(
-                path, dl_manager.iter_archive(path), labels, key
-            )
+            archive = dl_manager.iter_archive(path)
+            return self._generate_examples(path, archive, labels[split], key)
 
-        synsets = {synset: label for label, (synset, _) in enumerate(classes)}
-        validation = _labels(truths[_VALIDATION_TRUTH], len(classes), kit)
-        test = _labels(test_ids, len(classes), test_truth)
         return {
-            "train": examples("train", synsets, lambda stem: stem.partition("_")[0]),
-            "validation": examples("val", validation, _number),
-            "test": examples("test", test, _number),
+            "train": examples("train", lambda stem: stem.partition("_")[0]),
+            "validation": examples("val", _image_number),
+            "test": examples("test", _image_number),
         }
 
     def _generate_examples(
         self, source: os.PathLike[str], archive: Archive, labels: Labels, key: Key
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The pictures of an archive, each with the label of its name's `key`.
+        """The images of an archive, each with the label of the key in its name.
 
-        ValueError, naming `source`, where one has no label, or a label no picture.
+        Raises ValueError, naming `source`, if the archive is damaged, if an image has no
+        label, or if a label has no image.
         """
         missing = set(labels)
         try:
-            for path, data in _pictures(archive):
-                of = key(path.stem)
-                if of not in labels:
+            for path, data in _iterate_images(archive):
+                found = key(path.stem)
+                if found not in labels:
                     raise ValueError(f"{source} holds {path.name}, which has no label")
-                missing.discard(of)
-                yield (
-                    path.name,
-                    {
-                        "image": io.BytesIO(data),
-                        "label": labels[of],
-                        "file_name": path.name,
-                    },
-                )
+                missing.discard(found)
+                example = {
+                    "image": io.BytesIO(data),
+                    "label": labels[found],
+                    "file_name": path.name,
+                }
+                yield path.name, example
         except archives.DAMAGE as error:
             raise ValueError(
                 f"{source} is damaged ({error}): download it again"
             ) from error
         if missing:
             raise ValueError(
-                f"{source} has no picture for {len(missing)} of {len(labels)} labels, "
-                f"such as that of {min(missing)}: download it again"
+                f"{source} has no image for {len(missing)} of {len(labels)} labels, "
+                f"such as the one for {min(missing)}: download it again"
             )
 
 
-def _labels(truth: list[int], classes: int, source: os.PathLike[str]) -> Labels:
-    """By a picture's number, from 1, the label in that line of a ground truth."""
+def _labels_by_number(
+    truth: list[int], classes: int, source: os.PathLike[str]
+) -> Labels:
+    """The label of each image by its number, which counts from 1 and is a string."""
     if not all(1 <= number <= classes for number in truth):
         raise ValueError(
-            f"{source}: a ground truth has ids from 1 to {classes}, and this one "
-            f"from {min(truth)} to {max(truth)}"
+            f"{source}: the ids of a ground truth must lie between 1 and {classes}, got "
+            f"ids from {min(truth)} to {max(truth)}"
         )
     return {str(line): number - 1 for line, number in enumerate(truth, 1)}
 
 
-def _number(stem: str) -> str:
-    """The number that a picture's name ends in."""
+def _image_number(stem: str) -> str:
+    """The number at the end of an image's name, without leading zeros."""
     return stem.rpartition("_")[2].lstrip("0")
 
 
-def _pictures(archive: Archive) -> Iterator[tuple[pathlib.PurePosixPath, bytes]]:
-    """The pictures of an archive, and of the archives in it."""
+def _iterate_images(archive: Archive) -> Iterator[tuple[pathlib.PurePosixPath, bytes]]:
+    """The images of an archive and of the archives inside it."""
     for name, file in archive:
         path, data = pathlib.PurePosixPath(name), file.read()
         if path.suffix == ".tar":
-            # In memory, as what an archive yields can only be read on: a synset.
-            yield from _pictures(
+            # The archive of one synset. It is read into memory, because the outer archive
+            # can only be read forward.
+            yield from _iterate_images(
                 tfds.download.iter_archive(
                     io.BytesIO(data), tfds.download.ExtractMethod.TAR_STREAM
                 )
             )
         elif path.suffix == ".JPEG":
-            if data[:2] == b"\x1f\x8b":  # n02487347_1956.JPEG
+            if data[:2] == b"\x1f\x8b":  # gzipped: n02487347_1956.JPEG
                 data = gzip.decompress(data)
             yield path, data

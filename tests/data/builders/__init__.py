@@ -1,0 +1,1 @@
+"""Tests of the TFDS builders in this package."""

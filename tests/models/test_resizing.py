@@ -1,0 +1,156 @@
+"""Resizing, crops and views against Pillow, numpy and numbers by hand."""
+
+import hypothesis
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import strategies as st
+from PIL import Image
+
+from alexnet_tf.models import resizing
+from tests.support import images
+
+FEW = hypothesis.settings(deadline=None, max_examples=20)
+
+
+def resized(image, size):
+    return resizing.resize(tf.constant(image), size).numpy()
+
+
+def triangle_weights(old, new):
+    """[new, old]: the weights of each new pixel, a triangle as wide as the scale."""
+    scale = old / new
+    width = max(scale, 1)
+    centers = (np.arange(new) + 0.5) * scale
+    distance = np.abs(np.arange(old) + 0.5 - centers[:, None]) / width
+    weights = np.clip(1 - distance, 0, None)
+    return weights / weights.sum(1, keepdims=True)
+
+
+def resized_by_hand(image, size):
+    """Scales the shorter side to `size`, rounding half up, and crops the center."""
+    height, width = image.shape[:2]
+    shorter = min(height, width)
+    rows = int(np.floor(height * size / shorter + 0.5))
+    columns = int(np.floor(width * size / shorter + 0.5))
+    down, across = triangle_weights(height, rows), triangle_weights(width, columns)
+    whole = np.einsum("rh,hwc,kw->rkc", down, image.astype(np.float64), across)
+    top, left = (rows - size) // 2, (columns - size) // 2
+    return whole[top : top + size, left : left + size]
+
+
+@FEW
+@hypothesis.given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 40))
+@hypothesis.example(31, 17, 8)
+@hypothesis.example(3, 200, 16)
+def test_resizing_is_a_triangle_filter_and_a_center_crop(height, width, size):
+    image = images.random_image(0, height, width)
+    found = resized(image, size)
+    assert (found.shape, found.dtype) == ((size, size, 3), np.uint8)
+    error = np.abs(found - resized_by_hand(image, size))
+    assert error.max() <= 0.51  # a rounding to the nearest level
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(64, 64), (64, 96), (75, 50), (40, 24), (20, 20), (12, 16)]
+)
+def test_resizing_equals_pillows_bilinear_within_one_level(height, width):
+    image = images.random_image(0, height, width)
+    scale = 32 / min(height, width)
+    sides = (round(width * scale), round(height * scale))
+    whole = Image.fromarray(image).resize(sides, Image.Resampling.BILINEAR)
+    left, top = (sides[0] - 32) // 2, (sides[1] - 32) // 2
+    expected = np.asarray(whole.crop((left, top, left + 32, top + 32)))
+    difference = np.abs(resized(image, 32).astype(int) - expected)
+    assert difference.max() <= 1
+    assert difference.mean() < 0.25  # Pillow rounds twice
+
+
+def test_an_image_of_the_target_size_is_unchanged():
+    image = images.random_image(0, 32, 32)
+    np.testing.assert_array_equal(resized(image, 32), image)
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 47), (47, 32)])
+def test_an_image_whose_shorter_side_fits_is_only_cropped(height, width):
+    image = images.random_image(0, height, width)
+    middle = image[(height - 32) // 2 :, (width - 32) // 2 :][:32, :32]
+    np.testing.assert_array_equal(resized(image, 32), middle)
+
+
+@FEW
+@hypothesis.given(st.integers(1, 50), st.integers(1, 50), st.integers(0, 255))
+def test_a_single_color_is_unchanged(height, width, level):
+    image = np.full((height, width, 3), level, np.uint8)
+    np.testing.assert_array_equal(resized(image, 24), level)
+
+
+def test_the_aspect_ratio_is_kept():
+    # A square in the middle of an image twice as wide stays a square.
+    image = np.zeros((40, 80, 3), np.uint8)
+    image[10:30, 30:50] = 255
+    found = resized(image, 20)[..., 0]
+    expected = np.zeros((20, 20), np.uint8)
+    expected[5:15, 5:15] = 255
+    inside = np.s_[6:14, 6:14]
+    np.testing.assert_array_equal(found[inside], expected[inside])
+    assert found[:4].max() == found[16:].max() == found[:, :4].max() == 0
+    np.testing.assert_array_equal(found, found.T)
+
+
+def test_everything_outside_the_center_square_is_cut_off():
+    image = np.zeros((20, 60, 3), np.uint8)
+    image[:, :19] = (255, 0, 0)
+    image[:, 41:] = (0, 0, 255)
+    assert resized(image, 20).max() == 0
+
+
+def test_downscaling_averages_pixels_instead_of_skipping_them():
+    # A chequerboard of pixels: a filter without antialiasing keeps black or white.
+    image = np.indices((64, 64)).sum(0) % 2 * 255
+    image = np.repeat(image[..., None], 3, axis=-1).astype(np.uint8)
+    inner = resized(image, 8)[1:-1, 1:-1]
+    assert (np.abs(inner.astype(int) - 128) <= 4).all()
+
+
+def test_float_and_byte_images_are_resized_alike():
+    image = images.random_image(0, 50, 40)
+    np.testing.assert_array_equal(
+        resized(image.astype(np.float32), 24), resized(image, 24)
+    )
+
+
+COORDINATES = np.stack([*np.mgrid[:14, :14], np.zeros((14, 14))], axis=-1).astype(
+    np.uint8
+)
+
+
+@pytest.mark.parametrize(("side", "first"), [(14, 0), (8, 3), (7, 3), (13, 0)])
+def test_the_center_crop_is_the_middle(side, first):
+    expected = COORDINATES[first : first + side, first : first + side]
+    np.testing.assert_array_equal(
+        resizing.center_crop(tf.constant(COORDINATES), side), expected
+    )
+    batch = resizing.center_crop(tf.constant(COORDINATES)[None], side)
+    np.testing.assert_array_equal(batch, expected[None])
+
+
+def test_the_ten_views_are_center_corners_and_their_mirror_images():
+    image = images.random_image(0, 14, 14)
+    found = resizing.views(tf.constant(image), 8).numpy()
+    five = [
+        image[3:11, 3:11],
+        image[:8, :8],
+        image[:8, 6:],
+        image[6:, :8],
+        image[6:, 6:],
+    ]
+    assert resizing.VIEWS == len(found) == 10
+    np.testing.assert_array_equal(found, five + [view[:, ::-1] for view in five])
+
+
+def test_the_first_view_is_the_center_crop_for_every_margin():
+    for side in (7, 8, 13, 14):
+        image = tf.constant(images.random_image(0, 14, 14))
+        center = resizing.center_crop(image, side)
+        np.testing.assert_array_equal(resizing.views(image, side)[0], center)

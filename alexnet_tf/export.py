@@ -41,7 +41,7 @@ def write(
             mean=mean,
             classes=classes,
             precision=flags.dtype,
-            calibration=tflite_onnx.calibration(restored.dataset, side),
+            calibration=tflite_onnx.calibration_images(restored.dataset, side),
         )
     else:
         saved_model.save_model(
@@ -65,7 +65,7 @@ def write(
 def main(flags: options.Config, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments)
     if flags.check:
-        path = model_versions.find(flags.check, "check")
+        path = model_versions.find_version(flags.check, "check")
         given = flags.checkpoint != options.Config().checkpoint
         replays = verification.verify(path, flags.checkpoint if given else "")
         names = ", ".join(replay.signature for replay in replays)
@@ -83,10 +83,10 @@ def main(flags: options.Config, arguments: Sequence[str]) -> None:
         with_preprocessing=flags.export_format == "saved_model",
     )
     folder = pathlib.Path(flags.export_dir or restored.run_dir / "export")
-    version = flags.version or model_versions.following(folder)
+    version = flags.version or model_versions.next_version(folder)
     suffix = "" if flags.export_format == "saved_model" else f".{flags.export_format}"
     path = folder / f"{version}{suffix}"
-    with model_versions.whole(path) as partial:
+    with model_versions.new_version(path) as partial:
         write(partial, flags, restored)
     print(path)
 

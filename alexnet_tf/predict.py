@@ -84,7 +84,7 @@ def _bench(
     with progress.bar(len(steps) * flags.bench_requests, "measuring", "request") as bar:
         for in_flight in steps:
             measured.append(
-                clients.measure(
+                clients.measure_server(
                     flags.server,
                     images,
                     in_flight=in_flight,
@@ -121,7 +121,9 @@ def main(flags: options.Config, arguments: Sequence[str]) -> None:
             answers = client.map(lambda f: client.classify(_read(f)), arguments)
         else:
             loaded = local_model.Model(flags.model)
-            answers = clients.each(lambda f: loaded.classify(_read(f)), arguments)
+            answers = clients.map_serially(
+                lambda f: loaded.classify(_read(f)), arguments
+            )
         predictions, failed = [], 0
         bar = stack.enter_context(
             progress.bar(len(arguments), "classifying", "picture")

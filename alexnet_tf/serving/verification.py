@@ -16,7 +16,7 @@ def verify(path: pathlib.Path, checkpoint: str = "") -> list[preflight.Replay]:
     `checkpoint`: another than the export was made of, as where that has moved. Raises
     CheckError naming the first thing that is wrong; returns the requests that were run.
     """
-    replays = preflight.check(path)
+    replays = preflight.check_export(path)
     origin = json.loads(
         (path / warmup_requests.FOLDER / saved_model.ORIGIN).read_text()
     )

@@ -9,13 +9,19 @@ _PLACE = re.compile(
 )
 # What may follow the message in its own line: the node, or the operation.
 _PLACE_IN_LINE = re.compile(r"\s*(\[\[\{\{node |\[Op:\w+\]).*")
+# What precedes the message of a callback's error, and that of a dataset's function.
+_CALLER = re.compile(
+    r"\{\{.*?\}\} (Error in user-defined function .*? with iterator: \S+: )?"
+    r"(\w+Error: )?"
+)
 _TRACEBACK = "\nTraceback (most recent call last)"
 
 
 def _without_wrapping(error: object) -> list[str]:
     """The lines of an error that say what it is; all of it if there are none."""
     text = str(error).partition(_TRACEBACK)[0]
-    text = re.sub(r"^\{\{.*?\}\} (\w+Error: )?", "", text)
+    if caller := _CALLER.match(text):
+        text = text[caller.end() :]
     lines = [
         _PLACE_IN_LINE.sub("", line).strip()
         for line in text.splitlines()

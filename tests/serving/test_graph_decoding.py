@@ -67,9 +67,9 @@ SEEN_THROUGH = PALETTE.getpixel((3, 3))
 
 GOOD = {
     "png": encoded(noise(), "PNG"),
-    "png_grey": encoded(noise().convert("L"), "PNG"),
+    "png_gray": encoded(noise().convert("L"), "PNG"),
     "png_alpha": encoded(translucent(), "PNG"),
-    "png_grey_alpha": encoded(translucent().convert("LA"), "PNG"),
+    "png_gray_alpha": encoded(translucent().convert("LA"), "PNG"),
     "png_palette": encoded(PALETTE, "PNG"),
     "png_palette_alpha": encoded(PALETTE, "PNG", transparency=SEEN_THROUGH),
     "png_1_bit": encoded(noise().convert("1"), "PNG"),
@@ -82,9 +82,9 @@ GOOD = {
     "bmp": encoded(noise(), "BMP"),
     "bmp_alpha": encoded(translucent(), "BMP"),
     "bmp_palette": encoded(PALETTE, "BMP"),
-    "bmp_grey": encoded(noise().convert("L"), "BMP"),
+    "bmp_gray": encoded(noise().convert("L"), "BMP"),
     "jpeg": encoded(noise(), "JPEG"),
-    "jpeg_grey": encoded(noise().convert("L"), "JPEG"),
+    "jpeg_gray": encoded(noise().convert("L"), "JPEG"),
     "jpeg_cmyk": encoded(noise().convert("CMYK"), "JPEG"),
     "jpeg_progressive": encoded(noise(), "JPEG", progressive=True),
     "jpeg_subsampled": encoded(noise(), "JPEG", subsampling="4:2:0"),

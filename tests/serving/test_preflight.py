@@ -117,7 +117,7 @@ def with_half_of_the_variables(path):
     data.write_bytes(data.read_bytes()[: data.stat().st_size // 2])
 
 
-def without_warmup(path):
+def without_warmup_requests(path):
     (path / warmup_requests.FOLDER / warmup_requests.FILE).unlink()
 
 
@@ -130,7 +130,7 @@ def without_graph(path):
     [
         (without_variables, "does not load"),
         (with_half_of_the_variables, "does not load"),
-        (without_warmup, "no warm-up requests"),
+        (without_warmup_requests, "no warm-up requests"),
         (without_graph, "the SavedModel cannot be read"),
     ],
 )

@@ -176,7 +176,7 @@ def _bench(server: ServerOptions, files: Sequence[str]) -> list[Any]:
         for in_flight in steps:
             with log_noise.held_back():  # gRPC imports TensorFlow
                 measured.append(
-                    clients.measure(
+                    clients.measure_server(
                         server.server,
                         images,
                         in_flight=in_flight,
@@ -209,7 +209,7 @@ def _classifier(chosen: PredictOptions, files: Sequence[str]) -> Iterator[Any]:
         if chosen.server.server is not None:
             yield client.map(lambda file: client.classify(_read(file)), files)
         else:
-            yield clients.each(lambda file: model.classify(_read(file)), files)
+            yield clients.map_serially(lambda file: model.classify(_read(file)), files)
 
 
 def _classify(

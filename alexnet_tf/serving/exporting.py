@@ -73,10 +73,10 @@ def export(
         inputs=_INPUTS[format],
     )
     versions = pathlib.Path(folder or restored.run_dir / "export")
-    version = version or model_versions.following(versions)
+    version = version or model_versions.next_version(versions)
     suffix = "" if format == "saved_model" else f".{format}"
     path = versions / f"{version}{suffix}"
-    with model_versions.whole(path) as aside:
+    with model_versions.new_version(path) as aside:
         if format == "keras":
             restored.model.save(aside)
         elif format == "onnx":
@@ -108,7 +108,9 @@ def _write_tflite(
                 f"{dataset.size} pixels, and the net needs "
                 f"{restored.architecture.record_size}"
             )
-        calibration = tflite_onnx.calibration(dataset, restored.architecture.input_size)
+        calibration = tflite_onnx.calibration_images(
+            dataset, restored.architecture.input_size
+        )
     tflite_onnx.save_tflite(
         restored.model,
         aside,

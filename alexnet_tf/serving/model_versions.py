@@ -1,26 +1,36 @@
-"""Numbered folders of an export, as a server counts them, each written whole or not at all.
+"""The numbered folders of an export. Each one is written whole or not at all.
 
-FOLDER/1/  FOLDER/2/ ...    a server takes the highest, unless told another
+FOLDER/1/  FOLDER/2/ ...    a server takes the highest, unless its config names others
 """
 
 import contextlib
 import os
 import pathlib
 import re
-import shutil
 from collections.abc import Iterator
 
+from alexnet_tf.runtime import files
 
-def following(folder: pathlib.Path) -> int:
-    """One more than the highest version in `folder`."""
+
+def next_version(folder: pathlib.Path) -> int:
+    """Returns the highest version in `folder` plus one, or 1 if there is none.
+
+    Files such as 3.tflite count as versions too.
+    """
     found = [int(c.stem) for c in folder.glob("*") if re.fullmatch(r"\d+", c.stem)]
     return max(found, default=0) + 1
 
 
-def find(path: str | os.PathLike[str], flag: str) -> pathlib.Path:
-    """`path` where it is a SavedModel, or the highest version in it.
+def find_version(path: str | os.PathLike[str], flag: str) -> pathlib.Path:
+    """Returns the folder of a SavedModel.
 
-    Raises FileNotFoundError, naming `flag`, where there is neither.
+    Args:
+        path: the folder of a SavedModel, or a folder with model versions. Of several
+            versions the highest is returned.
+        flag: the name of the flag that gave `path`, for the error.
+
+    Raises:
+        FileNotFoundError: `path` is neither of these.
     """
     folder = pathlib.Path(path)
     if (folder / "saved_model.pb").exists():
@@ -28,25 +38,33 @@ def find(path: str | os.PathLike[str], flag: str) -> pathlib.Path:
     found = [c for c in folder.glob("*") if c.name.isdigit() and c.is_dir()]
     if not found:
         raise FileNotFoundError(
-            f"--{flag}={path}: no SavedModel there, and no version of one: "
-            "python -m alexnet_tf.export makes one of a checkpoint"
+            f"--{flag}={path} holds neither a SavedModel nor numbered versions of one. "
+            "Make one from a checkpoint with: "
+            "python -m alexnet_tf.export --checkpoint=RUN_FOLDER"
         )
     return max(found, key=lambda c: int(c.name))
 
 
 @contextlib.contextmanager
-def whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A name to write under; what stands there becomes `path` when all went well."""
+def new_version(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a name to write a new version under, which may be a file or a folder.
+
+    What was written becomes `path` if the block ends without an error; see
+    `files.written_aside`. A server does not see it before that.
+
+    Raises:
+        FileExistsError: `path` exists already, because a server may be using it.
+
+    Example::
+
+        with new_version(pathlib.Path("runs/demo/export/2")) as aside:
+            saved_model.save_model(net, aside, ...)
+    """
     if path.exists():
-        raise FileExistsError(f"{path} exists: remove it, or export another version")
-    # A leading dot, so that a server does not see it, and the suffix that Keras wants.
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+        raise FileExistsError(
+            f"{path} already exists and is not overwritten: remove it, or choose "
+            "another number with --version"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield partial
-        partial.rename(path)
-    finally:
-        if partial.is_dir():
-            shutil.rmtree(partial)
-        else:
-            partial.unlink(missing_ok=True)
+    with files.written_aside(path) as aside:
+        yield aside

@@ -50,7 +50,7 @@ def save_model(
     _name_method(path / "saved_model.pb", signatures.CLASSIFY)
     (path / "assets").mkdir(exist_ok=True)
     (path / "assets" / LABELS).write_text("\n".join(classes) + "\n")
-    warmup_requests.write(
+    warmup_requests.write_warmup_requests(
         path, {name: s.input for name, s in served.items()}, signatures.CLASSIFY
     )
 

@@ -1,7 +1,8 @@
-"""The functions of an export: encoded or plain pictures in, classes or features out.
+"""The functions of an export: encoded images or pixels in, classes or features out.
 
-Preprocessing is inside: decoding, the one resize rule, the centre crop or the ten views,
-the mean. Every input and output is batched in its first dimension.
+Preprocessing is part of them: decoding, resizing by the one rule, the center crop or
+the ten views, and subtracting the mean. Every input and output has the batch in its
+first dimension.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,8 +16,6 @@ from alexnet_tf.models import layers, resizing
 from alexnet_tf.serving import graph_decoding
 
 DEFAULT = "serving_default"
-
-
 CLASSIFY = "classify"
 
 
@@ -28,15 +27,25 @@ class Signature(NamedTuple):
 
 
 class Signatures:
-    """Over `net`, a model of `evaluate.plain_inputs` to logits.
+    """The signatures of a trained net.
 
     Args:
-        net: with stock operations where it is to be exported.
-        architecture: the net's.
-        classes: their names.
-        top: how many are returned, best first.
-        crops: 1, the centre crop, or 10, the views of paper section 4.1, over which
-            softmax outputs and features are averaged.
+        net: a model that takes `layers.plain_inputs` and returns logits. If it is to be
+            exported, it must consist of stock operations.
+        architecture: the architecture of `net`.
+        classes: the names of the classes, in the order of the logits.
+        top: how many classes to return, best first.
+        crops: 1 for the center crop, or 10 for the views of the paper's section 4.1.
+            Probabilities and features are averaged over the views.
+
+    Raises:
+        ValueError: `crops` is neither 1 nor 10.
+
+    Example::
+
+        served = Signatures(net, architecture, classes=classes, top=5, crops=1).all()
+        function, spec = served["serving_default"]
+        outputs = function(tf.constant([image_bytes]))
     """
 
     def __init__(
@@ -62,33 +71,48 @@ class Signatures:
         self._crops = crops
 
     def all(self) -> dict[str, Signature]:
-        """Every signature by name."""
+        """Returns every signature by its name."""
         strings = [None]
         pixels = [None, None, None, 3]
         return {
             DEFAULT: Signature(
-                self.images, tf.TensorSpec(strings, tf.string, "image_bytes")
+                self.classify_encoded, tf.TensorSpec(strings, tf.string, "image_bytes")
             ),
             "predict_images": Signature(
-                self.pixels, tf.TensorSpec(pixels, tf.uint8, "image")
+                self.classify_pixels, tf.TensorSpec(pixels, tf.uint8, "image")
             ),
             "predict_float_images": Signature(
-                self.pixels, tf.TensorSpec(pixels, tf.float32, "image")
+                self.classify_pixels, tf.TensorSpec(pixels, tf.float32, "image")
             ),
             CLASSIFY: Signature(
-                self.classify, tf.TensorSpec(strings, tf.string, "inputs")
+                self.classify_examples, tf.TensorSpec(strings, tf.string, "inputs")
             ),
             "features": Signature(
-                self.features, tf.TensorSpec(strings, tf.string, "image_bytes")
+                self.extract_features, tf.TensorSpec(strings, tf.string, "image_bytes")
             ),
         }
 
-    def images(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Encoded pictures, string [N], to `classes`, `scores` [N, top], `probabilities`."""
-        return self._answer(self._decoded(image_bytes))
+    def classify_encoded(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Classifies encoded images.
 
-    def pixels(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """RGB pixels 0-255, uint8 or float32 [N, H, W, 3], to the same outputs."""
+        Args:
+            image_bytes: JPEG, PNG, GIF or BMP, string [N].
+
+        Returns:
+            `classes` string [N, top] and `scores` float32 [N, top], best first, and
+            `probabilities` float32 [N, classes].
+        """
+        return self._classify_views(self._decode_views(image_bytes))
+
+    def classify_pixels(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Classifies images that are decoded already.
+
+        Args:
+            image: RGB pixels 0-255, uint8 or float32 [N, H, W, 3].
+
+        Returns:
+            The outputs of `classify_encoded`.
+        """
         shape = tf.shape(image)
         with tf.control_dependencies(
             [graph_decoding.check_size(shape[1], shape[2], "image")]
@@ -96,61 +120,75 @@ class Signatures:
             image = tf.identity(image)
         if image.dtype.is_floating:
             image = tf.debugging.check_numerics(image, "image")
-        return self._answer(self._mapped(self._views, image))
+        return self._classify_views(self._map_batch(self._views, image))
 
-    def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Serialized `tf.train.Example`s with `image/encoded`, string [N].
+    def classify_examples(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Classifies the encoded images in examples, for a server's Classify API.
 
-        Returns `classes` and `scores` [N, top], which is all that the Classify API of a
-        server takes.
+        Args:
+            inputs: serialized `tf.train.Example`s with `image/encoded`, string [N].
+
+        Returns:
+            `classes` and `scores` [N, top]; the Classify API allows no other outputs.
         """
         features = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
         encoded = tf.io.parse_example(inputs, features)["image/encoded"]
-        answer = self.images(encoded)
+        answer = self.classify_encoded(encoded)
         return {name: answer[name] for name in ("classes", "scores")}
 
-    def features(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Encoded pictures, string [N], to `features` float32 [N, units].
+    def extract_features(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Computes the last hidden layer's activations, as the last layer reads them.
 
-        The activations of the last hidden layer as the last layer reads them: the
-        vector of the paper's section 6.1, by whose distance pictures are alike; 4,096
-        numbers in AlexNet.
+        The paper compares images by the distance between these vectors (section 6.1).
+
+        Args:
+            image_bytes: JPEG, PNG, GIF or BMP, string [N].
+
+        Returns:
+            `features` float32 [N, units]; AlexNet has 4,096 units.
         """
-        _, features = self._outputs(self._decoded(image_bytes))
+        _, features = self._run_net(self._decode_views(image_bytes))
         return {"features": features}
 
     def _views(self, image: tf.Tensor) -> tf.Tensor:
-        """uint8 or float [H, W, 3] to the views the net sees, uint8 [crops, C, C, 3]."""
+        """uint8 or float [H, W, 3] to the net's views, uint8 [crops, C, C, 3]."""
         square = resizing.resize(image, self._size)
         square = tf.ensure_shape(square, [self._size, self._size, 3])
         if self._crops == 1:
             return resizing.center_crop(square, self._crop)[None]
         return resizing.views(square, self._crop)
 
-    def _decoded(self, image_bytes: tf.Tensor) -> tf.Tensor:
-        return self._mapped(
-            lambda e: self._views(graph_decoding.decode(e)), image_bytes
+    def _decode_views(self, image_bytes: tf.Tensor) -> tf.Tensor:
+        """Encoded images, string [N], to their views, uint8 [N, crops, C, C, 3]."""
+        return self._map_batch(
+            lambda encoded: self._views(graph_decoding.decode(encoded)), image_bytes
         )
 
-    def _mapped(self, function: Callable, batch: tf.Tensor) -> tf.Tensor:
-        """`function` of each picture of a batch: uint8 [N, crops, C, C, 3]."""
-        # Convolutions that a server fuses fail on no pictures, and say so in riddles.
-        some = tf.debugging.Assert(tf.shape(batch)[0] > 0, ["a batch of no pictures"])
-        with tf.control_dependencies([some]):
+    def _map_batch(self, function: Callable, batch: tf.Tensor) -> tf.Tensor:
+        """Calls `function` for each image of a batch: uint8 [N, crops, C, C, 3]."""
+        # For an empty batch, the convolutions that a server fuses fail with an error
+        # that nobody could understand.
+        check = tf.debugging.Assert(
+            tf.shape(batch)[0] > 0, ["the batch contains no images"]
+        )
+        with tf.control_dependencies([check]):
             batch = tf.identity(batch)
         shape = [self._crops, self._crop, self._crop, 3]
         return tf.map_fn(
             function, batch, fn_output_signature=tf.TensorSpec(shape, tf.uint8)
         )
 
-    def _outputs(self, views: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _run_net(self, views: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Means over the views: probabilities [N, classes], features [N, units]."""
         flat = tf.reshape(views, [-1, self._crop, self._crop, 3])
         logits, hidden = self._net(layers.plain_inputs(flat), training=False)
         probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
-        return self._mean(probabilities), self._mean(tf.cast(hidden, tf.float32))
+        return (
+            self._mean_over_views(probabilities),
+            self._mean_over_views(tf.cast(hidden, tf.float32)),
+        )
 
-    def _mean(self, rows: tf.Tensor) -> tf.Tensor:
+    def _mean_over_views(self, rows: tf.Tensor) -> tf.Tensor:
         """[N * crops, K] to [N, K]."""
         if self._crops == 1:
             return rows
@@ -158,8 +196,8 @@ class Signatures:
             tf.reshape(rows, [-1, self._crops, rows.shape[-1]]), axis=1
         )
 
-    def _answer(self, views: tf.Tensor) -> dict[str, tf.Tensor]:
-        probabilities, _ = self._outputs(views)
+    def _classify_views(self, views: tf.Tensor) -> dict[str, tf.Tensor]:
+        probabilities, _ = self._run_net(views)
         scores, indices = tf.math.top_k(probabilities, self._top)
         return {
             "classes": tf.gather(self._classes, indices),

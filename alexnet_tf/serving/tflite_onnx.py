@@ -1,10 +1,10 @@
 """TFLite and ONNX files of a net, for devices without TensorFlow.
 
-Neither format decodes pictures. Both files take `image`, RGB pixels 0-255 as float32
-[N, C, C, 3], cropped to the net's own side, and give `probabilities` float32
-[N, classes]; the mean is inside. The class names travel in the file: in TFLite as
-`labels.txt` in the archive that ends it (any unzip reads it), in ONNX as the metadata
-`labels`, a name a line.
+Neither format decodes images. Both files take `image`, RGB pixels 0-255 as float32
+[N, C, C, 3], cropped to the side C of the net's input, and return `probabilities`
+float32 [N, classes]; subtracting the mean is part of them. The files contain the names
+of the classes, one per line. In TFLite they are `labels.txt` in the zip archive at the
+end of the file, which any unzip reads; in ONNX they are the metadata entry `labels`.
 """
 
 import pathlib
@@ -21,23 +21,27 @@ from alexnet_tf.data import prepared_dataset, records
 from alexnet_tf.models import resizing
 
 LABELS = "labels.txt"
-
-
 OPSET = 18
+CALIBRATION_IMAGES = 100
 
-
-# What "int8" leaves in float32, beside the LRN, which TFLite has nothing else for.
-# SOFTMAX: in int8 its steps are 1/256, and most of 1,000 classes are 0. BATCH_MATMUL,
-# the unshared layers of cifar10_11pct: TensorFlow 2.21 computes int8 ones wrongly where
-# its XNNPACK does, which is the default (other kernels are right).
+# What "int8" leaves in float32, beside the LRN, for which TFLite has no other kernel.
+# SOFTMAX: in int8 its steps are 1/256, and most of 1,000 classes would be 0.
+# BATCH_MATMUL, in the unshared layers of cifar10_11pct: TensorFlow 2.21 computes it
+# wrongly in int8 with XNNPACK, which is the default (its other kernels are right).
 _FLOAT_OPERATIONS = ["SOFTMAX", "BATCH_MATMUL"]
 
 
-def function(net: keras.Model, mean: np.ndarray):
-    """The tf.function of both formats.
+def probability_function(net: keras.Model, mean: np.ndarray):
+    """Returns the tf.function that both formats hold.
 
-    `net` takes finished pictures and gives probabilities, of stock operations; `mean`
-    float32 [C, C, 3].
+    Args:
+        net: a model of stock operations that takes images without their mean, float32
+            [N, C, C, 3], and returns probabilities.
+        mean: float32 [C, C, 3].
+
+    Returns:
+        A tf.function of `image`, float32 [N, C, C, 3], 0-255, that returns a dict with
+        `probabilities`.
     """
     spec = tf.TensorSpec([None, *mean.shape], tf.float32, name="image")
 
@@ -57,18 +61,24 @@ def save_tflite(
     precision: str,
     calibration: np.ndarray | None = None,
 ) -> None:
-    """Writes `net` as a TFLite file.
+    """Writes a net as a TFLite file.
 
     Args:
-        net, mean: as `function`'s.
-        precision: of the weights, "float32" or "float16", or of weights and
-            activations, "int8", but for `_FLOAT_OPERATIONS`.
-        calibration: pictures float32 [N, C, C, 3] whose activations set the
-            ranges of "int8".
+        net, mean: as in `probability_function`.
+        path: the file to write.
+        classes: the names of the classes.
+        precision: "float32" or "float16" for the weights; "int8" for weights and
+            activations, except in `_FLOAT_OPERATIONS`.
+        calibration: images float32 [N, C, C, 3], 0-255. Their activations determine the
+            ranges of "int8", which needs them; other precisions ignore them.
+
+    Raises:
+        ValueError: "int8" was given no calibration images.
     """
-    # Frozen first: the converter would leave variables, which calibration cannot run.
+    # Variables become constants first: the converter would leave them as they are, and
+    # then calibration cannot run the model.
     frozen = convert_to_constants.convert_variables_to_constants_v2(
-        function(net, mean).get_concrete_function()
+        probability_function(net, mean).get_concrete_function()
     )
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
     if precision != "float32":
@@ -77,16 +87,8 @@ def save_tflite(
         converter.target_spec.supported_types = [tf.float16]
     if precision == "int8":
         if calibration is None:
-            raise ValueError("precision int8 needs calibration images")
-        converter.representative_dataset = lambda: ([p[None]] for p in calibration)
-        # A debugger only by name: it is how TFLite leaves operations out.
-        encoded = tf.lite.experimental.QuantizationDebugger(
-            converter=converter,
-            debug_dataset=converter.representative_dataset,
-            debug_options=tf.lite.experimental.QuantizationDebugOptions(
-                denylisted_ops=_FLOAT_OPERATIONS
-            ),
-        ).get_nondebug_quantized_model()
+            raise ValueError("precision int8 needs calibration images, got none")
+        encoded = _quantize(converter, calibration)
     else:
         encoded = converter.convert()
     path.write_bytes(encoded)
@@ -94,20 +96,42 @@ def save_tflite(
         archive.writestr(LABELS, "\n".join(classes) + "\n")
 
 
+def _quantize(converter: tf.lite.TFLiteConverter, calibration: np.ndarray) -> bytes:
+    converter.representative_dataset = lambda: ([image[None]] for image in calibration)
+    # It is called a debugger, but it is TFLite's way to leave operations in float32.
+    return tf.lite.experimental.QuantizationDebugger(
+        converter=converter,
+        debug_dataset=converter.representative_dataset,
+        debug_options=tf.lite.experimental.QuantizationDebugOptions(
+            denylisted_ops=_FLOAT_OPERATIONS
+        ),
+    ).get_nondebug_quantized_model()
+
+
 def save_onnx(
     net: keras.Model, path: pathlib.Path, *, mean: np.ndarray, classes: Sequence[str]
 ) -> None:
-    """Writes `net` as an ONNX file. Raises ModuleNotFoundError without tf2onnx."""
+    """Writes a net as an ONNX file.
+
+    Args:
+        net, mean: as in `probability_function`.
+        path: the file to write.
+        classes: the names of the classes.
+
+    Raises:
+        OSError: onnx or tf2onnx is not installed.
+    """
     try:
         import onnx
         import tf2onnx
     except ModuleNotFoundError as error:
         raise OSError(
-            f"--format=onnx needs {error.name}: pip install 'alexnet_tf[onnx]'"
+            f"--format=onnx needs the package {error.name}, which is not installed: "
+            "pip install 'alexnet_tf[onnx]'"
         ) from None
-    classify = function(net, mean)
+    classify = probability_function(net, mean)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tf2onnx on NumPy and protobuf
+        warnings.simplefilter("ignore")  # tf2onnx's warnings about NumPy and protobuf
         model, _ = tf2onnx.convert.from_function(
             classify, input_signature=classify.input_signature, opset=OPSET
         )
@@ -115,17 +139,23 @@ def save_onnx(
     onnx.save(model, path)
 
 
-CALIBRATION_PICTURES = 100
-
-
-def calibration(
-    dataset: prepared_dataset.Dataset, side: int, count: int = CALIBRATION_PICTURES
+def calibration_images(
+    dataset: prepared_dataset.Dataset, side: int, count: int = CALIBRATION_IMAGES
 ) -> np.ndarray:
-    """Centre crops of training pictures, evenly spread: float32 [N, side, side, 3]."""
+    """Returns center crops of training images, spread evenly over the training set.
+
+    Args:
+        dataset: a prepared dataset.
+        side: the side of the crops, in pixels.
+        count: how many images to return; fewer if the training set is smaller.
+
+    Returns:
+        float32 [count, side, side, 3], 0-255.
+    """
     source = records.open_records(dataset, "train")
     indices = np.linspace(0, len(source) - 1, min(count, len(source))).astype(int)
     images = [
-        records.decode_image(source[index].encoded, dataset.size, dataset.encoding)
+        records.decode(source[index].encoded, dataset.size, dataset.encoding)
         for index in indices.tolist()
     ]
     return resizing.center_crop(np.stack(images), side).astype(np.float32)

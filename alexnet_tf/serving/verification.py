@@ -31,8 +31,8 @@ def verify_export(
         CheckError: a server would refuse the export, or its answers differ.
         CheckpointError: the checkpoint is not found.
     """
-    path = model_versions.find(export, "check")
-    replays = preflight.check(path)
+    path = model_versions.find_version(export, "check")
+    replays = preflight.check_export(path)
     origin = json.loads(saved_model.origin_file(path).read_text())
     restored = trained.restore(checkpoint or _checkpoint_of(path, origin))
     wanted = signatures.Signatures(

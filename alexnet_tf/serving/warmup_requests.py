@@ -1,7 +1,8 @@
-"""The requests that an export carries and a server replays while it loads it.
+"""Warm-up requests, which an export carries and a server replays while it loads it.
 
-So a broken export fails before it takes traffic, and the first request is not slow. The
-pictures are made here: none of the training data leaves in an export.
+A broken export therefore fails before it receives traffic, and the first real request
+is not slow. The images in the requests are generated here, so that an export contains
+none of the training data.
 
     VERSION/assets.extra/tf_serving_warmup_requests    PredictionLog records
 """
@@ -21,55 +22,63 @@ from tensorflow_serving.apis import (
 )
 
 FOLDER = "assets.extra"
-
-
 FILE = "tf_serving_warmup_requests"
 
 
-def pictures() -> dict[str, bytes]:
-    """A colourful picture of 80 x 64 pixels, encoded in each kind that is served."""
+def example_images() -> dict[str, bytes]:
+    """Returns one colorful image of 80 x 64 pixels in each format that is served.
+
+    The keys are "PNG", "JPEG", "GIF" and "BMP", the values are the encoded bytes.
+    """
     coarse = np.random.default_rng(0).integers(0, 256, (4, 5, 3)).astype(np.uint8)
     image = Image.fromarray(coarse).resize((80, 64), Image.Resampling.BILINEAR)
-    found = {}
+    encoded = {}
     for kind in ("PNG", "JPEG", "GIF", "BMP"):
         buffer = io.BytesIO()
         image.save(buffer, kind)
-        found[kind] = buffer.getvalue()
-    return found
+        encoded[kind] = buffer.getvalue()
+    return encoded
 
 
 def serialized_example(encoded: bytes) -> bytes:
-    """The `tf.train.Example` of an encoded picture, as `classify` takes it."""
+    """Returns the `tf.train.Example` of an encoded image, as `classify` reads it."""
     feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded]))
     features = tf.train.Features(feature={"image/encoded": feature})
     return tf.train.Example(features=features).SerializeToString(deterministic=True)
 
 
-def write(
+def write_warmup_requests(
     path: str | os.PathLike[str],
     specs: Mapping[str, tf.TensorSpec],
-    classify: str,
+    classify_signature: str,
 ) -> None:
-    """Writes a request for each of `specs`, the inputs by signature, into `path`.
+    """Writes one request for each signature into the export `path`.
 
-    `classify` names the signature that is asked by the Classify API.
+    Args:
+        path: the folder of the export's SavedModel.
+        specs: the input of each signature, by the signature's name.
+        classify_signature: the signature that servers call by the Classify API; the
+            others are called by the Predict API.
     """
-    encoded = list(pictures().values())
+    encoded = list(example_images().values())
     pixels = np.asarray(Image.open(io.BytesIO(encoded[0])))
     folder = pathlib.Path(path) / FOLDER
     folder.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(folder / FILE)) as writer:
         for name, spec in specs.items():
-            values: list[bytes] | np.ndarray = encoded
-            if name == classify:
-                values = [serialized_example(picture) for picture in encoded]
-            elif spec.dtype != tf.string:
-                values = pixels[None].astype(spec.dtype.as_numpy_dtype)
-            log = _classify_log if name == classify else _predict_log
-            writer.write(log(name, spec.name, values).SerializeToString())
+            if name == classify_signature:
+                log = _classify_log(name, encoded)
+            elif spec.dtype == tf.string:
+                log = _predict_log(name, spec.name, encoded)
+            else:
+                rows = pixels[None].astype(spec.dtype.as_numpy_dtype)
+                log = _predict_log(name, spec.name, rows)
+            writer.write(log.SerializeToString())
 
 
-def _predict_log(signature, key, values) -> prediction_log_pb2.PredictionLog:
+def _predict_log(
+    signature: str, key: str, values: list[bytes] | np.ndarray
+) -> prediction_log_pb2.PredictionLog:
     request = predict_pb2.PredictRequest()
     request.model_spec.signature_name = signature
     request.inputs[key].CopyFrom(tf.make_tensor_proto(values))
@@ -78,34 +87,49 @@ def _predict_log(signature, key, values) -> prediction_log_pb2.PredictionLog:
     )
 
 
-def _classify_log(signature, key, values) -> prediction_log_pb2.PredictionLog:
+def _classify_log(
+    signature: str, images: list[bytes]
+) -> prediction_log_pb2.PredictionLog:
     request = classification_pb2.ClassificationRequest()
     request.model_spec.signature_name = signature
-    examples = request.input.example_list.examples
-    examples.extend(tf.train.Example.FromString(value) for value in values)
+    request.input.example_list.examples.extend(
+        tf.train.Example.FromString(serialized_example(image)) for image in images
+    )
     return prediction_log_pb2.PredictionLog(
         classify_log=prediction_log_pb2.ClassifyLog(request=request)
     )
 
 
-def read(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """(signature, inputs by name) of each request in the export `path`."""
+def read_warmup_requests(
+    path: str | os.PathLike[str],
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Yields the signature and the inputs by name of each request in an export.
+
+    Args:
+        path: the folder of the export's SavedModel.
+
+    Raises:
+        FileNotFoundError: the export carries no warm-up requests.
+    """
     file = pathlib.Path(path) / FOLDER / FILE
     if not file.exists():
-        raise FileNotFoundError(f"{path} has no warm-up requests: there is no {file}")
+        raise FileNotFoundError(
+            f"{path} has no warm-up requests: {file} does not exist. "
+            "python -m alexnet_tf.export writes them into every SavedModel."
+        )
     for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
-        log = prediction_log_pb2.PredictionLog.FromString(record)
-        if log.HasField("classify_log"):
-            request = log.classify_log.request
-            examples = request.input.example_list.examples
-            values = [example.SerializeToString() for example in examples]
-            yield (
-                request.model_spec.signature_name,
-                {"inputs": np.array(values, dtype=object)},
-            )
-        else:
-            request = log.predict_log.request
-            yield (
-                request.model_spec.signature_name,
-                {key: tf.make_ndarray(value) for key, value in request.inputs.items()},
-            )
+        yield _parse_log(prediction_log_pb2.PredictionLog.FromString(record))
+
+
+def _parse_log(
+    log: prediction_log_pb2.PredictionLog,
+) -> tuple[str, dict[str, np.ndarray]]:
+    if log.HasField("classify_log"):
+        request = log.classify_log.request
+        examples = request.input.example_list.examples
+        values = [example.SerializeToString() for example in examples]
+        inputs = {"inputs": np.array(values, dtype=object)}
+    else:
+        request = log.predict_log.request
+        inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
+    return request.model_spec.signature_name, inputs

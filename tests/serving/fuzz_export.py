@@ -1,11 +1,12 @@
-"""Mutated pictures of every kind through an export, in a process that a crash may end.
+"""Sends mutated images of every kind through an export, in a process that may crash.
 
-    python tests/fuzz_export.py EXPORT SECONDS LAST
+    python tests/serving/fuzz_export.py EXPORT SECONDS LAST
 
-EXPORT is a version's folder; a session runs it, as a server does. Each picture is first
-written to the file LAST, so that the one of a crash is there. Ends with status 0 and a
-line of counts, or with the traceback of the first answer that is neither a result nor a
-clear error, or of a picture that takes longer than `HANG_S`.
+EXPORT is the folder of a version; a session runs it, as a server does. Each image is
+first written to the file LAST, so that after a crash the image that caused it is there.
+The process ends with status 0 and a line of counts. It ends with a traceback at the
+first answer that is neither a result nor a clear error, and at an image that takes
+longer than `HANG_S`.
 """
 
 import collections
@@ -18,23 +19,24 @@ import time
 import hypothesis
 import numpy as np
 import tensorflow as tf
-import test_decoding
+import test_graph_decoding
 from hypothesis import strategies as st
 
-from alexnet_tf.serving import client
+from alexnet_tf.runtime import errors
 
 HANG_S = 60
-PICTURES = {**test_decoding.GOOD, **test_decoding.OTHER}
-# Our own refusals name the input; the decoders name the kind, but for this one of BMP's.
+IMAGES = {**test_graph_decoding.GOOD, **test_graph_decoding.OTHER}
+# The graph's own errors name the input, and the decoders' errors name the format, with
+# the exception of this one about BMP.
 CLEAR = re.compile(r"image_bytes|jpe?g|png|gif|bmp|input size", re.IGNORECASE)
 
 
 @st.composite
 def mutated(draw):
-    """One of the pictures with bytes changed, cut out, doubled, cut off or another's."""
-    data = bytearray(PICTURES[draw(st.sampled_from(sorted(PICTURES)))])
+    """An image with bytes changed, removed, doubled, cut off or another image's."""
+    data = bytearray(IMAGES[draw(st.sampled_from(sorted(IMAGES)))])
     for _ in range(draw(st.integers(0, 6))):
-        # Half of the changes fall into the header, which decides the most.
+        # Half of the changes fall into the header, which matters most.
         end = draw(st.sampled_from([64, len(data)]))
         place = draw(st.integers(0, max(0, min(end, len(data)) - 1)))
         match draw(st.sampled_from(["set", "flip", "cut", "double", "end", "splice"])):
@@ -50,7 +52,7 @@ def mutated(draw):
             case "end":
                 del data[place:]
             case "splice":
-                data[place:] = PICTURES[draw(st.sampled_from(sorted(PICTURES)))][place:]
+                data[place:] = IMAGES[draw(st.sampled_from(sorted(IMAGES)))][place:]
     return bytes(data)
 
 
@@ -67,18 +69,18 @@ def main(export, seconds, last):
         deadline=None,
         max_examples=100,
         database=None,
-        derandomize=seconds < 60,  # the short run of every change is always the same
+        derandomize=seconds < 60,  # the short run in every test is always the same
         phases=[hypothesis.Phase.generate],
         print_blob=False,
         suppress_health_check=list(hypothesis.HealthCheck),
     )
-    def answers_or_says_why(data):
+    def is_answered_or_refused(data):
         pathlib.Path(last).write_bytes(data)
         faulthandler.dump_traceback_later(HANG_S, exit=True)
         try:
             (row,) = session.run(fetched, {fed.name: np.array([data], object)})
         except tf.errors.InvalidArgumentError as error:
-            reason = client.reason(error.message)
+            reason = errors.first_line(error)
             if len(reason) > 300 or not CLEAR.search(reason):
                 raise ValueError(f"not clear: {reason}") from error
             counts["refused"] += 1
@@ -89,7 +91,7 @@ def main(export, seconds, last):
 
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        answers_or_says_why()
+        is_answered_or_refused()
     print(dict(counts))
 
 

@@ -1,6 +1,6 @@
-"""What is decoded is what preparation reads; what is refused is refused before decoding.
+"""Images are decoded as preparation decodes them, or are refused before decoding.
 
-Mutated pictures: `fuzz_export.py`.
+`fuzz_export.py` sends mutated images.
 """
 
 import io
@@ -39,7 +39,7 @@ def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + check
 
 
-SEPARATOR = b"<-- another picture -->"
+SEPARATOR = b"<-- another image -->"
 
 
 def png(height, width, pixels=b""):
@@ -67,9 +67,9 @@ SEEN_THROUGH = PALETTE.getpixel((3, 3))
 
 GOOD = {
     "png": encoded(noise(), "PNG"),
-    "png_grey": encoded(noise().convert("L"), "PNG"),
+    "png_gray": encoded(noise().convert("L"), "PNG"),
     "png_alpha": encoded(translucent(), "PNG"),
-    "png_grey_alpha": encoded(translucent().convert("LA"), "PNG"),
+    "png_gray_alpha": encoded(translucent().convert("LA"), "PNG"),
     "png_palette": encoded(PALETTE, "PNG"),
     "png_palette_alpha": encoded(PALETTE, "PNG", transparency=SEEN_THROUGH),
     "png_1_bit": encoded(noise().convert("1"), "PNG"),
@@ -82,9 +82,9 @@ GOOD = {
     "bmp": encoded(noise(), "BMP"),
     "bmp_alpha": encoded(translucent(), "BMP"),
     "bmp_palette": encoded(PALETTE, "BMP"),
-    "bmp_grey": encoded(noise().convert("L"), "BMP"),
+    "bmp_gray": encoded(noise().convert("L"), "BMP"),
     "jpeg": encoded(noise(), "JPEG"),
-    "jpeg_grey": encoded(noise().convert("L"), "JPEG"),
+    "jpeg_gray": encoded(noise().convert("L"), "JPEG"),
     "jpeg_cmyk": encoded(noise().convert("CMYK"), "JPEG"),
     "jpeg_progressive": encoded(noise(), "JPEG", progressive=True),
     "jpeg_subsampled": encoded(noise(), "JPEG", subsampling="4:2:0"),
@@ -92,17 +92,17 @@ GOOD = {
 
 
 @pytest.mark.parametrize("kind", GOOD)
-def test_the_pixels_are_those_of_preparation(kind):
+def test_pixels_are_those_of_preparation(kind):
     ours = decode(GOOD[kind]).numpy().astype(int)
     theirs = image_decoding.decode(GOOD[kind], kind)
     assert ours.shape == theirs.shape
     assert np.abs(ours - theirs).max() <= 1
-    # The net's input, too, by the one resize rule.
+    # After resizing by the one rule, the input of the net agrees too.
     mine, other = (resizing.resize(tf.constant(i), 32) for i in (ours, theirs))
     assert np.abs(mine.numpy().astype(int) - other.numpy()).max() <= 1
 
 
-def test_exif_orientation_is_not_read():
+def test_exif_orientation_is_not_applied():
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn
     data = encoded(noise(), "JPEG", exif=exif)
@@ -131,7 +131,7 @@ def bmp_of_size(height, width):
 @pytest.mark.parametrize(
     ("height", "width"), [(20_000, 20_000), (1, 40_000), (40_000, 2)]
 )
-def test_a_picture_too_large_is_refused_by_its_header(make, height, width):
+def test_an_image_that_is_too_large_is_refused_by_its_header(make, height, width):
     with pytest.raises(
         tf.errors.InvalidArgumentError, match=f"{height} rows of {width} pixels"
     ):
@@ -139,27 +139,28 @@ def test_a_picture_too_large_is_refused_by_its_header(make, height, width):
 
 
 def black(height, width):
-    """A PNG whose rows are one deflated row again and again, made in no time."""
+    """A black PNG of any size, made quickly by repeating one deflated row."""
     row = bytes(1 + 3 * width)
     packer = zlib.compressobj(9, wbits=-15)
     block = packer.compress(row) + packer.flush(zlib.Z_FULL_FLUSH)
-    checksum = struct.pack(">HH", height * len(row) % 65521, 1)  # of zeros
+    checksum = struct.pack(">HH", height * len(row) % 65521, 1)  # Adler-32 of zeros
     return png(height, width, b"\x78\xda" + block * height + b"\x03\0" + checksum)
 
 
-def test_the_bombs_are_pictures():
+def test_the_bombs_are_valid_images():
     assert not image_decoding.decode(black(30, 20), "black").any()
 
 
 def test_a_bomb_takes_no_memory():
-    """Real ones: 400 million pixels in a megabyte, and a strip to be enlarged by 256."""
+    """One has 400 million pixels in a megabyte; the other would be enlarged by 256."""
     code = (
         "import resource, sys\n"
         "import tensorflow as tf\n"
-        "from alexnet_tf.models import resizing as augment\n"
-        "from alexnet_tf.serving import graph_decoding as decoding\n"
+        "from alexnet_tf.models import resizing\n"
+        "from alexnet_tf.serving import graph_decoding\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "decode = tf.function(lambda e: augment.resize(decoding.decode(e), 256))\n"
+        "def resized(data): return resizing.resize(graph_decoding.decode(data), 256)\n"
+        "decode = tf.function(resized)\n"
         f"decode(tf.constant({GOOD['png']!r}))\n"
         f"bombs = sys.stdin.buffer.read().split({SEPARATOR!r})\n"
         "before = peak()\n"
@@ -177,12 +178,12 @@ def test_a_bomb_takes_no_memory():
     assert done.returncode == 0, done.stderr[-2000:]
     peaks = [int(line) for line in done.stdout.split()]
     assert len(peaks) == 2
-    # kB; decoded, the first would be 1.2 GB, and the second enlarged 786 GB.
+    # In kB. Decoded, the first would take 1.2 GB; enlarged, the second 786 GB.
     assert max(peaks) < 200_000
 
 
-def test_a_gif_of_many_frames_is_read_as_one():
-    """The frames behind the first are not even looked at."""
+def test_only_the_first_frame_of_a_gif_is_read():
+    """The frames after the first may even be damaged."""
     data = animated_gif(frames=2)
     first = decode(data).numpy()
     cut = data[: len(data) * 3 // 4]  # in the middle of the second
@@ -190,19 +191,19 @@ def test_a_gif_of_many_frames_is_read_as_one():
     np.testing.assert_array_equal(decode(data[:-1] + b"\x2c" * 999).numpy(), first)
 
 
-def test_a_gif_frame_stays_on_its_canvas():
-    with pytest.raises(tf.errors.InvalidArgumentError, match="larger than its frame"):
+def test_a_gif_whose_image_is_larger_than_its_canvas_is_refused():
+    with pytest.raises(tf.errors.InvalidArgumentError, match="larger than its canvas"):
         decode(gif_of_size(10, 10))
 
 
-def test_a_jpeg_of_endless_scans_is_refused():
+def test_a_jpeg_with_too_many_scans_is_refused():
     data = encoded(noise(), "JPEG", progressive=True)
     scan = data[data.rindex(b"\xff\xda") : -2]
-    with pytest.raises(tf.errors.InvalidArgumentError, match="over 100 scans"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="more than 100 scans"):
         decode(data[:-2] + scan * 200 + data[-2:])
 
 
-def test_more_bytes_than_a_picture_has_are_refused():
+def test_a_file_of_too_many_bytes_is_refused():
     with pytest.raises(
         tf.errors.InvalidArgumentError, match="more than 67108864 bytes"
     ):
@@ -225,17 +226,17 @@ def bmp_with(position, form, value):
         b"BM",
     ],
 )
-def test_a_bmp_of_another_kind_is_refused_and_not_misread(data):
+def test_a_bmp_of_an_unsupported_kind_is_refused_instead_of_misread(data):
     with pytest.raises(
         tf.errors.InvalidArgumentError, match="BMP must be uncompressed"
     ):
         decode(data)
 
 
-def test_a_bmp_with_a_colour_outside_its_palette_is_refused():
+def test_a_bmp_with_a_color_outside_its_palette_is_refused():
     data = bytearray(GOOD["bmp_palette"])
     (pixels,) = struct.unpack_from("<I", data, 10)
-    struct.pack_into("<I", data, 10, 54)  # no palette: the pixels begin in its place
+    struct.pack_into("<I", data, 10, 54)  # no palette: the pixels take its place
     del data[54:pixels]
     with pytest.raises(tf.errors.InvalidArgumentError, match="outside its palette"):
         decode(bytes(data))
@@ -243,7 +244,7 @@ def test_a_bmp_with_a_colour_outside_its_palette_is_refused():
 
 OTHER = {
     "empty": b"",
-    "text": b"no picture",
+    "text": b"not an image",
     "short": b"\xff\xd8",
     "tiff": encoded(noise(), "TIFF"),
     "avif": b"\0\0\0\x1cftypavif",
@@ -255,18 +256,18 @@ OTHER = {
 
 
 @pytest.mark.parametrize("kind", OTHER)
-def test_what_is_no_picture_is_refused_by_its_first_bytes(kind):
+def test_other_data_is_refused_by_its_first_bytes(kind):
     with pytest.raises(tf.errors.InvalidArgumentError, match="not a JPEG, PNG, GIF"):
         decode(OTHER[kind])
 
 
 @pytest.mark.parametrize("kind", GOOD)
-def test_a_picture_that_is_cut_off_is_an_error(kind):
+def test_an_image_that_is_cut_off_is_an_error(kind):
     with pytest.raises(tf.errors.InvalidArgumentError):
         decode(GOOD[kind][: len(GOOD[kind]) // 4])
 
 
-def test_a_bmp_whose_pixels_begin_after_its_end_is_named():
+def test_a_bmp_whose_pixels_begin_after_the_end_of_the_file_is_refused():
     file = io.BytesIO()
     Image.new("RGB", (4, 4)).save(file, "BMP")
     data = bytearray(file.getvalue())

@@ -1,13 +1,15 @@
-"""The server that the tests of serving ask, and which one it is.
+"""Starts the server that the tests of serving ask.
 
-`model_server` is tensorflow_model_server, where `TF_MODEL_SERVER` names one or the path
-has one; else `session_loader`, the stand-in of `session_server.py`. The name is in the id
-of every test that asks a server.
+If `TF_MODEL_SERVER` names a tensorflow_model_server, or the path has one, the tests ask
+that server and call it `model_server`. Otherwise they ask the stand-in,
+`session_server.py`, and call it `session_loader`. The name is in the id of every test
+that asks a server.
 """
 
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -19,31 +21,56 @@ import requests
 STAND_IN = [sys.executable, str(pathlib.Path(__file__).parent / "session_server.py")]
 
 
-def find(environment):
-    """(name, command) of the server that `environment`, as `os.environ`, has."""
+def find_server(environment):
+    """Returns the name and the command of the server.
+
+    `environment` is a mapping like `os.environ`.
+    """
     real = environment.get("TF_MODEL_SERVER") or shutil.which(
         "tensorflow_model_server", path=environment.get("PATH", "")
     )
     return ("model_server", [real]) if real else ("session_loader", STAND_IN)
 
 
-NAME, COMMAND = find(os.environ)
+NAME, COMMAND = find_server(os.environ)
 
 
 def write_script(path, command):
-    """An executable at `path` that runs `command` with its own arguments behind it."""
+    """Writes an executable that runs `command`, followed by its own arguments."""
     path.write_text(f'#!/bin/sh\nexec {" ".join(command)} "$@"\n')
     path.chmod(0o755)
 
 
 def free_port():
+    """Returns a port of this machine that nothing listens on."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
 
 
+def copy_with_capital_classes(exported, path):
+    """Copies an export and makes its class names begin with "C", to tell them apart."""
+    shutil.copytree(exported, path)
+    graph = path / "saved_model.pb"
+    graph.write_bytes(re.sub(rb"class(\d)", rb"Class\1", graph.read_bytes()))
+
+
+def write_config(folder, *, stable, canary):
+    """Writes a server's config that loads versions 1 and 2 and labels them."""
+    (folder / "models.config").write_text(
+        'model_config_list { config { name: "alexnet" model_platform: "tensorflow" '
+        f'base_path: "{folder / "alexnet"}" '
+        "model_version_policy { specific { versions: 1 versions: 2 } } "
+        f'version_labels {{ key: "stable" value: {stable} }} '
+        f'version_labels {{ key: "canary" value: {canary} }} }} }}'
+    )
+
+
 class Server:
-    """A running server on ports of its own, with its log in `folder`."""
+    """A running server on ports of its own, with its log in `folder`.
+
+    The attributes `grpc` and `rest` are its addresses, as `Client` takes them.
+    """
 
     def __init__(self, folder, *flags, command=COMMAND):
         self.port, self.rest_port = free_port(), free_port()
@@ -59,6 +86,7 @@ class Server:
         self.start()
 
     def start(self):
+        """Starts the server and waits until the model answers."""
         with self.log.open("a") as log:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
         try:
@@ -68,7 +96,7 @@ class Server:
             raise
 
     def wait_for(self, version=""):
-        """Until the model, or "/versions/NUMBER" of it, may be asked."""
+        """Waits until the model, or "/versions/NUMBER" of it, answers."""
         url = f"{self.rest}/v1/models/alexnet{version}"
 
         def available():
@@ -78,9 +106,11 @@ class Server:
         self.wait_until(available)
 
     def wait_for_log(self, text):
+        """Waits until the server has printed `text`."""
         self.wait_until(lambda: text in self.log.read_text())
 
     def wait_until(self, condition):
+        """Waits at most two minutes for `condition()`, while the server runs."""
         limit = time.monotonic() + 120
         while time.monotonic() < limit:
             if condition():

@@ -1,11 +1,12 @@
-"""A stand-in for tensorflow_model_server: its flags, its protos, TensorFlow's loader.
+"""A stand-in for tensorflow_model_server, for machines that do not have it.
 
-For machines without the real one. It serves the gRPC PredictionService of
-tensorflow-serving-api and the REST API's JSON, runs exports through the C++ session
-loader after replaying their warm-up, follows versions and labels, and has never loaded
-this package's operations. It does not batch and has no monitoring. By hand:
+It accepts the server's flags and serves the gRPC PredictionService of
+tensorflow-serving-api and the JSON of the REST API. It runs exports through
+TensorFlow's C++ session loader, replays their warm-up requests first, and follows model
+versions and labels. It has never loaded this package's operations. It does not batch
+and has no monitoring. To start it by hand:
 
-    python tests/session_server.py --rest_api_port=8501 --model_name=alexnet \
+    python tests/support/session_server.py --rest_api_port=8501 --model_name=alexnet \
       --model_base_path=$PWD/runs/demo/export
 """
 
@@ -40,15 +41,15 @@ STATUS = {
 
 
 class Version:
-    """One loaded SavedModel."""
+    """One loaded SavedModel, which has answered its warm-up requests."""
 
     def __init__(self, path):
         self.session = tf.compat.v1.Session(graph=tf.Graph())
         graph = tf.compat.v1.saved_model.loader.load(self.session, ["serve"], str(path))
         self.signatures = graph.signature_def
-        warmup = path / "assets.extra" / "tf_serving_warmup_requests"
+        requests = path / "assets.extra" / "tf_serving_warmup_requests"
         with self.session.graph.as_default():
-            records = list(tf.compat.v1.io.tf_record_iterator(str(warmup)))
+            records = list(tf.compat.v1.io.tf_record_iterator(str(requests)))
         for record in records:
             log = prediction_log_pb2.PredictionLog.FromString(record)
             if log.HasField("predict_log"):
@@ -66,7 +67,9 @@ class Version:
         signature = self.signatures[name]
         if set(inputs) != set(signature.inputs):
             raise errors.InvalidArgumentError(
-                None, None, f"inputs are {set(signature.inputs)}, got {set(inputs)}"
+                None,
+                None,
+                f"the inputs must be {set(signature.inputs)}, got {set(inputs)}",
             )
         feed = {}
         for key, value in inputs.items():
@@ -85,7 +88,7 @@ class Version:
 
 
 class Models:
-    """The models of a config, kept up with it and with their folders by a thread."""
+    """The models of a config. A thread calls `follow`, to keep up with its changes."""
 
     def __init__(self, arguments):
         self.arguments = arguments
@@ -107,6 +110,7 @@ class Models:
         self.configs = {c.name: c for c in config.model_config_list.config}
 
     def follow(self):
+        """Reads the config and the folders again and again."""
         while True:
             time.sleep(self.arguments.file_system_poll_wait_seconds)
             if self.arguments.model_config_file_poll_wait_seconds:
@@ -114,7 +118,7 @@ class Models:
             self.update()
 
     def update(self):
-        """Loads what is wanted before it lets go of what is not."""
+        """Loads what is wanted, and only then unloads what is not."""
         for name, config in self.configs.items():
             loaded = self.loaded.setdefault(name, {})
             folder = pathlib.Path(config.base_path)
@@ -125,8 +129,8 @@ class Models:
                 try:
                     loaded[version] = Version(folder / str(version))
                 except (errors.OpError, OSError) as error:
-                    told = f"Loading servable: {name} {version} failed: {error}"
-                    print(told, flush=True)
+                    message = f"Loading servable: {name} {version} failed: {error}"
+                    print(message, flush=True)
                     self.failed.add(version)
             if wanted & set(loaded):
                 for version in set(loaded) - wanted:
@@ -151,7 +155,8 @@ class Models:
             raise errors.NotFoundError(None, None, f"no version {version} of {name}")
         return loaded[version]
 
-    def specified(self, spec):
+    def find_by_spec(self, spec):
+        """The version that a request names in its model_spec."""
         version = spec.version.value if spec.HasField("version") else None
         return self.find(spec.name, version, spec.version_label)
 
@@ -162,7 +167,7 @@ class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def Predict(self, request, context):
         def answer():
-            version = self.models.specified(request.model_spec)
+            version = self.models.find_by_spec(request.model_spec)
             inputs = {k: tf.make_ndarray(v) for k, v in request.inputs.items()}
             outputs = version.run(
                 request.model_spec.signature_name or "serving_default", inputs
@@ -176,7 +181,7 @@ class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def Classify(self, request, context):
         def answer():
-            version = self.models.specified(request.model_spec)
+            version = self.models.find_by_spec(request.model_spec)
             outputs = version.classify(request.model_spec.signature_name, request.input)
             response = classification_pb2.ClassificationResponse()
             for classes, scores in zip(
@@ -191,6 +196,7 @@ class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 def guarded(answer, context):
+    """`answer()`; an error of TensorFlow's becomes the status of a gRPC call."""
     try:
         return answer()
     except tuple(STATUS) as error:
@@ -213,6 +219,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.reply(lambda *place: self.method(json.loads(data), *place))
 
     def reply(self, answer):
+        """Sends what `answer(name, version, label, method)` returns, or its error."""
         match = re.fullmatch(
             r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?(?::(\w+))?",
             self.path,
@@ -244,40 +251,49 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def method(self, body, name, version, label, method):
         loaded = self.models.find(name, version, label)
         if method == "classify":
-            outputs = loaded.classify(body["signature_name"], examples(body))
-            return {
-                "results": [
-                    [[c.decode(), float(s)] for c, s in zip(*row, strict=True)]
-                    for row in zip(outputs["classes"], outputs["scores"], strict=True)
-                ]
-            }
-        signature = body.get("signature_name", "serving_default")
-        if signature not in loaded.signatures:
-            raise errors.InvalidArgumentError(None, None, f"no signature {signature!r}")
-        wanted = loaded.signatures[signature].inputs
-        inputs = {}
-        for key, value in body["inputs"].items():
-            kind = tf.as_dtype(wanted[key].dtype) if key in wanted else tf.string
-            plain = decoded(value)
-            try:
-                inputs[key] = np.array(
-                    plain, object if kind == tf.string else kind.as_numpy_dtype
-                )
-            except ValueError as error:
-                raise errors.InvalidArgumentError(None, None, str(error)) from None
-        outputs = {
-            key: [
-                [c.decode() if isinstance(c, bytes) else float(c) for c in row]
-                for row in value
-            ]
-            for key, value in loaded.run(signature, inputs).items()
-        }
-        return {
-            "outputs": outputs if len(outputs) > 1 else next(iter(outputs.values()))
-        }
+            return classify_json(loaded, body)
+        return predict_json(loaded, body)
+
+
+def classify_json(loaded, body):
+    """Answers the JSON of a classify request."""
+    outputs = loaded.classify(body["signature_name"], examples(body))
+    return {
+        "results": [
+            [[c.decode(), float(s)] for c, s in zip(*row, strict=True)]
+            for row in zip(outputs["classes"], outputs["scores"], strict=True)
+        ]
+    }
+
+
+def predict_json(loaded, body):
+    """Answers the JSON of a predict request."""
+    signature = body.get("signature_name", "serving_default")
+    if signature not in loaded.signatures:
+        raise errors.InvalidArgumentError(None, None, f"no signature {signature!r}")
+    wanted = loaded.signatures[signature].inputs
+    inputs = {}
+    for key, value in body["inputs"].items():
+        kind = tf.as_dtype(wanted[key].dtype) if key in wanted else tf.string
+        plain = decoded(value)
+        try:
+            inputs[key] = np.array(
+                plain, object if kind == tf.string else kind.as_numpy_dtype
+            )
+        except ValueError as error:
+            raise errors.InvalidArgumentError(None, None, str(error)) from None
+    outputs = {
+        key: [
+            [c.decode() if isinstance(c, bytes) else float(c) for c in row]
+            for row in value
+        ]
+        for key, value in loaded.run(signature, inputs).items()
+    }
+    return {"outputs": outputs if len(outputs) > 1 else next(iter(outputs.values()))}
 
 
 def decoded(value):
+    """JSON of a request, with {"b64": ...} replaced by the bytes."""
     if isinstance(value, dict):
         try:
             return base64.b64decode(value["b64"], validate=True)
@@ -291,6 +307,7 @@ def decoded(value):
 
 
 def examples(body):
+    """The examples of a classify request in JSON, as the proto's input."""
     request = classification_pb2.ClassificationRequest()
     for row in body["examples"]:
         example = request.input.example_list.examples.add()
@@ -300,7 +317,7 @@ def examples(body):
 
 
 def parser():
-    """Of the flags of tensorflow_model_server that anything here uses, and no other."""
+    """A parser of the flags of tensorflow_model_server that this project uses."""
     found = argparse.ArgumentParser(allow_abbrev=False)
     found.add_argument("--port", type=int, default=8500)
     found.add_argument("--rest_api_port", type=int, default=0)
@@ -310,7 +327,7 @@ def parser():
     found.add_argument("--model_name", default="default")
     found.add_argument("--file_system_poll_wait_seconds", type=int, default=1)
     found.add_argument("--ssl_config_file", default="")
-    # Taken and without effect.
+    # These are accepted, and have no effect.
     found.add_argument("--batching_parameters_file", default="")
     found.add_argument("--monitoring_config_file", default="")
     for name in ("enable_batching", "allow_version_labels_for_unavailable_models"):
@@ -320,7 +337,7 @@ def parser():
 
 def main():
     arguments = parser().parse_args()
-    models = Models(arguments)  # before the ports open, as the real one
+    models = Models(arguments)  # before the ports open, as in the real server
     threading.Thread(target=models.follow, daemon=True).start()
     server = grpc.server(
         concurrent.futures.ThreadPoolExecutor(8),
@@ -350,7 +367,10 @@ def main():
 
 
 def tls(text):
-    """(key, certificate) of an SSLConfig, whose proto the API package leaves out."""
+    """The key and the certificate of an SSLConfig.
+
+    The API package has no proto for it, so it is read as text.
+    """
     found = dict(re.findall(r'(server_\w+): *"((?:[^"\\]|\\.)*)"', text))
     return tuple(
         found[name].encode().decode("unicode_escape").encode()

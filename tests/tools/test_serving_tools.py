@@ -1,4 +1,4 @@
-"""The files beside a server: read by its own protos, and run."""
+"""The files of tools/serving are read by the server's protos, and run."""
 
 import os
 import pathlib
@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 
 import pytest
 import tensorflow as tf
@@ -20,13 +21,12 @@ from google.protobuf import (
 from tensorflow_serving.config import model_server_config_pb2
 
 from alexnet_tf.serving import client as clients
-from tests.support import servers, session_server
+from tests.support import ROOT, servers, session_server
 
-TOOLS = pathlib.Path(__file__).resolve().parents[2] / "tools"
-SERVING = TOOLS / "serving"
+SERVING = ROOT / "tools" / "serving"
 
 
-def test_the_model_config_is_one():
+def test_the_model_config_labels_only_versions_that_it_loads():
     config = text_format.Parse(
         (SERVING / "models.config").read_text(),
         model_server_config_pb2.ModelServerConfig(),
@@ -38,7 +38,7 @@ def test_the_model_config_is_one():
     assert alexnet.name == clients.Client("localhost:1")._transport._model
 
 
-# Of the server's protos, those that its API package leaves out: field names and types.
+# Names and types of the fields of those protos that the API package does not have.
 INT64, BOOL, STRING = ".google.protobuf.Int64Value", bool, str
 PROTOS = {
     "BatchingParameters": {
@@ -55,7 +55,7 @@ PROTOS = {
 
 
 def parsed(name, text):
-    """`text` as the server's message `name`."""
+    """Parses `text` as the server's message `name`."""
     file = descriptor_pb2.FileDescriptorProto(name="server", syntax="proto3")
     file.dependency.append(wrappers_pb2.DESCRIPTOR.name)
     kinds = descriptor_pb2.FieldDescriptorProto
@@ -74,7 +74,7 @@ def parsed(name, text):
     return text_format.Parse(text, found)
 
 
-def test_the_batching_and_monitoring_configs_are_such():
+def test_the_server_can_parse_the_batching_and_monitoring_configs():
     batching = parsed("BatchingParameters", (SERVING / "batching.config").read_text())
     waiting = batching.max_enqueued_batches.value
     assert (batching.max_batch_size.value, waiting) == (32, 8)
@@ -84,24 +84,24 @@ def test_the_batching_and_monitoring_configs_are_such():
     assert [job["metrics_path"] for job in prometheus["scrape_configs"]] == [path]
 
 
-def test_the_compose_file_reads_the_files_beside_it_and_is_private():
+def test_the_compose_file_mounts_the_configs_and_binds_ports_to_localhost():
     compose = yaml.safe_load((SERVING / "compose.yaml").read_text())
     serving = compose["services"]["serving"]
     for flag in serving["command"]:
         value = flag.split("=")[1]
         if value.startswith("/serving/"):
             assert (SERVING / pathlib.Path(value).name).is_file(), flag
-    # With the variables' defaults, as the server itself would read them.
+    # The server would read them with the variables' defaults.
     words = [re.sub(r"\$\{\w+:-(.*?)\}", r"\1", flag) for flag in serving["command"]]
     assert session_server.parser().parse_args(words).model_config_file
     for service in compose["services"].values():
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
 
 
-def test_the_image_is_the_server_of_this_tensorflow():
+def test_the_docker_image_has_the_version_of_this_tensorflow():
     images = {
-        re.search(r"IMAGE:-(\S+)}", (TOOLS / name).read_text())[1]
-        for name in ("serving/serve.sh", "serving/compose.yaml")
+        re.search(r"IMAGE:-(\S+)}", (SERVING / name).read_text())[1]
+        for name in ("serve.sh", "compose.yaml")
     }
     (image,) = images
     minor = tf.__version__.rpartition(".")[0]
@@ -110,7 +110,7 @@ def test_the_image_is_the_server_of_this_tensorflow():
 
 def serve(folder, environment):
     return subprocess.Popen(
-        [str(TOOLS / "serving/serve.sh"), str(folder)],
+        [str(SERVING / "serve.sh"), str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -120,7 +120,7 @@ def serve(folder, environment):
 
 @pytest.fixture(params=[servers.NAME])
 def environment(tmp_path):
-    """Ports of its own, and the server of `servers.py`."""
+    """The environment of serve.sh: free ports, and the server of `servers.py`."""
     servers.write_script(tmp_path / "server", servers.COMMAND)
     return {
         "PORT": str(servers.free_port()),
@@ -129,7 +129,7 @@ def environment(tmp_path):
     }
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="serve.sh asks by curl")
+@pytest.mark.skipif(not shutil.which("curl"), reason="serve.sh needs curl")
 @pytest.mark.parametrize("by_docker", [False, True], ids=["binary", "docker"])
 def test_serve_waits_until_the_model_answers_and_stops_cleanly(
     exported, environment, tmp_path, by_docker
@@ -153,9 +153,11 @@ def test_serve_waits_until_the_model_answers_and_stops_cleanly(
     process.stderr.close()
 
 
-# What `docker run` does with the arguments that serve.sh gives: the ports and the folder
-# of this machine for those in the container, and the image's own entry point.
-DOCKER = """#!/usr/bin/env python3
+# Does what `docker run` does with the arguments of serve.sh: it runs the image's entry
+# point, with the ports and the folder of this machine instead of the container's.
+DOCKER = (
+    f"#!{sys.executable}"
+    + """
 import os, re, sys
 words = sys.argv[1:]
 if words == ["info"]:
@@ -170,15 +172,16 @@ os.execv(os.environ["SERVER"], [os.environ["SERVER"], "--port=" + inside["8500"]
     "--rest_api_port=" + inside["8501"], "--model_name=alexnet",
     "--model_base_path=" + folder, *flags])
 """
+)
 
 
 def with_docker(environment, folder):
-    """No server on the path, and a docker that is no more than its command line."""
+    """An environment without a server on the path, and with the docker above."""
     binaries = folder / "bin"
     binaries.mkdir()
     (binaries / "docker").write_text(DOCKER)
     (binaries / "docker").chmod(0o755)
-    for name in ("bash", "env", "curl", "dirname", "grep", "sleep", "python3", "sh"):
+    for name in ("bash", "env", "curl", "dirname", "grep", "sleep", "sh"):
         (binaries / name).symlink_to(shutil.which(name))
     server = environment["TF_MODEL_SERVER"]
     return environment | {
@@ -189,25 +192,26 @@ def with_docker(environment, folder):
     }
 
 
-def ended(folder, environment):
+def serve_and_fail(folder, environment):
+    """The exit status and the standard error of a serve.sh that cannot serve."""
     process = serve(folder, environment)
     _, errors = process.communicate(timeout=60)
     return process.returncode, errors
 
 
-def test_serve_says_what_to_export_where_there_is_nothing(tmp_path, environment):
-    code, errors = ended(tmp_path, environment)
-    assert (code, "holds no version" in errors) == (1, True)
-    code, errors = ended(tmp_path / "absent", environment)
-    assert (code, "is no folder" in errors) == (1, True)
+def test_serve_explains_how_to_export_if_there_is_no_export(tmp_path, environment):
+    code, errors = serve_and_fail(tmp_path, environment)
+    assert (code, "contains no model versions" in errors) == (1, True)
+    code, errors = serve_and_fail(tmp_path / "absent", environment)
+    assert (code, "is not a folder" in errors) == (1, True)
 
 
-def test_serve_says_what_to_install_where_there_is_no_server(exported, tmp_path):
+def test_serve_explains_what_to_install_if_there_is_no_server(exported, tmp_path):
     for name in ("bash", "env", "curl", "dirname"):
         found = shutil.which(name)
         if found:
             (tmp_path / name).symlink_to(found)
-    code, errors = ended(
+    code, errors = serve_and_fail(
         exported.parent, {"PATH": str(tmp_path), "TF_MODEL_SERVER": ""}
     )
     assert code == 1
@@ -215,19 +219,21 @@ def test_serve_says_what_to_install_where_there_is_no_server(exported, tmp_path)
     assert "TF_MODEL_SERVER=PATH" in errors
 
 
-def test_a_server_that_ends_at_once_is_told(exported, environment, tmp_path):
+def test_serve_reports_a_server_that_ends_before_the_model_answers(
+    exported, environment, tmp_path
+):
     broken = tmp_path / "broken"
     broken.write_text("#!/bin/sh\nexit 3\n")
     broken.chmod(0o755)
-    code, errors = ended(
+    code, errors = serve_and_fail(
         exported.parent, {**environment, "TF_MODEL_SERVER": str(broken)}
     )
     assert (code, "ended before the model was loaded" in errors) == (1, True)
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="makes its certificate")
+@pytest.mark.skipif(not shutil.which("openssl"), reason="make_tls.sh needs openssl")
 @pytest.mark.parametrize("name", [servers.NAME])
-def test_the_tls_files_are_what_server_and_client_read(exported, tmp_path, name):
+def test_server_and_client_can_read_the_tls_files(exported, tmp_path, name):
     subprocess.run(
         [str(SERVING / "make_tls.sh"), "127.0.0.1", str(tmp_path / "tls")],
         check=True,
@@ -246,7 +252,7 @@ def test_the_tls_files_are_what_server_and_client_read(exported, tmp_path, name)
         secure = f"grpcs://{running.grpc}"
         black = {"image": [[[[0, 0, 0]]]]}
         authority = str(tmp_path / "tls" / "ca.pem")
-        request = {"image_bytes": [b"no picture"]}
+        request = {"image_bytes": [b"not an image"]}
         with (
             clients.Client(secure, ca_file=authority, attempts=1) as client,
             pytest.raises(clients.RejectedError, match="not a JPEG"),

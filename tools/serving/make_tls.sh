@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# A key and a certificate of one's own, for gRPC with TLS: make_tls.sh HOST FOLDER
-# Writes FOLDER/ca.pem, for clients (--ca_file), and FOLDER/ssl.config, for the server
-# (--ssl_config_file; it holds the key). A certificate of a real authority goes in alike.
+# Makes a self-signed certificate for gRPC with TLS:
+#     tools/serving/make_tls.sh HOST FOLDER
+# It writes FOLDER/ca.pem for clients (--ca_file) and FOLDER/ssl.config for the server
+# (--ssl_config_file), which contains the private key. A certificate from a certificate
+# authority can be put into the same files.
 set -euo pipefail
 if [[ $# != 2 ]]; then
   echo "usage: $0 HOST FOLDER" >&2
@@ -21,4 +23,4 @@ server_key: "$(quoted "$key")"
 server_cert: "$(quoted "$folder/ca.pem")"
 client_verify: false
 END
-echo "written: $folder/ca.pem $folder/ssl.config"
+echo "wrote $folder/ca.pem and $folder/ssl.config"

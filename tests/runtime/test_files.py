@@ -1,0 +1,103 @@
+"""A file or a folder is written whole or not at all."""
+
+import hashlib
+
+import pytest
+
+from alexnet_tf.runtime import files
+
+
+def fail_half_way(path):
+    with files.written_aside(path) as aside:
+        aside.write_text("half")
+        raise ZeroDivisionError
+
+
+def test_a_file_replaces_the_former_one_when_the_block_ends(tmp_path):
+    path = tmp_path / "labels.txt"
+    path.write_text("former")
+    with files.written_aside(path) as aside:
+        aside.write_text("new")
+        assert path.read_text() == "former"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_block_that_fails_leaves_the_former_file(tmp_path):
+    path = tmp_path / "labels.txt"
+    path.write_text("former")
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way(path)
+    assert path.read_text() == "former"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_block_that_fails_before_it_writes_leaves_nothing(tmp_path):
+    with pytest.raises(ZeroDivisionError), files.written_aside(tmp_path / "new"):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def write_folder(path, fail=False):
+    with files.written_aside(path) as aside:
+        (aside / "variables").mkdir(parents=True)
+        (aside / "variables" / "data").write_text("weights")
+        if fail:
+            raise ZeroDivisionError
+
+
+def test_a_folder_appears_with_all_that_it_holds(tmp_path):
+    write_folder(tmp_path / "1")
+    assert (tmp_path / "1" / "variables" / "data").read_text() == "weights"
+    assert list(tmp_path.iterdir()) == [tmp_path / "1"]
+
+
+def test_a_folder_whose_block_fails_is_removed(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        write_folder(tmp_path / "1", fail=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_files_is_not_replaced(tmp_path):
+    write_folder(tmp_path / "1")
+    with pytest.raises(OSError, match="not empty"):
+        write_folder(tmp_path / "1")
+    assert list(tmp_path.iterdir()) == [tmp_path / "1"]
+
+
+def test_two_writers_do_not_disturb_each_other(tmp_path):
+    path = tmp_path / "labels.txt"
+    with files.written_aside(path) as first:
+        first.write_text("first")
+        with files.written_aside(path) as second:
+            second.write_text("second")
+        assert path.read_text() == "second"
+        assert first != second
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_name_aside_is_hidden_and_keeps_the_suffix(tmp_path):
+    with files.written_aside(tmp_path / "net.keras") as aside:
+        aside.touch()
+        assert aside.name.startswith(".")
+        assert aside.suffix == ".keras"
+        assert aside.parent == tmp_path
+
+
+def test_a_name_without_a_folder_is_written_in_the_current_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files.write_text("labels.txt", "café\n")
+    assert (tmp_path / "labels.txt").read_bytes() == "café\n".encode()
+
+
+def test_sha256_reads_a_file_in_parts_and_reports_each(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_READ_BYTES", 4)
+    path = tmp_path / "data"
+    path.write_bytes(b"0123456789")
+    counts = []
+    assert (
+        files.sha256(path, counts.append) == hashlib.sha256(b"0123456789").hexdigest()
+    )
+    assert counts == [4, 4, 2]
+    assert files.sha256(path) == files.sha256(path, counts.append)

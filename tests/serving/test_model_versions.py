@@ -1,0 +1,48 @@
+"""Model versions: the numbered folders of an export."""
+
+import pytest
+
+from alexnet_tf.serving import model_versions
+
+
+def test_the_next_version_is_one_above_the_highest(tmp_path):
+    assert model_versions.next_version(tmp_path) == 1
+    for name in ("2", "10", "11.tflite", "notes"):
+        (tmp_path / name).mkdir()
+    assert model_versions.next_version(tmp_path) == 12
+
+
+def test_a_saved_model_is_found_by_its_own_folder_or_the_folder_of_versions(tmp_path):
+    for name in ("2", "10", "notes"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "saved_model.pb").touch()
+    assert model_versions.find_version(tmp_path / "2", "model") == tmp_path / "2"
+    assert model_versions.find_version(tmp_path, "model") == tmp_path / "10"
+
+
+def test_the_error_names_the_flag_and_the_command_if_there_is_no_saved_model(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"^--check=.*alexnet_tf\.export"):
+        model_versions.find_version(tmp_path, "check")
+
+
+def test_an_existing_version_is_not_overwritten(tmp_path):
+    version = tmp_path / "1"
+    version.mkdir()
+    with (
+        pytest.raises(FileExistsError, match="1 already exists"),
+        model_versions.new_version(version),
+    ):
+        pass
+
+
+def write_half_and_fail(path):
+    with model_versions.new_version(path) as aside:
+        aside.mkdir()
+        (aside / "saved_model.pb").write_text("half")
+        raise ZeroDivisionError
+
+
+def test_a_version_that_fails_leaves_nothing(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        write_half_and_fail(tmp_path / "1")
+    assert list(tmp_path.iterdir()) == []

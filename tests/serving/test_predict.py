@@ -1,0 +1,92 @@
+"""The command `predict`, with an export in this process and with a server."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+from alexnet_tf import predict
+
+
+def run_predict(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "alexnet_tf.predict", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_server_classifies_the_other_files_after_a_bad_one(
+    address, png, tmp_path, keras_answers
+):
+    good, bad = tmp_path / "good.png", tmp_path / "bad.jpg"
+    good.write_bytes(png[0])
+    bad.write_bytes(b"not an image")
+    done = run_predict(
+        *(f"--server={address}", "--format=json", "--top=2"),
+        *(str(bad), str(good), str(tmp_path / "absent.png")),
+    )
+    assert done.returncode == 1
+    (found,) = json.loads(done.stdout)
+    assert found["file"] == str(good)
+    assert found["classes"] == [c.decode() for c in keras_answers["classes"][0][:2]]
+    (line,) = [x for x in done.stderr.splitlines() if x.startswith(str(bad))]
+    assert "image_bytes: not a JPEG, PNG, GIF or BMP" in line
+    assert "absent.png" in done.stderr
+    assert "2 of 3 files were not classified" in done.stderr
+
+
+def test_bench_prints_one_line_per_number_of_requests_in_flight(server, png, tmp_path):
+    file = tmp_path / "good.png"
+    file.write_bytes(png[0])
+    done = run_predict(
+        *(f"--server={server.rest}", "--bench", "--in_flight=3", "--format=csv"),
+        *("--bench_requests=9", str(file)),
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [row["in_flight"] for row in rows] == ["1", "2", "3"]
+    for row in rows:
+        assert float(row["p50_s"]) <= float(row["p95_s"]) <= float(row["p99_s"])
+        assert float(row["per_s"]) > 0
+
+
+def test_bench_needs_a_server(tmp_path):
+    done = run_predict("--bench", "image.png")
+    assert done.returncode == 1
+    assert "--bench times a server: name it by --server=" in done.stderr
+
+
+def test_an_export_classifies_the_other_files_after_a_bad_one(
+    exported, tmp_path, encoded_images
+):
+    good = tmp_path / "good.png"
+    good.write_bytes(encoded_images[0][0])
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"not an image")
+    done = run_predict(
+        *(f"--model={exported.parent}", "--format=json", "--top=2"),
+        *(str(bad), str(good), str(tmp_path / "absent.png")),
+    )
+    assert done.returncode == 1
+    (found,) = json.loads(done.stdout)
+    assert found["file"] == str(good)
+    assert len(found["classes"]) == len(found["scores"]) == 2
+    assert found["scores"][0] >= found["scores"][1]
+    assert f"{bad}: image_bytes: not a JPEG, PNG, GIF or BMP" in done.stderr
+    assert "absent.png" in done.stderr
+    assert "2 of 3 files were not classified" in done.stderr
+
+
+def test_predictions_are_printed_as_table_json_or_csv():
+    predictions = [predict.Prediction("a,b.png", ["cat", "dog"], [0.75, 0.25])]
+    table = predict.text(predictions, "table").splitlines()
+    assert table == ["a,b.png", "   75.00 %  cat", "   25.00 %  dog"]
+    assert json.loads(predict.text(predictions, "json"))[0]["classes"] == ["cat", "dog"]
+    assert predict.text(predictions, "csv").splitlines() == [
+        "file,rank,class,score",
+        '"a,b.png",1,cat,0.750000',
+        '"a,b.png",2,dog,0.250000',
+    ]

@@ -1,0 +1,157 @@
+"""An export's signatures give the answers of preparation and evaluation."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from alexnet_tf.data import record_files
+from alexnet_tf.models import layers, resizing, trained
+from alexnet_tf.serving import signatures as signatures_module
+
+
+def logits(restored, crops):
+    return restored.net(layers.plain_inputs(crops), training=False)
+
+
+@pytest.fixture(scope="module")
+def signatures(exported):
+    """The signatures of an export that was loaded again."""
+    return tf.saved_model.load(str(exported)).signatures
+
+
+def test_every_kind_of_image_is_decoded_as_preparation_decodes_it(
+    exported, encoded_images
+):
+    loaded = tf.saved_model.load(str(exported))
+    by_bytes = loaded.signatures["serving_default"]
+    by_pixels = loaded.signatures["predict_images"]
+    for data, pixels in encoded_images:
+        one = by_bytes(image_bytes=tf.constant([data]))["probabilities"]
+        other = by_pixels(image=tf.constant(pixels[None]))["probabilities"]
+        np.testing.assert_allclose(one, other, atol=2e-3)
+
+
+def test_probabilities_are_those_of_preparation_and_evaluation(
+    signatures, trained_run, encoded_images
+):
+    """These are computed by their own functions: Pillow, resizing, crop, and net."""
+    restored = trained.restore(trained_run)
+    squares = tf.stack([resizing.resize(tf.constant(p), 32) for _, p in encoded_images])
+    wanted = tf.nn.softmax(logits(restored, resizing.center_crop(squares, 24))).numpy()
+    encoded = tf.constant([data for data, _ in encoded_images])
+    found = signatures["serving_default"](image_bytes=encoded)
+    lossy = [
+        data[:2] == b"\xff\xd8" for data, _ in encoded_images
+    ]  # JPEG decoders differ a little
+    exact = ~np.array(lossy)
+    np.testing.assert_allclose(found["probabilities"][exact], wanted[exact], atol=1e-5)
+    np.testing.assert_allclose(found["probabilities"], wanted, atol=2e-3)
+    best = [[f"class{n}".encode() for n in np.argsort(-row)] for row in wanted]
+    assert found["classes"].numpy()[:, 0].tolist() == [row[0] for row in best]
+    np.testing.assert_allclose(
+        found["scores"], -np.sort(-found["probabilities"].numpy(), axis=1)
+    )
+
+
+def test_signatures_agree_on_the_same_image(signatures, encoded_images):
+    data, pixels = encoded_images[0]
+    encoded = tf.constant([data])
+    wanted = signatures["serving_default"](image_bytes=encoded)
+    for name, dtype in (
+        ("predict_images", "uint8"),
+        ("predict_float_images", "float32"),
+    ):
+        found = signatures[name](image=tf.constant(pixels[None], dtype))
+        for key in ("classes", "scores", "probabilities"):
+            np.testing.assert_array_equal(found[key], wanted[key])
+    example = record_files.serialize("a.png", record_files.Record(data, 0))
+    found = signatures["classify"](inputs=tf.constant([example]))
+    assert set(found) == {"classes", "scores"}
+    np.testing.assert_array_equal(found["scores"], wanted["scores"])
+
+
+def test_features_are_what_the_last_layer_reads(
+    signatures, trained_run, encoded_images
+):
+    encoded = tf.constant([data for data, _ in encoded_images])
+    features = signatures["features"](image_bytes=encoded)["features"]
+    kernel, bias = trained.restore(trained_run).net.get_layer("fc10").get_weights()
+    again = tf.nn.softmax(features @ kernel + bias)
+    found = signatures["serving_default"](image_bytes=encoded)["probabilities"]
+    np.testing.assert_allclose(again, found, atol=1e-5)
+
+
+def test_ten_crops_are_averaged_as_evaluation_averages_them(trained_run):
+    restored = trained.restore(trained_run)
+    served = signatures_module.Signatures(
+        restored.net,
+        restored.architecture,
+        classes=restored.dataset.classes,
+        top=2,
+        crops=10,
+    ).all()
+    rng = np.random.default_rng(3)
+    pixels = tf.constant(rng.integers(0, 256, (2, 32, 32, 3)), tf.uint8)
+    found = served["predict_images"].function(pixels)
+    assert found["scores"].shape == (2, 2)
+    for row, image in enumerate(pixels):
+        of_views = tf.nn.softmax(logits(restored, resizing.views(image, 24)))
+        np.testing.assert_allclose(
+            found["probabilities"][row], np.mean(of_views, axis=0), atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_pixels_that_are_nan_or_infinite_are_refused(signatures, value):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="image"):
+        signatures["predict_float_images"](image=tf.fill([1, 4, 4, 3], value))
+
+
+@pytest.mark.parametrize("which", ["strings", "images"])
+def test_an_empty_batch_is_refused_in_one_line(signatures, which):
+    asked = set()
+    for name, signature in signatures.items():
+        ((key, spec),) = signature.structured_input_signature[1].items()
+        if (spec.dtype == tf.string) != (which == "strings"):
+            continue
+        none = tf.zeros([0, *[4] * (spec.shape.rank - 2), 3][: spec.shape.rank])
+        with pytest.raises(tf.errors.InvalidArgumentError, match="contains no images"):
+            signature(
+                **{
+                    key: tf.cast(none, spec.dtype)
+                    if which == "images"
+                    else tf.constant([], tf.string)
+                }
+            )
+        asked.add(name)
+    assert asked
+
+
+@pytest.mark.parametrize("shape", [(1, 0, 5, 3), (1, 5, 0, 3), (1, 1, 101, 3)])
+def test_pixels_that_cannot_be_resized_are_refused(signatures, shape):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="rows of"):
+        signatures["predict_images"](image=tf.zeros(shape, tf.uint8))
+
+
+@pytest.mark.parametrize(
+    "seconds", [1, pytest.param(600, marks=pytest.mark.long)], ids=["short", "long"]
+)
+def test_mutated_images_are_answered_or_refused_with_a_clear_error(
+    exported, tmp_path, seconds
+):
+    """A crash or a hang ends the process of `fuzz_export.py`, and not this one."""
+    fuzz = pathlib.Path(__file__).parent / "fuzz_export.py"
+    done = subprocess.run(
+        [sys.executable, fuzz, exported, str(seconds), tmp_path / "last"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    counts = ast.literal_eval(done.stdout)
+    assert counts["refused"] > counts["answered"] > 0

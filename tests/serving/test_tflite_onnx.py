@@ -1,0 +1,122 @@
+"""TFLite and ONNX files agree with Keras, each run by its own runtime."""
+
+import math
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from alexnet_tf.data import records
+from alexnet_tf.models import layers, resizing, trained
+from alexnet_tf.serving import tflite_onnx
+
+
+@pytest.fixture(scope="module")
+def crops_and_probabilities(trained_run):
+    """Crops of the run's validation images, and the probabilities that Keras gives."""
+    restored = trained.restore(trained_run)
+    source = records.open_records(restored.dataset, "validation")
+    squares = [records.decode(source[i].encoded, 32, "raw") for i in range(len(source))]
+    crops = resizing.center_crop(tf.stack(squares), 24)
+    probabilities = tf.nn.softmax(
+        restored.net(layers.plain_inputs(crops), training=False)
+    ).numpy()
+    return crops.numpy().astype(np.float32), probabilities
+
+
+def export_as(trained_run, folder, form, dtype="float32"):
+    """Exports a run by the command; returns the file."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "alexnet_tf.export"),
+            *(f"--checkpoint={trained_run}", f"--output={folder}"),
+            *(f"--format={form}", f"--dtype={dtype}"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder / f"1.{form}"
+
+
+# By type: the largest difference of a probability, and the mean difference of a logit
+# as a fraction of the standard deviation of the logits.
+TFLITE = {"float32": (1e-5, 1e-5), "float16": (1e-3, 1e-3), "int8": (0.005, 0.01)}
+
+
+BYTES = {"float32": 4, "float16": 2, "int8": 1}
+
+
+@pytest.mark.parametrize("dtype", TFLITE)
+def test_tflite_agrees_with_keras_to_its_precision(
+    trained_run, tmp_path, crops_and_probabilities, dtype
+):
+    """Both with TFLite's default kernels and with its reference kernels."""
+    file = export_as(trained_run, tmp_path, "tflite", dtype)
+    images, wanted = crops_and_probabilities
+    # In a process of its own, because the interpreter ends with a deprecation notice,
+    # which would be an error here.
+    np.save(tmp_path / "images.npy", images)
+    done = subprocess.run(
+        [sys.executable, "-c", INTERPRETER, str(file), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    probability, logit = TFLITE[dtype]
+    for found in np.load(tmp_path / "found.npy"):
+        np.testing.assert_allclose(found, wanted, atol=probability)
+        assert (found.argmax(1) == wanted.argmax(1)).all()
+        off = np.abs(centered_logits(found) - centered_logits(wanted))
+        assert off.mean() < logit * centered_logits(wanted).std()
+    size = 0
+    for weight in trained.restore(trained_run).net.weights:
+        unshared = dtype == "int8" and weight.path.startswith("local")
+        size += math.prod(weight.shape) * (4 if unshared else BYTES[dtype])
+    assert size <= file.stat().st_size < size + 70_000
+    labels = zipfile.ZipFile(file).read(tflite_onnx.LABELS).decode()
+    assert labels.split() == ["class0", "class1", "class2"]
+
+
+def centered_logits(probabilities):
+    """Logits float [N, classes] from probabilities; the mean of each row is 0."""
+    logits = np.log(np.maximum(probabilities, 1e-30))
+    return logits - logits.mean(axis=1, keepdims=True)
+
+
+INTERPRETER = """
+import sys, warnings
+warnings.simplefilter("ignore")
+import numpy as np
+import tensorflow as tf
+images = np.load(sys.argv[2] + "/images.npy")
+kinds = tf.lite.experimental.OpResolverType
+found = []
+for kind in (kinds.AUTO, kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES):
+    interpreter = tf.lite.Interpreter(sys.argv[1], experimental_op_resolver_type=kind)
+    (entry,) = interpreter.get_input_details()
+    (result,) = interpreter.get_output_details()
+    interpreter.resize_tensor_input(entry["index"], images.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(entry["index"], images)
+    interpreter.invoke()
+    found.append(interpreter.get_tensor(result["index"]))
+np.save(sys.argv[2] + "/found.npy", found)
+"""
+
+
+def test_onnx_agrees_with_keras(trained_run, tmp_path, crops_and_probabilities):
+    import onnxruntime
+
+    file = export_as(trained_run, tmp_path, "onnx")
+    images, wanted = crops_and_probabilities
+    session = onnxruntime.InferenceSession(file)
+    (found,) = session.run(["probabilities"], {"image": images})
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    labels = session.get_modelmeta().custom_metadata_map["labels"]
+    assert labels.split() == ["class0", "class1", "class2"]

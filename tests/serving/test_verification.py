@@ -1,0 +1,30 @@
+"""An export's answers are compared with those of its checkpoint."""
+
+import shutil
+
+import pytest
+
+from alexnet_tf.models import trained
+from alexnet_tf.serving import preflight, saved_model, verification, warmup_requests
+
+
+def test_an_export_with_other_weights_than_its_checkpoint_is_refused(
+    exported, tmp_path, trained_run
+):
+    """All its requests run, but the answers are those of another net."""
+    restored = trained.restore(trained_run, stock=True)
+    kernel = restored.net.get_layer("fc10").kernel
+    kernel.assign(kernel * 0)
+    path = tmp_path / "1"
+    saved_model.save_model(
+        restored.net,
+        path,
+        architecture=restored.architecture,
+        classes=restored.dataset.classes,
+        top=5,
+        crops=1,
+    )
+    origin = f"{warmup_requests.FOLDER}/{saved_model.ORIGIN}"
+    shutil.copy(exported / origin, path / origin)
+    with pytest.raises(preflight.CheckError, match="differs from the checkpoint's by"):
+        verification.verify(path)

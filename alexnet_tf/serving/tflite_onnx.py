@@ -155,7 +155,7 @@ def calibration_images(
     source = records.open_records(dataset, "train")
     indices = np.linspace(0, len(source) - 1, min(count, len(source))).astype(int)
     images = [
-        records.decode(source[index].encoded, dataset.size, dataset.encoding)
+        records.decode_image(source[index].encoded, dataset.size, dataset.encoding)
         for index in indices.tolist()
     ]
     return resizing.center_crop(np.stack(images), side).astype(np.float32)

@@ -49,11 +49,13 @@ def test_a_keras_file_can_be_loaded_as_weights_of_alexnet(trained_run, tmp_path)
     )
     restored = trained.restore(trained_run)
     image = np.random.default_rng(0).integers(0, 256, (2, 24, 24, 3))
-    mean = restored.dataset.statistics().mean_crop(24)
+    mean = restored.trained.mean
     ours = model(alexnet_tf.preprocess_input(image, mean))
-    logits = restored.net(layers.plain_inputs(tf.constant(image, tf.uint8)))
+    logits = restored.model(layers.plain_inputs(tf.constant(image, tf.uint8)))
     np.testing.assert_allclose(ours, tf.nn.softmax(logits), rtol=1e-5, atol=1e-6)
-    assert keras.saving.load_model(file).count_params() == model.count_params()
+    # The file holds the mean image too.
+    parameters = model.count_params() + mean.size
+    assert keras.saving.load_model(file).count_params() == parameters
 
 
 @pytest.mark.parametrize(
@@ -62,15 +64,16 @@ def test_a_keras_file_can_be_loaded_as_weights_of_alexnet(trained_run, tmp_path)
 def test_a_dtype_that_the_format_does_not_have_is_refused(
     trained_run, tmp_path, form, dtype
 ):
-    flags = options.Config(
+    chosen = options.replace(
+        export.OPTIONS(),
         checkpoint=str(trained_run),
-        export_dir=str(tmp_path),
-        export_format=form,
+        output=str(tmp_path),
+        format=form,
         dtype=dtype,
     )
     message = f"--dtype={dtype} does not go with --format={form}: use float32"
     with pytest.raises(ValueError, match=message):
-        export.main(flags, [])
+        export.main(chosen, [])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -15,14 +15,16 @@ from alexnet_tf.serving import tflite_onnx
 
 
 @pytest.fixture(scope="module")
-def crops_and_probabilities(trained_run):
+def crops_and_probabilities(trained_run, small_dataset):
     """Crops of the run's validation images, and the probabilities that Keras gives."""
     restored = trained.restore(trained_run)
-    source = records.open_records(restored.dataset, "validation")
-    squares = [records.decode(source[i].encoded, 32, "raw") for i in range(len(source))]
+    source = records.open_records(small_dataset, "validation")
+    squares = [
+        records.decode_image(source[i].encoded, 32, "raw") for i in range(len(source))
+    ]
     crops = resizing.center_crop(tf.stack(squares), 24)
     probabilities = tf.nn.softmax(
-        restored.net(layers.plain_inputs(crops), training=False)
+        restored.model(layers.plain_inputs(crops), training=False)
     ).numpy()
     return crops.numpy().astype(np.float32), probabilities
 
@@ -75,7 +77,7 @@ def test_tflite_agrees_with_keras_to_its_precision(
         off = np.abs(centered_logits(found) - centered_logits(wanted))
         assert off.mean() < logit * centered_logits(wanted).std()
     size = 0
-    for weight in trained.restore(trained_run).net.weights:
+    for weight in trained.restore(trained_run).model.weights:
         unshared = dtype == "int8" and weight.path.startswith("local")
         size += math.prod(weight.shape) * (4 if unshared else BYTES[dtype])
     assert size <= file.stat().st_size < size + 70_000

@@ -13,14 +13,14 @@ def test_an_export_with_other_weights_than_its_checkpoint_is_refused(
 ):
     """All its requests run, but the answers are those of another net."""
     restored = trained.restore(trained_run, stock=True)
-    kernel = restored.net.get_layer("fc10").kernel
+    kernel = restored.model.get_layer("fc10").kernel
     kernel.assign(kernel * 0)
     path = tmp_path / "1"
     saved_model.save_model(
-        restored.net,
+        restored.model,
         path,
         architecture=restored.architecture,
-        classes=restored.dataset.classes,
+        classes=restored.trained.class_names,
         top=5,
         crops=1,
     )

@@ -4,7 +4,6 @@ The processes of a cluster find each other on the loopback interface.
 """
 
 import contextlib
-import dataclasses
 import json
 import os
 import pathlib
@@ -23,36 +22,27 @@ import tensorflow as tf
 
 from alexnet_tf.models import architecture, checkpoint_files, devices, zoo
 from alexnet_tf.runtime import options
-from alexnet_tf.training import cluster, lost_workers, replication, run_log, trainer
+from alexnet_tf.training import cluster, lost_workers, replication, run_log
 from tests.models import test_towers
 from tests.support import runs
 
 
-def flags(dataset, run_dir, **changes):
+def options_of(dataset, run_dir, **changes):
     """A run of the CIFAR-10 network on the small images, with three steps per epoch."""
-    return dataclasses.replace(
-        options.Config(
-            dataset=str(dataset.path),
-            run_dir=str(run_dir),
-            architecture="cifar10_11pct",
-            precision="float32",
-            batch_size=8,
-            learning_rate=0.0003,  # small, so that rounding stays rounding
-            epochs=1000.0,
-            drop_epochs=(),
-            log_steps=1,
-            checkpoint_steps=1,
-        ),
-        **changes,
+    return runs.train_options_of(
+        dataset,
+        run_dir,
+        # The learning rate is small, so that rounding stays rounding.
+        **{"learning_rate": 0.0003, "epochs": 1000.0, **changes},
     )
 
 
-def run_alone(settings):
+def run_alone(chosen):
     """Continues a run from its newest checkpoint, in this process."""
-    trainer.settle(dataclasses.replace(settings, resume=True))
-    training = trainer.Training(settings)
-    training.restore()
-    training.run(run_log.Log(settings.run_dir, training.step))
+    runs.record(options.replace(chosen, resume=True))
+    run = runs.trainer_of(chosen)
+    run.restore()
+    run.run(run_log.Log(chosen.run.run_dir, run.state.step))
 
 
 def assert_the_same_run(one, other):
@@ -94,8 +84,8 @@ class Worker(NamedTuple):
 def workers(count, settings):
     """The processes of one cluster, all of which continue the run of `settings`."""
     addresses = [f"localhost:{port}" for port in free_ports(count)]
-    path = pathlib.Path(f"{settings.run_dir}.flags")
-    options.write(path, "train", settings)
+    path = pathlib.Path(f"{settings.run.run_dir}.flags")
+    options.write(path, settings)
     command = [sys.executable, "-m", "alexnet_tf.train", f"--flagfile={path}"]
     with contextlib.ExitStack() as stack:
         started = []
@@ -129,7 +119,7 @@ def wait_for_steps(cluster, run_dir, count):
 def undisturbed(small_dataset, tmp_path_factory):
     """A run of eight steps without replicas, validated after steps 3, 6 and 8."""
     run_dir = tmp_path_factory.mktemp("runs") / "undisturbed"
-    run_alone(flags(small_dataset, run_dir, max_steps=8))
+    run_alone(options_of(small_dataset, run_dir, max_steps=8))
     return run_dir
 
 
@@ -148,9 +138,9 @@ def test_a_run_is_the_same_alone_and_on_one_two_and_four_workers(
     small_dataset, undisturbed, tmp_path
 ):
     changing = tmp_path / "changing"
-    run_alone(flags(small_dataset, changing, max_steps=1))
+    run_alone(options_of(small_dataset, changing, max_steps=1))
     for count, start, until in ((1, 1, 2), (2, 2, 4), (4, 4, 6)):
-        settings = flags(small_dataset, changing, max_steps=until)
+        settings = options_of(small_dataset, changing, max_steps=until)
         with workers(count, settings) as cluster:
             for worker in cluster:
                 said = worker.said()
@@ -158,7 +148,7 @@ def test_a_run_is_the_same_alone_and_on_one_two_and_four_workers(
                 assert any(f"{count} replicas" in line for line in said)
                 assert any(f"step {start} to {until}" in line for line in said)
         assert len(runs.log_of(changing)) == until
-    run_alone(flags(small_dataset, changing, max_steps=8))
+    run_alone(options_of(small_dataset, changing, max_steps=8))
     drop_validations_of_parts(changing)
     assert_the_same_run(changing, undisturbed)
 
@@ -168,12 +158,12 @@ def test_a_run_is_the_same_alone_and_on_two_processors(
 ):
     """The command restores, validates and saves a run with --strategy=mirrored."""
     changing = tmp_path / "changing"
-    run_alone(flags(small_dataset, changing, max_steps=2))
-    mirrored = flags(
+    run_alone(options_of(small_dataset, changing, max_steps=2))
+    mirrored = options_of(
         small_dataset, changing, max_steps=4, strategy="mirrored", logical_cpus=2
     )
     path = tmp_path / "flags"
-    options.write(path, "train", mirrored)
+    options.write(path, mirrored)
     done = subprocess.run(
         [sys.executable, "-m", "alexnet_tf.train", f"--flagfile={path}", "--resume"],
         capture_output=True,
@@ -184,7 +174,7 @@ def test_a_run_is_the_same_alone_and_on_two_processors(
     assert done.returncode == 0, done.stderr[-3000:]
     assert "/CPU:0, /CPU:1 of 1 processes, 2 replicas" in done.stderr
     assert "step 2 to 4" in done.stderr
-    run_alone(flags(small_dataset, changing, max_steps=8))
+    run_alone(options_of(small_dataset, changing, max_steps=8))
     drop_validations_of_parts(changing)
     assert_the_same_run(changing, undisturbed)
 
@@ -194,7 +184,7 @@ def test_sigterm_stops_all_workers_and_a_killed_worker_is_named(
 ):
     run_dir = tmp_path / "run"
     # Rounding errors grow over many steps, and Winograd convolution has larger ones.
-    endless = flags(small_dataset, run_dir, validate_epochs=0.0, winograd=False)
+    endless = options_of(small_dataset, run_dir, validation="end", winograd=False)
     with workers(2, endless) as cluster:
         wait_for_steps(cluster, run_dir, 2)
         cluster[1].process.send_signal(signal.SIGTERM)
@@ -222,8 +212,8 @@ def test_sigterm_stops_all_workers_and_a_killed_worker_is_named(
         )
         + 2
     )
-    run_alone(dataclasses.replace(endless, max_steps=last))
-    whole = dataclasses.replace(
+    run_alone(options.replace(endless, max_steps=last))
+    whole = options.replace(
         endless, run_dir=str(tmp_path / "whole"), max_steps=last
     )
     run_alone(whole)

@@ -14,12 +14,16 @@ The library is in folders; each imports only from the folders above it:
 The public names below load on first use, so that importing the package costs nothing.
 """
 
+import contextlib
 import importlib
+
+from alexnet_tf.runtime import import_hook
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
     "AlexNet": "models.applications",
+    "load": "models.trained",
     "preprocess_input": "models.applications",
     "decode_predictions": "models.applications",
     "LocalResponseNormalization": "models.layers",
@@ -35,3 +39,14 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *_PUBLIC])
+
+
+def _register_layers() -> None:
+    """Makes the layers known to `keras.saving.load_model`."""
+    # Without a usable op library, `import alexnet_tf.models.layers` says what is wrong.
+    with contextlib.suppress(ImportError):
+        importlib.import_module("alexnet_tf.models.layers")
+
+
+# When Keras is imported, so that importing this package costs nothing.
+import_hook.after_import("keras", _register_layers)

@@ -1,78 +1,140 @@
-"""TODO."""
+"""Measures the errors of a trained net with the center crop and with ten crops.
 
+    python -m alexnet_tf.evaluate --checkpoint=runs/mine
+    python -m alexnet_tf.evaluate --checkpoint=runs/mine --dataset=data/other --split=test
+
+Errors are in percent, paper section 4.1. The results are also written to
+evaluation.json in the run folder.
+"""
+
+import dataclasses
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
-from alexnet_tf.data import prepared_dataset
-from alexnet_tf.evaluation import evaluator
-from alexnet_tf.models import devices, trained
-from alexnet_tf.runtime import options
+from alexnet_tf.runtime import command, files, log_noise, options, tables
+from alexnet_tf.runtime.device_options import DeviceOptions
+from alexnet_tf.runtime.options import option
 
-
-def text(results: Mapping[str, Any], form: str) -> str:
-    """The results as a table, JSON or CSV."""
-    if form == "json":
-        return json.dumps(results, indent=1)
-    ways = ("center_crop", "ten_crop")
-    measures = ("top1_error", "top5_error", "loss")
-    if form == "csv":
-        lines = [",".join(("", *measures))]
-        lines += [
-            ",".join((w, *(f"{results[w][m]:.6g}" for m in measures))) for w in ways
-        ]
-        return "\n".join(lines)
-    count = f"{results['pictures']:,} pictures"
-    lines = [f"{count:18}{'centre crop':>12}{'ten crops':>12}"]
-    for name, measure, unit in (
-        ("top-1 error", "top1_error", " %"),
-        ("top-5 error", "top5_error", " %"),
-        ("loss", "loss", "  "),
-    ):
-        cells = "".join(f"{results[way][measure]:10.2f}{unit}" for way in ways)
-        lines.append(f"{name:18}{cells}")
-    return "\n".join(lines)
+WAYS = {"center_crop": "center crop", "ten_crop": "ten crops"}
+MEASURES = {
+    "top1_error": "top-1 error, %",
+    "top5_error": "top-5 error, %",
+    "loss": "loss",
+}
 
 
-def main(flags: options.Config, arguments: Sequence[str]) -> None:
-    options.refuse_arguments(arguments)
-    devices.configure(flags.logical_cpus, flags.logical_gpus, flags.logical_gpu_mib)
-    devices.allow_tf32(flags.precision == "tf32")
-    restored = trained.restore(
-        flags.checkpoint,
-        precision=flags.precision,
-        tower_devices=flags.tower_devices,
+@dataclasses.dataclass(frozen=True)
+class NetOptions:
+    """Which net, and how it computes."""
+
+    checkpoint: str = option(
+        "runs/default",
+        "a run folder (its newest checkpoint), or one checkpoint as "
+        "RUN/checkpoints/step-200",
+        is_path=True,
     )
-    dataset = restored.dataset
-    if flags.evaluate_dataset:
-        other = prepared_dataset.read_description(flags.evaluate_dataset)
-        if (other.size, other.classes) != (dataset.size, dataset.classes):
-            raise ValueError(
-                f"{other.path} has pictures of {other.size} pixels in "
-                f"{len(other.classes)} classes; the run was trained on {dataset.size} "
-                f"pixels and {len(dataset.classes)} classes, or other names"
-            )
-        dataset = other
-    split = flags.split or dataset.evaluation_split
-    results = evaluator.Evaluation(restored.net)(
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = option(
+        "auto",
+        "compute type. tf32: float32 whose products NVIDIA GPUs since Ampere round to 10 "
+        "bits. auto: bfloat16 if the CPU or the GPU multiplies in it, otherwise float32",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetOptions:
+    """What it is evaluated on."""
+
+    dataset: str | None = option(
+        None,
+        "prepared folder (default: where the run's own dataset was)",
+        is_path=True,
+    )
+    split: str | None = option(
+        None, "split to evaluate (default: validation, or test if there is none)"
+    )
+    damaged_records: Literal["stop", "skip"] = option(
+        "stop",
+        "at a record that is damaged on the disk: stop with its file and place, or skip "
+        "it with a warning and count it",
+    )
+    batch_size: int = option(128, "views per batch", check=options.at_least(1))
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputOptions:
+    """What is printed."""
+
+    format: tables.Format = option("table", "what is printed")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions:
+    """Everything that `evaluate` can be told."""
+
+    net: NetOptions = options.group(NetOptions, "Net")
+    data: DatasetOptions = options.group(DatasetOptions, "Dataset")
+    devices: DeviceOptions = options.group(DeviceOptions, "Devices")
+    output: OutputOptions = options.group(OutputOptions, "Output")
+
+
+OPTIONS = EvaluateOptions
+
+
+def text(results: Mapping[str, Any], format: tables.Format) -> str:
+    """The results as a table, JSON or CSV."""
+    count = f"{results['images']:,} images"
+    lines = [f"{count:18}" + "".join(f"{name:>12}" for name in WAYS.values())]
+    for measure, name in MEASURES.items():
+        cells = "".join(f"{results[way][measure]:12.2f}" for way in WAYS)
+        lines.append(f"{name:18}{cells}")
+    return tables.render(
+        format,
+        data=results,
+        columns=["", *MEASURES],
+        rows=[[way, *(results[way][m] for m in MEASURES)] for way in WAYS],
+        table="\n".join(lines),
+    )
+
+
+def main(chosen: EvaluateOptions, arguments: Sequence[str]) -> None:
+    options.refuse_arguments(arguments)
+    with log_noise.held_back():
+        from alexnet_tf.evaluation import evaluator
+        from alexnet_tf.models import devices, trained
+
+        devices.configure(chosen.devices.logical_cpus, chosen.devices.logical_gpus)
+    devices.allow_tf32(chosen.net.precision == "tf32")
+    restored = trained.restore(
+        chosen.net.checkpoint,
+        precision=chosen.net.precision,
+        tower_devices=chosen.devices.tower_devices,
+    )
+    dataset = evaluator.dataset_of(restored.trained, chosen.data.dataset)
+    split = chosen.data.split or dataset.evaluation_split
+    print(
+        f"evaluating {restored.checkpoint} on the {split} split of {dataset.path}",
+        file=sys.stderr,
+    )
+    results = evaluator.Evaluation(restored.model)(
         dataset,
         split,
         crop=restored.architecture.input_size,
-        batch_size=flags.batch_size,
-        damaged=flags.damaged_records,
+        batch_size=chosen.data.batch_size,
+        damaged=chosen.data.damaged_records,
     )
-    print(text(results, flags.format))
+    print(text(results, chosen.output.format))
     described = {
-        "checkpoint": restored.prefix,
+        "checkpoint": restored.checkpoint,
         "dataset": str(dataset.path),
         "split": split,
-        "precision": devices.precision(flags.precision),
+        "precision": devices.precision(chosen.net.precision),
     }
     output = restored.run_dir / "evaluation.json"
-    output.write_text(json.dumps({**described, **results}, indent=1) + "\n")
+    files.write_text(output, json.dumps({**described, **results}, indent=1) + "\n")
     print(f"written to {output}", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    options.run("evaluate", main)
+    command.run_command("evaluate", OPTIONS, main, __doc__)

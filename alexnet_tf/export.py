@@ -1,95 +1,128 @@
-"""TODO."""
+"""Writes a trained net as a model that others run, or checks an export.
 
-import json
-import os
-import pathlib
+    python -m alexnet_tf.export --checkpoint=runs/mine --output=runs/mine/export
+    python -m alexnet_tf.export --checkpoint=runs/mine --format=keras
+    python -m alexnet_tf.export --check=runs/mine/export
+
+Writes OUTPUT/VERSION/ for a server, or OUTPUT/VERSION.keras, .tflite or .onnx. Only the
+run folder is read. --check examines a SavedModel as a server would run it, and compares
+its answers with those of its checkpoint.
+"""
+
+import dataclasses
+import sys
 from collections.abc import Sequence
+from typing import Literal
 
-from alexnet_tf.models import trained
-from alexnet_tf.runtime import options
-from alexnet_tf.serving import (
-    model_versions,
-    saved_model,
-    tflite_onnx,
-    verification,
-    warmup_requests,
-)
-
-_DTYPES = {
-    "saved_model": ("float32", "bfloat16"),
-    "keras": ("float32", "bfloat16"),
-    "tflite": ("float32", "float16", "int8"),
-    "onnx": ("float32",),
-}
+from alexnet_tf.runtime import command, log_noise, options
+from alexnet_tf.runtime.options import option
 
 
-def write(
-    path: pathlib.Path, flags: options.Config, restored: trained.Restored
-) -> None:
-    """Writes `path` in the format of the flags."""
-    side = restored.architecture.input_size
-    mean = restored.dataset.statistics().mean_crop(side)
-    classes = restored.dataset.classes
-    if flags.export_format == "keras":
-        restored.net.save(path)
-    elif flags.export_format == "onnx":
-        tflite_onnx.save_onnx(restored.net, path, mean=mean, classes=classes)
-    elif flags.export_format == "tflite":
-        tflite_onnx.save_tflite(
-            restored.net,
-            path,
-            mean=mean,
-            classes=classes,
-            precision=flags.dtype,
-            calibration=tflite_onnx.calibration_images(restored.dataset, side),
-        )
-    else:
-        saved_model.save_model(
-            restored.net,
-            path,
-            architecture=restored.architecture,
-            classes=classes,
-            top=flags.top,
-            crops=flags.crops,
-        )
-        origin = {
-            "checkpoint": os.path.abspath(restored.prefix),
-            "crops": flags.crops,
-            "dtype": flags.dtype,
-            "top": flags.top,
-        }
-        described = path / warmup_requests.FOLDER / saved_model.ORIGIN
-        described.write_text(json.dumps(origin, indent=1) + "\n")
+@dataclasses.dataclass(frozen=True)
+class NetOptions:
+    """Which net is exported."""
 
-
-def main(flags: options.Config, arguments: Sequence[str]) -> None:
-    options.refuse_arguments(arguments)
-    if flags.check:
-        path = model_versions.find_version(flags.check, "check")
-        given = flags.checkpoint != options.Config().checkpoint
-        replays = verification.verify(path, flags.checkpoint if given else "")
-        names = ", ".join(replay.signature for replay in replays)
-        print(f"{path}: good: {names}")
-        return
-    if flags.dtype not in _DTYPES[flags.export_format]:
-        raise ValueError(
-            f"--dtype={flags.dtype} does not go with --format={flags.export_format}: "
-            f"use {' or '.join(_DTYPES[flags.export_format])}"
-        )
-    restored = trained.restore(
-        flags.checkpoint,
-        precision="bfloat16" if flags.dtype == "bfloat16" else "float32",
-        stock=flags.export_format != "keras",
-        with_preprocessing=flags.export_format == "saved_model",
+    checkpoint: str | None = option(
+        None,
+        "a run folder (its newest checkpoint), or one checkpoint as "
+        "RUN/checkpoints/step-200 (default: runs/default; with --check, the checkpoint "
+        "that the export was made of)",
+        is_path=True,
     )
-    folder = pathlib.Path(flags.export_dir or restored.run_dir / "export")
-    version = flags.version or model_versions.next_version(folder)
-    suffix = "" if flags.export_format == "saved_model" else f".{flags.export_format}"
-    path = folder / f"{version}{suffix}"
-    with model_versions.new_version(path) as partial:
-        write(partial, flags, restored)
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputOptions:
+    """What is written."""
+
+    output: str | None = option(
+        None,
+        "folder of model versions to write into (default: RUN/export)",
+        is_path=True,
+    )
+    version: int | None = option(
+        None,
+        "model version to write (default: the next free one)",
+        check=options.at_least(1),
+    )
+    format: Literal["saved_model", "keras", "tflite", "onnx"] = option(
+        "saved_model",
+        "saved_model, for servers; keras, a .keras file for alexnet_tf.load and "
+        "keras.saving.load_model; tflite; onnx",
+    )
+    dtype: Literal["float32", "bfloat16", "float16", "int8"] = option(
+        "float32",
+        "compute type; bfloat16: saved_model and keras; float16 and int8: tflite",
+    )
+    crops: int = option(
+        1,
+        "number of views per image that a SavedModel averages: 1, the center; 10, the "
+        "paper's",
+        check=options.one_of(1, 10),
+    )
+    top: int = option(
+        5,
+        "number of classes that a SavedModel returns, best first",
+        check=options.at_least(1),
+    )
+    calibration_dataset: str | None = option(
+        None,
+        "prepared folder whose training images set the ranges of --dtype=int8",
+        is_path=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckOptions:
+    """What is checked instead."""
+
+    check: str | None = option(
+        None,
+        "an exported model version, or the folder of model versions, to examine instead "
+        "of writing one: would a stock server run it, and does it answer as its "
+        "checkpoint does",
+        is_path=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportOptions:
+    """Everything that `export` can be told."""
+
+    net: NetOptions = options.group(NetOptions, "Net")
+    output: OutputOptions = options.group(OutputOptions, "Output")
+    check: CheckOptions = options.group(CheckOptions, "Check")
+
+
+OPTIONS = ExportOptions
+
+
+def main(chosen: ExportOptions, arguments: Sequence[str]) -> None:
+    options.refuse_arguments(arguments)
+    with log_noise.held_back():
+        from alexnet_tf.serving import exporting, verification
+    if chosen.check.check is not None:
+        print(f"checking {chosen.check.check}", file=sys.stderr)
+        path, names = verification.verify_export(
+            chosen.check.check, chosen.net.checkpoint
+        )
+        print(f"{path}: good: {', '.join(names)}")
+        return
+    output = chosen.output
+    checkpoint = chosen.net.checkpoint or "runs/default"
+    print(f"exporting {checkpoint} as {output.format}", file=sys.stderr)
+    path = exporting.export(
+        checkpoint,
+        format=output.format,
+        dtype=output.dtype,
+        folder=output.output,
+        version=output.version,
+        crops=output.crops,
+        top=output.top,
+        calibration_dataset=output.calibration_dataset,
+    )
     print(path)
 
 
 if __name__ == "__main__":
-    options.run("export", main)
+    command.run_command("export", OPTIONS, main, __doc__)

@@ -1,49 +1,155 @@
-"""TODO."""
+"""Turns a folder of images, ImageNet's archives or a TFDS dataset into prepared records.
 
+    python -m alexnet_tf.prepare --source=folder:/images --output=data/mine
+    python -m alexnet_tf.prepare --source=imagenet2012 --manual_dir=/archives
+    python -m alexnet_tf.prepare --output=data/mine --verify
+
+A preparation that was stopped, even by kill -9, continues when the same command is given
+again.
+"""
+
+import dataclasses
 import pathlib
 from collections.abc import Sequence
+from typing import Literal
 
-from alexnet_tf.data import preparation, sources, verification
-from alexnet_tf.runtime import options
+from alexnet_tf.runtime import command, log_noise, options
+from alexnet_tf.runtime.options import option
 
 
-def main(flags: options.Config, arguments: Sequence[str]) -> None:
-    options.refuse_arguments(arguments)
-    encoding = flags.encoding
-    if encoding == "auto":
-        encoding = "jpeg" if flags.size > 64 else "raw"
-    output = pathlib.Path(
-        flags.output or f"{flags.data_dir}/{sources.name_of(flags.source)}-{flags.size}"
+@dataclasses.dataclass(frozen=True)
+class SourceOptions:
+    """Where the images come from."""
+
+    source: str = option(
+        "garments",
+        "garments (embedded), imagenet2012, ilsvrc2010, tfds:NAME, or folder:/path",
+        is_path=True,
     )
-    workers = flags.workers or None
-    if not (flags.verify and output.exists()):
-        preparation.refuse_what_is_there(output)  # before archives are read for hours
+    manual_dir: str | None = option(
+        None,
+        "folder of the archives that only you can download (default: "
+        "DATA_DIR/tfds/downloads/manual)",
+        is_path=True,
+    )
+    checksums: bool = option(
+        False, "read such archives completely and compare their digests first"
+    )
+    holdout: float = option(
+        0.1,
+        "part of a folder without train/ and validation/ that becomes the validation "
+        "split",
+        check=options.between(0, 1),
+    )
+    max_bad_files: int = option(
+        0,
+        "number of unreadable images that are named and left out; one more stops the "
+        "work",
+        check=options.at_least(0),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputOptions:
+    """What is written."""
+
+    output: str | None = option(
+        None, "folder to write (default: DATA_DIR/SOURCE-SIZE)", is_path=True
+    )
+    data_dir: str = option(
+        "data", "folder for datasets that are prepared by name", is_path=True
+    )
+    size: int = option(
+        256,
+        "side of the prepared images in pixels: 256 for AlexNet, 32 for the CIFAR nets",
+        check=options.at_least(1),
+    )
+    encoding: Literal["auto", "jpeg", "raw"] = option(
+        "auto", "jpeg (quality 95) or raw bytes; auto: raw up to 64 pixels"
+    )
+    verify: bool = option(
+        False,
+        "read every record back; if there is a dataset at --output already, it is only "
+        "verified",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkOptions:
+    """Who does the work."""
+
+    workers: int | None = option(
+        None,
+        "number of processes (default: one per core, fewer for few images)",
+        check=options.at_least(1),
+    )
+    beam_pipeline_options: str | None = option(
+        None,
+        "prepare on Apache Beam with these options of its own, such as "
+        "runner=DirectRunner,direct_num_workers=4",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepareOptions:
+    """Everything that `prepare` can be told."""
+
+    source: SourceOptions = options.group(SourceOptions, "Source")
+    output: OutputOptions = options.group(OutputOptions, "Output")
+    work: WorkOptions = options.group(WorkOptions, "Work")
+
+
+OPTIONS = PrepareOptions
+
+
+def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
+    options.refuse_arguments(arguments)
+    with log_noise.held_back():
+        from alexnet_tf.data import preparation, sources, verification
+    output, verify = _output(chosen), chosen.output.verify
+    if not (verify and output.exists()):
+        preparation.refuse_existing(output)  # before archives are read for hours
         source = sources.open_source(
-            flags.source,
-            holdout=flags.holdout,
-            data_dir=flags.data_dir,
-            manual_dir=flags.manual_dir,
-            checksums=flags.checksums,
+            chosen.source.source,
+            holdout=chosen.source.holdout,
+            data_dir=chosen.output.data_dir,
+            manual_dir=chosen.source.manual_dir,
+            checksums=chosen.source.checksums,
         )
-        dataset = preparation.prepare(
+        dataset = preparation.prepare_dataset(
             source,
             output,
-            size=flags.size,
-            encoding=encoding,
-            max_bad_files=flags.max_bad_files,
-            workers=workers,
-            beam_pipeline_options=flags.beam_pipeline_options,
+            size=chosen.output.size,
+            encoding=_encoding(chosen.output),
+            max_bad_files=chosen.source.max_bad_files,
+            workers=chosen.work.workers,
+            beam_pipeline_options=chosen.work.beam_pipeline_options,
         )
-    if flags.verify:
-        dataset = verification.verify(output, workers)
+    if verify:
+        dataset = verification.verify_dataset(output, chosen.work.workers)
     counts = ", ".join(f"{n} {split}" for split, n in dataset.counts.items())
-    stdevs = ", ".join(f"{s:.1f}" for s in dataset.statistics().stdevs)
+    deviations = ", ".join(f"{s:.1f}" for s in dataset.statistics().stdevs)
     print(
-        f"{dataset.path}: {counts} pictures of {dataset.size} x {dataset.size} pixels "
+        f"{dataset.path}: {counts} images of {dataset.size} x {dataset.size} pixels "
         f"({dataset.encoding}), {len(dataset.classes)} classes; standard deviations "
-        f"along the colour axes {stdevs}{'; verified' if flags.verify else ''}"
+        f"along the color axes {deviations}{'; verified' if verify else ''}"
     )
+
+
+def _output(chosen: PrepareOptions) -> pathlib.Path:
+    from alexnet_tf.data import sources
+
+    if chosen.output.output is not None:
+        return pathlib.Path(chosen.output.output)
+    name = sources.name_of(chosen.source.source)
+    return pathlib.Path(chosen.output.data_dir) / f"{name}-{chosen.output.size}"
+
+
+def _encoding(output: OutputOptions) -> str:
+    if output.encoding != "auto":
+        return output.encoding
+    return "jpeg" if output.size > 64 else "raw"
 
 
 if __name__ == "__main__":
-    options.run("prepare", main)
+    command.run_command("prepare", OPTIONS, main, __doc__)

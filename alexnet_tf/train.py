@@ -1,64 +1,86 @@
-"""TODO."""
+"""Trains a net on a prepared dataset, or resumes a run.
+
+    python -m alexnet_tf.train                      # the embedded images, a few minutes
+    python -m alexnet_tf.train --flagfile=tools/paper.flags --run_dir=runs/paper
+    python -m alexnet_tf.train --dataset=data/mine --run_dir=runs/mine --resume
+
+The run folder holds the trained net (model.json, mean.npy, checkpoints/, best/), its
+options (resolved.flags), and its log (log.jsonl, and train/, validation/ and weights/
+for TensorBoard).
+"""
 
 import contextlib
-import dataclasses
 import math
 import sys
 from collections.abc import Sequence
 
-import tensorflow as tf
+from alexnet_tf.runtime import command, lock, log_noise, options
+from alexnet_tf.training.train_options import TrainOptions
 
-from alexnet_tf.models import devices
-from alexnet_tf.runtime import lock, options
-from alexnet_tf.training import replication, run_log, trainer
+OPTIONS = TrainOptions
 
 
-def main(flags: options.Config, arguments: Sequence[str]) -> None:
+def main(chosen: TrainOptions, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments)
-    devices.configure(flags.logical_cpus, flags.logical_gpus, flags.logical_gpu_mib)
+    with log_noise.held_back():
+        import tensorflow as tf
+
+        from alexnet_tf.models import devices
+        from alexnet_tf.training import assembly, overfitting, replication
+
+        devices.configure(chosen.devices.logical_cpus, chosen.devices.logical_gpus)
     tf.config.experimental.enable_op_determinism()
-    precision = devices.precision(flags.precision)
+    precision = devices.precision(chosen.net.precision)
     devices.allow_tf32(precision == "tf32")
-    flags = dataclasses.replace(flags, precision=precision)
-    replicas = replication.connect(flags.strategy)
+    chosen = options.replace(chosen, precision=precision)
+    replicas = replication.connect(chosen.replicas.strategy)
     with contextlib.ExitStack() as held, replicas.watched():
-        if flags.overfit_one_batch:
-            steps = trainer.Training(flags, replicas).overfit_one_batch()
-            print(f"the first batch is learnt: {steps} steps")
+        if chosen.run.overfit_one_batch:
+            run = assembly.assemble(chosen, replicas).trainer
+            steps = overfitting.overfit_one_batch(run)
+            print(f"the first batch is learned: {steps} steps")
             return
-        folder = lock.exclusive(flags.run_dir, "choose another --run_dir")
+        folder = lock.exclusive(chosen.run.run_dir, "choose another --run_dir")
         replicas.from_chief(lambda: held.enter_context(folder))
-        training = trainer.Training(flags, replicas)
-        replicas.agree(
-            options.defining(flags)
-            | {
-                "last_step": training.last_step,
-                "pictures": training.dataset.digest(),
-                # What they do together besides steps.
-                "resume": flags.resume,
-                "checkpoint_steps": flags.checkpoint_steps,
-            },
-            "give all workers the same flags and pictures",
-        )
-        replicas.from_chief(lambda: trainer.settle(flags))
-        resumed = training.restore() if flags.resume else False
-        each = f" ({flags.batch_size // replicas.count} a replica)"
-        print(
-            f"{flags.architecture} in {flags.precision} on {training.where}; "
-            f"{training.dataset.path}; batches of {flags.batch_size}"
-            f"{each if replicas.count > 1 else ''}, first rate "
-            f"{training.schedule.rates(0.0).weights:g}; step {training.step} to {training.last_step}"
-            f"{' (resumed)' if resumed else ''}; run folder {flags.run_dir}",
-            file=sys.stderr,
-        )
-        log = run_log.Log if replicas.is_chief else run_log.NoLog
-        training.run(log(flags.run_dir, training.step))
-    best = training.best_error
+        _train(chosen, replicas)
+
+
+def _train(chosen: TrainOptions, replicas) -> None:
+    """The whole run, in a run folder that this process holds."""
+    from alexnet_tf.training import assembly, run_folder, run_log
+
+    assembled = assembly.assemble(chosen, replicas)
+    run = assembled.trainer
+    replicas.agree(
+        options.values_of(chosen, changeable=False)
+        | {
+            "last_step": run.last_step,
+            "dataset digest": assembled.trained.dataset_digest,
+            # What the workers do together besides steps.
+            "resume": chosen.run.resume,
+            "checkpoint_steps": chosen.run.checkpoint_steps,
+        },
+        "give all workers the same flags and images",
+    )
+    replicas.from_chief(lambda: run_folder.record_run(chosen, assembled.trained))
+    resumed = run.restore() if chosen.run.resume else False
+    per_replica = f" ({run.batch_size // replicas.count} per replica)"
+    print(
+        f"training {chosen.net.architecture} in {chosen.net.precision} on "
+        f"{assembled.devices}: {assembled.dataset.path}, batches of {run.batch_size}"
+        f"{per_replica if replicas.count > 1 else ''}, step {run.state.step} to "
+        f"{run.last_step}{' (resumed)' if resumed else ''}, run folder "
+        f"{chosen.run.run_dir}",
+        file=sys.stderr,
+    )
+    log = run_log.Log if replicas.is_chief else run_log.NoLog
+    run.run(log(chosen.run.run_dir, run.state.step))
+    best = run.state.best_error
     validated = (
         f"; least validation top-1 error {best:.2f} %" if best < math.inf else ""
     )
-    print(f"{flags.run_dir}: step {training.step} of {training.last_step}{validated}")
+    print(f"{chosen.run.run_dir}: step {run.state.step} of {run.last_step}{validated}")
 
 
 if __name__ == "__main__":
-    options.run("train", main)
+    command.run_command("train", OPTIONS, main, __doc__)

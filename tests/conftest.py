@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from alexnet_tf.data import preparation, sources
-from alexnet_tf.runtime import options
-from alexnet_tf.training import run_log, trainer
+from tests.support import runs
 
 
 def write_pictures(root, classes=3, each=6, size=(40, 36)):
@@ -40,20 +39,18 @@ def small_dataset(tmp_path_factory):
 def trained_run(small_dataset, tmp_path_factory):
     """A run folder of the CIFAR-10 net, trained a little on the small pictures."""
     run_dir = tmp_path_factory.mktemp("runs") / "trained"
-    flags = options.Config(
-        dataset=str(small_dataset.path),
-        run_dir=str(run_dir),
-        architecture="cifar10_11pct",
-        precision="float32",
-        batch_size=8,
-        learning_rate=0.003,
-        epochs=30.0,
-        drop_epochs=(),
-        validate_epochs=0.0,
-        color_noise="none",
+    runs.train(
+        runs.train_options_of(
+            small_dataset,
+            run_dir,
+            learning_rate=0.003,
+            epochs=30.0,
+            validation="end",
+            color_noise="none",
+            log_steps=10,
+            checkpoint_steps=1000,
+        )
     )
-    trainer.settle(flags)
-    trainer.Training(flags).run(run_log.Log(run_dir, 0))
     return run_dir
 
 

@@ -65,7 +65,8 @@ def test_the_programs_flags_say_what_the_program_did():
     assert code.bias_drop_epochs == (23,)
     assert (code.conv1_drop_epoch, code.conv1_freeze_epoch) == (68, 72)
     assert (code.color_noise_end_epoch, code.epochs) == (68, 93)
-    assert (code.architecture, code.init, code.update) == ("code",) * 3
+    assert (code.architecture, code.init) == ("cuda_convnet",) * 2
+    assert code.update == "code"
 
 
 def test_recipes_are_found_from_another_folder(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-ColorNoise = Literal["paper", "code", "none"]
+ColorNoise = Literal["paper", "cuda_convnet", "none"]
 
 
 class Draws(NamedTuple):
@@ -41,15 +41,17 @@ def color_axes(
     """(axes float32 [3, 3], gain): a picture's shift is `axes @ alpha`, alpha ~ N(0, 1).
 
     Fancy PCA, paper section 4.1, with `eigenvectors` and `stdevs` (square roots of the
-    eigenvalues) of pixels 0-255. "code": 0.1 * stdev along each eigenvector, and the
+    eigenvalues) of pixels 0-255. "cuda_convnet": 0.1 * stdev along each eigenvector, and the
     picture divided by 1.1 after (`convdata_jpeg.py`). "paper": the text's eigenvalue
     itself, of pixels scaled to 0-1, and the shift brought back to 0-255. "none": none.
     """
-    if reading == "code":
+    if reading == "cuda_convnet":
         return (0.1 * eigenvectors * stdevs).astype(np.float32), 1 / 1.1
     if reading == "paper":
         eigenvalues = (stdevs / 255) ** 2
         return (0.1 * 255 * eigenvectors * eigenvalues).astype(np.float32), 1.0
     if reading == "none":
         return np.zeros((3, 3), np.float32), 1.0
-    raise ValueError(f"color noise must be paper, code or none, got {reading!r}")
+    raise ValueError(
+        f"color noise must be paper, cuda_convnet or none, got {reading!r}"
+    )

@@ -1,12 +1,11 @@
-"""Centre-crop and ten-crop evaluation.
+"""Errors of a net on a split, with the center crop and with ten crops.
 
-    python -m alexnet_tf.evaluate --checkpoint=runs/demo
-
-Paper section 4.1: the ten crops' softmax outputs are averaged. Ties get fractional
-credit, as in the released program (`layer_kernels.cu`). Errors are in percent.
+Paper section 4.1: the softmax outputs of the ten crops are averaged. Ties get fractional
+credit, as in the 2012 program (`layer_kernels.cu`). Errors are in percent.
 """
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -16,7 +15,7 @@ from absl import logging
 
 from alexnet_tf.data import input_pipeline, prepared_dataset, record_files, records
 from alexnet_tf.evaluation import metrics
-from alexnet_tf.models import layers, resizing
+from alexnet_tf.models import layers, resizing, trained
 from alexnet_tf.runtime import progress
 
 
@@ -72,7 +71,7 @@ class Evaluation:
         """Errors in percent and loss in nats on `split`, from crops of `crop` pixels.
 
         Returns `center_crop`, and with `ten_crop` also `ten_crop`, each with
-        `top1_error`, `top5_error` and `loss` (the mean cross-entropy); and `pictures`,
+        `top1_error`, `top5_error` and `loss` (the mean cross-entropy); and `images`,
         how many they are of: with `damaged` "skip" those whose records are whole, and a
         warning where that is not all of them. `each_batch` is called after every batch;
         what it raises ends the evaluation.
@@ -87,7 +86,7 @@ class Evaluation:
         )
         total = np.zeros((len(self._ways), 3))
         whole, count = dataset.counts[split], 0
-        with progress.bar(whole, f"evaluating {split}", "picture") as bar:
+        with progress.bar(whole, f"evaluating {split}", "image") as bar:
             for images, labels in batches:
                 total += self._sums(images, labels).numpy()
                 count += len(labels)
@@ -110,4 +109,50 @@ class Evaluation:
             }
             for way, (top1, top5, nats) in zip(self._ways, total, strict=True)
         }
-        return {**results, "pictures": count}
+        return {**results, "images": count}
+
+
+def dataset_of(
+    net: trained.TrainedNet, path: str | None = None
+) -> prepared_dataset.Dataset:
+    """The dataset to evaluate a trained net on: at `path`, or where its own was.
+
+    Raises:
+        FileNotFoundError: the net's own dataset is not there any more.
+        ValueError: the images have another size, or the classes are others.
+    """
+    if path is None and not os.path.isdir(net.dataset_path):
+        raise FileNotFoundError(
+            f"the net was trained on {net.dataset_path}, which is not there: say where "
+            "the images are now by --dataset=FOLDER"
+        )
+    dataset = prepared_dataset.read_description(path or net.dataset_path)
+    size = net.architecture.record_size
+    if dataset.size != size:
+        raise ValueError(
+            f"{dataset.path} has images of {dataset.size} pixels, and the net was "
+            f"trained on {size}"
+        )
+    if dataset.classes != net.class_names:
+        raise ValueError(
+            f"{dataset.path} has other classes than the net was trained on: "
+            f"{_first_difference(dataset.classes, net.class_names)}"
+        )
+    if path is None and dataset.digest() != net.dataset_digest:
+        raise ValueError(
+            f"{dataset.path} holds other images than those that the net was trained on "
+            "(the digests differ): to evaluate on them nevertheless, name them by "
+            f"--dataset={dataset.path}"
+        )
+    return dataset
+
+
+def _first_difference(found: Sequence[str], wanted: Sequence[str]) -> str:
+    if len(found) != len(wanted):
+        return f"{len(found)} classes, expected {len(wanted)}"
+    number = next(
+        n
+        for n, pair in enumerate(zip(found, wanted, strict=True))
+        if pair[0] != pair[1]
+    )
+    return f"class {number} is {found[number]!r}, expected {wanted[number]!r}"

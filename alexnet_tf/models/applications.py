@@ -2,51 +2,69 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
+import h5py
 import keras
 import numpy as np
 
-from alexnet_tf.models import builder, layers, zoo
+from alexnet_tf.models import architecture as architectures
+from alexnet_tf.models import builder, layers, trained, zoo
+from alexnet_tf.models.layers import provenance
 
-# Red, green, blue: the centre of the 2012 program's ILSVRC mean image, 0-255.
+# Red, green, blue: the center of the 2012 program's ILSVRC mean image, 0-255.
 MEAN_RGB = (127.2, 118.6, 103.4)
+
+DEFAULT_ARCHITECTURE = "paper"
+DEFAULT_DROPOUT: layers.DropoutConvention = "original"
 
 
 def AlexNet(
     include_top: bool = True,
     weights: str | os.PathLike[str] | None = None,
     input_shape: tuple[int, int, int] | None = None,
-    classes: int = 1000,
+    classes: int | None = None,
     classifier_activation: str | None = "softmax",
     name: str = "alexnet",
     *,
-    architecture: str = "paper",
+    architecture: str | None = None,
     lrn: layers.Implementation = "op",
-    initialization: builder.Initialization = "code",
-    dropout: layers.DropoutConvention = "original",
+    initialization: builder.Initialization = "cuda_convnet",
+    dropout: layers.DropoutConvention | None = None,
     seed: int = 0,
 ) -> keras.Model:
     """AlexNet in the manner of keras.applications.
 
     Args:
         include_top: False ends at the last pooling, [N, 6, 6, 256] at 224 pixels.
-        weights: None for a random start, or a `.weights.h5` or `.keras` file of the
-            same net (`python -m alexnet_tf.export --format=keras` writes one).
+        weights: None for random initial weights, or a `.weights.h5` or `.keras` file of
+            the same net (`python -m alexnet_tf.export --format=keras` writes one).
         input_shape: (side, side, 3); default the architecture's own, (224, 224, 3).
-        classes: outputs of the last layer.
+        classes: outputs of the last layer; default that of the weights, else 1000.
         classifier_activation: of the last layer; None gives logits.
-        architecture: a name in `architecture.ARCHITECTURES`.
-        lrn, initialization, dropout, seed: see `build`.
+        architecture: a name in `zoo.ARCHITECTURES`; default that of the weights, else
+            "paper".
+        dropout: "original" or "inverted"; default that of the weights, else "original".
+        lrn, initialization, seed: see `builder.build`.
 
     Returns: a model of float images [N, side, side, 3], as `preprocess_input` makes them.
 
     Raises:
-        ValueError: for an input shape the net cannot take, or weights of another net.
-        FileNotFoundError: for weights that are not there.
+        ValueError: for an input shape that the net cannot take, or weights of another
+            net; the message names both.
+        FileNotFoundError: for weights that do not exist.
+
+    Example:
+        >>> net = alexnet_tf.AlexNet(classes=10)
+        >>> net(alexnet_tf.preprocess_input(images)).shape
+        TensorShape([8, 10])
     """
-    net = zoo.find(architecture).with_classes(classes)
+    found = None if weights is None else _Weights(weights)
+    net = _choose_net(found, architecture, classes)
     if input_shape is not None:
         net = net.with_input_size(input_shape)
+    if dropout is None:
+        dropout = found.dropout if found and found.dropout else DEFAULT_DROPOUT
     model = builder.build(
         net,
         lrn=lrn,
@@ -57,29 +75,102 @@ def AlexNet(
         classifier_activation=classifier_activation,
         name=name,
     )
-    if weights is not None:
-        _load_weights(model, weights)
+    described = layers.Provenance(
+        architectures.to_json(net), dropout, name="provenance", dtype="float32"
+    )
+    model = keras.Model(model.inputs, described(model.outputs[0]), name=name)
+    if found is not None:
+        found.load_into(model)
     return model
 
 
-def _load_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
-    path = os.fspath(path)
-    if not path.endswith((".weights.h5", ".keras")):
-        raise ValueError(
-            f"weights must be a .weights.h5 or a .keras file, got {path!r}; "
-            "python -m alexnet_tf.export --format=keras makes one of a checkpoint"
-        )
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"weights: no file {path!r}")
-    if path.endswith(".weights.h5"):
+class _Weights:
+    """A file of weights, and what it says about the net that they belong to.
+
+    Attributes:
+        architecture, dropout: of that net; None if the file does not say.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = os.fspath(path)
+        if not self.path.endswith((".weights.h5", ".keras")):
+            raise ValueError(
+                f"weights must be a .weights.h5 or a .keras file, got {self.path!r}; "
+                "python -m alexnet_tf.export --format=keras makes one of a checkpoint"
+            )
+        if not os.path.isfile(self.path):
+            raise FileNotFoundError(f"weights: there is no file {self.path!r}")
+        self._model = None
+        found: dict[str, Any] = {}
+        if self.path.endswith(".keras"):
+            self._model = keras.saving.load_model(self.path, compile=False)
+            described = trained.provenance_of(self._model)
+            if described is not None:
+                found = {
+                    "architecture": described.architecture,
+                    "dropout": described.dropout,
+                }
+        else:
+            found = _provenance_in(self.path) or {}
+        self.architecture: dict[str, Any] | None = found.get("architecture")
+        self.dropout: layers.DropoutConvention | None = found.get("dropout")
+
+    def load_into(self, model: keras.Model) -> None:
+        """Sets the weights of `model`; ValueError if they are of another net."""
+        described = trained.provenance_of(model)
+        if self.architecture is not None and described is not None:
+            provenance.refuse_another_net(
+                self.architecture,
+                described.architecture,
+                self.dropout or described.dropout,
+                described.dropout,
+            )
+        if self._model is not None:
+            copy_weights(self._model, model)
+            return
         try:
-            model.load_weights(path)
+            model.load_weights(self.path)
         except ValueError as error:
             raise ValueError(
-                f"{path} does not hold the weights of this net, {model.name}"
+                f"{self.path} does not hold the weights of this net, {model.name}: "
+                f"{error}"
             ) from error
+
+
+def _provenance_in(path: str) -> dict[str, Any] | None:
+    """What a `.weights.h5` file says about its net; None if it says nothing."""
+    with h5py.File(path) as file:
+        found: list[dict[str, Any] | None] = []
+        file.visititems(
+            lambda name, item: (
+                found.append(provenance.read_provenance(item.parent))
+                if isinstance(item, h5py.Dataset)
+                and name.endswith(f"/{provenance.ENTRY}")
+                else None
+            )
+        )
+    return found[0] if found else None
+
+
+def _choose_net(
+    weights: _Weights | None, architecture: str | None, classes: int | None
+) -> architectures.Architecture:
+    """The net that is asked for, or that of the weights."""
+    if weights is None:
+        net = zoo.find(architecture or DEFAULT_ARCHITECTURE)
+        return net if classes is None else net.with_classes(classes)
+    if architecture is not None:
+        net = zoo.find(architecture)
+    elif weights.architecture is not None:
+        net = architectures.from_json(weights.architecture)
     else:
-        copy_weights(keras.saving.load_model(path, compile=False), model)
+        raise ValueError(
+            f"{weights.path} does not say which architecture its weights belong to: "
+            f"name it, as architecture={DEFAULT_ARCHITECTURE!r}"
+        )
+    if classes is None and weights.architecture is not None:
+        classes = architectures.from_json(weights.architecture).classes
+    return net if classes is None else net.with_classes(classes)
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
@@ -110,6 +201,10 @@ def preprocess_input(x, mean: Sequence[float] | np.ndarray = MEAN_RGB):
 
     `mean` is three channel means or a mean image; the default is that of ILSVRC.
     The pixels are not rescaled: a net scaled to [0, 1] does not start to learn.
+
+    Example:
+        >>> preprocess_input(np.full((1, 224, 224, 3), 128, np.uint8))[0, 0, 0]
+        array([ 0.8,  9.4, 24.6], dtype=float32)
     """
     if isinstance(x, np.ndarray):
         return x.astype(np.float32) - np.asarray(mean, np.float32)
@@ -121,8 +216,12 @@ def decode_predictions(
 ) -> list[list[tuple[int, str, float]]]:
     """The `top` classes of each row of `preds` [N, classes], best first.
 
-    Returns a list an image of (class index, class name, score). Without `class_names`
+    Returns one list per image of (class index, class name, score). Without `class_names`
     a class is called by its index.
+
+    Example:
+        >>> decode_predictions([[0.1, 0.9]], top=1, class_names=["cat", "dog"])
+        [[(1, 'dog', 0.9)]]
     """
     preds = np.asarray(preds)
     if preds.ndim != 2:

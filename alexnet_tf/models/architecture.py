@@ -1,108 +1,187 @@
-"""The paper's net, the 2012 program's, and each variant, as data. No TensorFlow.
+"""The data types that describe a network, and what a network costs. No TensorFlow.
 
-An `Architecture` is a sequence of layers. A net of two towers splits the outputs of
-every layer evenly between them; `inputs="both"` marks the layers at which a tower also
-reads the other one (paper, figure 2: conv3, fc6, fc7, fc8).
+An `Architecture` is a sequence of layers. A network with two towers divides the outputs
+of every layer evenly between them. `inputs="both"` marks the layers at which each tower
+also reads the other tower's outputs (paper, figure 2: conv3, fc6, fc7, fc8).
 
-Sources: P, the paper, section 3; the released program's `layers-145.cfg` and its
-relatives, which the docstrings name. Where text and program differ, `PAPER` follows the
-text and `CODE` the program; the ablations are the program's own, and follow it.
+`to_json` and `from_json` write an architecture as plain JSON data and read it back.
 """
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 Inputs = Literal["own", "both"]
+
+# Paper, section 5: the initial weights of every layer have this standard deviation.
+PAPER_STANDARD_DEVIATION = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
 class Weighted:
-    """What every layer with weights says: its name, its start and its decay.
+    """What every layer with weights has.
 
-    `bias` is the initial bias; `std` the standard deviation of the initial weights in
-    the 2012 program (the paper's text has 0.01 for every layer: `PAPER_STD`); `decay`
-    the weight-decay coefficient.
+    Attributes:
+        name: the layer's name; it must be unique within the network.
+        initial_bias: the value that all biases start with.
+        standard_deviation: of the initial weights in the 2012 program. The paper's text
+            uses `PAPER_STANDARD_DEVIATION` for every layer.
+        weight_decay: the coefficient of weight decay.
+        inputs: "own" reads the outputs of the same tower, "both" those of both towers.
     """
 
     name: str
-    bias: float = 0.0
-    std: float = 0.01
-    decay: float = 0.0005
+    _: dataclasses.KW_ONLY
+    initial_bias: float = 0.0
+    standard_deviation: float = 0.01
+    weight_decay: float = 0.0005
     inputs: Inputs = "own"
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"name must be a non-empty string, got {self.name!r}")
+        _check_finite(self, "initial_bias")
+        _check_finite(self, "standard_deviation", "weight_decay", least=0)
+        if self.inputs not in ("own", "both"):
+            raise ValueError(
+                f"{self.name}: inputs must be 'own' or 'both', got {self.inputs!r}"
+            )
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Convolution(Weighted):
-    """`filters` in all towers together; `padding` = zeros before and after each side."""
+    """A convolution with square kernels.
 
-    filters: int = 0
-    size: int = 0
+    Attributes:
+        filters: the number of filters in all towers together.
+        kernel_size: side of the kernel in pixels.
+        stride: pixels from one position to the next.
+        padding: rows of zeros (above, below) the image; the columns (left, right) are
+            padded alike.
+    """
+
+    filters: int
+    kernel_size: int
     stride: int = 1
     padding: tuple[int, int] = (0, 0)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_counts(self, "filters", "kernel_size", "stride")
+        _check_padding(self)
 
-@dataclasses.dataclass(frozen=True)
-class Unshared(Weighted):
-    """A convolution whose kernel and bias differ at every position."""
 
-    filters: int = 0
-    size: int = 0
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UnsharedConvolution(Weighted):
+    """A convolution of stride 1 whose kernel and bias differ at every position.
+
+    cuda-convnet's layer type `local`. The attributes are those of `Convolution`.
+    """
+
+    filters: int
+    kernel_size: int
     padding: tuple[int, int] = (0, 0)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_counts(self, "filters", "kernel_size")
+        _check_padding(self)
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Dense(Weighted):
-    """Fully connected. `split=False`: all of it stands on the first tower."""
+    """A fully connected layer of `units` outputs in all towers together.
 
-    units: int = 0
+    With `split=False` the whole layer is on the first tower.
+    """
+
+    units: int
     split: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_counts(self, "units")
+        if not isinstance(self.split, bool):
+            raise ValueError(
+                f"{self.name}: split must be True or False, got {self.split!r}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
 class Relu:
-    """max(x, 0), P section 3.1."""
+    """max(x, 0): paper, section 3.1."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ResponseNormalization:
-    """Across channels, within the tower: P section 3.3. `alpha` multiplies the sum."""
+    """Normalization across the channels of one tower: paper, section 3.3.
+
+    Attributes:
+        size: the number of channels in a window; it must be odd.
+        k: added to the sum.
+        alpha: multiplies the sum of squares. The 2012 program and Caffe write `size`
+            times this value.
+        beta: the exponent.
+    """
 
     size: int = 5
     k: float = 2.0
     alpha: float = 1e-4
     beta: float = 0.75
 
+    def __post_init__(self) -> None:
+        _check_normalization(self)
+
 
 @dataclasses.dataclass(frozen=True)
 class SpatialNormalization:
-    """Within one map, over a `size` x `size` square: the program's `rnorm` layer."""
+    """Normalization within one map, over squares of `size` x `size` positions.
+
+    The 2012 program's layer type `rnorm`. The attributes are those of
+    `ResponseNormalization`.
+    """
 
     size: int = 5
     k: float = 1.0
     alpha: float = 0.001 / 25
     beta: float = 0.75
 
+    def __post_init__(self) -> None:
+        _check_normalization(self)
+
 
 @dataclasses.dataclass(frozen=True)
 class MaxPool:
-    """Overlapping where `stride` < `size` (P section 3.4); the last window may hang over."""
+    """Max pooling over `size` x `size` windows that are `stride` pixels apart.
+
+    The windows overlap if `stride` < `size` (paper, section 3.4). The last window may
+    extend past the edge of the map.
+    """
 
     size: int = 3
     stride: int = 2
 
+    def __post_init__(self) -> None:
+        _check_counts(self, "size", "stride")
+
 
 @dataclasses.dataclass(frozen=True)
 class Dropout:
-    """P section 4.2."""
+    """Each activation is dropped with probability `rate`: paper, section 4.2."""
 
     rate: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_finite(self, "rate", least=0)
+        if self.rate >= 1:
+            raise ValueError(f"Dropout: rate must be below 1, got {self.rate}")
 
 
 Layer = (
     Convolution
-    | Unshared
+    | UnsharedConvolution
     | Dense
     | Relu
     | ResponseNormalization
@@ -112,12 +191,64 @@ Layer = (
 )
 
 
-PAPER_STD = 0.01  # P section 5: one standard deviation for every layer
+def _called(instance: Any) -> str:
+    """What an error calls a layer or an architecture: its name, or else its kind."""
+    return getattr(instance, "name", None) or type(instance).__name__
+
+
+def _check_counts(instance: Any, *fields: str) -> None:
+    for field in fields:
+        value = getattr(instance, field)
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(
+                f"{_called(instance)}: {field} must be a whole number of at least 1, "
+                f"got {value!r}"
+            )
+
+
+def _check_finite(instance: Any, *fields: str, least: float = -math.inf) -> None:
+    for field in fields:
+        value = getattr(instance, field)
+        number = isinstance(value, int | float) and math.isfinite(value)
+        if not number or value < least:
+            wanted = "a finite number" + ("" if least < 0 else f" of at least {least}")
+            raise ValueError(
+                f"{_called(instance)}: {field} must be {wanted}, got {value!r}"
+            )
+
+
+def _check_padding(layer: Convolution | UnsharedConvolution) -> None:
+    padding = layer.padding
+    if (
+        not isinstance(padding, tuple)
+        or len(padding) != 2
+        or not all(isinstance(count, int) and count >= 0 for count in padding)
+    ):
+        raise ValueError(
+            f"{layer.name}: padding must be (before, after), two whole numbers of at "
+            f"least 0, got {padding!r}"
+        )
+
+
+def _check_normalization(layer: ResponseNormalization | SpatialNormalization) -> None:
+    _check_counts(layer, "size")
+    if layer.size % 2 == 0:
+        raise ValueError(f"{_called(layer)}: size must be odd, got {layer.size}")
+    _check_finite(layer, "k", "alpha", "beta", least=0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """A net as data. `input_size` is the side in pixels of its square RGB crops."""
+    """A network as data.
+
+    Attributes:
+        name: what `--architecture` calls it.
+        description: one line about it.
+        input_size: side in pixels of the square RGB crops that it reads.
+        record_size: side in pixels of the prepared images that the crops are taken from.
+        towers: how many devices the network can be divided over.
+        layers: from the first layer to the last.
+    """
 
     name: str
     description: str
@@ -126,8 +257,26 @@ class Architecture:
     towers: int
     layers: tuple[Layer, ...]
 
+    def __post_init__(self) -> None:
+        _check_counts(self, "input_size", "record_size", "towers")
+        names = [layer.name for layer in self.layers if isinstance(layer, Weighted)]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{self.name}: two layers have the name {name!r}")
+        for layer in self.layers:
+            outputs = _divided_outputs(layer)
+            if outputs % self.towers:
+                raise ValueError(
+                    f"{self.name}: the {outputs} outputs of {_called(layer)} cannot be "
+                    f"divided evenly between {self.towers} towers"
+                )
+
     def with_classes(self, classes: int) -> "Architecture":
-        """The same net with `classes` outputs."""
+        """Returns the same network with `classes` outputs.
+
+        Raises:
+            ValueError: `classes` is below 2, or the last layer is not a dense layer.
+        """
         if classes < 2:
             raise ValueError(f"classes must be at least 2, got {classes}")
         *below, top = self.layers
@@ -138,34 +287,58 @@ class Architecture:
         )
 
     def with_input_size(self, shape: tuple[int, int, int]) -> "Architecture":
-        """The same net for square RGB images of another side; `shape` (side, side, 3)."""
+        """Returns the same network for images of shape (side, side, 3).
+
+        Raises:
+            ValueError: `shape` is not that of a square RGB image, or it is so small that
+                a layer would have no output.
+        """
         whole = len(shape) == 3 and all(isinstance(side, int) for side in shape)
         if not whole or shape[0] != shape[1] or shape[2] != 3:
             raise ValueError(f"input_shape must be (side, side, 3), got {shape}")
-        net = dataclasses.replace(self, input_size=shape[0])
-        for extent in extents(net):
+        resized = dataclasses.replace(self, input_size=shape[0])
+        for extent in extents(resized):
             if min(extent.shape) < 1:
                 raise ValueError(
-                    f"input_shape {shape} is too small: nothing is left of it "
-                    f"at {extent.name} of the net {self.name}"
+                    f"input_shape {shape} is too small for the network {self.name}: "
+                    f"its layer {extent.name} would have no output"
                 )
-        return net
+        return resized
 
     @property
     def classes(self) -> int:
+        """The number of outputs of the last layer, which must be a dense layer."""
         top = self.layers[-1]
         assert isinstance(top, Dense)
         return top.units
 
     @property
     def record_encoding(self) -> Literal["jpeg", "raw"]:
-        """How pictures of `record_size` are best kept: small ones lose by JPEG."""
+        """How prepared images are stored: JPEG visibly damages very small images."""
         return "jpeg" if self.record_size > 64 else "raw"
+
+
+def _divided_outputs(layer: Layer) -> int:
+    """How many outputs of `layer` the towers share; 0 if they do not share them."""
+    if isinstance(layer, Convolution | UnsharedConvolution):
+        return layer.filters
+    if isinstance(layer, Dense) and layer.split:
+        return layer.units
+    return 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Extent:
-    """What one layer costs: its output shape, parameters, multiply-adds an image."""
+    """The output shape of one layer, and what the layer costs.
+
+    Attributes:
+        name: the layer's name. A layer without weights is named after the last layer
+            with weights before it, for example `conv1_maxpool`.
+        layer: the layer.
+        shape: of its output for one image: (height, width, channels) or (units,).
+        parameters: weights and biases.
+        multiply_adds: of one image's forward pass.
+    """
 
     name: str
     layer: Layer
@@ -174,29 +347,45 @@ class Extent:
     multiply_adds: int
 
 
-def convolved(size: int, kernel: int, stride: int, padding: tuple[int, int]) -> int:
-    """Output side of a convolution."""
-    return 1 + (size + sum(padding) - kernel) // stride
+def convolution_output_size(
+    size: int, kernel_size: int, stride: int, padding: tuple[int, int]
+) -> int:
+    """The output side of a convolution over an image whose side is `size`.
+
+    Example:
+        >>> convolution_output_size(224, 11, stride=4, padding=(0, 3))
+        55
+    """
+    return 1 + (size + sum(padding) - kernel_size) // stride
 
 
-def pooled(size: int, window: int, stride: int) -> int:
-    """Output side of a pooling, windows hanging over the end (program's `layer.py`)."""
+def pooling_output_size(size: int, window: int, stride: int) -> int:
+    """The output side of a pooling whose last window may extend past the edge.
+
+    The rule is that of the 2012 program's `layer.py`.
+
+    Example:
+        >>> pooling_output_size(55, window=3, stride=2)
+        27
+    """
     return 1 + math.ceil((size - window) / stride)
 
 
 def extents(architecture: Architecture) -> Iterator[Extent]:
-    """Walks the net: each layer's output shape [H, W, C] or [units], and its cost."""
+    """Yields the output shape and the cost of every layer, from the first to the last."""
     shape: tuple[int, ...] = (architecture.input_size, architecture.input_size, 3)
-    weighted = ""
-    towers_below = 1  # the image is whole
+    last_weighted = ""
+    towers_below = 1  # the image is not divided
     for layer in architecture.layers:
         parameters = multiply_adds = 0
-        if isinstance(layer, Convolution | Unshared):
+        if isinstance(layer, Convolution | UnsharedConvolution):
             height, _, channels = shape
             seen = channels // (towers_below if layer.inputs == "own" else 1)
             stride = layer.stride if isinstance(layer, Convolution) else 1
-            side = convolved(height, layer.size, stride, layer.padding)
-            kernel = layer.size**2 * seen * layer.filters
+            side = convolution_output_size(
+                height, layer.kernel_size, stride, layer.padding
+            )
+            kernel = layer.kernel_size**2 * seen * layer.filters
             multiply_adds = kernel * side**2
             parameters = (
                 kernel + layer.filters
@@ -212,31 +401,131 @@ def extents(architecture: Architecture) -> Iterator[Extent]:
             shape = (layer.units,)
             towers_below = architecture.towers if layer.split else 1
         elif isinstance(layer, MaxPool):
-            side = pooled(shape[0], layer.size, layer.stride)
+            side = pooling_output_size(shape[0], layer.size, layer.stride)
             shape = (side, side, shape[2])
         if isinstance(layer, Weighted):
-            weighted = layer.name
-            name = weighted
+            name = last_weighted = layer.name
         else:
-            name = f"{weighted}_{type(layer).__name__.lower()}"
+            name = f"{last_weighted}_{type(layer).__name__.lower()}"
         yield Extent(name, layer, shape, parameters, multiply_adds)
 
 
 def parameters(architecture: Architecture) -> int:
-    """Weights and biases of the whole net."""
+    """The number of weights and biases in the whole network."""
     return sum(extent.parameters for extent in extents(architecture))
 
 
 def multiply_adds(architecture: Architecture) -> int:
-    """Multiply-adds of one image's forward pass."""
+    """The number of multiply-adds in one image's forward pass."""
     return sum(extent.multiply_adds for extent in extents(architecture))
 
 
 def training_flop(architecture: Architecture) -> int:
-    """Floating-point operations an image, forward and backward.
+    """Floating-point operations per image in the forward and the backward pass.
 
-    Two a multiply-add; the backward pass multiplies twice, once for the weights and
-    once for the inputs, except that the first layer's input needs no gradient.
+    A multiply-add counts as two operations. The backward pass multiplies twice, once for
+    the weight gradients and once for the input gradients, but the first layer needs no
+    input gradients.
     """
     costs = [e.multiply_adds for e in extents(architecture) if e.multiply_adds]
     return 2 * (3 * sum(costs) - costs[0])
+
+
+def _kind(layer_type: type) -> str:
+    """The name of a layer type in JSON: 'max_pool' for `MaxPool`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", layer_type.__name__).lower()
+
+
+_KINDS: dict[str, type] = {
+    _kind(layer_type): layer_type
+    for layer_type in (
+        Convolution,
+        UnsharedConvolution,
+        Dense,
+        Relu,
+        ResponseNormalization,
+        SpatialNormalization,
+        MaxPool,
+        Dropout,
+    )
+}
+
+
+def to_json(architecture: Architecture) -> dict[str, Any]:
+    """Returns `architecture` as plain JSON data, which `from_json` reads back.
+
+    Every field is written under its own name. A layer is an object whose `kind` names
+    its type in lower case, for example `max_pool` for `MaxPool`.
+
+    Example:
+        >>> net = Architecture("one", "", 8, 8, 1, (Dense("fc", units=2), Relu()))
+        >>> to_json(net)["layers"][1]
+        {'kind': 'relu'}
+        >>> from_json(to_json(net)) == net
+        True
+    """
+
+    def plain(layer: Layer) -> dict[str, Any]:
+        values = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(layer).items()
+        }
+        return {"kind": _kind(type(layer)), **values}
+
+    fields = {
+        field.name: getattr(architecture, field.name)
+        for field in dataclasses.fields(architecture)
+    }
+    return {**fields, "layers": [plain(layer) for layer in architecture.layers]}
+
+
+def from_json(data: dict[str, Any]) -> Architecture:
+    """Returns the architecture that `to_json` wrote as `data`.
+
+    Raises:
+        ValueError: a layer has an unknown kind, a field is unknown or missing, or a value
+            is invalid. The message names it.
+    """
+    values = _fields_of(Architecture, data, "the architecture")
+    if not isinstance(values["layers"], list):
+        raise ValueError(
+            f"the architecture: layers must be a list, got {values['layers']!r}"
+        )
+    layers = tuple(
+        _layer_from_json(layer, f"layer {number} of the architecture")
+        for number, layer in enumerate(values["layers"])
+    )
+    return Architecture(**{**values, "layers": layers})
+
+
+def _layer_from_json(data: Any, where: str) -> Layer:
+    kind = data.get("kind") if isinstance(data, dict) else None
+    if kind not in _KINDS:
+        raise ValueError(
+            f"{where}: kind must be one of {', '.join(_KINDS)}, got "
+            f"{data if kind is None else kind!r}"
+        )
+    values = {name: value for name, value in data.items() if name != "kind"}
+    found = _fields_of(_KINDS[kind], values, f"{where}, {kind}")
+    return _KINDS[kind](
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in found.items()
+        }
+    )
+
+
+def _fields_of(dataclass: type, data: Any, where: str) -> dict[str, Any]:
+    """`data`, after a check that it has the fields of `dataclass` and no others."""
+    if not isinstance(data, dict):
+        raise ValueError(f"{where} must be a JSON object, got {data!r}")
+    known = {field.name: field for field in dataclasses.fields(dataclass)}
+    for name in data:
+        if name not in known:
+            raise ValueError(
+                f"{where}: unknown field {name!r}, expected only {', '.join(known)}"
+            )
+    for name, field in known.items():
+        if field.default is dataclasses.MISSING and name not in data:
+            raise ValueError(f"{where}: the field {name!r} is missing")
+    return data

@@ -15,7 +15,7 @@ import numpy as np
 from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import layers, towers
 
-Initialization = Literal["paper", "code"]
+Initialization = Literal["paper", "cuda_convnet"]
 
 
 POLICIES = {"float32": "float32", "tf32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -27,7 +27,7 @@ def build(
     mean: np.ndarray | None = None,
     devices: Sequence[str | None] | None = None,
     precision: str = "float32",
-    initialization: Initialization = "code",
+    initialization: Initialization = "cuda_convnet",
     dropout: layers.DropoutConvention = "original",
     lrn: layers.Implementation = "op",
     winograd: bool = True,
@@ -46,7 +46,7 @@ def build(
             tower's device; without, it takes the finished image, float [N, H, W, 3].
         devices: one a tower; None leaves placement to TensorFlow.
         precision: the compute type; weights are float32 always.
-        initialization: "code" takes each layer's own standard deviation, "paper" 0.01.
+        initialization: "cuda_convnet" takes each layer's own standard deviation, "paper" 0.01.
         dropout: see `layers.Dropout`.
         lrn: the `implementation` of both normalisations, see `layers`.
         winograd: see `layers.Convolution`.
@@ -67,9 +67,9 @@ def build(
         raise ValueError(
             f"precision must be one of {', '.join(POLICIES)}, got {precision!r}"
         )
-    if initialization not in ("paper", "code"):
+    if initialization not in ("paper", "cuda_convnet"):
         raise ValueError(
-            f"initialization must be paper or code, got {initialization!r}"
+            f"initialization must be paper or cuda_convnet, got {initialization!r}"
         )
     policy = POLICIES[precision]
     shared = len(set(devices)) == 1  # one device: what both towers need is made once
@@ -184,25 +184,29 @@ def _layer(
     """One tower's Keras layer for one line of an architecture."""
     common: dict[str, Any] = {"name": name, "dtype": policy}
     if isinstance(layer, architectures.Weighted):
-        std = layer.std if initialization == "code" else architectures.PAPER_STD
+        std = (
+            layer.standard_deviation
+            if initialization == "cuda_convnet"
+            else architectures.PAPER_STANDARD_DEVIATION
+        )
         common["kernel_initializer"] = keras.initializers.RandomNormal(
             stddev=std, seed=seed
         )
-        common["bias_initializer"] = keras.initializers.Constant(layer.bias)
+        common["bias_initializer"] = keras.initializers.Constant(layer.initial_bias)
     match layer:
         case architectures.Convolution():
             return layers.Convolution(
                 layer.filters // towers_share,
-                layer.size,
+                layer.kernel_size,
                 strides=layer.stride,
                 zeros=layer.padding,
                 winograd=winograd,
                 **common,
             )
-        case architectures.Unshared():
+        case architectures.UnsharedConvolution():
             return layers.UnsharedConvolution(
                 layer.filters // towers_share,
-                layer.size,
+                layer.kernel_size,
                 padding=layer.padding,
                 **common,
             )

@@ -1,4 +1,8 @@
-"""Where checkpoints lie, and how the weights of one are read."""
+"""Where the checkpoints of a run lie, and how the weights of one are read.
+
+RUN/checkpoints/step-200.index ...    the newest ones
+RUN/best/step-100.index ...           the one with the least validation error
+"""
 
 import os
 import pathlib
@@ -8,15 +12,13 @@ import shutil
 import keras
 import tensorflow as tf
 
+from alexnet_tf.runtime import errors
+
 NEWEST = "checkpoints"
-
-
 BEST = "best"
 
-
-# What TensorFlow raises for a file that is cut off, altered, or none of its own.
+# What TensorFlow raises for a file that is cut off, altered, or not a checkpoint.
 UNREADABLE = (tf.errors.OpError, IndexError, RuntimeError, ValueError)
-
 
 # How TensorFlow ends the name of a variable's value in a checkpoint.
 _VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
@@ -26,40 +28,39 @@ class CheckpointError(OSError):
     """A checkpoint that cannot be written, found, or restored."""
 
 
-def named(model: keras.Model) -> dict[str, tf.Variable]:
+def weights_by_path(model: keras.Model) -> dict[str, tf.Variable]:
+    """The trainable weights of a model by their paths, as a checkpoint names them."""
     return {v.path: v.value for v in model.trainable_variables}
 
 
-def first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0]
-
-
-def refuse_another_net(prefix: str, model: keras.Model) -> None:
-    """Raises CheckpointError where a weight is missing or has another shape there."""
+def check_same_net(prefix: str, model: keras.Model) -> None:
+    """Raises CheckpointError if a weight is missing in a checkpoint, or differs in shape."""
     shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
-    for name, variable in named(model).items():
-        there = shapes.get(f"weights/{name.replace('/', '.S')}/{_VALUE}")
-        if there != variable.shape.as_list():
+    for name, variable in weights_by_path(model).items():
+        found = shapes.get(f"weights/{name.replace('/', '.S')}/{_VALUE}")
+        if found != variable.shape.as_list():
             raise CheckpointError(
                 f"checkpoint {prefix} is of another net, or of another number of "
-                f"classes: its {name} is {there or 'missing'}, and "
-                f"{variable.shape.as_list()} is wanted"
+                f"classes: its {name} is {found or 'missing'}, expected "
+                f"{variable.shape.as_list()}"
             )
 
 
-def files(prefix: str) -> list[pathlib.Path]:
+def files_of(prefix: str) -> list[pathlib.Path]:
+    """The files of one checkpoint."""
     path = pathlib.Path(prefix)
     return list(path.parent.glob(f"{path.name}.*"))
 
 
-def remove(prefix: str) -> None:
-    for file in files(prefix):
+def remove_checkpoint(prefix: str) -> None:
+    """Removes the files of a checkpoint, and what a write that failed left of one."""
+    for file in files_of(prefix):
         file.unlink()
-    shutil.rmtree(f"{prefix}_temp", ignore_errors=True)  # left by a write that failed
+    shutil.rmtree(f"{prefix}_temp", ignore_errors=True)
 
 
-def prefixes(folder: str | os.PathLike[str]) -> list[str]:
-    """The whole checkpoints of a folder, oldest first."""
+def list_checkpoints(folder: str | os.PathLike[str]) -> list[str]:
+    """The prefixes of the whole checkpoints in a folder, oldest first."""
     steps = []
     for index in pathlib.Path(folder).glob("step-*.index"):
         if match := re.fullmatch(r"step-(\d+)\.index", index.name):
@@ -67,45 +68,45 @@ def prefixes(folder: str | os.PathLike[str]) -> list[str]:
     return [prefix for _, prefix in sorted(steps)]
 
 
-def newest(folder: str | os.PathLike[str]) -> str | None:
-    found = prefixes(folder)
+def newest_checkpoint(folder: str | os.PathLike[str]) -> str | None:
+    """The prefix of the newest whole checkpoint in a folder; None if there is none."""
+    found = list_checkpoints(folder)
     return found[-1] if found else None
 
 
-def locate(checkpoint: str | os.PathLike[str]) -> tuple[pathlib.Path, str]:
+def locate_checkpoint(checkpoint: str | os.PathLike[str]) -> tuple[pathlib.Path, str]:
     """(run folder, checkpoint prefix) of a run folder or of one checkpoint.
 
-    Raises CheckpointError, saying what was looked for, where there is none.
+    Raises CheckpointError, saying what was looked for, if there is none.
     """
     path = pathlib.Path(checkpoint)
+    expected = (
+        "expected a run folder of alexnet_tf.train, or one checkpoint as "
+        "RUN/checkpoints/step-200"
+    )
     if path.suffix == ".index":
         path = path.with_suffix("")
     if path.is_dir():
         run_dir = path.parent if path.name in (NEWEST, BEST) else path
-        found = newest(path if path != run_dir else path / NEWEST)
+        found = newest_checkpoint(path if path != run_dir else path / NEWEST)
         if found is None:
-            raise CheckpointError(
-                f"{path} holds no checkpoint: --checkpoint takes a run folder of "
-                "alexnet_tf.train, or one checkpoint as RUN/checkpoints/step-200"
-            )
+            raise CheckpointError(f"{path} holds no checkpoint: {expected}")
         return run_dir, found
     if not path.with_name(path.name + ".index").exists():
-        raise CheckpointError(
-            f"there is no checkpoint {path}: --checkpoint takes a run folder of "
-            "alexnet_tf.train, or one checkpoint as RUN/checkpoints/step-200"
-        )
+        raise CheckpointError(f"there is no checkpoint {path}: {expected}")
     return path.parent.parent, str(path)
 
 
 def load_weights(prefix: str, model: keras.Model) -> None:
-    """Restores the weights alone, for evaluation and export.
+    """Restores the weights alone, without velocities and state.
 
     Raises CheckpointError for a checkpoint of another net, or a broken one.
     """
     try:
-        refuse_another_net(prefix, model)
-        tf.train.Checkpoint(weights=named(model)).read(prefix).expect_partial()
+        check_same_net(prefix, model)
+        weights = weights_by_path(model)
+        tf.train.Checkpoint(weights=weights).read(prefix).expect_partial()
     except UNREADABLE as error:
         raise CheckpointError(
-            f"checkpoint {prefix} cannot be read: {first_line(error)}"
+            f"checkpoint {prefix} cannot be read: {errors.first_line(error)}"
         ) from error

@@ -1,5 +1,6 @@
 """From an image of any size to the views that a network sees: resize, center crop, ten views."""
 
+import numpy as np
 import tensorflow as tf
 
 # Offsets of the five crops as fractions of the margin (row, column): paper section 4.1.
@@ -48,3 +49,16 @@ def views(image: tf.Tensor, side: int) -> tf.Tensor:
         crops.append(image[top : top + side, left : left + side])
     five = tf.stack(crops)
     return tf.concat([five, five[:, :, ::-1]], axis=0)
+
+
+def center_view(image: np.ndarray, size: int, side: int) -> np.ndarray:
+    """An image of any size as a net sees it in evaluation: uint8 [side, side, 3].
+
+    `image` uint8 or float [H, W, 3], RGB, 0-255; `size` is the side that it is resized
+    to first. Raises ValueError for any other shape.
+    """
+    image = np.asarray(image)
+    if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
+        raise ValueError(f"an image must be [height, width, 3], got {image.shape}")
+    with tf.device("/CPU:0"):
+        return center_crop(resize(tf.constant(image), size), side).numpy()

@@ -1,30 +1,151 @@
-"""A trained net, restored from its run folder."""
+"""A trained net on disk, which needs nothing of the dataset that it was trained on.
+
+    RUN/model.json    architecture, class names, dropout convention, where it came from
+    RUN/mean.npy      the mean image that is subtracted, float32 [side, side, 3]
+    RUN/checkpoints/  the weights
+
+`train` writes the first two before its first step. Whatever uses a trained net reads
+them, and a dataset is an argument of evaluating, not of restoring.
+"""
 
 import dataclasses
+import json
+import os
 import pathlib
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 
-from alexnet_tf.data import preparation, prepared_dataset
+import alexnet_tf
 from alexnet_tf.models import architecture as architectures
-from alexnet_tf.models import builder, checkpoint_files, devices, zoo
-from alexnet_tf.runtime import options
+from alexnet_tf.models import builder, checkpoint_files, devices, layers, resizing
+from alexnet_tf.runtime import files
+
+MODEL_FILE = "model.json"
+MEAN_FILE = "mean.npy"
+_FORMAT = 1
+
+# Images that LoadedNet computes at the same time.
+_BATCH = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedNet:
+    """What makes a net's weights usable.
+
+    Attributes:
+        architecture: the net, with its number of classes and its input size.
+        class_names: of the outputs, in order.
+        mean: float32 [side, side, 3], in pixel values 0-255.
+        dropout: the convention it was trained with, which decides how it is evaluated.
+        precision: the compute type it was trained in.
+        dataset_path: where the dataset was, absolute.
+        dataset_digest: of `prepared_dataset.Dataset.digest`.
+        version: of the package that wrote it.
+    """
+
+    architecture: architectures.Architecture
+    class_names: tuple[str, ...]
+    mean: np.ndarray
+    dropout: layers.DropoutConvention
+    precision: str
+    dataset_path: str
+    dataset_digest: str
+    version: str = alexnet_tf.__version__
+
+
+def write_trained_net(run_dir: str | os.PathLike[str], net: TrainedNet) -> None:
+    """Writes `model.json` and `mean.npy` into a run folder."""
+    folder = pathlib.Path(run_dir)
+    side = net.architecture.input_size
+    if net.mean.shape != (side, side, 3):
+        raise ValueError(f"the mean must be [{side}, {side}, 3], got {net.mean.shape}")
+    if len(net.class_names) != net.architecture.classes:
+        raise ValueError(
+            f"{len(net.class_names)} class names for {net.architecture.classes} classes"
+        )
+    with files.written_aside(folder / MEAN_FILE) as aside:
+        np.save(aside, net.mean.astype(np.float32))
+    described = {
+        "format": _FORMAT,
+        "alexnet_tf": net.version,
+        "architecture": architectures.to_json(net.architecture),
+        "class_names": list(net.class_names),
+        "input_size": side,
+        "dropout": net.dropout,
+        "precision": net.precision,
+        "mean": {"file": MEAN_FILE, "sha256": files.sha256(folder / MEAN_FILE)},
+        "dataset": {
+            "path": os.path.abspath(net.dataset_path),
+            "digest": net.dataset_digest,
+        },
+    }
+    files.write_text(folder / MODEL_FILE, json.dumps(described, indent=1) + "\n")
+
+
+def read_trained_net(run_dir: str | os.PathLike[str]) -> TrainedNet:
+    """The trained net of a run folder, without its weights.
+
+    Raises:
+        FileNotFoundError: the folder has no `model.json`.
+        ValueError: a file is damaged, or of a later version.
+    """
+    folder = pathlib.Path(run_dir)
+    path = folder / MODEL_FILE
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+        if described["format"] != _FORMAT:
+            raise ValueError(
+                f"{path} has format {described['format']}, and this alexnet_tf "
+                f"{alexnet_tf.__version__} reads format {_FORMAT}: it was written by "
+                f"alexnet_tf {described['alexnet_tf']}, use that version"
+            )
+        mean_path = folder / described["mean"]["file"]
+        if files.sha256(mean_path) != described["mean"]["sha256"]:
+            raise ValueError(f"{mean_path} is damaged, or of another net than {path}")
+        return TrainedNet(
+            architectures.from_json(described["architecture"]),
+            tuple(described["class_names"]),
+            np.load(mean_path),
+            described["dropout"],
+            described["precision"],
+            described["dataset"]["path"],
+            described["dataset"]["digest"],
+            described["alexnet_tf"],
+        )
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{folder} is not a run folder of a trained net: {error.filename} does not "
+            "exist. alexnet_tf.train writes it beside the checkpoints; if the folder was "
+            "copied, copy that file too"
+        ) from None
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: {error!r}") from error
 
 
 @dataclasses.dataclass(frozen=True)
 class Restored:
-    """What a checkpoint is, taken up again."""
+    """A trained net with its weights, as a Keras model.
+
+    Attributes:
+        run_dir, checkpoint: the run folder, and the prefix of the checkpoint.
+        trained: what is known of the net.
+        model: with its weights; see `restore` for its inputs and outputs.
+    """
 
     run_dir: pathlib.Path
-    prefix: str
-    architecture: architectures.Architecture
-    dataset: prepared_dataset.Dataset
-    net: keras.Model
+    checkpoint: str
+    trained: TrainedNet
+    model: keras.Model
+
+    @property
+    def architecture(self) -> architectures.Architecture:
+        return self.trained.architecture
 
 
 def restore(
-    which: str,
+    which: str | os.PathLike[str],
     *,
     precision: devices.Precision = "float32",
     tower_devices: Sequence[str] | None = None,
@@ -34,32 +155,188 @@ def restore(
     """The net of a run folder's newest checkpoint, or of one checkpoint.
 
     Args:
-        which: as `--checkpoint`.
-        precision, tower_devices: as the flags; no devices leave placement open.
-        stock: TensorFlow's own operations only, uncompiled: what a server runs.
-        with_preprocessing: True for a model of bytes to logits, as it was trained;
-            False for a model of finished images to probabilities.
+        which: a run folder, or a checkpoint such as RUN/checkpoints/step-200.
+        precision: the compute type.
+        tower_devices: one per tower, or one for all; None leaves placement open.
+        stock: whether the model has TensorFlow's own operations only and nothing that
+            XLA compiles, as a server needs it.
+        with_preprocessing: True for a model of what the input pipeline gives (uint8
+            images with mirror, shift and gain) to logits; False for a model of finished
+            images, float32 [N, side, side, 3], to probabilities.
+
+    Raises:
+        CheckpointError: there is no checkpoint, or it is of another net.
+        FileNotFoundError: the run folder has no `model.json`.
     """
-    run_dir, prefix = checkpoint_files.locate(which)
-    run = options.read(run_dir / "resolved.flags", "train")
-    net = zoo.find(run.architecture)
-    dataset = preparation.find_or_prepare(
-        run.dataset,
-        size=net.record_size,
-        encoding=net.record_encoding,
-        data_dir=run.data_dir,
-    )
-    net = net.with_classes(len(dataset.classes))
-    mean = dataset.statistics().mean_crop(net.input_size)
-    restored = builder.build(
-        net,
-        mean=mean if with_preprocessing else None,
-        devices=tower_devices and devices.resolve(tower_devices, net.towers),
+    run_dir, prefix = checkpoint_files.locate_checkpoint(which)
+    trained = read_trained_net(run_dir)
+    model = builder.build(
+        trained.architecture,
+        mean=trained.mean if with_preprocessing else None,
+        devices=tower_devices
+        and devices.resolve(tower_devices, trained.architecture.towers),
         precision=devices.precision(precision),
-        dropout=run.dropout,
-        lrn="stock" if stock else run.lrn,
+        dropout=trained.dropout,
+        lrn="stock" if stock else "op",
         jit=not stock,
         classifier_activation=None if with_preprocessing else "softmax",
     )
-    checkpoint_files.load_weights(prefix, restored)
-    return Restored(run_dir, prefix, net, dataset, restored)
+    checkpoint_files.load_weights(prefix, model)
+    return Restored(run_dir, prefix, trained, model)
+
+
+def pixel_model(restored: Restored) -> keras.Model:
+    """A model of RGB pixels to probabilities, which carries its mean and class names.
+
+    Input: `image`, [N, side, side, 3], pixels 0-255. Output: float32 [N, classes].
+    `restored` is of `restore` with `with_preprocessing` False. Its weights are shared.
+    """
+    trained, net = restored.trained, restored.model
+    side = trained.architecture.input_size
+    pixels = keras.Input((side, side, 3), name="image")
+    centered = layers.MeanSubtraction(trained.mean, name="mean_subtraction")(pixels)
+    probabilities = _call_layers_on(net, centered)
+    provenance = layers.Provenance(
+        architectures.to_json(trained.architecture),
+        trained.dropout,
+        trained.class_names,
+        name="provenance",
+    )
+    return keras.Model(pixels, provenance(probabilities), name=net.name)
+
+
+def _call_layers_on(net: keras.Model, inputs: keras.KerasTensor) -> keras.KerasTensor:
+    """The output of `net` for other inputs, with the same layers and their names."""
+    clone = keras.models.clone_model(
+        net, input_tensors=[inputs], clone_function=lambda layer: layer
+    )
+    return clone.outputs[0]
+
+
+class LoadedNet:
+    """A trained net to use in Python: pixels in, classes or features out.
+
+    Attributes:
+        model: a Keras model of RGB pixels 0-255, [N, side, side, 3], to probabilities,
+            float32 [N, classes].
+        class_names: the names of the classes, in the order of the outputs.
+        architecture: the net as data.
+
+    Example:
+        >>> net = alexnet_tf.load("runs/mine")
+        >>> net.predict([image], top=1)
+        [[('sandal', 0.98)]]
+    """
+
+    def __init__(self, model: keras.Model):
+        provenance = provenance_of(model)
+        if provenance is None or provenance.class_names is None:
+            raise ValueError(
+                f"the model {model.name!r} does not hold its class names: "
+                "python -m alexnet_tf.export --format=keras writes one that does"
+            )
+        self.model = model
+        self.class_names = provenance.class_names
+        self.architecture = architectures.from_json(provenance.architecture)
+        self._feature_models: dict[str, keras.Model] = {}
+
+    def predict(
+        self, images: Sequence[np.ndarray] | np.ndarray, top: int = 5
+    ) -> list[list[tuple[str, float]]]:
+        """The `top` classes of each image, best first, as (class name, probability).
+
+        Args:
+            images: RGB images of any sizes, [H, W, 3] each, pixels 0-255. They are
+                resized and cropped as in evaluation.
+            top: how many classes.
+        """
+        return [
+            [
+                (self.class_names[index], float(row[index]))
+                for index in np.argsort(-row, kind="stable")[:top]
+            ]
+            for row in self._run(self.model, images)
+        ]
+
+    def features(
+        self, images: Sequence[np.ndarray] | np.ndarray, layer: str = "fc7"
+    ) -> np.ndarray:
+        """What the net computes up to `layer`, as the next layer reads it.
+
+        The activations behind ReLU, normalization, pooling and dropout, of both towers:
+        float32 [N, 4096] for fc7, the vector of paper section 6.1, and [N, 6, 6, 256]
+        for conv5.
+
+        Args:
+            images: as `predict`'s.
+            layer: a layer with weights, "conv1" to "fc8" in AlexNet.
+
+        Raises:
+            ValueError: the net has no such layer; the message names those there are.
+        """
+        if layer not in self._feature_models:
+            output = _stage_output(self.model, self.architecture, layer)
+            self._feature_models[layer] = keras.Model(self.model.inputs, output)
+        return self._run(self._feature_models[layer], images)
+
+    def _run(self, model: keras.Model, images) -> np.ndarray:
+        size, side = self.architecture.record_size, self.architecture.input_size
+        views = [resizing.center_view(image, size, side) for image in images]
+        if not views:
+            return np.zeros((0, *model.output_shape[1:]), np.float32)
+        parts = [
+            model(np.stack(views[start : start + _BATCH]), training=False).numpy()
+            for start in range(0, len(views), _BATCH)
+        ]
+        return np.concatenate(parts)
+
+
+def _stage_output(
+    model: keras.Model, architecture: architectures.Architecture, layer: str
+) -> keras.KerasTensor:
+    """The output of the last layer of the stage `layer`, all towers' side by side."""
+    stages: dict[str, str] = {}  # layer with weights -> the last layer that follows it
+    weighted = ""
+    for extent in architectures.extents(architecture):
+        if isinstance(extent.layer, architectures.Weighted):
+            weighted = extent.name
+        stages[weighted] = extent.name
+    if layer not in stages:
+        raise ValueError(
+            f"{architecture.name} has no layer {layer!r}: choose one of "
+            f"{', '.join(stages)}"
+        )
+    name = stages[layer]
+    towers = [
+        model.get_layer(found)
+        for found in (name, *(f"{name}_tower{n}" for n in range(architecture.towers)))
+        if any(each.name == found for each in model.layers)
+    ]
+    outputs = [tower.output for tower in towers]
+    joined = outputs[0] if len(outputs) == 1 else keras.ops.concatenate(outputs, -1)
+    return keras.ops.cast(joined, "float32")
+
+
+def provenance_of(model: keras.Model) -> layers.Provenance | None:
+    """The layer that says which net a model is; None if it has none."""
+    found = [each for each in model.layers if isinstance(each, layers.Provenance)]
+    return found[0] if found else None
+
+
+def load(path: str | os.PathLike[str]) -> LoadedNet:
+    """A trained net from a run folder, one of its checkpoints, or a `.keras` file.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        ValueError: what is there is not a trained net of this package.
+
+    Example:
+        >>> alexnet_tf.load("runs/mine/export/1.keras").class_names[:2]
+        ('t-shirt', 'trouser')
+    """
+    name = os.fspath(path)
+    if name.endswith(".keras"):
+        if not os.path.isfile(name):
+            raise FileNotFoundError(f"there is no file {name}")
+        return LoadedNet(keras.saving.load_model(name, compile=False))
+    return LoadedNet(pixel_model(restore(name, with_preprocessing=False)))

@@ -1,4 +1,10 @@
-"""The paper's net, the 2012 program's, and every variant, as data. No TensorFlow."""
+"""The paper's network, the 2012 program's, and every variant, as data. No TensorFlow.
+
+Docstrings name the source of each number: "P" is the paper, section 3 if no other is
+named; `layers-145.cfg` and its relatives are the 2012 program's files. If the text and
+the program differ, `PAPER` follows the text and `CUDA_CONVNET` the program. The
+ablations are the program's own and follow the program.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,19 +19,19 @@ from alexnet_tf.models.architecture import (
     Relu,
     ResponseNormalization,
     SpatialNormalization,
-    Unshared,
+    UnsharedConvolution,
 )
 
-_CONV1_PADDING = (0, 3)  # zeros to the right and below: 224 pixels give 55 positions
+_CONV1_PADDING = (0, 3)  # to the right and below, so that 224 pixels give 55 positions
 
 
 def _head(classes: int = 1000) -> tuple[Layer, ...]:
-    """fc6 to fc8. P sections 3.5 and 4.2."""
+    """The layers fc6 to fc8: P sections 3.5 and 4.2."""
     return (
-        Dense("fc6", units=4096, bias=1.0, inputs="both"),
+        Dense("fc6", units=4096, initial_bias=1.0, inputs="both"),
         Relu(),
         Dropout(),
-        Dense("fc7", units=4096, bias=1.0, inputs="both"),
+        Dense("fc7", units=4096, initial_bias=1.0, inputs="both"),
         Relu(),
         Dropout(),
         Dense("fc8", units=classes, inputs="both", split=False),
@@ -35,18 +41,38 @@ def _head(classes: int = 1000) -> tuple[Layer, ...]:
 def _middle(
     filters: Sequence[int], conv5_padding: tuple[int, int] = (1, 1)
 ) -> tuple[Layer, ...]:
-    """conv3 to conv5, without the pooling. P section 3.5; std: `layers-145.cfg`."""
+    """The layers conv3 to conv5 without the pooling: P section 3.5.
+
+    The standard deviations are those of `layers-145.cfg`.
+    """
     conv3, conv4, conv5 = filters
     same = (1, 1)
     return (
         Convolution(
-            "conv3", filters=conv3, size=3, padding=same, std=0.03, inputs="both"
+            "conv3",
+            filters=conv3,
+            kernel_size=3,
+            padding=same,
+            standard_deviation=0.03,
+            inputs="both",
         ),
         Relu(),
-        Convolution("conv4", filters=conv4, size=3, padding=same, std=0.03, bias=1.0),
+        Convolution(
+            "conv4",
+            filters=conv4,
+            kernel_size=3,
+            padding=same,
+            standard_deviation=0.03,
+            initial_bias=1.0,
+        ),
         Relu(),
         Convolution(
-            "conv5", filters=conv5, size=3, padding=conv5_padding, std=0.03, bias=1.0
+            "conv5",
+            filters=conv5,
+            kernel_size=3,
+            padding=conv5_padding,
+            standard_deviation=0.03,
+            initial_bias=1.0,
         ),
         Relu(),
     )
@@ -54,26 +80,28 @@ def _middle(
 
 def _conv1(filters: int) -> Convolution:
     return Convolution(
-        "conv1", filters=filters, size=11, stride=4, padding=_CONV1_PADDING
+        "conv1", filters=filters, kernel_size=11, stride=4, padding=_CONV1_PADDING
     )
 
 
 def _conv2(filters: int, padding: tuple[int, int] = (2, 2)) -> Convolution:
-    return Convolution("conv2", filters=filters, size=5, padding=padding, bias=1.0)
+    return Convolution(
+        "conv2", filters=filters, kernel_size=5, padding=padding, initial_bias=1.0
+    )
 
 
 _OVERLAPPING = MaxPool()
 
 
-def _program(
+def _cuda_convnet(
     filters: tuple[int, int, int, int, int],
     pool: MaxPool = _OVERLAPPING,
     conv2_padding: tuple[int, int] = (2, 2),
     conv5_padding: tuple[int, int] = (1, 1),
 ) -> tuple[Layer, ...]:
-    """The released program's order: `layers-145.cfg` and its relatives."""
+    """The layers in the order of the 2012 program: `layers-145.cfg` and its relatives."""
     conv1, conv2, *middle = filters
-    lrn = ResponseNormalization(alpha=1e-4 / 5)  # the program divides by the size
+    lrn = ResponseNormalization(alpha=1e-4 / 5)  # the program divides alpha by the size
     return (
         _conv1(conv1),
         lrn,
@@ -92,7 +120,7 @@ def _program(
 
 PAPER = Architecture(
     name="paper",
-    description="the net of the paper's text, sections 3.1 to 3.5",
+    description="the network of the paper's text, sections 3.1 to 3.5",
     input_size=224,
     record_size=256,
     towers=2,
@@ -112,11 +140,11 @@ PAPER = Architecture(
 )
 
 
-CODE = dataclasses.replace(
+CUDA_CONVNET = dataclasses.replace(
     PAPER,
-    name="code",
-    description="the 2012 program's net, layers-145.cfg",
-    layers=_program((96, 256, 384, 384, 256)),
+    name="cuda_convnet",
+    description="the 2012 program's network, layers-145.cfg",
+    layers=_cuda_convnet((96, 256, 384, 384, 256)),
 )
 
 
@@ -126,27 +154,27 @@ ONE_GPU = dataclasses.replace(
     description="half the kernels on one device (P, footnote to 3.2), "
     "layers-145-half.cfg",
     towers=1,
-    layers=_program((48, 128, 192, 192, 256)),
+    layers=_cuda_convnet((48, 128, 192, 192, 256)),
 )
 
 
 NO_LRN = dataclasses.replace(
-    CODE,
+    CUDA_CONVNET,
     name="no_lrn",
-    description="the program's net without any normalisation, layers-148.cfg",
+    description="the 2012 program's network without normalization, layers-148.cfg",
     layers=tuple(
         layer
-        for layer in CODE.layers
+        for layer in CUDA_CONVNET.layers
         if not isinstance(layer, ResponseNormalization | SpatialNormalization)
     ),
 )
 
 
 POOL2X2 = dataclasses.replace(
-    CODE,
+    CUDA_CONVNET,
     name="pool2x2",
     description="pooling without overlap, 2x2 with stride 2, layers-147.cfg",
-    layers=_program(
+    layers=_cuda_convnet(
         (96, 256, 384, 384, 256),
         pool=MaxPool(2, 2),
         conv2_padding=(1, 1),
@@ -156,19 +184,19 @@ POOL2X2 = dataclasses.replace(
 
 
 CONV6 = dataclasses.replace(
-    CODE,
+    CUDA_CONVNET,
     name="conv6",
     description="a sixth convolution after the last pooling, layers-146-2012-2011.cfg",
     layers=(
-        *CODE.layers[: -len(_head())],
-        # Its start is not on record; that of conv4 and conv5.
+        *CUDA_CONVNET.layers[: -len(_head())],
+        # How conv6 was initialized is not on record; conv4 and conv5 are followed here.
         Convolution(
             "conv6",
             filters=256,
-            size=3,
+            kernel_size=3,
             padding=(1, 1),
-            std=0.03,
-            bias=1.0,
+            standard_deviation=0.03,
+            initial_bias=1.0,
             inputs="both",
         ),
         Relu(),
@@ -181,30 +209,52 @@ _CIFAR_LRN = ResponseNormalization(size=9, k=1.0, alpha=0.001 / 9)
 
 
 def _cifar(local3: int, fc10_decay: float, normalized: bool) -> tuple[Layer, ...]:
-    """The unshared CIFAR-10 nets of cuda-convnet: layers-conv-local-*pct.cfg."""
+    """cuda-convnet's CIFAR-10 networks: layers-conv-local-11pct.cfg and -13pct.cfg."""
     layers: tuple[Layer, ...] = (
-        Convolution("conv1", filters=64, size=5, padding=(2, 2), std=1e-4, decay=0.0),
-        Relu(),
-        MaxPool(),
-        _CIFAR_LRN,
-        Convolution("conv2", filters=64, size=5, padding=(2, 2), decay=0.0),
-        Relu(),
-        _CIFAR_LRN,
-        MaxPool(),
-        Unshared(
-            "local3", filters=local3, size=3, padding=(1, 1), std=0.04, decay=0.004
+        Convolution(
+            "conv1",
+            filters=64,
+            kernel_size=5,
+            padding=(2, 2),
+            standard_deviation=1e-4,
+            weight_decay=0.0,
         ),
         Relu(),
-        Unshared("local4", filters=32, size=3, padding=(1, 1), std=0.04, decay=0.004),
+        MaxPool(),
+        _CIFAR_LRN,
+        Convolution(
+            "conv2", filters=64, kernel_size=5, padding=(2, 2), weight_decay=0.0
+        ),
         Relu(),
-        Dense("fc10", units=10, decay=fc10_decay, split=False),
+        _CIFAR_LRN,
+        MaxPool(),
+        UnsharedConvolution(
+            "local3",
+            filters=local3,
+            kernel_size=3,
+            padding=(1, 1),
+            standard_deviation=0.04,
+            weight_decay=0.004,
+        ),
+        Relu(),
+        UnsharedConvolution(
+            "local4",
+            filters=32,
+            kernel_size=3,
+            padding=(1, 1),
+            standard_deviation=0.04,
+            weight_decay=0.004,
+        ),
+        Relu(),
+        Dense("fc10", units=10, weight_decay=fc10_decay, split=False),
     )
     return tuple(layer for layer in layers if normalized or layer is not _CIFAR_LRN)
 
 
 CIFAR10_11PCT = Architecture(
     name="cifar10_11pct",
-    description="the CIFAR-10 net with 11 % error of P section 3.3, with unshared layers",
+    description="the CIFAR-10 network with 11 % error of P section 3.3, with unshared "
+    "convolutions",
     input_size=24,
     record_size=32,
     towers=1,
@@ -215,8 +265,8 @@ CIFAR10_11PCT = Architecture(
 CIFAR10_11PCT_NO_LRN = dataclasses.replace(
     CIFAR10_11PCT,
     name="cifar10_11pct_no_lrn",
-    description="the same without LRN and alike in all else, which the published pair "
-    "of 11 and 13 % is not",
+    description="cifar10_11pct without LRN and otherwise the same; the published networks "
+    "with 11 and 13 % error differ in more than LRN",
     layers=_cifar(local3=64, fc10_decay=0.01, normalized=False),
 )
 
@@ -224,7 +274,7 @@ CIFAR10_11PCT_NO_LRN = dataclasses.replace(
 CIFAR10_13PCT = dataclasses.replace(
     CIFAR10_11PCT,
     name="cifar10_13pct",
-    description="the CIFAR-10 net with 13 % error of P section 3.3, without LRN",
+    description="the CIFAR-10 network with 13 % error of P section 3.3, without LRN",
     layers=_cifar(local3=32, fc10_decay=0.004, normalized=False),
 )
 
@@ -233,7 +283,7 @@ ARCHITECTURES = {
     net.name: net
     for net in (
         PAPER,
-        CODE,
+        CUDA_CONVNET,
         ONE_GPU,
         NO_LRN,
         POOL2X2,
@@ -246,7 +296,15 @@ ARCHITECTURES = {
 
 
 def find(name: str) -> Architecture:
-    """The architecture called `name`; an unknown name raises, listing the known ones."""
+    """Returns the architecture called `name`.
+
+    Raises:
+        ValueError: there is none of this name; the message lists the names.
+
+    Example:
+        >>> find("paper").towers
+        2
+    """
     if name not in ARCHITECTURES:
         raise ValueError(
             f"architecture must be one of {', '.join(ARCHITECTURES)}, got {name!r}"

@@ -1,11 +1,7 @@
-"""Checkpoint -> a model that others run: a stock TensorFlow Serving, TFLite, ONNX, Keras.
+"""A trained net as a SavedModel that a stock TensorFlow Serving runs.
 
-    python -m alexnet_tf.export --checkpoint=runs/demo --output=runs/demo/export
-    python -m alexnet_tf.export --check=runs/demo/export
-
-Writes OUTPUT/VERSION/, under another name first. The graph holds stock operations only:
-the LRN is TensorFlow's, and preprocessing is inside. `--check` examines an export as a
-server would run it and compares it with its checkpoint.
+The graph holds stock operations only: the LRN is TensorFlow's, and preprocessing is
+inside. A stock server loads no op library and runs no Python.
 """
 
 import pathlib
@@ -21,11 +17,9 @@ from alexnet_tf.serving import signatures, tflite_onnx, warmup_requests
 LABELS = tflite_onnx.LABELS
 
 
-ORIGIN = "alexnet_tf.json"  # in assets.extra: what `--check` compares with
-
-
-# Largest difference of a probability, or of a feature in parts of the largest.
-TOLERANCE = {"float32": 1e-5, "bfloat16": 0.03}
+def origin_file(path: pathlib.Path) -> pathlib.Path:
+    """The file of an export that says which checkpoint it was made of, as JSON."""
+    return path / warmup_requests.FOLDER / "alexnet_tf.json"
 
 
 def save_model(
@@ -37,9 +31,14 @@ def save_model(
     top: int,
     crops: int,
 ) -> None:
-    """Writes a SavedModel with every signature of `signatures`, and its warm-up.
+    """Writes a SavedModel with every signature of `signatures`, and warm-up requests.
 
-    `net` takes `evaluate.plain_inputs` and has stock operations only.
+    Args:
+        net: takes `layers.plain_inputs`, gives logits, and has stock operations only.
+        path: a folder that does not exist.
+        architecture: the net's.
+        classes: their names.
+        top, crops: see `signatures.Signatures`.
     """
     served = signatures.Signatures(
         net, architecture, classes=classes, top=top, crops=crops
@@ -57,7 +56,7 @@ def save_model(
 
 
 def _name_method(file: pathlib.Path, signature: str) -> None:
-    """Marks a signature as one of the Classify API, which Keras cannot say."""
+    """Marks a signature as one of the Classify API, which Keras cannot express."""
     saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
     for graph in saved.meta_graphs:
         method = tf.saved_model.CLASSIFY_METHOD_NAME

@@ -59,7 +59,7 @@ def save_tflite(
     mean: np.ndarray,
     classes: Sequence[str],
     precision: str,
-    calibration: np.ndarray,
+    calibration: np.ndarray | None = None,
 ) -> None:
     """Writes a net as a TFLite file.
 
@@ -70,7 +70,10 @@ def save_tflite(
         precision: "float32" or "float16" for the weights; "int8" for weights and
             activations, except in `_FLOAT_OPERATIONS`.
         calibration: images float32 [N, C, C, 3], 0-255. Their activations determine the
-            ranges of "int8"; other precisions ignore them.
+            ranges of "int8", which needs them; other precisions ignore them.
+
+    Raises:
+        ValueError: "int8" was given no calibration images.
     """
     # Variables become constants first: the converter would leave them as they are, and
     # then calibration cannot run the model.
@@ -83,6 +86,8 @@ def save_tflite(
     if precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if precision == "int8":
+        if calibration is None:
+            raise ValueError("precision int8 needs calibration images, got none")
         encoded = _quantize(converter, calibration)
     else:
         encoded = converter.convert()

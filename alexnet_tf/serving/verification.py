@@ -1,30 +1,44 @@
-"""Compares an export's answers with its checkpoint's."""
+"""Checks an export as a server would run it, and compares it with its checkpoint."""
 
 import json
+import os
 import pathlib
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.models import trained
-from alexnet_tf.serving import preflight, saved_model, signatures, warmup_requests
+from alexnet_tf.models import checkpoint_files, trained
+from alexnet_tf.serving import model_versions, preflight, saved_model, signatures
+
+# Largest difference of a probability, or of a feature in parts of the largest one.
+TOLERANCE = {"float32": 1e-5, "bfloat16": 0.03}
 
 
-def verify(path: pathlib.Path, checkpoint: str = "") -> list[preflight.Replay]:
-    """Checks an export and compares its answers with the checkpoint's.
+def verify_export(
+    export: str | os.PathLike[str], checkpoint: str | os.PathLike[str] | None = None
+) -> tuple[pathlib.Path, list[str]]:
+    """Checks an export, and compares its answers with those of its checkpoint.
 
-    `checkpoint`: another than the export was made of, as where that has moved. Raises
-    CheckError naming the first thing that is wrong; returns the requests that were run.
+    Args:
+        export: a model version, or the folder of model versions, whose highest is taken.
+        checkpoint: where to find the source checkpoint, if it has moved since the
+            export; a run folder that moved together with its exports is found.
+
+    Returns: the model version, and the signatures that were run.
+
+    Raises:
+        CheckError: a server would refuse the export, or its answers differ.
+        CheckpointError: the checkpoint is not found.
     """
+    path = model_versions.find_version(export, "check")
     replays = preflight.check_export(path)
-    origin = json.loads(
-        (path / warmup_requests.FOLDER / saved_model.ORIGIN).read_text()
-    )
-    restored = trained.restore(checkpoint or origin["checkpoint"])
+    origin = json.loads(saved_model.origin_file(path).read_text())
+    restored = trained.restore(checkpoint or _checkpoint_of(path, origin))
     wanted = signatures.Signatures(
-        restored.net,
+        restored.model,
         restored.architecture,
-        classes=restored.dataset.classes,
+        classes=restored.trained.class_names,
         top=origin["top"],
         crops=origin["crops"],
     ).all()
@@ -32,15 +46,28 @@ def verify(path: pathlib.Path, checkpoint: str = "") -> list[preflight.Replay]:
         (rows,) = inputs.values()
         function, spec = wanted[signature]
         answer = function(tf.constant(rows, spec.dtype))
-        tolerance = saved_model.TOLERANCE[origin["dtype"]]
+        tolerance = TOLERANCE[origin["dtype"]]
         for name, value in answer.items():
             _compare(f"{signature}: {name}", outputs[name], value.numpy(), tolerance)
-    return replays
+    return path, [replay.signature for replay in replays]
+
+
+def _checkpoint_of(path: pathlib.Path, origin: dict[str, Any]) -> str:
+    """The checkpoint that an export was made of, where it was or where it moved along."""
+    candidates = (origin["checkpoint"], str(path / origin["checkpoint_from_here"]))
+    for candidate in candidates:
+        if os.path.exists(f"{candidate}.index"):
+            return os.path.normpath(candidate)
+    raise checkpoint_files.CheckpointError(
+        f"the checkpoint that {path} was made of is not at {origin['checkpoint']} any "
+        "more: say where it is by --checkpoint"
+    )
 
 
 def _compare(
     what: str, found: np.ndarray, wanted: np.ndarray, tolerance: float
 ) -> None:
+    """Raises CheckError if an output of the export is not the checkpoint's."""
     if found.shape != wanted.shape:
         raise preflight.CheckError(
             f"{what} has the shape {found.shape}, the checkpoint gives {wanted.shape}"
@@ -52,9 +79,9 @@ def _compare(
                 f"{what} are {found[:, 0]}, the checkpoint gives {wanted[:, 0]}"
             )
         return
-    off = np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max())
-    if not off <= tolerance:
+    difference = np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max())
+    if not difference <= tolerance:
         raise preflight.CheckError(
-            f"{what} differs from the checkpoint's by {off:.3g}, "
-            f"more than {tolerance:g}"
+            f"{what} differs from the checkpoint's by {difference:.3g}, more than "
+            f"{tolerance:g}"
         )

@@ -21,12 +21,14 @@ import tensorflow as tf
 from absl import logging
 
 from alexnet_tf.models import checkpoint_files
+from alexnet_tf.runtime import errors
 
 
 class Checkpoints:
     """Saves and restores one run in `run_dir`.
 
     Attributes:
+        run_dir: the run folder.
         variables: the weights and velocities that are saved.
     """
 
@@ -37,10 +39,10 @@ class Checkpoints:
         velocities: Sequence[tf.Variable],
         keep: int = 2,
     ):
-        self._run_dir = pathlib.Path(run_dir)
+        self.run_dir = pathlib.Path(run_dir)
         self._keep = keep
         self._model = model
-        weights = checkpoint_files.named(model)
+        weights = checkpoint_files.weights_by_path(model)
         self.variables = [*weights.values(), *velocities]
         with tf.device("/CPU:0"):
             self._step = tf.Variable(0, dtype=tf.int64)
@@ -61,7 +63,7 @@ class Checkpoints:
         """
         self._step.assign(step)
         self._state.assign(json.dumps(state))
-        where = self._run_dir / folder
+        where = self.run_dir / folder
         where.mkdir(parents=True, exist_ok=True)
         prefix = str(where / f"step-{step}")
         for left in where.glob("step-*_temp"):  # by a kill in the middle of a write
@@ -70,16 +72,18 @@ class Checkpoints:
             # The index is written last and renamed: with it the checkpoint is whole.
             self._saved.write(prefix)
         except tf.errors.OpError as error:
-            checkpoint_files.remove(prefix)
-            last = checkpoint_files.newest(self._run_dir / checkpoint_files.NEWEST)
+            checkpoint_files.remove_checkpoint(prefix)
+            last = checkpoint_files.newest_checkpoint(
+                self.run_dir / checkpoint_files.NEWEST
+            )
             raise checkpoint_files.CheckpointError(
                 f"cannot write checkpoint {prefix} ({error.message}); the run can be "
                 f"resumed from {last or 'its start'}: free the disk, then --resume"
             ) from error
-        for old in checkpoint_files.prefixes(where)[
+        for old in checkpoint_files.list_checkpoints(where)[
             : -(1 if folder == checkpoint_files.BEST else self._keep)
         ]:
-            checkpoint_files.remove(old)
+            checkpoint_files.remove_checkpoint(old)
         return prefix
 
     def restore(self) -> tuple[int, dict[str, Any]] | None:
@@ -89,27 +93,29 @@ class Checkpoints:
         and renamed, `step-200.index.broken`: nobody takes them for the newest again.
         Raises CheckpointError for one of another net, or where all are broken.
         """
-        found = checkpoint_files.prefixes(self._run_dir / checkpoint_files.NEWEST)
+        found = checkpoint_files.list_checkpoints(
+            self.run_dir / checkpoint_files.NEWEST
+        )
         broken: dict[str, str] = {}
         for prefix in reversed(found):
             try:
-                checkpoint_files.refuse_another_net(prefix, self._model)
+                checkpoint_files.check_same_net(prefix, self._model)
                 self._saved.read(prefix).assert_consumed()
             except checkpoint_files.UNREADABLE as error:
-                broken[prefix] = checkpoint_files.first_line(error)
+                broken[prefix] = errors.first_line(error)
                 continue
             except AssertionError as error:
                 raise checkpoint_files.CheckpointError(
-                    f"checkpoint {prefix} is of another net: {checkpoint_files.first_line(error)}"
+                    f"checkpoint {prefix} is of another net: {errors.first_line(error)}"
                 ) from error
             for bad, why in broken.items():
                 logging.warning("%s is broken (%s): going on from %s", bad, why, prefix)
-                for file in checkpoint_files.files(bad):
+                for file in checkpoint_files.files_of(bad):
                     file.rename(f"{file}.broken")
             return int(self._step), json.loads(self._state.numpy())
         if found:
             raise checkpoint_files.CheckpointError(
-                f"no checkpoint in {self._run_dir / checkpoint_files.NEWEST} can be read: "
+                f"no checkpoint in {self.run_dir / checkpoint_files.NEWEST} can be read: "
                 + ", ".join(f"{prefix} ({why})" for prefix, why in broken.items())
             )
         return None

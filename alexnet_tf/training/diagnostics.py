@@ -59,7 +59,7 @@ class FlatLoss:
         return (
             f"the loss has stood at ln(classes) = {self._chance:.3f}, a guess, for "
             f"{self._flat} steps. AlexNet is known for it. What is known to help: "
-            "--init=code, whose conv3 to conv5 start three times as wide; "
+            "--init=cuda_convnet, whose conv3 to conv5 start three times as wide; "
             "--dropout=original, not inverted; pixels of 0-255, not rescaled; "
             "a batch of 128 rather than 32; another --seed; and patience"
         )

@@ -131,7 +131,7 @@ def decays_of(
     Biases have none.
     """
     own = {
-        layer.name: layer.decay
+        layer.name: layer.weight_decay
         for layer in architecture.layers
         if isinstance(layer, architectures.Weighted)
     }

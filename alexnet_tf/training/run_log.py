@@ -47,7 +47,7 @@ class Window:
         return {
             "loss": float(loss),
             "top1_error": float(error),
-            "pictures_per_s": rate,
+            "images_per_s": rate,
         }
 
 

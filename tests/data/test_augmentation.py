@@ -253,7 +253,7 @@ EIGENVECTORS = np.array(
 
 
 def test_the_programs_colour_is_a_tenth_of_the_deviation_along_each_axis():
-    axes, gain = augmentation.color_axes("code", EIGENVECTORS, STDEVS)
+    axes, gain = augmentation.color_axes("cuda_convnet", EIGENVECTORS, STDEVS)
     # 12.178, 3.7094 and 1.9721 times the vectors.
     by_hand = [
         [-6.8623, -2.6433, 0.8243],
@@ -279,13 +279,13 @@ def test_the_papers_colour_is_a_tenth_of_the_eigenvalue_of_pixels_up_to_one():
 
 def test_the_papers_reading_is_two_seven_and_thirteen_times_weaker():
     paper, _ = augmentation.color_axes("paper", EIGENVECTORS, STDEVS)
-    code, _ = augmentation.color_axes("code", EIGENVECTORS, STDEVS)
+    code, _ = augmentation.color_axes("cuda_convnet", EIGENVECTORS, STDEVS)
     ratio = np.linalg.norm(code, axis=0) / np.linalg.norm(paper, axis=0)
     np.testing.assert_allclose(ratio, [2, 7, 13], rtol=0.05)
 
 
 def test_shifts_spread_along_the_colour_axes_of_the_pictures():
-    axes, _ = augmentation.color_axes("code", EIGENVECTORS, STDEVS)
+    axes, _ = augmentation.color_axes("cuda_convnet", EIGENVECTORS, STDEVS)
     shifts = augmentation.draw(0, 0, 100_000).color.numpy() @ axes.T
     spread = (shifts @ EIGENVECTORS).std(0)
     np.testing.assert_allclose(spread, 0.1 * STDEVS, rtol=0.02)
@@ -297,5 +297,5 @@ def test_no_colour_noise_is_none():
 
 
 def test_an_unknown_reading_is_refused():
-    with pytest.raises(ValueError, match="paper, code or none, got 'hsv'"):
+    with pytest.raises(ValueError, match="paper, cuda_convnet or none, got 'hsv'"):
         augmentation.color_axes("hsv", EIGENVECTORS, STDEVS)

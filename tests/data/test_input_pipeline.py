@@ -28,7 +28,7 @@ RECIPE = input_pipeline.Recipe(
     batch_size=BATCH,
     crop=CROP,
     seed=0,
-    color_noise="code",
+    color_noise="cuda_convnet",
     color_noise_end_epoch=0.0,
     crop_sharing=1,
 )
@@ -244,7 +244,7 @@ def test_the_end_of_colour_changes_nothing_else(dataset, run):
 def test_consecutive_pictures_share_a_crop_and_a_mirror_and_no_colour(dataset):
     places, mirrors = set(), set()
     for inputs, _ in batches(
-        dataset, last=20, batch_size=12, crop_sharing=5, color_noise="code"
+        dataset, last=20, batch_size=12, crop_sharing=5, color_noise="cuda_convnet"
     ):
         whole = list(zip(corners(inputs), inputs["mirror"].tolist(), strict=True))
         for start in (0, 5, 10):  # the last group of a batch is a short one

@@ -5,6 +5,7 @@ the code under test.
 """
 
 import dataclasses
+import json
 import math
 
 import hypothesis
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import strategies as st
 
 from alexnet_tf.models import architecture, zoo
-from alexnet_tf.models.zoo import ARCHITECTURES, CODE, PAPER
+from alexnet_tf.models.zoo import ARCHITECTURES, CUDA_CONVNET, PAPER
 
 ALEXNETS = [net for name, net in ARCHITECTURES.items() if "cifar" not in name]
 TWO_TOWERS = [net for net in ALEXNETS if net.name != "one_gpu"]
@@ -72,7 +73,7 @@ PAPER_PARAMETERS = {
 def test_the_papers_convolutions_are_those_of_section_3_5(name):
     size, stride, zeros, filters, side, seen = PAPER_CONVOLUTIONS[name]
     layer = weighted(PAPER)[name]
-    assert (layer.size, layer.stride, layer.padding) == (size, stride, zeros)
+    assert (layer.kernel_size, layer.stride, layer.padding) == (size, stride, zeros)
     assert layer.filters == filters
     (extent,) = [e for e in architecture.extents(PAPER) if e.name == name]
     assert extent.shape == (side, side, filters)
@@ -89,7 +90,7 @@ def test_the_papers_parameters_layer_by_layer():
     ("name", "parameters"),
     [
         ("paper", 60_965_224),
-        ("code", 60_965_224),
+        ("cuda_convnet", 60_965_224),
         ("one_gpu", 59_798_312),
         ("no_lrn", 60_965_224),
         ("pool2x2", 60_965_224),
@@ -183,7 +184,7 @@ CIFAR += ["local3", "Relu", "local4", "Relu", "fc10"]
     ("name", "expected"),
     [
         ("paper", PAPER_FIRST + PAPER_SECOND + MIDDLE + HEAD),
-        ("code", CODE_FIRST + CODE_SECOND + MIDDLE + HEAD),
+        ("cuda_convnet", CODE_FIRST + CODE_SECOND + MIDDLE + HEAD),
         ("one_gpu", CODE_FIRST + CODE_SECOND + MIDDLE + HEAD),
         ("no_lrn", NO_LRN_START + MIDDLE + HEAD),
         ("pool2x2", CODE_FIRST + CODE_SECOND + MIDDLE + HEAD),
@@ -204,7 +205,7 @@ def test_normalisation_constants_of_the_paper():
     )
 
 
-@pytest.mark.parametrize("name", ["code", "one_gpu", "pool2x2", "conv6"])
+@pytest.mark.parametrize("name", ["cuda_convnet", "one_gpu", "pool2x2", "conv6"])
 def test_normalisation_constants_of_the_program(name):
     net = ARCHITECTURES[name]
     for layer in kinds(net, architecture.ResponseNormalization):
@@ -224,40 +225,60 @@ def test_normalisation_constants_of_the_cifar_net():
 
 @pytest.mark.parametrize("net", ALEXNETS, ids=name_of)
 def test_biases_start_at_one_where_section_5_says(net):
-    ones = {name for name, layer in weighted(net).items() if layer.bias == 1}
-    zeros = {name for name, layer in weighted(net).items() if layer.bias == 0}
+    ones = {name for name, layer in weighted(net).items() if layer.initial_bias == 1}
+    zeros = {name for name, layer in weighted(net).items() if layer.initial_bias == 0}
     assert ones - {"conv6"} == {"conv2", "conv4", "conv5", "fc6", "fc7"}
     assert zeros == {"conv1", "conv3", "fc8"}
 
 
 @pytest.mark.parametrize("net", ALEXNETS, ids=name_of)
 def test_the_program_starts_conv3_to_conv5_wider(net):
-    wide = {name for name, layer in weighted(net).items() if layer.std == 0.03}
+    wide = {
+        name
+        for name, layer in weighted(net).items()
+        if layer.standard_deviation == 0.03
+    }
     assert wide - {"conv6"} == {"conv3", "conv4", "conv5"}
-    rest = [layer.std for name, layer in weighted(net).items() if name not in wide]
+    rest = [
+        layer.standard_deviation
+        for name, layer in weighted(net).items()
+        if name not in wide
+    ]
     assert set(rest) == {0.01}
-    assert architecture.PAPER_STD == 0.01
+    assert architecture.PAPER_STANDARD_DEVIATION == 0.01
 
 
 def test_standard_deviations_and_biases_of_the_cifar_net():
     layers = weighted(ARCHITECTURES["cifar10_11pct"])
-    assert {name: layer.std for name, layer in layers.items()} == {
+    assert {name: layer.standard_deviation for name, layer in layers.items()} == {
         "conv1": 1e-4,
         "conv2": 0.01,
         "local3": 0.04,
         "local4": 0.04,
         "fc10": 0.01,
     }
-    assert {layer.bias for layer in layers.values()} == {0.0}
+    assert {layer.initial_bias for layer in layers.values()} == {0.0}
 
 
 def test_weight_decay_of_every_layer():
     for net in ALEXNETS:
-        assert {layer.decay for layer in weighted(net).values()} == {0.0005}
+        assert {layer.weight_decay for layer in weighted(net).values()} == {0.0005}
     cifar = weighted(ARCHITECTURES["cifar10_11pct"])
-    assert [layer.decay for layer in cifar.values()] == [0, 0, 0.004, 0.004, 0.01]
+    assert [layer.weight_decay for layer in cifar.values()] == [
+        0,
+        0,
+        0.004,
+        0.004,
+        0.01,
+    ]
     thirteen = weighted(ARCHITECTURES["cifar10_13pct"])
-    assert [layer.decay for layer in thirteen.values()] == [0, 0, 0.004, 0.004, 0.004]
+    assert [layer.weight_decay for layer in thirteen.values()] == [
+        0,
+        0,
+        0.004,
+        0.004,
+        0.004,
+    ]
 
 
 @pytest.mark.parametrize("net", TWO_TOWERS, ids=name_of)
@@ -280,7 +301,7 @@ def test_one_gpu_has_half_the_kernels_and_a_whole_conv5():
 
 def test_conv6_reads_both_towers_of_the_last_pooling():
     conv6 = weighted(ARCHITECTURES["conv6"])["conv6"]
-    assert (conv6.filters, conv6.size, conv6.padding) == (256, 3, (1, 1))
+    assert (conv6.filters, conv6.kernel_size, conv6.padding) == (256, 3, (1, 1))
     (extent,) = [
         e for e in architecture.extents(ARCHITECTURES["conv6"]) if e.name == "conv6"
     ]
@@ -300,7 +321,7 @@ def test_dropout_of_a_half_follows_fc6_and_fc7(net):
     ("name", "expected"),
     [
         ("paper", [55, 27, 13, 6]),
-        ("code", [55, 27, 13, 6]),
+        ("cuda_convnet", [55, 27, 13, 6]),
         ("one_gpu", [55, 27, 13, 6]),
         ("no_lrn", [55, 27, 13, 6]),
         ("conv6", [55, 27, 13, 6]),
@@ -359,7 +380,7 @@ def test_a_convolution_stands_wherever_it_fits(size, window, stride, before, aft
     whole = size + before + after
     hypothesis.assume(window <= whole)
     places = [at for at in range(0, whole, stride) if at + window <= whole]
-    found = architecture.convolved(size, window, stride, (before, after))
+    found = architecture.convolution_output_size(size, window, stride, (before, after))
     assert found == len(places)
 
 
@@ -368,15 +389,17 @@ def test_a_convolution_stands_wherever_it_fits(size, window, stride, before, aft
 def test_pooling_leaves_no_pixel_out_and_no_window_empty(size, window, data):
     hypothesis.assume(window <= size)
     stride = data.draw(st.integers(1, window))
-    last = (architecture.pooled(size, window, stride) - 1) * stride
+    last = (architecture.pooling_output_size(size, window, stride) - 1) * stride
     assert last + window >= size
     assert last < size
     assert last - stride + window < size  # one window fewer would leave some out
 
 
 def test_three_zeros_to_the_right_make_the_programs_55_positions():
-    assert architecture.convolved(224, 11, 4, (0, 3)) == 1 + math.ceil((224 - 11) / 4)
-    assert architecture.convolved(224, 11, 4, (0, 0)) == 54
+    assert architecture.convolution_output_size(224, 11, 4, (0, 3)) == 1 + math.ceil(
+        (224 - 11) / 4
+    )
+    assert architecture.convolution_output_size(224, 11, 4, (0, 0)) == 54
 
 
 def test_with_classes_changes_the_last_layer_alone():
@@ -419,7 +442,7 @@ def test_an_input_that_is_no_square_rgb_image_is_refused(shape):
     ("side", "where"), [(5, "conv1"), (8, "conv1_maxpool"), (20, "conv5_maxpool")]
 )
 def test_an_input_too_small_is_refused_with_the_layer_that_ends_it(side, where):
-    with pytest.raises(ValueError, match=f"too small.* at {where} of the net paper"):
+    with pytest.raises(ValueError, match=f"too small .*paper: its layer {where} would"):
         PAPER.with_input_size((side, side, 3))
 
 
@@ -430,12 +453,143 @@ def test_a_net_is_found_by_its_name(name):
 
 
 def test_an_unknown_name_lists_those_there_are():
-    with pytest.raises(ValueError, match="paper, code, one_gpu.*got 'vgg'"):
+    with pytest.raises(ValueError, match="paper, cuda_convnet, one_gpu.*got 'vgg'"):
         zoo.find("vgg")
 
 
 def test_a_net_cannot_be_changed_in_place():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        CODE.towers = 1
+        CUDA_CONVNET.towers = 1
     with pytest.raises(dataclasses.FrozenInstanceError):
-        CODE.layers[0].filters = 1
+        CUDA_CONVNET.layers[0].filters = 1
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_network_survives_a_round_trip_through_json(name):
+    net = ARCHITECTURES[name]
+    text = json.dumps(architecture.to_json(net))
+    assert architecture.from_json(json.loads(text)) == net
+
+
+def test_json_has_the_fields_by_name_and_a_kind_for_every_layer():
+    data = architecture.to_json(PAPER)
+    assert (data["name"], data["input_size"], data["towers"]) == ("paper", 224, 2)
+    assert [layer["kind"] for layer in data["layers"][:4]] == [
+        "convolution",
+        "relu",
+        "response_normalization",
+        "max_pool",
+    ]
+    assert data["layers"][0] == {
+        "kind": "convolution",
+        "name": "conv1",
+        "initial_bias": 0.0,
+        "standard_deviation": 0.01,
+        "weight_decay": 0.0005,
+        "inputs": "own",
+        "filters": 96,
+        "kernel_size": 11,
+        "stride": 4,
+        "padding": [0, 3],
+    }
+
+
+def test_a_field_with_a_default_may_be_left_out_of_the_json():
+    data = architecture.to_json(PAPER)
+    del data["layers"][0]["weight_decay"]
+    assert architecture.from_json(data) == PAPER
+
+
+def changed(**layer):
+    """The JSON of the paper's network with changes to its first layer; None removes."""
+    data = architecture.to_json(PAPER)
+    first = {**data["layers"][0], **layer}
+    data["layers"][0] = {
+        key: value for key, value in first.items() if value is not None
+    }
+    return data
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (changed(kind="attention"), "layer 0 .*kind must be .*max_pool.*'attention'"),
+        (changed(kind=None), "layer 0 of the architecture: kind must be one of"),
+        (changed(dilation=2), "layer 0 .*convolution: unknown field 'dilation'"),
+        (
+            changed(filters=None),
+            "layer 0 .*convolution: the field 'filters' is missing",
+        ),
+        (changed(filters=0), "conv1: filters must be a whole .* at least 1, got 0"),
+        (changed(filters="96"), "conv1: filters must be a whole number .*got '96'"),
+        (changed(padding=[1]), r"conv1: padding must be \(before, after\).*got \(1,\)"),
+        (changed(inputs="all"), "conv1: inputs must be 'own' or 'both', got 'all'"),
+        (changed(name="conv2"), "paper: two layers have the name 'conv2'"),
+        ([], r"the architecture must be a JSON object, got \[\]"),
+        ({**changed(), "depth": 8}, "the architecture: unknown field 'depth'"),
+        ({"name": "x"}, "the architecture: the field 'description' is missing"),
+        ({**changed(), "layers": "conv1"}, "layers must be a list, got 'conv1'"),
+    ],
+)
+def test_invalid_json_is_refused_by_the_name_of_what_is_wrong(data, message):
+    with pytest.raises(ValueError, match=message):
+        architecture.from_json(data)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: architecture.Convolution("conv1", filters=0, kernel_size=3),
+            "conv1: filters must be a whole number of at least 1, got 0",
+        ),
+        (
+            lambda: architecture.Convolution("c", filters=8, kernel_size=3, stride=0),
+            "c: stride must be a whole number of at least 1, got 0",
+        ),
+        (
+            lambda: architecture.UnsharedConvolution("l", filters=8, kernel_size=-1),
+            "l: kernel_size must be a whole number of at least 1, got -1",
+        ),
+        (
+            lambda: architecture.Dense("fc", units=0),
+            "fc: units must be a whole number of at least 1, got 0",
+        ),
+        (
+            lambda: architecture.Dense("fc", units=2, standard_deviation=-1.0),
+            "fc: standard_deviation must be a finite number of at least 0, got -1.0",
+        ),
+        (
+            lambda: architecture.Dense("fc", units=2, initial_bias=math.inf),
+            "fc: initial_bias must be a finite number, got inf",
+        ),
+        (
+            lambda: architecture.ResponseNormalization(size=4),
+            "ResponseNormalization: size must be odd, got 4",
+        ),
+        (
+            lambda: architecture.MaxPool(stride=0),
+            "MaxPool: stride must be a whole number of at least 1, got 0",
+        ),
+        (
+            lambda: architecture.Dropout(rate=1.0),
+            "Dropout: rate must be below 1, got 1.0",
+        ),
+        (
+            lambda: dataclasses.replace(PAPER, towers=0),
+            "paper: towers must be a whole number of at least 1, got 0",
+        ),
+        (
+            lambda: dataclasses.replace(PAPER, towers=5),
+            "paper: the 96 outputs of conv1 cannot be divided evenly between 5 towers",
+        ),
+    ],
+)
+def test_impossible_values_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_convolution_needs_its_filters_and_its_kernel_size():
+    with pytest.raises(TypeError, match="filters.*kernel_size"):
+        architecture.Convolution("conv1")

@@ -17,7 +17,7 @@ from alexnet_tf.models import applications, architecture, builder, layers, zoo
 
 PARAMETERS = {
     "paper": 60_965_224,
-    "code": 60_965_224,
+    "cuda_convnet": 60_965_224,
     "one_gpu": 59_798_312,
     "no_lrn": 60_965_224,
     "pool2x2": 60_965_224,
@@ -96,8 +96,8 @@ def test_the_programs_initial_weights_have_each_layers_deviation_and_bias(net):
             continue
         for layer in towers_of(built, extent.name):
             kernel, bias = (weight.numpy() for weight in layer.weights)
-            assert_normal(kernel[..., :64], extent.layer.std)
-            np.testing.assert_array_equal(bias, extent.layer.bias)
+            assert_normal(kernel[..., :64], extent.layer.standard_deviation)
+            np.testing.assert_array_equal(bias, extent.layer.initial_bias)
 
 
 def test_the_papers_initial_weights_have_one_deviation_and_the_same_biases(paper_net):
@@ -107,7 +107,7 @@ def test_the_papers_initial_weights_have_one_deviation_and_the_same_biases(paper
         for layer in towers_of(paper_net, extent.name):
             kernel, bias = (weight.numpy() for weight in layer.weights)
             assert_normal(kernel[..., :64], 0.01)
-            np.testing.assert_array_equal(bias, extent.layer.bias)
+            np.testing.assert_array_equal(bias, extent.layer.initial_bias)
 
 
 def grouped_logits(weights, x, plan):
@@ -186,9 +186,9 @@ SMALL = architecture.Architecture(
     record_size=110,
     towers=2,
     layers=tuple(
-        dataclasses.replace(layer, filters=layer.filters // 12, std=0.05)
+        dataclasses.replace(layer, filters=layer.filters // 16, standard_deviation=0.05)
         if isinstance(layer, architecture.Convolution)
-        else dataclasses.replace(layer, units=24, std=0.1)
+        else dataclasses.replace(layer, units=24, standard_deviation=0.1)
         if isinstance(layer, architecture.Dense)
         else layer
         for layer in zoo.PAPER.layers
@@ -298,7 +298,7 @@ def test_the_last_pooling_window_may_hang_over(side, size, stride):
         side,
         1,
         (
-            architecture.Convolution("conv1", filters=2, size=1),
+            architecture.Convolution("conv1", filters=2, kernel_size=1),
             architecture.MaxPool(size, stride),
             architecture.Dense("fc", units=2),
         ),
@@ -377,7 +377,7 @@ def test_as_many_devices_as_towers_are_wanted():
     ("option", "told"),
     [
         ({"precision": "float16"}, "one of float32, tf32, bfloat16, got 'float16'"),
-        ({"initialization": "he"}, "paper or code, got 'he'"),
+        ({"initialization": "he"}, "paper or cuda_convnet, got 'he'"),
         ({"lrn": "cudnn"}, "one of op, stock, got 'cudnn'"),
         (
             {"dropout": "gaussian", "architecture": zoo.PAPER},
@@ -445,7 +445,9 @@ def test_an_input_shape_that_the_net_cannot_take_is_refused():
 
 
 def test_an_unknown_architecture_lists_those_there_are():
-    with pytest.raises(ValueError, match="must be one of paper, code.*got 'vgg'"):
+    with pytest.raises(
+        ValueError, match="must be one of paper, cuda_convnet.*got 'vgg'"
+    ):
         alexnet_tf.AlexNet(architecture="vgg")
 
 

@@ -56,9 +56,9 @@ def keras_answers(trained_run, png):
     """What the run's own net answers for `png`, by the output's name."""
     restored = trained.restore(trained_run)
     served = signatures.Signatures(
-        restored.net,
+        restored.model,
         restored.architecture,
-        classes=restored.dataset.classes,
+        classes=restored.trained.class_names,
         top=5,
         crops=1,
     )

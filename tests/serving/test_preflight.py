@@ -165,7 +165,7 @@ def save(net, path, restored):
         net,
         path,
         architecture=restored.architecture,
-        classes=restored.dataset.classes,
+        classes=restored.trained.class_names,
         top=5,
         crops=1,
     )
@@ -178,7 +178,7 @@ def save(net, path, restored):
 def test_a_net_with_the_ops_of_training_is_refused(trained_run, tmp_path, jit, message):
     """These are real exports, one with the custom op and one compiled by XLA too."""
     restored = trained.restore(trained_run)
-    mean = restored.dataset.statistics().mean_crop(24)
+    mean = restored.trained.mean
     net = builder.build(restored.architecture, mean=mean, lrn="op", jit=jit)
     save(net, tmp_path / "1", restored)
     with pytest.raises(preflight.CheckError, match=message):

@@ -5,7 +5,7 @@ from alexnet_tf.serving import saved_model
 
 
 def test_the_weights_are_stored_once(exported, trained_run):
-    parameters = trained.restore(trained_run).net.count_params()
+    parameters = trained.restore(trained_run).model.count_params()
     size = sum(f.stat().st_size for f in (exported / "variables").iterdir())
     assert 4 * parameters <= size < 1.02 * 4 * parameters + 4096
 

@@ -15,7 +15,7 @@ from alexnet_tf.serving import signatures as signatures_module
 
 
 def logits(restored, crops):
-    return restored.net(layers.plain_inputs(crops), training=False)
+    return restored.model(layers.plain_inputs(crops), training=False)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_features_are_what_the_last_layer_reads(
 ):
     encoded = tf.constant([data for data, _ in encoded_images])
     features = signatures["features"](image_bytes=encoded)["features"]
-    kernel, bias = trained.restore(trained_run).net.get_layer("fc10").get_weights()
+    kernel, bias = trained.restore(trained_run).model.get_layer("fc10").get_weights()
     again = tf.nn.softmax(features @ kernel + bias)
     found = signatures["serving_default"](image_bytes=encoded)["probabilities"]
     np.testing.assert_allclose(again, found, atol=1e-5)
@@ -89,9 +89,9 @@ def test_features_are_what_the_last_layer_reads(
 def test_ten_crops_are_averaged_as_evaluation_averages_them(trained_run):
     restored = trained.restore(trained_run)
     served = signatures_module.Signatures(
-        restored.net,
+        restored.model,
         restored.architecture,
-        classes=restored.dataset.classes,
+        classes=restored.trained.class_names,
         top=2,
         crops=10,
     ).all()

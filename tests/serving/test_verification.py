@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from alexnet_tf.models import trained
-from alexnet_tf.serving import preflight, saved_model, verification, warmup_requests
+from alexnet_tf.serving import preflight, saved_model, verification
 
 
 def test_an_export_with_other_weights_than_its_checkpoint_is_refused(
@@ -13,18 +13,17 @@ def test_an_export_with_other_weights_than_its_checkpoint_is_refused(
 ):
     """All its requests run, but the answers are those of another net."""
     restored = trained.restore(trained_run, stock=True)
-    kernel = restored.net.get_layer("fc10").kernel
+    kernel = restored.model.get_layer("fc10").kernel
     kernel.assign(kernel * 0)
     path = tmp_path / "1"
     saved_model.save_model(
-        restored.net,
+        restored.model,
         path,
         architecture=restored.architecture,
-        classes=restored.dataset.classes,
+        classes=restored.trained.class_names,
         top=5,
         crops=1,
     )
-    origin = f"{warmup_requests.FOLDER}/{saved_model.ORIGIN}"
-    shutil.copy(exported / origin, path / origin)
+    shutil.copy(saved_model.origin_file(exported), saved_model.origin_file(path))
     with pytest.raises(preflight.CheckError, match="differs from the checkpoint's by"):
-        verification.verify(path)
+        verification.verify_export(path)

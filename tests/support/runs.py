@@ -1,15 +1,66 @@
-"""What a run folder holds, for tests that compare runs."""
+"""Runs of seconds, and what a run folder holds, for tests that compare runs."""
 
+import dataclasses
 import json
 import pathlib
 
 import tensorflow as tf
 
 from alexnet_tf.models import checkpoint_files
+from alexnet_tf.runtime import options
+from alexnet_tf.training import assembly, run_folder, run_log, train_options
+
+
+def train_options_of(dataset, run_dir, **changes):
+    """Options of a run of seconds: the CIFAR-10 net on a prepared dataset of 32 pixels.
+
+    `changes` are other options by name.
+    """
+    chosen = {
+        "dataset": str(dataset.path),
+        "run_dir": str(run_dir),
+        "architecture": "cifar10_11pct",
+        "precision": "float32",
+        "batch_size": 8,
+        "learning_rate": 0.001,
+        "epochs": 2.0,
+        "drop_epochs": (),
+        "log_steps": 1,
+        "checkpoint_steps": 1,
+        **changes,
+    }
+    return options.replace(train_options.TrainOptions(), **chosen)
+
+
+def trainer_of(chosen, replicas=None, **cadence):
+    """The trainer of a run, which is not recorded in its folder.
+
+    `cadence`: see `trainer.Cadence`; what the options do not set.
+    """
+    run = assembly.assemble(chosen, replicas).trainer
+    run.cadence = dataclasses.replace(run.cadence, **cadence)
+    return run
+
+
+def record(chosen):
+    """Records a run in its folder, as the command does before the first step."""
+    run_folder.record_run(chosen, assembly.assemble(chosen).trained)
+
+
+def train(chosen, *, resume=False, schedule=None, **cadence):
+    """Records and trains in this process; returns the trainer."""
+    run = trainer_of(chosen, **cadence)
+    if schedule is not None:
+        run.schedule = schedule
+    record(options.replace(chosen, resume=resume))
+    if resume:
+        assert run.restore()
+    run.run(run_log.Log(chosen.run.run_dir, run.state.step))
+    return run
 
 
 def log_of(run_dir, kind="train"):
-    """The log's records of one kind; a line that is still being written is none."""
+    """The log's records of one kind, without a line that is still being written."""
     log = pathlib.Path(run_dir) / "log.jsonl"
     lines = log.read_text().splitlines(keepends=True) if log.exists() else []
     records = [json.loads(line) for line in lines if line.endswith("\n")]
@@ -19,7 +70,7 @@ def log_of(run_dir, kind="train"):
 def weights(run_dir):
     """The newest checkpoint's weights and velocities, by name."""
     reader = tf.train.load_checkpoint(
-        checkpoint_files.newest(pathlib.Path(run_dir) / "checkpoints")
+        checkpoint_files.newest_checkpoint(pathlib.Path(run_dir) / "checkpoints")
     )
     return {
         name: reader.get_tensor(name)

@@ -50,10 +50,10 @@ def test_the_newest_are_kept_and_the_best_beside_them(tmp_path):
     saved.save(200, {}, checkpoint_files.BEST)
     names = [
         pathlib.Path(p).name
-        for p in checkpoint_files.prefixes(tmp_path / "checkpoints")
+        for p in checkpoint_files.list_checkpoints(tmp_path / "checkpoints")
     ]
     assert names == ["step-10", "step-200"]
-    assert checkpoint_files.prefixes(tmp_path / "best") == [
+    assert checkpoint_files.list_checkpoints(tmp_path / "best") == [
         str(tmp_path / "best/step-200")
     ]
 
@@ -92,8 +92,8 @@ def test_after_a_broken_newest_the_good_ones_are_the_newest(tmp_path):
         pathlib.Path(f"{prefix}.{end}").write_bytes(b"cut off")
     assert saved.restore() == (100, {})
     good = saved.save(120, {})
-    assert checkpoint_files.prefixes(tmp_path / "checkpoints") == [good]
-    assert checkpoint_files.locate(tmp_path) == (tmp_path, good)
+    assert checkpoint_files.list_checkpoints(tmp_path / "checkpoints") == [good]
+    assert checkpoint_files.locate_checkpoint(tmp_path) == (tmp_path, good)
 
 
 def test_when_all_are_broken_that_is_an_error(tmp_path):
@@ -124,10 +124,10 @@ def test_a_run_folder_a_kind_and_a_prefix_all_name_a_checkpoint(tmp_path):
     saved, _ = saver(tmp_path, net())
     prefix = saved.save(1, {})
     best = saved.save(1, {}, checkpoint_files.BEST)
-    assert checkpoint_files.locate(tmp_path) == (tmp_path, prefix)
-    assert checkpoint_files.locate(prefix) == (tmp_path, prefix)
-    assert checkpoint_files.locate(f"{prefix}.index") == (tmp_path, prefix)
-    assert checkpoint_files.locate(tmp_path / "best") == (tmp_path, best)
+    assert checkpoint_files.locate_checkpoint(tmp_path) == (tmp_path, prefix)
+    assert checkpoint_files.locate_checkpoint(prefix) == (tmp_path, prefix)
+    assert checkpoint_files.locate_checkpoint(f"{prefix}.index") == (tmp_path, prefix)
+    assert checkpoint_files.locate_checkpoint(tmp_path / "best") == (tmp_path, best)
 
 
 def test_what_is_no_checkpoint_is_refused_with_what_to_give(tmp_path):
@@ -135,7 +135,7 @@ def test_what_is_no_checkpoint_is_refused_with_what_to_give(tmp_path):
         with pytest.raises(
             checkpoint_files.CheckpointError, match="takes a run folder"
         ):
-            checkpoint_files.locate(path)
+            checkpoint_files.locate_checkpoint(path)
 
 
 FULL = """

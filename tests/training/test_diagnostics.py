@@ -59,4 +59,4 @@ def test_the_warning_names_the_steps_and_the_flags():
     text = diagnostics.FlatLoss(10, 5).observe(5, math.log(10))
     assert "2.303" in text
     assert "5 steps" in text
-    assert "--init=code" in text
+    assert "--init=cuda_convnet" in text

@@ -199,7 +199,9 @@ def test_sigterm_stops_all_and_a_killed_worker_is_said(small_dataset, tmp_path):
     stopped = runs.log_of(run_dir)[-1]["step"]
     assert any(f"SIGTERM: stopped at step {stopped}" in line for line in second)
     assert any(f"another worker: stopped at step {stopped}" in line for line in first)
-    assert checkpoint_files.newest(run_dir / "checkpoints").endswith(f"step-{stopped}")
+    assert checkpoint_files.newest_checkpoint(run_dir / "checkpoints").endswith(
+        f"step-{stopped}"
+    )
 
     with workers(2, endless) as cluster:
         wait_for_steps(cluster, run_dir, stopped + 2)
@@ -208,7 +210,14 @@ def test_sigterm_stops_all_and_a_killed_worker_is_said(small_dataset, tmp_path):
         assert cluster[0].process.returncode == 1
     assert re.search("worker 1 of the 2 is lost .* again with --resume", line)
 
-    last = int(checkpoint_files.newest(run_dir / "checkpoints").rsplit("-", 1)[1]) + 2
+    last = (
+        int(
+            checkpoint_files.newest_checkpoint(run_dir / "checkpoints").rsplit("-", 1)[
+                1
+            ]
+        )
+        + 2
+    )
     run_alone(dataclasses.replace(endless, max_steps=last))
     whole = dataclasses.replace(
         endless, run_dir=str(tmp_path / "whole"), max_steps=last

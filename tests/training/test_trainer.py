@@ -1,6 +1,5 @@
 """The loop: what it writes, how it stops, and that it goes on as if it never had."""
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -11,45 +10,25 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from alexnet_tf import train
 from alexnet_tf.data import prepared_dataset
-from alexnet_tf.models import checkpoint_files, layers
+from alexnet_tf.models import checkpoint_files, layers, trained
 from alexnet_tf.runtime import lock, options
-from alexnet_tf.training import run_log, trainer, training_step
+from alexnet_tf.training import (
+    overfitting,
+    run_log,
+    schedule,
+    train_options,
+    trainer,
+    training_step,
+)
 from tests.support import runs
-
-
-def flags(dataset, run_dir, **changes):
-    """A run of seconds: the CIFAR-10 net on the small pictures."""
-    return dataclasses.replace(
-        options.Config(
-            dataset=str(dataset.path),
-            run_dir=str(run_dir),
-            architecture="cifar10_11pct",
-            precision="float32",
-            batch_size=8,
-            learning_rate=0.001,
-            epochs=2.0,
-            drop_epochs=(),
-            log_steps=1,
-            checkpoint_steps=1,
-        ),
-        **changes,
-    )
-
-
-def run(settings, resume=False):
-    """Trains in this process; the Training."""
-    training = trainer.Training(settings)
-    trainer.settle(dataclasses.replace(settings, resume=resume))
-    if resume:
-        assert training.restore()
-    training.run(run_log.Log(settings.run_dir, training.step))
-    return training
+from tests.support.runs import train_options_of
 
 
 def same(one, other):
@@ -58,25 +37,31 @@ def same(one, other):
 
 
 def test_a_run_leaves_log_tensorboard_flags_and_checkpoints(small_dataset, tmp_path):
-    training = run(flags(small_dataset, tmp_path / "run"))
-    assert training.step == 6
+    training = runs.train(train_options_of(small_dataset, tmp_path / "run"))
+    assert training.state.step == 6
     records = runs.log_of(tmp_path / "run")
     assert [r["step"] for r in records] == [1, 2, 3, 4, 5, 6]
     assert all(
-        {"loss", "top1_error", "rate", "pictures_per_s"} <= set(r) for r in records
+        {"loss", "top1_error", "learning_rate", "images_per_s"} <= set(r)
+        for r in records
     )
     validations = runs.log_of(tmp_path / "run", "validation")
     assert [r["step"] for r in validations] == [3, 6]
     assert list((tmp_path / "run/train").glob("events*"))
     assert list((tmp_path / "run/validation").glob("events*"))
-    assert options.read(tmp_path / "run/resolved.flags", "train").batch_size == 8
-    best = checkpoint_files.newest(tmp_path / "run/best")
+    assert (
+        options.read(
+            tmp_path / "run/resolved.flags", train_options.TrainOptions
+        ).recipe.batch_size
+        == 8
+    )
+    best = checkpoint_files.newest_checkpoint(tmp_path / "run/best")
     least = min(validations, key=lambda r: r["top1_error"])
     assert best.endswith(f"step-{least['step']}")
 
 
 def test_each_layers_weights_and_updates_are_logged(small_dataset, tmp_path):
-    training = run(flags(small_dataset, tmp_path / "run", weights_log_steps=4))
+    training = runs.train(train_options_of(small_dataset, tmp_path / "run"), weights=4)
     records = runs.log_of(tmp_path / "run", "weights")
     assert [r["step"] for r in records] == [4, 6]
     variables = training.net.trainable_variables
@@ -91,17 +76,17 @@ def test_each_layers_weights_and_updates_are_logged(small_dataset, tmp_path):
 
 
 def test_no_validation_where_none_is_asked_for(small_dataset, tmp_path):
-    run(flags(small_dataset, tmp_path / "run", validate_epochs=-1.0))
+    runs.train(train_options_of(small_dataset, tmp_path / "run", validation="never"))
     assert runs.log_of(tmp_path / "run", "validation") == []
-    assert checkpoint_files.newest(tmp_path / "run/checkpoints").endswith("step-6")
+    assert checkpoint_files.newest_checkpoint(tmp_path / "run/checkpoints").endswith(
+        "step-6"
+    )
 
 
 def test_a_flat_loss_is_told(small_dataset, tmp_path, caplog):
-    settings = flags(
-        small_dataset, tmp_path / "run", learning_rate=0.0, flat_loss_steps=4
-    )
+    settings = train_options_of(small_dataset, tmp_path / "run", learning_rate=0.0)
     with caplog.at_level("WARNING", logger="absl"):
-        run(settings)
+        runs.train(settings, flat_loss=4)
     told = [r.message for r in caplog.records if "ln(classes)" in r.message]
     assert len(told) == 1
     assert told[0].startswith("step 4: the loss has stood at ln(classes) = 1.099")
@@ -110,34 +95,34 @@ def test_a_flat_loss_is_told(small_dataset, tmp_path, caplog):
 def test_one_batch_is_learnt_by_heart_and_nothing_written(
     small_dataset, tmp_path, capsys
 ):
-    settings = flags(
+    settings = train_options_of(
         small_dataset, tmp_path / "run", overfit_one_batch=True, learning_rate=0.01
     )
-    settings = dataclasses.replace(settings, epochs=100.0, color_noise="none")
+    settings = options.replace(settings, epochs=100.0, color_noise="none")
     train.main(settings, [])
-    assert "the first batch is learnt: " in capsys.readouterr().out
+    assert "the first batch is learned: " in capsys.readouterr().out
     assert not (tmp_path / "run").exists()
 
 
 def test_one_batch_that_is_not_learnt_is_an_error(small_dataset, tmp_path):
-    settings = flags(
+    settings = train_options_of(
         small_dataset, tmp_path / "run", overfit_one_batch=True, learning_rate=0.0
     )
-    with pytest.raises(trainer.NotLearntError, match="on it after 6 steps, expected 0"):
-        trainer.Training(settings).overfit_one_batch()
+    with pytest.raises(overfitting.NotLearnedError, match="after 6 steps, expected 0"):
+        overfitting.overfit_one_batch(runs.trainer_of(settings))
 
 
 def test_the_net_learns_the_pictures(small_dataset, tmp_path):
-    settings = flags(
+    settings = train_options_of(
         small_dataset,
         tmp_path / "run",
         epochs=40.0,
-        validate_epochs=0.0,
+        validation="end",
         learning_rate=0.003,
         checkpoint_steps=1000,
         color_noise="none",
     )
-    run(settings)
+    runs.train(settings)
     losses = [r["loss"] for r in runs.log_of(tmp_path / "run")]
     assert np.mean(losses[-5:]) < 0.5 * losses[0]
 
@@ -146,17 +131,19 @@ def test_the_same_flags_give_the_same_run_and_another_seed_another(
     small_dataset, tmp_path
 ):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        run(flags(small_dataset, tmp_path / name, seed=seed, max_steps=3))
+        runs.train(
+            train_options_of(small_dataset, tmp_path / name, seed=seed, max_steps=3)
+        )
     assert same(runs.weights(tmp_path / "a"), runs.weights(tmp_path / "b"))
     assert not same(runs.weights(tmp_path / "a"), runs.weights(tmp_path / "c"))
 
 
 def test_a_run_resumed_at_any_step_is_the_run_undisturbed(small_dataset, tmp_path):
-    run(flags(small_dataset, tmp_path / "whole"))
+    runs.train(train_options_of(small_dataset, tmp_path / "whole"))
     for stop in (1, 3, 5):
         parts = tmp_path / f"parts{stop}"
-        run(flags(small_dataset, parts, max_steps=stop))
-        run(flags(small_dataset, parts), resume=True)
+        runs.train(train_options_of(small_dataset, parts, max_steps=stop))
+        runs.train(train_options_of(small_dataset, parts), resume=True)
         assert same(runs.weights(tmp_path / "whole"), runs.weights(parts)), stop
         assert [r["step"] for r in runs.log_of(parts)] == [1, 2, 3, 4, 5, 6]
 
@@ -164,10 +151,14 @@ def test_a_run_resumed_at_any_step_is_the_run_undisturbed(small_dataset, tmp_pat
 def test_a_bfloat16_run_reads_copies_and_is_resumed_with_them(small_dataset, tmp_path):
     # The CIFAR-10 net has one dense layer.
     settings = {"precision": "bfloat16", "batch_size": 12}
-    whole = run(flags(small_dataset, tmp_path / "whole", **settings))
+    whole = runs.train(train_options_of(small_dataset, tmp_path / "whole", **settings))
     assert list(whole.rule.copies) == ["fc10/kernel"]
-    run(flags(small_dataset, tmp_path / "parts", max_steps=2, **settings))
-    parts = run(flags(small_dataset, tmp_path / "parts", **settings), resume=True)
+    runs.train(
+        train_options_of(small_dataset, tmp_path / "parts", max_steps=2, **settings)
+    )
+    parts = runs.train(
+        train_options_of(small_dataset, tmp_path / "parts", **settings), resume=True
+    )
     assert same(runs.weights(tmp_path / "whole"), runs.weights(tmp_path / "parts"))
     kernel = parts.net.get_layer("fc10").kernel
     tf.debugging.assert_equal(
@@ -176,13 +167,13 @@ def test_a_bfloat16_run_reads_copies_and_is_resumed_with_them(small_dataset, tmp
 
 
 def test_copies_change_nothing_but_the_time(small_dataset, tmp_path):
-    settings = flags(small_dataset, tmp_path / "run", precision="bfloat16")
+    settings = train_options_of(small_dataset, tmp_path / "run", precision="bfloat16")
     found = []
     for copied in (True, False):
-        training = trainer.Training(settings)
+        training = runs.trainer_of(settings)
         if not copied:
             training.rule.copies.clear()
-        batches = training.batches()
+        batches = training.batches(0, 3)
         step = training_step.Step(training.net, training.rule).trace(batches)
         for inputs, labels in batches.take(3):
             step(inputs, labels, training.schedule.rates(0.0).tensors())
@@ -193,29 +184,28 @@ def test_copies_change_nothing_but_the_time(small_dataset, tmp_path):
 
 def test_dropout_goes_on_where_it_stopped(small_dataset, tmp_path):
     # The CIFAR-10 net has none; the masks' counter is what a resumed AlexNet restores.
-    settings = flags(small_dataset, tmp_path / "run", max_steps=2)
-    run(settings)
-    training = trainer.Training(settings)
+    settings = train_options_of(small_dataset, tmp_path / "run", max_steps=2)
+    runs.train(settings)
+    training = runs.trainer_of(settings)
     dropout = layers.Dropout(0.5)
-    dropout.build((1, 4))
-    training.net = type("Net", (), {"layers": [dropout]})()
+    training.net = keras.Sequential([keras.Input([4]), dropout])
     assert training.restore()
     assert int(dropout.step) == 2
 
 
 def test_the_schedule_is_taken_up_too(small_dataset, tmp_path):
-    settings = flags(
+    settings = train_options_of(
         small_dataset,
         tmp_path / "run",
-        schedule="plateau",
-        plateau_patience=1,
-        plateau_gain=100.0,  # nothing is gain enough: a drop at each validation
-        plateau_drops=2,
         epochs=4.0,
     )
-    run(dataclasses.replace(settings, epochs=2.0))
-    training = run(settings, resume=True)
-    rates = [r["rate"] for r in runs.log_of(tmp_path / "run")]
+
+    def plateau():  # no gain is enough: it drops at each validation
+        return schedule.Plateau(1e-3, patience=1, gain=100.0, most_drops=2)
+
+    runs.train(options.replace(settings, epochs=2.0), schedule=plateau())
+    training = runs.train(settings, resume=True, schedule=plateau())
+    rates = [r["learning_rate"] for r in runs.log_of(tmp_path / "run")]
     # The first validation is a best; the second and the third drop the rate.
     assert rates == pytest.approx([1e-3] * 6 + [1e-4] * 3 + [1e-5] * 3)
     assert training.schedule.state()["drops"] == 2
@@ -227,40 +217,40 @@ def test_a_validation_that_a_signal_leaves_out_is_made_up_for(
     small_dataset, tmp_path, step, moment
 ):
     def settings(name):
-        return flags(
-            small_dataset,
-            tmp_path / name,
-            schedule="plateau",
-            plateau_patience=1,
-            plateau_gain=100.0,
-            plateau_drops=3,
-            epochs=4.0,  # of three steps; validations at 3, 6, 9 and 12
-        )
+        # Four epochs of three steps; validations at 3, 6, 9 and 12.
+        return train_options_of(small_dataset, tmp_path / name, epochs=4.0)
 
-    stopped = trainer.Training(settings("stopped"))
-    trainer.settle(stopped.flags)
-    evaluation = stopped.evaluation
+    def plateau():
+        return schedule.Plateau(1e-3, patience=1, gain=100.0, most_drops=3)
 
-    def signalled(*arguments, **options):
-        if stopped.step == step:
+    stopped = runs.trainer_of(settings("stopped"))
+    stopped.schedule = plateau()
+    runs.record(settings("stopped"))
+    validation = stopped.validation
+
+    def signalled(each_batch):
+        if stopped.state.step == step:
             os.kill(os.getpid(), signal.SIGTERM)
-        return evaluation(*arguments, **options)
+        return validation(each_batch)
 
     if moment == "within it":
-        stopped.evaluation = signalled
+        stopped.validation = signalled
     else:
-        stopped.replicas.stop_agreed = lambda result: stopped.step == step
+        stopped.replicas.stop_agreed = lambda result: stopped.state.step == step
     stopped.run(run_log.Log(tmp_path / "stopped", 0))
-    assert stopped.step == step
-    assert stopped.validation_due
+    assert stopped.state.step == step
+    assert stopped.state.validation_due
     validations = runs.log_of(tmp_path / "stopped", "validation")
     assert [r["step"] for r in validations] == list(range(3, step, 3))
 
-    resumed = run(settings("stopped"), resume=True)
-    whole = run(settings("whole"))
+    resumed = runs.train(settings("stopped"), resume=True, schedule=plateau())
+    whole = runs.train(settings("whole"), schedule=plateau())
     assert resumed.schedule.state() == whole.schedule.state()
     assert same(runs.weights(tmp_path / "whole"), runs.weights(tmp_path / "stopped"))
-    for kind, values in (("train", ["rate", "loss"]), ("validation", ["loss"])):
+    for kind, values in (
+        ("train", ["learning_rate", "loss"]),
+        ("validation", ["loss"]),
+    ):
         one, other = (
             [[r[v] for v in ["step", *values]] for r in runs.log_of(folder, kind)]
             for folder in (tmp_path / "whole", tmp_path / "stopped")
@@ -271,17 +261,29 @@ def test_a_validation_that_a_signal_leaves_out_is_made_up_for(
 def test_a_run_is_not_resumed_on_other_pictures(small_dataset, tmp_path):
     pictures = tmp_path / "pictures"
     shutil.copytree(small_dataset.path, pictures)
-    settings = flags(
+    settings = train_options_of(
         prepared_dataset.read_description(pictures), tmp_path / "run", max_steps=1
     )
-    run(settings)
+    runs.train(settings)
     with (pictures / "SHA256SUMS").open("a") as sums:
         sums.write("of another preparation\n")
-    with pytest.raises(ValueError, match="was trained on other pictures"):
-        trainer.Training(settings).restore()
+    with pytest.raises(ValueError, match="was trained on other images"):
+        runs.record(options.replace(settings, resume=True))
     (pictures / "SHA256SUMS").unlink()
     with pytest.raises(ValueError, match="SHA256SUMS is missing: put it back"):
-        trainer.Training(settings).restore()
+        runs.trainer_of(settings)
+
+
+def test_a_dataset_that_moved_is_accepted_when_a_run_is_resumed(
+    small_dataset, tmp_path
+):
+    settings = train_options_of(small_dataset, tmp_path / "run", max_steps=1)
+    runs.train(settings)
+    moved = tmp_path / "moved"
+    shutil.copytree(small_dataset.path, moved)
+    settings = options.replace(settings, dataset=str(moved), max_steps=2)
+    assert runs.train(settings, resume=True).state.step == 2
+    assert trained.read_trained_net(tmp_path / "run").dataset_path == str(moved)
 
 
 def test_pictures_without_a_split_to_validate_on_can_be_trained_on(
@@ -292,17 +294,17 @@ def test_pictures_without_a_split_to_validate_on_can_be_trained_on(
     described = json.loads((pictures / "dataset.json").read_text())
     described["counts"] = {"train": described["counts"]["train"]}
     (pictures / "dataset.json").write_text(json.dumps(described))
-    settings = flags(
+    settings = train_options_of(
         prepared_dataset.read_description(pictures), tmp_path / "run", max_steps=1
     )
-    with pytest.raises(ValueError, match="--validate_epochs=-1"):
-        trainer.Training(settings)
-    assert run(dataclasses.replace(settings, validate_epochs=-1.0)).step == 1
+    with pytest.raises(ValueError, match="--validation=never"):
+        runs.trainer_of(settings)
+    assert runs.train(options.replace(settings, validation="never")).state.step == 1
 
 
 def test_a_loss_that_is_no_number_stops_the_run(small_dataset, tmp_path):
-    run(flags(small_dataset, tmp_path / "run", max_steps=2))
-    training = trainer.Training(flags(small_dataset, tmp_path / "run"))
+    runs.train(train_options_of(small_dataset, tmp_path / "run", max_steps=2))
+    training = runs.trainer_of(train_options_of(small_dataset, tmp_path / "run"))
     training.restore()
     training.net.trainable_variables[0].assign(
         np.full(training.net.trainable_variables[0].shape, np.nan)
@@ -311,34 +313,38 @@ def test_a_loss_that_is_no_number_stops_the_run(small_dataset, tmp_path):
         trainer.DivergedError, match=r"last good checkpoint is .*step-2"
     ):
         training.run(run_log.Log(tmp_path / "run", 2))
-    assert checkpoint_files.newest(tmp_path / "run/checkpoints").endswith("step-2")
+    assert checkpoint_files.newest_checkpoint(tmp_path / "run/checkpoints").endswith(
+        "step-2"
+    )
 
 
 def test_weights_that_are_no_numbers_are_not_saved(small_dataset, tmp_path):
-    training = trainer.Training(flags(small_dataset, tmp_path / "run"))
+    training = runs.trainer_of(train_options_of(small_dataset, tmp_path / "run"))
     training.net.trainable_variables[2].assign(
         np.full(training.net.trainable_variables[2].shape, np.inf)
     )
-    with pytest.raises(trainer.DivergedError, match="is not finite"):
+    with pytest.raises(trainer.DivergedError, match="is NaN or infinite"):
         training.save()
-    assert checkpoint_files.newest(tmp_path / "run/checkpoints") is None
+    assert checkpoint_files.newest_checkpoint(tmp_path / "run/checkpoints") is None
 
 
 def test_a_folder_with_a_run_is_not_overwritten(small_dataset, tmp_path):
-    settings = flags(small_dataset, tmp_path / "run", max_steps=1)
-    trainer.settle(settings)
+    settings = train_options_of(small_dataset, tmp_path / "run", max_steps=1)
+    runs.record(settings)
     with pytest.raises(ValueError, match="holds a run already"):
-        trainer.settle(settings)
-    trainer.settle(dataclasses.replace(settings, resume=True, max_steps=9))
+        runs.record(settings)
+    runs.record(options.replace(settings, resume=True, max_steps=9))
 
 
 def test_a_resumed_run_must_be_the_same_run(small_dataset, tmp_path):
     (tmp_path / "run").mkdir()
-    settings = flags(small_dataset, tmp_path / "run", resume=True)
-    trainer.settle(settings)
-    changed = dataclasses.replace(settings, learning_rate=0.5)
-    with pytest.raises(ValueError, match=r"--learning_rate=0.001, now it is 0.5"):
-        trainer.settle(changed)
+    settings = train_options_of(small_dataset, tmp_path / "run", resume=True)
+    runs.record(settings)
+    changed = options.replace(settings, learning_rate=0.5)
+    with pytest.raises(
+        ValueError, match=r"--learning_rate=0.001, and now it is --learning_rate=0.5"
+    ):
+        runs.record(changed)
 
 
 def test_a_half_written_log_line_is_dropped(tmp_path):
@@ -351,8 +357,10 @@ def test_a_half_written_log_line_is_dropped(tmp_path):
 
 def test_decay_and_rates_reach_the_right_variables(small_dataset, tmp_path):
     """One step with a gradient of known size, worked by hand from the weights."""
-    settings = flags(small_dataset, tmp_path / "run", update="code", weight_decay=0.5)
-    training = trainer.Training(settings)
+    settings = train_options_of(
+        small_dataset, tmp_path / "run", bias_learning_rate_factor=2.0, weight_decay=0.5
+    )
+    training = runs.trainer_of(settings)
     start = [v.numpy().copy() for v in training.net.trainable_variables]
     rates = training.schedule.rates(0.0)
     assert (rates.weights, rates.biases) == pytest.approx((0.001, 0.002))
@@ -454,7 +462,7 @@ def test_sigterm_saves_and_ends_well(small_dataset, tmp_path):
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors[-2000:]
     assert "SIGTERM: stopped at step" in errors
-    saved = checkpoint_files.newest(tmp_path / "checkpoints")
+    saved = checkpoint_files.newest_checkpoint(tmp_path / "checkpoints")
     step = int(saved.rsplit("-", 1)[1])
     assert f"step {step} of" in output
     assert runs.log_of(tmp_path)[-1]["step"] == step
@@ -464,11 +472,11 @@ def test_sigterm_saves_and_ends_well(small_dataset, tmp_path):
     ("arguments", "words"),
     [
         (["--dataset=/nowhere"], "/nowhere is no prepared dataset"),
-        (["--architecture=alexnet"], "architecture must be one of paper, code"),
+        (["--architecture=alexnet"], "architecture must be one of paper, cuda_convnet"),
         (["--tower_devices=/GPU:7"], "asks for /GPU:7"),
         (["--batch_size=1000"], "fewer than --batch_size=1000"),
         (["stray"], "unexpected argument 'stray'"),
-        (["--architecture=code"], "prepare it again with --size=256"),
+        (["--architecture=cuda_convnet"], "prepare it again with --size=256"),
         (["--logical_gpus=2"], "TensorFlow sees none"),
     ],
 )

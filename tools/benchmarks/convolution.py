@@ -46,7 +46,9 @@ def convolutions():
 def gradients(layer, side: int, channels: int):
     """(a call of ours, one of TensorFlow's, how far each is off, GFLOP of a call)."""
     filters = layer.filters // zoo.PAPER.towers
-    out = architecture.convolved(side, layer.size, layer.stride, layer.padding)
+    out = architecture.convolution_output_size(
+        side, layer.kernel_size, layer.stride, layer.padding
+    )
     random = np.random.default_rng(0)
 
     def drawn(*shape):
@@ -56,7 +58,7 @@ def gradients(layer, side: int, channels: int):
         drawn(_BATCH.value, side, side, channels),
         drawn(_BATCH.value, out, out, filters),
     )
-    shape = [layer.size, layer.size, channels, filters]
+    shape = [layer.kernel_size, layer.kernel_size, channels, filters]
     strides = [1, layer.stride, layer.stride, 1]
     before, after = layer.padding
     edges = [[0, 0], [before, after], [before, after], [0, 0]]
@@ -77,7 +79,7 @@ def gradients(layer, side: int, channels: int):
         return kernel_of(padded, dy), tf.raw_ops.BiasAddGrad(out_backprop=dy)
 
     squares = x
-    constants = {"taps": layer.size, "before": before, "after": after}
+    constants = {"taps": layer.kernel_size, "before": before, "after": after}
     if not same:
         kernel = tf.zeros(shape, tf.bfloat16)
         squares, whole = convolution._in_squares(x, kernel, layer.padding, layer.stride)
@@ -97,7 +99,7 @@ def gradients(layer, side: int, channels: int):
         kernel = tf.reshape(kernel, [wide, wide, stride, stride, channels, filters])
         kernel = tf.transpose(kernel, [0, 2, 1, 3, 4, 5])
         kernel = tf.reshape(kernel, [wide * stride, wide * stride, channels, filters])
-        return kernel[: layer.size, : layer.size]
+        return kernel[: layer.kernel_size, : layer.kernel_size]
 
     exact = kernel_of(tf.cast(padded, tf.float32), tf.cast(dy, tf.float32)).numpy()
     off = {}

@@ -105,7 +105,7 @@ def write(folder, encoding, pictures):
 
 
 def batches(dataset, one_core):
-    recipe = input_pipeline.Recipe(BATCH, CROP, 0, "code", 0.0, 1)
+    recipe = input_pipeline.Recipe(BATCH, CROP, 0, "cuda_convnet", 0.0, 1)
     found = input_pipeline.training_batches(
         dataset, recipe, first_step=0, last_step=10**9
     )
@@ -191,18 +191,18 @@ def on_one_core(jpeg, raw, jpegs):
 def with_the_model(jpeg):
     """Medians in seconds a step: on one batch again and again, and on the records."""
     precision = devices.precision("auto")
-    net = zoo.find("code")
+    net = zoo.find("cuda_convnet")
     net = builder.build(
         net,
         mean=jpeg.statistics().mean_crop(CROP),
         devices=devices.resolve(("auto",), net.towers),
         precision=precision,
-        initialization="code",
+        initialization="cuda_convnet",
     )
     variables = net.trainable_variables
     rule = optimizer.MomentumSGD(
         variables,
-        optimizer.decays_of(zoo.find("code"), variables, None),
+        optimizer.decays_of(zoo.find("cuda_convnet"), variables, None),
         copied=layers.copied_kernels(net),
     )
     real = batches(jpeg, one_core=False)

@@ -7,7 +7,12 @@ powers, means) is done in float32 whatever the compute type.
 from alexnet_tf.models.layers.activation import ReLU
 from alexnet_tf.models.layers.convolution import Convolution
 from alexnet_tf.models.layers.dense import Dense, copied_kernels, reading_copies
-from alexnet_tf.models.layers.dropout import Dropout, DropoutConvention
+from alexnet_tf.models.layers.dropout import (
+    Dropout,
+    DropoutConvention,
+    set_dropout_step,
+)
+from alexnet_tf.models.layers.mean_subtraction import MeanSubtraction
 from alexnet_tf.models.layers.normalization import (
     Implementation,
     LocalResponseNormalization,
@@ -18,6 +23,7 @@ from alexnet_tf.models.layers.preprocessing import (
     finish,
     plain_inputs,
 )
+from alexnet_tf.models.layers.provenance import Provenance
 from alexnet_tf.models.layers.unshared import UnsharedConvolution
 
 __all__ = [
@@ -27,7 +33,9 @@ __all__ = [
     "DropoutConvention",
     "Implementation",
     "LocalResponseNormalization",
+    "MeanSubtraction",
     "Preprocessing",
+    "Provenance",
     "ReLU",
     "SpatialNormalization",
     "UnsharedConvolution",
@@ -35,4 +43,5 @@ __all__ = [
     "finish",
     "plain_inputs",
     "reading_copies",
+    "set_dropout_step",
 ]

@@ -101,3 +101,10 @@ def _own_rows_of_uniform(shape: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Ten
         shape=drawn[None], key=key, counter=counter, alg=philox
     )
     return tf.reshape(numbers[skipped % 4 :], shape)
+
+
+def set_dropout_step(net: keras.Model, step: int) -> None:
+    """Makes every dropout layer of a net draw the masks of step `step` next."""
+    for layer in net.layers:
+        if isinstance(layer, Dropout):
+            layer.step.assign(step)

@@ -1,0 +1,32 @@
+"""Lists the commands: python -m alexnet_tf"""
+
+import sys
+
+# Every command, and what it does in one line.
+COMMANDS = {
+    "prepare": "turns a folder, an archive or a TFDS dataset into prepared records",
+    "train": "trains a net on a prepared dataset, or resumes a run",
+    "evaluate": "measures the errors of a trained net with the center crop and ten crops",
+    "export": "writes a trained net as SavedModel, Keras, TFLite or ONNX, or checks one",
+    "predict": "classifies images with an export, or with a server",
+}
+
+
+def main() -> None:
+    """Prints the commands; status 1 if an argument was given that is not --help."""
+    lines = [
+        f"  python -m alexnet_tf.{name:10} {does}" for name, does in COMMANDS.items()
+    ]
+    text = "The commands; each explains its flags with --help:\n\n" + "\n".join(lines)
+    asked = sys.argv[1:]
+    if asked and asked[0] not in ("-h", "--help", "-help", "--helpshort"):
+        print(
+            f"alexnet_tf: there is no command {asked[0]!r} here. {text}",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""A trained net in any of the export formats; nothing but its run folder is read."""
+
+import json
+import os
+import pathlib
+from typing import Literal
+
+from alexnet_tf.data import prepared_dataset
+from alexnet_tf.models import trained
+from alexnet_tf.serving import model_versions, saved_model, tflite_onnx
+
+Format = Literal["saved_model", "keras", "tflite", "onnx"]
+
+DTYPES = {
+    "saved_model": ("float32", "bfloat16"),
+    "keras": ("float32", "bfloat16"),
+    "tflite": ("float32", "float16", "int8"),
+    "onnx": ("float32",),
+}
+
+
+def export(
+    checkpoint: str | os.PathLike[str],
+    *,
+    format: Format = "saved_model",
+    dtype: str = "float32",
+    folder: str | os.PathLike[str] | None = None,
+    version: int | None = None,
+    crops: int = 1,
+    top: int = 5,
+    calibration_dataset: str | os.PathLike[str] | None = None,
+) -> pathlib.Path:
+    """Writes one model version; returns its path.
+
+    Args:
+        checkpoint: a run folder, or one checkpoint.
+        format: "saved_model" writes a folder VERSION, the others a file VERSION.FORMAT.
+        dtype: compute type, one of `DTYPES` for the format.
+        folder: of model versions; default RUN/export.
+        version: default the next free one.
+        crops, top: of a SavedModel; see `signatures.Signatures`.
+        calibration_dataset: a prepared folder, for int8.
+
+    Raises:
+        ValueError: the type does not go with the format, or int8 has no dataset.
+        FileExistsError: the model version exists.
+
+    Example:
+        >>> export("runs/mine", format="keras")
+        PosixPath('runs/mine/export/1.keras')
+    """
+    if dtype not in DTYPES[format]:
+        raise ValueError(
+            f"--dtype={dtype} does not go with --format={format}: use "
+            f"{' or '.join(DTYPES[format])}"
+        )
+    if dtype == "int8" and calibration_dataset is None:
+        raise ValueError(
+            "--dtype=int8 needs images that set the ranges of the activations: name a "
+            "prepared folder by --calibration_dataset"
+        )
+    restored = trained.restore(
+        checkpoint,
+        precision="bfloat16" if dtype == "bfloat16" else "float32",
+        stock=format != "keras",
+        with_preprocessing=format == "saved_model",
+    )
+    versions = pathlib.Path(folder or restored.run_dir / "export")
+    version = version or model_versions.next_version(versions)
+    suffix = "" if format == "saved_model" else f".{format}"
+    path = versions / f"{version}{suffix}"
+    with model_versions.new_version(path) as aside:
+        if format == "keras":
+            trained.pixel_model(restored).save(aside)
+        elif format == "onnx":
+            tflite_onnx.save_onnx(
+                restored.model,
+                aside,
+                mean=restored.trained.mean,
+                classes=restored.trained.class_names,
+            )
+        elif format == "tflite":
+            _write_tflite(restored, aside, dtype, calibration_dataset)
+        else:
+            _write_saved_model(restored, aside, path, dtype, crops=crops, top=top)
+    return path
+
+
+def _write_tflite(
+    restored: trained.Restored,
+    aside: pathlib.Path,
+    dtype: str,
+    calibration_dataset: str | os.PathLike[str] | None,
+) -> None:
+    calibration = None
+    if calibration_dataset is not None:
+        dataset = prepared_dataset.read_description(calibration_dataset)
+        if dataset.size != restored.architecture.record_size:
+            raise ValueError(
+                f"--calibration_dataset={calibration_dataset} has images of "
+                f"{dataset.size} pixels, and the net needs "
+                f"{restored.architecture.record_size}"
+            )
+        calibration = tflite_onnx.calibration_images(
+            dataset, restored.architecture.input_size
+        )
+    tflite_onnx.save_tflite(
+        restored.model,
+        aside,
+        mean=restored.trained.mean,
+        classes=restored.trained.class_names,
+        precision=dtype,
+        calibration=calibration,
+    )
+
+
+def _write_saved_model(
+    restored: trained.Restored,
+    aside: pathlib.Path,
+    path: pathlib.Path,
+    dtype: str,
+    *,
+    crops: int,
+    top: int,
+) -> None:
+    saved_model.save_model(
+        restored.model,
+        aside,
+        architecture=restored.architecture,
+        classes=restored.trained.class_names,
+        top=top,
+        crops=crops,
+    )
+    origin = {
+        "checkpoint": os.path.abspath(restored.checkpoint),
+        # For a run folder that is copied together with its exports.
+        "checkpoint_from_here": os.path.relpath(restored.checkpoint, path),
+        "crops": crops,
+        "dtype": dtype,
+        "top": top,
+    }
+    saved_model.origin_file(aside).write_text(json.dumps(origin, indent=1) + "\n")

@@ -1,0 +1,212 @@
+"""Puts a run together from its options: dataset, net, update, schedule, trainer."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from alexnet_tf.data import input_pipeline, preparation, prepared_dataset
+from alexnet_tf.evaluation import evaluator
+from alexnet_tf.models import architecture as architectures
+from alexnet_tf.models import builder, layers, trained, zoo
+from alexnet_tf.training import (
+    checkpoint,
+    optimizer,
+    replication,
+    schedule,
+    train_options,
+    trainer,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Assembly:
+    """A run that has been put together.
+
+    Attributes:
+        trainer: the run.
+        dataset: what it is trained on.
+        trained: the net as it is written into the run folder.
+        devices: where it runs, in words.
+    """
+
+    trainer: trainer.Trainer
+    dataset: prepared_dataset.Dataset
+    trained: trained.TrainedNet
+    devices: str
+
+
+def assemble(
+    options: train_options.TrainOptions, replicas: replication.Replicas | None = None
+) -> Assembly:
+    """The run that the options describe. `precision` must be resolved, not "auto".
+
+    Raises ValueError for options that do not fit the dataset, the net or the devices.
+    """
+    replicas = replicas or replication.Replicas()
+    net = zoo.find(options.net.architecture)
+    rows = replicas.rows(options.recipe.batch_size)
+    dataset = _open_dataset(options.data, net, replicas)
+    architecture = net.with_classes(len(dataset.classes))
+    described = trained.TrainedNet(
+        architecture,
+        dataset.classes,
+        dataset.statistics().mean_crop(net.input_size),
+        options.net.dropout,
+        options.net.precision,
+        str(dataset.path),
+        dataset.digest(),
+    )
+    devices = replicas.tower_devices(options.devices.tower_devices, net.towers)
+    with replicas.scope():
+        model = _build_net(options, described, devices)
+        rule = _make_optimizer(options.recipe, architecture, model, replicas)
+    steps_per_epoch = input_pipeline.steps_per_epoch(dataset, options.recipe.batch_size)
+    last_step = options.run.max_steps or math.ceil(options.run.epochs * steps_per_epoch)
+    run = trainer.Trainer(
+        net=model,
+        rule=rule,
+        schedule=make_schedule(options.recipe),
+        batches=_batches(options, dataset, architecture, rows),
+        validation=_validation(options, dataset, model, architecture),
+        checkpoints=checkpoint.Checkpoints(options.run.run_dir, model, rule.velocities),
+        batch_size=options.recipe.batch_size,
+        steps_per_epoch=steps_per_epoch,
+        last_step=last_step,
+        cadence=_cadence(options.run, steps_per_epoch, last_step),
+        replicas=replicas,
+    )
+    return Assembly(
+        run, dataset, described, ", ".join(devices) if devices else str(replicas)
+    )
+
+
+def _open_dataset(
+    data: train_options.DatasetOptions,
+    net: architectures.Architecture,
+    replicas: replication.Replicas,
+) -> prepared_dataset.Dataset:
+    def find() -> prepared_dataset.Dataset:
+        return preparation.find_or_prepare(
+            data.dataset,
+            size=net.record_size,
+            encoding=net.record_encoding,
+            data_dir=data.data_dir,
+            manual_dir=data.manual_dir,
+        )
+
+    # The first worker comes first: if the folder is shared, the others find its work.
+    replicas.from_chief(lambda: str(find().path))
+    return find()
+
+
+def _build_net(
+    options: train_options.TrainOptions,
+    described: trained.TrainedNet,
+    devices: tuple[str, ...] | None,
+) -> keras.Model:
+    return builder.build(
+        described.architecture,
+        mean=described.mean,
+        devices=devices,
+        precision=options.net.precision,
+        initialization=options.net.init,
+        dropout=options.net.dropout,
+        lrn=options.net.lrn,
+        winograd=options.net.winograd,
+        seed=options.recipe.seed,
+    )
+
+
+def _make_optimizer(
+    recipe: train_options.RecipeOptions,
+    architecture: architectures.Architecture,
+    net: keras.Model,
+    replicas: replication.Replicas,
+) -> optimizer.MomentumSGD:
+    variables = net.trainable_variables
+    return optimizer.MomentumSGD(
+        variables,
+        optimizer.decays_of(architecture, variables, recipe.weight_decay),
+        recipe.momentum,
+        # What replicas exchange stays float32.
+        layers.copied_kernels(net) if replicas.count == 1 else (),
+    )
+
+
+def make_schedule(recipe: train_options.RecipeOptions) -> schedule.Schedule:
+    """The schedule that a recipe describes."""
+    initial = schedule.scaled_rate(
+        recipe.learning_rate,
+        recipe.learning_rate_scaling,
+        recipe.batch_size / recipe.reference_batch_size,
+    )
+    factor = recipe.bias_learning_rate_factor
+    if recipe.schedule == "plateau":
+        return schedule.Plateau(
+            initial, most_drops=recipe.plateau_drops, bias_factor=factor
+        )
+    return schedule.Epochs(
+        initial,
+        recipe.drop_epochs,
+        bias_factor=factor,
+        bias_drops=recipe.bias_drop_epochs,
+        conv1_drop=recipe.conv1_drop_epoch,
+        conv1_freeze=recipe.conv1_freeze_epoch,
+    )
+
+
+def _batches(
+    options: train_options.TrainOptions,
+    dataset: prepared_dataset.Dataset,
+    architecture: architectures.Architecture,
+    rows: tuple[int, int],
+) -> Callable[[int, int], tf.data.Dataset]:
+    """The batches between two steps; of each, the rows of this process."""
+    recipe = input_pipeline.Recipe(
+        options.recipe.batch_size,
+        architecture.input_size,
+        options.recipe.seed,
+        options.recipe.color_noise,
+        options.recipe.color_noise_end_epoch,
+        options.recipe.crop_sharing,
+    )
+    return lambda first, last: input_pipeline.training_batches(
+        dataset,
+        recipe,
+        first_step=first,
+        last_step=last,
+        rows=rows,
+        damaged=options.data.damaged_records,
+    )
+
+
+def _validation(
+    options: train_options.TrainOptions,
+    dataset: prepared_dataset.Dataset,
+    net: keras.Model,
+    architecture: architectures.Architecture,
+) -> trainer.Validation | None:
+    if options.run.validation == "never":
+        return None
+    measure = functools.partial(
+        evaluator.Evaluation(net, ten_crop=False),
+        dataset,
+        dataset.evaluation_split,
+        crop=architecture.input_size,
+        batch_size=options.recipe.batch_size,
+        damaged=options.data.damaged_records,
+    )
+    return lambda each_batch: measure(each_batch=each_batch)["center_crop"]
+
+
+def _cadence(
+    run: train_options.RunOptions, steps_per_epoch: int, last_step: int
+) -> trainer.Cadence:
+    validation = max(1, round(run.validate_epochs * steps_per_epoch))
+    if run.validation == "end":
+        validation = max(1, last_step)
+    return trainer.Cadence(run.log_steps, run.checkpoint_steps, validation)

@@ -1,0 +1,154 @@
+"""How a command runs: help, mistakes and errors, all without TensorFlow."""
+
+import subprocess
+import sys
+
+import pytest
+
+from alexnet_tf import __main__ as package
+from alexnet_tf.prepare import OPTIONS
+from alexnet_tf.runtime import options
+
+# Commands of one line each.
+PROGRAM = """
+import sys
+from alexnet_tf import prepare
+from alexnet_tf.runtime import command
+def main(chosen, arguments):
+    {body}
+command.run_command("prepare", prepare.OPTIONS, main, "Usage.")
+"""
+
+
+def run(body, *arguments):
+    command = [sys.executable, "-c", PROGRAM.format(body=body), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_main_gets_its_flags_and_its_arguments():
+    done = run("print(chosen.output.size, arguments)", "--size=8", "a.jpg", "b.jpg")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "8 ['a.jpg', 'b.jpg']\n"
+
+
+@pytest.mark.parametrize(
+    "error", ["ValueError", "FileNotFoundError", "OSError", "RuntimeError"]
+)
+def test_a_users_error_is_one_line_and_status_1(error):
+    done = run(f"raise {error}('no such\\n  thing')")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "alexnet_tf.prepare: no such thing\n"
+
+
+def test_an_error_keeps_its_traceback_for_those_who_ask():
+    done = run("raise ValueError('no such thing')", "--verbosity=1")
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+
+
+def test_a_defect_of_the_program_keeps_its_traceback():
+    done = run("raise KeyError('a defect')")
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+
+
+def test_an_interruption_is_one_line_and_status_130():
+    done = run("raise KeyboardInterrupt")
+    assert done.returncode == 130
+    assert done.stderr == "alexnet_tf.prepare: interrupted\n"
+
+
+def test_a_mistyped_flag_suggests_the_right_one():
+    done = run("print('ran')", "--max_bad_file=3")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Unknown command line flag 'max_bad_file'" in done.stderr
+    assert "Did you mean: max_bad_files" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_bad_value_ends_with_the_flags_name_and_no_traceback():
+    done = run("print('ran')", "--size=0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "flag --size=0: must be at least 1, got 0" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h", "--helpshort"])
+def test_help_shows_every_flag_and_ends_with_status_0(flag):
+    done = run("print('ran')", flag)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "ran" not in done.stdout
+    for _, field in options.fields_of(OPTIONS):
+        assert f"--{field.name}" in done.stdout.replace("--[no]", "--")
+
+
+def test_a_bad_flag_file_is_one_line_and_status_1(tmp_path):
+    (tmp_path / "a.flags").write_text("size=8\n")
+    done = run("print('ran')", f"--flagfile={tmp_path / 'a.flags'}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert "a.flags, line 1" in done.stderr
+
+
+COMMAND_LINES = [
+    *(
+        [f"alexnet_tf.{name}", flag]
+        for name in package.COMMANDS
+        for flag in ("--help",)
+    ),
+    ["alexnet_tf.train", "--helpshort"],
+    ["alexnet_tf.train", "--learning_rat=1"],
+    ["alexnet_tf"],
+]
+
+
+@pytest.mark.parametrize("line", COMMAND_LINES, ids=" ".join)
+def test_help_and_mistakes_load_neither_tensorflow_nor_numpy(line):
+    module, *arguments = line
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = [{module!r}, *{arguments!r}]\n"
+        "try:\n"
+        f"    runpy.run_module({module!r}, run_name='__main__', alter_sys=True)\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "heavy = {'tensorflow', 'keras', 'numpy', 'requests', 'PIL'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_package_lists_its_commands():
+    done = subprocess.run(
+        [sys.executable, "-m", "alexnet_tf"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    for name in package.COMMANDS:
+        assert f"python -m alexnet_tf.{name} " in done.stdout
+    wrong = subprocess.run(
+        [sys.executable, "-m", "alexnet_tf", "trian"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert wrong.returncode == 1
+    assert "there is no command 'trian'" in wrong.stderr
+
+
+def test_preparing_a_folder_that_is_not_there_is_one_line_and_status_1(tmp_path):
+    command = [sys.executable, "-m", "alexnet_tf.prepare", "--source=folder:/nope"]
+    done = subprocess.run(
+        [*command, f"--output={tmp_path / 'made'}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "alexnet_tf.prepare: --source=folder:/nope: no such folder\n"
+    assert list(tmp_path.iterdir()) == []

@@ -19,9 +19,7 @@ def crops_and_probabilities(trained_run, small_dataset):
     """Crops of the run's validation images, and the probabilities that Keras gives."""
     restored = trained.restore(trained_run)
     source = records.open_records(small_dataset, "validation")
-    squares = [
-        records.decode_image(source[i].encoded, 32, "raw") for i in range(len(source))
-    ]
+    squares = [records.decode(source[i].encoded, 32, "raw") for i in range(len(source))]
     crops = resizing.center_crop(tf.stack(squares), 24)
     probabilities = tf.nn.softmax(
         restored.model(layers.plain_inputs(crops), training=False)
@@ -29,13 +27,13 @@ def crops_and_probabilities(trained_run, small_dataset):
     return crops.numpy().astype(np.float32), probabilities
 
 
-def export_as(trained_run, folder, form, dtype="float32"):
+def export_as(trained_run, folder, form, *options):
     """Exports a run by the command; returns the file."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "alexnet_tf.export"),
             *(f"--checkpoint={trained_run}", f"--output={folder}"),
-            *(f"--format={form}", f"--dtype={dtype}"),
+            *(f"--format={form}", *options),
         ],
         capture_output=True,
         text=True,
@@ -55,10 +53,13 @@ BYTES = {"float32": 4, "float16": 2, "int8": 1}
 
 @pytest.mark.parametrize("dtype", TFLITE)
 def test_tflite_agrees_with_keras_to_its_precision(
-    trained_run, tmp_path, crops_and_probabilities, dtype
+    trained_run, small_dataset, tmp_path, crops_and_probabilities, dtype
 ):
     """Both with TFLite's default kernels and with its reference kernels."""
-    file = export_as(trained_run, tmp_path, "tflite", dtype)
+    file = export_as(
+        *(trained_run, tmp_path, "tflite", f"--dtype={dtype}"),
+        f"--calibration_dataset={small_dataset.path}",
+    )
     images, wanted = crops_and_probabilities
     # In a process of its own, because the interpreter ends with a deprecation notice,
     # which would be an error here.

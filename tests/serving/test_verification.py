@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from alexnet_tf.models import trained
-from alexnet_tf.serving import preflight, saved_model, verification, warmup_requests
+from alexnet_tf.serving import preflight, saved_model, verification
 
 
 def test_an_export_with_other_weights_than_its_checkpoint_is_refused(
@@ -24,7 +24,6 @@ def test_an_export_with_other_weights_than_its_checkpoint_is_refused(
         top=5,
         crops=1,
     )
-    origin = f"{warmup_requests.FOLDER}/{saved_model.ORIGIN}"
-    shutil.copy(exported / origin, path / origin)
+    shutil.copy(saved_model.origin_file(exported), saved_model.origin_file(path))
     with pytest.raises(preflight.CheckError, match="differs from the checkpoint's by"):
-        verification.verify(path)
+        verification.verify_export(path)

@@ -213,9 +213,7 @@ def test_sigterm_stops_all_workers_and_a_killed_worker_is_named(
         + 2
     )
     run_alone(options.replace(endless, max_steps=last))
-    whole = options.replace(
-        endless, run_dir=str(tmp_path / "whole"), max_steps=last
-    )
+    whole = options.replace(endless, run_dir=str(tmp_path / "whole"), max_steps=last)
     run_alone(whole)
     assert_the_same_run(run_dir, tmp_path / "whole")
 

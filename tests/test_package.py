@@ -1,105 +1,92 @@
-"""The repository and the wheel: flags in the README, recipes, an installed package."""
+"""The repository and the wheel: the page of flags, recipes, an installed package."""
 
-import dataclasses
+import math
 import os
-import pathlib
 import subprocess
 import sys
 import zipfile
 
 import pytest
-from absl import flags as absl_flags
 
 from alexnet_tf.models import zoo
 from alexnet_tf.runtime import options
+from alexnet_tf.training.train_options import TrainOptions
+from tests.support import ROOT
 
-ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tools/checks"))
 
-import flags_page  # noqa: E402
+import flags_page
 
 
-def resolve(flagfile):
-    values = absl_flags.FlagValues()
-    options.define("train", values)
-    values(["train", *options.with_recipes([f"--flagfile={flagfile}"])])
-    return options.collect("train", values)
+def resolve(recipe):
+    """The options of a run with a recipe."""
+    return options.parse(TrainOptions, [f"--flagfile={ROOT / 'tools' / recipe}"])
 
 
-def test_the_readme_has_the_table_of_flags():
-    assert flags_page.table() in (ROOT / "README.md").read_text(), (
+def changed(recipe):
+    """The options in which a recipe differs from the defaults, by name."""
+    defaults = options.values_of(TrainOptions())
+    found = options.values_of(resolve(recipe))
+    return {name: value for name, value in found.items() if value != defaults[name]}
+
+
+def test_the_page_of_flags_is_current():
+    assert flags_page.PAGE.read_text() == flags_page.page(), (
         "run python tools/checks/flags_page.py --write"
     )
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tools").glob("*.flags")))
 def test_every_recipe_is_made_of_flags_that_exist(path):
-    resolved = resolve(path)
-    assert resolved.architecture in zoo.ARCHITECTURES
+    assert resolve(path.name).net.architecture in zoo.ARCHITECTURES
 
 
-def test_the_papers_flags_say_what_the_paper_says():
-    paper = resolve(ROOT / "tools/paper.flags")
-    assert paper == dataclasses.replace(
-        paper,
-        dataset="imagenet2012",
-        architecture="paper",
-        tower_devices=("/GPU:0", "/GPU:1"),
-        batch_size=128,
-        momentum=0.9,
-        weight_decay=0.0005,
-        learning_rate=0.01,
-        init="paper",
-        update="paper",
-        color_noise="paper",
-        dropout="original",
-        schedule="plateau",
-        plateau_drops=3,
-        epochs=90.0,
-    )
+def test_the_papers_flags_are_what_the_paper_says():
+    assert changed("paper.flags") == {
+        "dataset": "imagenet2012",
+        "architecture": "paper",
+        "tower_devices": ("/GPU:0", "/GPU:1"),
+        "weight_decay": 0.0005,
+        "init": "paper",
+        "bias_learning_rate_factor": 1.0,
+        "color_noise": "paper",
+        "color_noise_end_epoch": math.inf,
+        "precision": "float32",
+        "schedule": "plateau",
+        "epochs": 90.0,
+    }
+    recipe = resolve("paper.flags").recipe
+    assert (recipe.batch_size, recipe.momentum) == (128, 0.9)
+    assert (recipe.learning_rate, recipe.plateau_drops) == (0.01, 3)
 
 
-def test_the_programs_flags_say_what_the_program_did():
-    code = resolve(ROOT / "tools/cuda_convnet.flags")
-    assert code.drop_epochs == (23, 51, 78)
-    assert code.bias_drop_epochs == (23,)
-    assert (code.conv1_drop_epoch, code.conv1_freeze_epoch) == (68, 72)
-    assert (code.color_noise_end_epoch, code.epochs) == (68, 93)
-    assert (code.architecture, code.init) == ("cuda_convnet",) * 2
-    assert code.update == "code"
+def test_the_programs_flags_are_what_the_program_did():
+    program = resolve("cuda_convnet.flags")
+    recipe = program.recipe
+    assert recipe.drop_epochs == (23, 51, 78)
+    assert recipe.bias_drop_epochs == (23,)
+    assert (recipe.conv1_drop_epoch, recipe.conv1_freeze_epoch) == (68, 72)
+    assert (recipe.color_noise_end_epoch, program.run.epochs) == (68, 93)
+    assert recipe.bias_learning_rate_factor == 2.0
+    assert (program.net.architecture, program.net.init) == ("cuda_convnet",) * 2
 
 
-def test_recipes_are_found_from_another_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert resolve("tools/one_gpu.flags").architecture == "one_gpu"
-    assert resolve(ROOT / "tools/one_gpu.flags").epochs == 93
-    with pytest.raises(absl_flags.Error, match="tools/none.flags"):
-        resolve("tools/none.flags")
-
-
-def test_a_file_where_python_was_started_comes_first(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "tools").mkdir()
-    (tmp_path / "tools/paper.flags").write_text("# mine\n\n--batch_size=7\n")
-    assert resolve("tools/paper.flags").batch_size == 7
-
-
-def test_recipes_that_build_on_the_programs():
-    code, today, one = (
-        resolve(ROOT / f"tools/{name}.flags")
-        for name in ("cuda_convnet", "ilsvrc2012", "one_gpu")
+def test_recipes_that_build_on_the_programs_change_nothing_else():
+    program, modern, one = (
+        resolve(f"{name}.flags") for name in ("cuda_convnet", "ilsvrc2012", "one_gpu")
     )
     auto = {"tower_devices": ("auto",)}
-    assert today == dataclasses.replace(code, precision="bfloat16", **auto)
-    assert one == dataclasses.replace(
-        code, dataset="ilsvrc2010", architecture="one_gpu", **auto
+    assert modern == options.replace(program, precision="bfloat16", **auto)
+    assert one == options.replace(
+        program, dataset="ilsvrc2010", architecture="one_gpu", **auto
     )
 
 
-def test_the_13_percent_nets_flags_say_what_the_original_did():
-    recipe = resolve(ROOT / "tools/cifar10_13pct.flags")
-    assert (recipe.learning_rate, recipe.update) == (0.001, "code")
-    assert (recipe.epochs, recipe.drop_epochs) == (160, (140, 150))
+def test_the_13_percent_nets_flags_are_what_the_original_did():
+    program = resolve("cifar10_13pct.flags")
+    recipe = program.recipe
+    assert (recipe.learning_rate, recipe.bias_learning_rate_factor) == (0.001, 2.0)
+    assert (program.run.epochs, recipe.drop_epochs) == (160, (140, 150))
 
 
 def test_the_wheel_holds_the_op_and_the_pictures_and_works_elsewhere(tmp_path):
@@ -144,8 +131,8 @@ def test_the_wheel_holds_the_op_and_the_pictures_and_works_elsewhere(tmp_path):
         "assert len(g.read('test')[0]) == 2000\n"
         "net = alexnet_tf.AlexNet(architecture='cifar10_11pct', classes=10)\n"
         "assert net.count_params() == 2112970\n"
-        "from alexnet_tf.runtime import options as config\n"
-        "found = config.with_recipes(['--flagfile=tools/paper.flags'])\n"
+        "from alexnet_tf.runtime import flag_files\n"
+        "found = flag_files.expand(['--flagfile=tools/paper.flags'])\n"
         "assert '--architecture=paper' in found, found\n"
     )
     done = subprocess.run(

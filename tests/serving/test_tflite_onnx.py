@@ -19,7 +19,9 @@ def crops_and_probabilities(trained_run, small_dataset):
     """Crops of the run's validation images, and the probabilities that Keras gives."""
     restored = trained.restore(trained_run)
     source = records.open_records(small_dataset, "validation")
-    squares = [records.decode(source[i].encoded, 32, "raw") for i in range(len(source))]
+    squares = [
+        records.decode_image(source[i].encoded, 32, "raw") for i in range(len(source))
+    ]
     crops = resizing.center_crop(tf.stack(squares), 24)
     probabilities = tf.nn.softmax(
         restored.model(layers.plain_inputs(crops), training=False)

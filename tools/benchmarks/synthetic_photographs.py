@@ -52,7 +52,9 @@ def write_dataset(
         named = (
             (
                 f"{n}.JPEG",
-                record_files.Record(records.encode(images[n], encoding), n % 1000),
+                record_files.Record(
+                    records.encode_image(images[n], encoding), n % 1000
+                ),
             )
             for n in range(shard, len(images), _SHARDS)
         )

@@ -79,8 +79,8 @@ void CheckTransformations(Isa isa, const WinogradParams& params,
 
 void CheckEveryShape(Isa isa, int outputs, int kernel_size) {
   for (WinogradSide side : {WinogradSide::kInput, WinogradSide::kOutput}) {
-    for (std::int64_t channels : {1, 4, 5, 8, 16, 19, 33}) {
-      for (int padding : {0, 1, 3}) {
+    for (std::int64_t channels : {1, 5, 16, 21}) {
+      for (int padding : {0, 3}) {
         const WinogradParams params{side, outputs, kernel_size, padding, 2};
         for (const WinogradShape& shape : {WinogradShape{3, 7, 6, channels},
                                            {1, 8, 9, channels},
@@ -172,12 +172,12 @@ void CheckConvolution(Isa isa, int outputs, int kernel_size) {
 }
 
 void CheckParams() {
-  const WinogradParams right{WinogradSide::kInput, 4, 3, 0, 0};
-  WinogradParams outputs = right, kernel_size = right, padding = right;
+  const WinogradParams valid{WinogradSide::kInput, 4, 3, 0, 0};
+  WinogradParams outputs = valid, kernel_size = valid, padding = valid;
   outputs.outputs = 3;
   kernel_size.kernel_size = 4;
   padding.padding_after = -1;
-  Check(WinogradError(right).empty(), "valid params");
+  Check(WinogradError(valid).empty(), "valid params");
   Check(WinogradError(outputs).find("outputs") == 0, "3 outputs");
   Check(WinogradError(kernel_size).find("kernel_size") == 0, "kernel size 4");
   Check(WinogradError(padding).find("padding") == 0, "negative padding");

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from absl import app, flags, logging
 
-from alexnet_tf.runtime import errors, flag_files, options
+from alexnet_tf.runtime import errors, flag_files, log_noise, options
 
 Options = TypeVar("Options")
 
@@ -35,7 +35,6 @@ def run_command(
     status 130. With --verbosity=1 an error keeps its traceback.
     """
     options.define(kind, flags.FLAGS)
-    flags.FLAGS.set_default("verbosity", logging.WARNING)  # hides libraries' messages
 
     def parse(arguments: Sequence[str]) -> list[str]:
         for argument in arguments[1:]:
@@ -53,6 +52,7 @@ def run_command(
         return app.parse_flags_with_usage([arguments[0], *expanded])
 
     def body(arguments: Sequence[str]) -> None:
+        log_noise.show_only_own_messages()
         try:
             main(options.collect(kind, flags.FLAGS), arguments[1:])
         except KeyboardInterrupt:

@@ -6,6 +6,7 @@ descriptor 2 while the libraries load, so that descriptor is held back meanwhile
 """
 
 import contextlib
+import logging as standard_logging
 import os
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 
 from absl import logging
 
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 _ERRORS_ONLY = "2"
 
@@ -44,3 +46,23 @@ def held_back() -> Iterator[None]:
             if failed:
                 held.seek(0)
                 os.write(2, held.read())
+
+
+def show_only_own_messages() -> None:
+    """Hides the log messages of libraries below errors; ours come without a prefix.
+
+    TensorFlow, TFDS and tf2onnx log in Python through the root logger, which absl
+    prints. With --verbosity=1 everything is shown, with the place that logged it.
+    """
+    if logging.level_debug():
+        return
+    handler = logging.get_absl_handler()
+    handler.addFilter(_is_own_or_an_error)
+    handler.setFormatter(standard_logging.Formatter("%(message)s"))
+
+
+def _is_own_or_an_error(record: standard_logging.LogRecord) -> bool:
+    is_own = record.pathname.startswith(_PACKAGE + os.sep)
+    return record.levelno >= (
+        standard_logging.WARNING if is_own else standard_logging.ERROR
+    )

@@ -31,7 +31,7 @@ class Recipe(NamedTuple):
         crop: side of the crops in pixels.
         seed: decides the order of the images and all random numbers.
         color_noise: the variant of the color noise, see `augmentation.color_axes`.
-        color_noise_end_epoch: the epoch from which there is no color noise; 0 for never.
+        color_noise_end_epoch: the epoch from which there is no color noise; inf for never.
         crop_sharing: how many consecutive images share the place of their crop and
             whether they are mirrored.
     """
@@ -187,7 +187,7 @@ class _Plan:
     ) -> tuple[np.ndarray, np.ndarray]:
         """(shift float32 [N, 3], gain float32 [N]) for the random numbers of a batch."""
         end = self._recipe.color_noise_end_epoch
-        colored = not end or step < end * self._steps
+        colored = step < end * self._steps
         # The whole product is computed first and then cut to the rows, because its bits
         # may depend on its shape.
         shift = (alpha @ self._axes.T * np.float32(colored))[self._rows]

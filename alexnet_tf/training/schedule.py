@@ -92,8 +92,8 @@ class Epochs:
         drops: the epochs at which it is divided by ten, in any order.
         bias_factor: biases have this many times the learning rate of weights.
         bias_drops: the same epochs for biases; None if they are those of the weights.
-        conv1_drop: from this epoch, conv1 has a tenth of the learning rate; 0: never.
-        conv1_freeze: from this epoch, conv1 has the learning rate 0; 0: never.
+        conv1_drop: from this epoch, conv1 has a tenth of the learning rate; inf: never.
+        conv1_freeze: from this epoch, conv1 has the learning rate 0; inf: never.
 
     Example:
         >>> Epochs(1.0, drops=(2,)).learning_rates(2.5).weights
@@ -104,8 +104,8 @@ class Epochs:
     drops: Sequence[float] = ()
     bias_factor: float = 1.0
     bias_drops: Sequence[float] | None = None
-    conv1_drop: float = 0.0
-    conv1_freeze: float = 0.0
+    conv1_drop: float = math.inf
+    conv1_freeze: float = math.inf
 
     def learning_rates(self, epoch: float) -> LearningRates:
         def dropped(drops: Sequence[float]) -> float:
@@ -113,9 +113,9 @@ class Epochs:
 
         bias_drops = self.drops if self.bias_drops is None else self.bias_drops
         conv1 = 1.0
-        if self.conv1_drop and epoch >= self.conv1_drop:
+        if epoch >= self.conv1_drop:
             conv1 = 0.1
-        if self.conv1_freeze and epoch >= self.conv1_freeze:
+        if epoch >= self.conv1_freeze:
             conv1 = 0.0
         return LearningRates(
             dropped(self.drops), self.bias_factor * dropped(bias_drops), conv1

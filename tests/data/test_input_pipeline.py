@@ -1,6 +1,7 @@
 """Batches have the right images, order, crops and color noise from any step on."""
 
 import dataclasses
+import math
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,7 @@ RECIPE = input_pipeline.Recipe(
     crop=CROP,
     seed=0,
     color_noise="cuda_convnet",
-    color_noise_end_epoch=0.0,
+    color_noise_end_epoch=math.inf,
     crop_sharing=1,
 )
 

@@ -3,6 +3,7 @@
 
 import contextlib
 import gc
+import math
 import os
 import pathlib
 import statistics
@@ -42,7 +43,7 @@ def _pin(cores: set[int]) -> None:
 
 def batches(dataset: prepared_dataset.Dataset, *, one_thread: bool) -> tf.data.Dataset:
     """The batches that `train` gets, with color noise."""
-    recipe = input_pipeline.Recipe(BATCH, CROP, 0, "cuda_convnet", 0.0, 1)
+    recipe = input_pipeline.Recipe(BATCH, CROP, 0, "cuda_convnet", math.inf, 1)
     found = input_pipeline.training_batches(
         dataset, recipe, first_step=0, last_step=10**9
     )

@@ -72,8 +72,8 @@ def keep_kernel_copies(net: keras.Model) -> dict[str, tf.Variable]:
     """Makes the dense layers of `net` keep copies of their kernels, if that saves time.
 
     It does for layers that compute in bfloat16 on a CPU. The dense layers hold 96 % of
-    the parameters, and casting them takes a twentieth of a training step
-    (docs/speed.md).
+    the parameters; with copies that the update writes, no step casts them
+    (docs/notebook/speed.md has what that saves).
 
     Returns:
         The copy of each kernel, by the kernel's path (for example `fc6_tower0/kernel`).

@@ -190,7 +190,8 @@ def test_rest_does_not_import_tensorflow():
     with scripted(GOOD) as (url, _):
         code = (
             "import sys\n"
-            "from alexnet_tf import predict\nfrom alexnet_tf.serving import client\n"
+            "from alexnet_tf import predict\n"
+            "from alexnet_tf.serving import classification, client\n"
             f"assert client.Client({url!r}).classify(b'x').classes == ['cat']\n"
             f"{REQUIRE_LIGHT_MODULES}"
         )

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from alexnet_tf import predict
+from alexnet_tf.serving import classification
 
 
 def run_predict(*arguments):
@@ -81,11 +81,13 @@ def test_an_export_classifies_the_other_files_after_a_bad_one(
 
 
 def test_predictions_are_printed_as_table_json_or_csv():
-    predictions = [predict.Prediction("a,b.png", ["cat", "dog"], [0.75, 0.25])]
-    table = predict.text(predictions, "table").splitlines()
+    predictions = [classification.Prediction("a,b.png", ["cat", "dog"], [0.75, 0.25])]
+    table = classification.predictions_text(predictions, "table").splitlines()
     assert table == ["a,b.png", "   75.00 %  cat", "   25.00 %  dog"]
-    assert json.loads(predict.text(predictions, "json"))[0]["classes"] == ["cat", "dog"]
-    assert predict.text(predictions, "csv").splitlines() == [
+    assert json.loads(classification.predictions_text(predictions, "json"))[0][
+        "classes"
+    ] == ["cat", "dog"]
+    assert classification.predictions_text(predictions, "csv").splitlines() == [
         "file,rank,class,score",
         '"a,b.png",1,cat,0.750000',
         '"a,b.png",2,dog,0.250000',

@@ -128,7 +128,7 @@ def test_the_wheel_holds_the_op_and_the_pictures_and_works_elsewhere(tmp_path):
         "from alexnet_tf.data.builders.garments import garments_dataset_builder as g\n"
         "assert alexnet_tf.__file__.startswith(sys.argv[1]), alexnet_tf.__file__\n"
         "assert ops.local_response_normalization(tf.ones([1, 1, 1, 8])).shape[-1] == 8\n"
-        "assert len(g.read('test')[0]) == 2000\n"
+        "assert len(g.read_split('test')[0]) == 2000\n"
         "net = alexnet_tf.AlexNet(architecture='cifar10_11pct', classes=10)\n"
         "assert net.count_params() == 2112970\n"
         "from alexnet_tf.runtime import flag_files\n"

@@ -45,11 +45,12 @@ def run_command(
                 print(options.help_text(kind, usage or "", short=short), end="")
                 sys.exit(0)
         try:
-            expanded = flag_files.expand(arguments[1:])
+            return flags.FLAGS([arguments[0], *flag_files.expand(arguments[1:])])
         except flags.Error as error:
-            print(f"alexnet_tf.{name}: {error}", file=sys.stderr)
+            print(
+                f"alexnet_tf.{name}: {error} (--help lists all flags)", file=sys.stderr
+            )
             sys.exit(1)
-        return app.parse_flags_with_usage([arguments[0], *expanded])
 
     def body(arguments: Sequence[str]) -> None:
         log_noise.show_only_own_messages()

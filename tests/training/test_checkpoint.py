@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from alexnet_tf.models import checkpoint_files
 from alexnet_tf.training import checkpoint
+from tests.support import ROOT
 
 
 def net(units=3, seed=0):
@@ -133,7 +134,7 @@ def test_a_run_folder_a_kind_and_a_prefix_all_name_a_checkpoint(tmp_path):
 def test_what_is_no_checkpoint_is_refused_with_what_to_give(tmp_path):
     for path in (tmp_path, tmp_path / "nothing", tmp_path / "checkpoints/step-9"):
         with pytest.raises(
-            checkpoint_files.CheckpointError, match="takes a run folder"
+            checkpoint_files.CheckpointError, match="expected a run folder"
         ):
             checkpoint_files.locate_checkpoint(path)
 
@@ -141,9 +142,9 @@ def test_what_is_no_checkpoint_is_refused_with_what_to_give(tmp_path):
 FULL = """
 import resource, sys
 import numpy as np, tensorflow as tf
-sys.path.insert(0, {tests!r})
+sys.path.insert(0, {root!r})
 from tests.training import test_checkpoint
-from alexnet_tf.training import checkpoint
+from alexnet_tf.models import checkpoint_files as checkpoint
 saved, _ = test_checkpoint.saver({run!r}, test_checkpoint.net())
 saved.save(1, {{}})
 import signal
@@ -163,7 +164,7 @@ except checkpoint.CheckpointError as error:
 def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path):
     """A limit on file size stands in for the disk: writes fail with EFBIG."""
     assert resource.RLIMIT_FSIZE is not None
-    code = FULL.format(tests=str(pathlib.Path(__file__).parent), run=str(tmp_path))
+    code = FULL.format(root=str(ROOT), run=str(tmp_path))
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

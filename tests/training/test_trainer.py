@@ -89,7 +89,7 @@ def test_a_flat_loss_is_told(small_dataset, tmp_path, caplog):
         runs.train(settings, flat_loss=4)
     told = [r.message for r in caplog.records if "ln(classes)" in r.message]
     assert len(told) == 1
-    assert told[0].startswith("step 4: the loss has stood at ln(classes) = 1.099")
+    assert told[0].startswith("step 4: the loss has stayed near ln(classes) = 1.099")
 
 
 def test_one_batch_is_learnt_by_heart_and_nothing_written(
@@ -270,7 +270,7 @@ def test_a_run_is_not_resumed_on_other_pictures(small_dataset, tmp_path):
     with pytest.raises(ValueError, match="was trained on other images"):
         runs.record(options.replace(settings, resume=True))
     (pictures / "SHA256SUMS").unlink()
-    with pytest.raises(ValueError, match="SHA256SUMS is missing: put it back"):
+    with pytest.raises(ValueError, match="SHA256SUMS is missing: restore it"):
         runs.trainer_of(settings)
 
 
@@ -471,13 +471,16 @@ def test_sigterm_saves_and_ends_well(small_dataset, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--dataset=/nowhere"], "/nowhere is no prepared dataset"),
-        (["--architecture=alexnet"], "architecture must be one of paper, cuda_convnet"),
+        (["--dataset=/nowhere"], "/nowhere is not a prepared dataset"),
+        (
+            ["--architecture=alexnet"],
+            "--architecture=alexnet: must be paper or cuda_convnet",
+        ),
         (["--tower_devices=/GPU:7"], "asks for /GPU:7"),
         (["--batch_size=1000"], "fewer than --batch_size=1000"),
         (["stray"], "unexpected argument 'stray'"),
         (["--architecture=cuda_convnet"], "prepare it again with --size=256"),
-        (["--logical_gpus=2"], "TensorFlow sees none"),
+        (["--logical_gpus=2"], "TensorFlow finds none"),
     ],
 )
 def test_a_mistake_is_one_clear_line(small_dataset, tmp_path, arguments, words):

@@ -55,9 +55,9 @@ def AlexNet(
         FileNotFoundError: for weights that do not exist.
 
     Example:
-        >>> net = alexnet_tf.AlexNet(classes=10)
-        >>> net(alexnet_tf.preprocess_input(images)).shape
-        TensorShape([8, 10])
+        >>> images = np.full((2, 224, 224, 3), 128, np.uint8)
+        >>> AlexNet(classes=10)(preprocess_input(images)).shape
+        TensorShape([2, 10])
     """
     found = None if weights is None else _Weights(weights)
     net = _choose_net(found, architecture, classes)
@@ -214,7 +214,7 @@ def preprocess_input(x, mean: Sequence[float] | np.ndarray = MEAN_RGB):
     The pixels are not rescaled: a net scaled to [0, 1] does not start to learn.
 
     Example:
-        >>> preprocess_input(np.full((1, 224, 224, 3), 128, np.uint8))[0, 0, 0]
+        >>> preprocess_input(np.full((1, 224, 224, 3), 128, np.uint8))[0, 0, 0].round(1)
         array([ 0.8,  9.4, 24.6], dtype=float32)
     """
     if isinstance(x, np.ndarray):

@@ -212,9 +212,9 @@ class LoadedNet:
         architecture: the net as data.
 
     Example:
-        >>> net = alexnet_tf.load("runs/mine")
-        >>> net.predict([image], top=1)
-        [[('sandal', 0.98)]]
+        >>> net = load("runs/mine")
+        >>> net.predict([np.zeros((40, 30, 3), np.uint8)], top=1)
+        [[('class0', ...)]]
     """
 
     def __init__(self, model: keras.Model):
@@ -320,8 +320,8 @@ def load(path: str | os.PathLike[str]) -> LoadedNet:
         ValueError: what is there is not a trained net of this package.
 
     Example:
-        >>> alexnet_tf.load("runs/mine/export/1.keras").class_names[:2]
-        ('t-shirt', 'trouser')
+        >>> load("runs/mine").class_names
+        ('class0', 'class1', 'class2')
     """
     name = os.fspath(path)
     if name.endswith(".keras"):

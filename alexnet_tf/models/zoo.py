@@ -90,7 +90,7 @@ def _conv2(filters: int, padding: tuple[int, int] = (2, 2)) -> Convolution:
     )
 
 
-_OVERLAPPING = MaxPool()
+_OVERLAPPING = MaxPool(size=3, stride=2)
 
 
 def _cuda_convnet(
@@ -127,14 +127,14 @@ PAPER = Architecture(
     layers=(
         _conv1(96),
         Relu(),
-        ResponseNormalization(),
-        MaxPool(),
+        ResponseNormalization(size=5, k=2.0, alpha=1e-4, beta=0.75),
+        MaxPool(size=3, stride=2),
         _conv2(256),
         Relu(),
-        ResponseNormalization(),
-        MaxPool(),
+        ResponseNormalization(size=5, k=2.0, alpha=1e-4, beta=0.75),
+        MaxPool(size=3, stride=2),
         *_middle((384, 384, 256)),
-        MaxPool(),
+        MaxPool(size=3, stride=2),
         *_head(),
     ),
 )

@@ -211,7 +211,8 @@ def parse(kind: type[Options], arguments: Sequence[str]) -> Options:
     """A command's options from its arguments; raises `flags.Error` for a wrong one.
 
     Example:
-        >>> parse(PrepareOptions, ["--size=32"]).images.size
+        >>> from alexnet_tf.prepare import PrepareOptions
+        >>> parse(PrepareOptions, ["--size=32"]).output.size
         32
     """
     values = flags.FlagValues()

@@ -53,8 +53,8 @@ def export(
         FileExistsError: the model version exists.
 
     Example:
-        >>> export("runs/mine", format="keras")
-        PosixPath('runs/mine/export/1.keras')
+        >>> export("runs/mine", format="keras", version=3)
+        PosixPath('runs/mine/export/3.keras')
     """
     if dtype not in DTYPES[format]:
         raise ValueError(

@@ -100,10 +100,10 @@ OPTIONS = ExportOptions
 def main(chosen: ExportOptions, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments)
     with log_noise.held_back():
-        from alexnet_tf.serving import exporting, verification
+        from alexnet_tf.serving import export_verification, exporting
     if chosen.check.check is not None:
         print(f"checking {chosen.check.check}", file=sys.stderr)
-        path, names = verification.verify_export(
+        path, names = export_verification.verify_export(
             chosen.check.check, chosen.net.checkpoint
         )
         print(f"{path}: good: {', '.join(names)}")

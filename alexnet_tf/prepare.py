@@ -105,7 +105,7 @@ OPTIONS = PrepareOptions
 def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments)
     with log_noise.held_back():
-        from alexnet_tf.data import preparation, sources, verification
+        from alexnet_tf.data import dataset_verification, preparation, sources
     output, verify = _output(chosen), chosen.output.verify
     if not (verify and output.exists()):
         preparation.refuse_existing(output)  # before archives are read for hours
@@ -126,7 +126,7 @@ def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
             beam_pipeline_options=chosen.work.beam_pipeline_options,
         )
     if verify:
-        dataset = verification.verify_dataset(output, chosen.work.workers)
+        dataset = dataset_verification.verify_dataset(output, chosen.work.workers)
     counts = ", ".join(f"{n} {split}" for split, n in dataset.counts.items())
     deviations = ", ".join(f"{s:.1f}" for s in dataset.statistics().stdevs)
     print(

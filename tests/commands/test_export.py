@@ -12,7 +12,7 @@ import alexnet_tf
 from alexnet_tf import export
 from alexnet_tf.models import layers, trained
 from alexnet_tf.runtime import options
-from alexnet_tf.serving import verification
+from alexnet_tf.serving import export_verification, preflight
 
 
 def run_export(*arguments):
@@ -95,6 +95,7 @@ def test_check_passes_an_export_of_ten_crops_in_bfloat16(trained_run, tmp_path):
         *(f"--checkpoint={trained_run}", f"--output={tmp_path}"),
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    replays = verification.verify(path)
-    assert len(replays) == 5
-    assert replays[0].outputs["scores"].shape == (4, 2)
+    _, signatures = export_verification.verify_export(path)
+    assert len(signatures) == 5
+    (first, *_) = preflight.check_export(path)
+    assert first.outputs["scores"].shape == (4, 2)

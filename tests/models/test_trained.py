@@ -13,7 +13,7 @@ import tensorflow as tf
 import alexnet_tf
 from alexnet_tf.evaluation import evaluator
 from alexnet_tf.models import layers, resizing, trained
-from alexnet_tf.serving import exporting, tflite_onnx, verification
+from alexnet_tf.serving import export_verification, exporting, tflite_onnx
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def test_an_export_that_moved_with_its_run_folder_finds_its_checkpoint(
     shutil.copytree(trained_run, first)
     exporting.export(first)
     first.rename(tmp_path / "second")
-    path, signatures = verification.verify_export(tmp_path / "second/export")
+    path, signatures = export_verification.verify_export(tmp_path / "second/export")
     assert path == tmp_path / "second/export/1"
     assert "predict_images" in signatures
 

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from alexnet_tf.models import trained
-from alexnet_tf.serving import preflight, saved_model, verification
+from alexnet_tf.serving import export_verification, preflight, saved_model
 
 
 def test_an_export_with_other_weights_than_its_checkpoint_is_refused(
@@ -26,4 +26,4 @@ def test_an_export_with_other_weights_than_its_checkpoint_is_refused(
     )
     shutil.copy(saved_model.origin_file(exported), saved_model.origin_file(path))
     with pytest.raises(preflight.CheckError, match="differs from the checkpoint's by"):
-        verification.verify_export(path)
+        export_verification.verify_export(path)

@@ -133,7 +133,6 @@ def main(chosen: EvaluateOptions, arguments: Sequence[str]) -> None:
     }
     output = restored.run_dir / "evaluation.json"
     files.write_text(output, json.dumps({**described, **results}, indent=1) + "\n")
-    print(f"written to {output}", file=sys.stderr)
 
 
 if __name__ == "__main__":

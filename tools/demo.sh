@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 RUN="${RUN:-runs/demo}"
 DATA="${DATA:-data}"
 
-step() { printf '\n== %s (%d s)\n' "$1" "$SECONDS"; }
+step() { printf '== %s (%d s)\n' "$1" "$SECONDS"; }
 
 step "Preparing the embedded images in $DATA/garments-256"
 if [[ ! -d "$DATA/garments-256" ]]; then
@@ -28,7 +28,7 @@ step "Checking that a stock server can run it, and that it answers as the checkp
 python -m alexnet_tf.export --check="$RUN/export"
 
 step "Classifying five images that are in neither split"
-python -m alexnet_tf.predict --model="$RUN/export" --top=3 tools/pictures/*.png
+python -m alexnet_tf.predict --model="$RUN/export" --top=2 tools/pictures/*.png
 
 step "Done"
 cat <<END

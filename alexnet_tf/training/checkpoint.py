@@ -1,7 +1,7 @@
 """What is saved, and in which order it is restored.
 
 A checkpoint holds, by name, every weight and its velocity, the step, and the loop's
-state as JSON; all else (order, crops, colour, dropout masks) is a function of the seed
+state as JSON; all else (order, crops, color, dropout masks) is a function of the seed
 and the step. Names say nothing of devices, so a checkpoint moves between one device and
 two.
 

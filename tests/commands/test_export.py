@@ -61,7 +61,7 @@ def test_a_keras_file_can_be_loaded_as_weights_of_alexnet(trained_run, tmp_path)
 @pytest.mark.parametrize(
     ("form", "dtype"), [("saved_model", "int8"), ("onnx", "bfloat16")]
 )
-def test_a_dtype_that_the_format_does_not_have_is_refused(
+def test_a_dtype_that_the_format_does_not_have_is_rejected(
     trained_run, tmp_path, form, dtype
 ):
     chosen = options.replace(

@@ -453,7 +453,7 @@ print(hashlib.sha256(y.numpy().tobytes() + dx.numpy().tobytes()).hexdigest())
     assert len(digests) == 1
 
 
-def test_gradient_of_the_gradient_is_refused():
+def test_gradient_of_the_gradient_is_rejected():
     x, _ = random_pair([1, 1, 1, 8])
     with tf.GradientTape() as outer:
         outer.watch(x)
@@ -487,7 +487,7 @@ def test_missing_library_says_what_to_type(tmp_path):
         library._load(tmp_path / "source" / "alexnet_tf" / "_alexnet_ops.so")
 
 
-def test_library_of_another_tensorflow_is_refused(tmp_path):
+def test_library_of_another_tensorflow_is_rejected(tmp_path):
     file = tmp_path / "_alexnet_ops.so"
     file.write_bytes(b"\0alexnet_tf build: tensorflow=2.19.1 cuda=none;\0")
     with pytest.raises(ops.OpLibraryError, match=r"for TensorFlow 2\.19, but this is"):

@@ -8,7 +8,7 @@ from alexnet_tf.models import trained
 from alexnet_tf.serving import export_verification, preflight, saved_model
 
 
-def test_an_export_with_other_weights_than_its_checkpoint_is_refused(
+def test_an_export_with_other_weights_than_its_checkpoint_is_rejected(
     exported, tmp_path, trained_run
 ):
     """All its requests run, but the answers are those of another net."""

@@ -19,7 +19,7 @@ from alexnet_tf.runtime.options import option
 
 @dataclasses.dataclass(frozen=True)
 class SourceOptions:
-    """Where the images come from."""
+    """The source of the images."""
 
     source: str = option(
         "garments",
@@ -51,7 +51,7 @@ class SourceOptions:
 
 @dataclasses.dataclass(frozen=True)
 class OutputOptions:
-    """What is written."""
+    """The prepared dataset that is written."""
 
     output: str | None = option(
         None, "folder to write (default: DATA_DIR/SOURCE-SIZE)", is_path=True
@@ -76,7 +76,7 @@ class OutputOptions:
 
 @dataclasses.dataclass(frozen=True)
 class WorkOptions:
-    """Who does the work."""
+    """The processes that do the work."""
 
     workers: int | None = option(
         None,
@@ -92,7 +92,7 @@ class WorkOptions:
 
 @dataclasses.dataclass(frozen=True)
 class PrepareOptions:
-    """Everything that `prepare` can be told."""
+    """All options of `prepare`."""
 
     source: SourceOptions = options.group(SourceOptions, "Source")
     output: OutputOptions = options.group(OutputOptions, "Output")
@@ -128,11 +128,11 @@ def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
     if verify:
         dataset = dataset_verification.verify_dataset(output, chosen.work.workers)
     counts = ", ".join(f"{n} {split}" for split, n in dataset.counts.items())
-    deviations = ", ".join(f"{s:.1f}" for s in dataset.statistics().stdevs)
+    stdevs = ", ".join(f"{s:.1f}" for s in dataset.statistics().stdevs)
     print(
         f"{dataset.path}: {counts} images of {dataset.size} x {dataset.size} pixels "
         f"({dataset.encoding}), {len(dataset.classes)} classes; standard deviations "
-        f"along the color axes {deviations}{'; verified' if verify else ''}"
+        f"along the color axes {stdevs}{'; verified' if verify else ''}"
     )
 
 

@@ -2,8 +2,8 @@
 
 Docstrings name the source of each number: "P" is the paper, section 3 if no other is
 named; `layers-145.cfg` and its relatives are the 2012 program's files. If the text and
-the program differ, `PAPER` follows the text and `CUDA_CONVNET` the program. The
-ablations are the program's own and follow the program.
+the 2012 program differ, `PAPER` follows the text and `CUDA_CONVNET` the program. The
+ablations are those of the 2012 program and follow it.
 """
 
 import dataclasses
@@ -101,7 +101,9 @@ def _cuda_convnet(
 ) -> tuple[Layer, ...]:
     """The layers in the 2012 program's order: `layers-145.cfg` and its relatives."""
     conv1, conv2, *middle = filters
-    lrn = ResponseNormalization(alpha=1e-4 / 5)  # the program divides alpha by the size
+    lrn = ResponseNormalization(
+        alpha=1e-4 / 5
+    )  # divided by the size in the 2012 program
     return (
         _conv1(conv1),
         lrn,

@@ -40,7 +40,7 @@ def draw_start(results: dict[str, dict], path: pathlib.Path) -> None:
         for color, dropout in (("C0", "original"), ("C3", "inverted")):
             setting = f"{recipe}-{dropout}-{batch_size}"
             _draw_losses(axes, results, setting, color, f"{dropout} dropout")
-        axes.axhline(np.log(10), color="grey", linestyle=":")
+        axes.axhline(np.log(10), color="gray", linestyle=":")
         axes.set(title=f"{recipe}, batch {batch_size}", ylim=(0, _HIGHEST_LOSS))
     grid[0][0].legend()
     figure.supxlabel("step")

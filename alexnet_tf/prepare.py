@@ -1,11 +1,11 @@
-"""Turns a folder of images, ImageNet's archives or a TFDS dataset into prepared records.
+"""Turns a folder of images, ImageNet's archives or a TFDS dataset into records.
 
     python -m alexnet_tf.prepare --source=folder:/images --output=data/mine
     python -m alexnet_tf.prepare --source=imagenet2012 --manual_dir=/archives
     python -m alexnet_tf.prepare --output=data/mine --verify
 
-A preparation that was stopped, even by kill -9, continues when the same command is given
-again.
+A preparation that was stopped, even by kill -9, continues when the same command is
+given again.
 """
 
 import dataclasses

@@ -80,7 +80,7 @@ def _find_builder(name: str, data_dir: str) -> Any:
 
 
 def _build(builder: Any, name: str, archive_folder: pathlib.Path) -> Any:
-    """Lets TFDS build the dataset, one process at a time; returns the builder to read."""
+    """Lets TFDS build the dataset, one process at a time; returns the builder."""
     import tensorflow_datasets as tfds
 
     folder = pathlib.Path(builder.data_dir)

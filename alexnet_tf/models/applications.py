@@ -1,4 +1,4 @@
-"""AlexNet, preprocess_input and decode_predictions in the manner of keras.applications."""
+"""AlexNet, preprocess_input and decode_predictions, as in keras.applications."""
 
 import os
 from collections.abc import Sequence
@@ -47,7 +47,8 @@ def AlexNet(
         dropout: "original" or "inverted"; default that of the weights, else "original".
         lrn, initialization, seed: see `builder.build`.
 
-    Returns: a model of float images [N, side, side, 3], as `preprocess_input` makes them.
+    Returns: a model of float images [N, side, side, 3], as `preprocess_input` makes
+    them.
 
     Raises:
         ValueError: for an input shape that the net cannot take, or weights of another
@@ -228,8 +229,8 @@ def decode_predictions(
 ) -> list[list[tuple[int, str, float]]]:
     """Returns the `top` classes of each row of `preds` [N, classes], best first.
 
-    Returns one list per image of (class index, class name, score). Without `class_names`
-    a class is called by its index.
+    Returns one list per image of (class index, class name, score). Without
+    `class_names` a class is called by its index.
 
     Example:
         >>> decode_predictions([[0.1, 0.9]], top=1, class_names=["cat", "dog"])

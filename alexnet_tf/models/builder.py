@@ -45,9 +45,9 @@ def build(
             [N], `shift` float32 [N, 3] and `gain` float32 [N]. Every tower's device
             then finishes the image itself, see `layers.Preprocessing`. Without a mean,
             the model reads the finished image, float [N, H, W, 3].
-        pixels: with a mean, whether the model reads only RGB pixels 0-255, [N, H, W, 3],
-            and subtracts the mean, which is then one of its weights. So a saved model
-            is complete.
+        pixels: with a mean, whether the model reads only RGB pixels 0-255,
+            [N, H, W, 3], and subtracts the mean, which is then one of its weights. So a
+            saved model is complete.
         devices: one device per tower; None leaves the placement to TensorFlow.
         precision: the compute type. Weights are always float32.
         initialization: "cuda_convnet" uses each layer's own standard deviation, and

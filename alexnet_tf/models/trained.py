@@ -233,7 +233,7 @@ class LoadedNet:
     def predict(
         self, images: Sequence[np.ndarray] | np.ndarray, top: int = 5
     ) -> list[list[tuple[str, float]]]:
-        """Returns the `top` classes of each image, best first: (class name, probability).
+        """Returns each image's `top` classes, best first, as (class name, probability).
 
         Args:
             images: RGB images of any sizes, [H, W, 3] each, pixels 0-255. They are
@@ -314,7 +314,7 @@ def provenance_of(model: keras.Model) -> layers.Provenance | None:
 
 
 def load(path: str | os.PathLike[str]) -> LoadedNet:
-    """Loads a trained net from a run folder, one of its checkpoints, or a `.keras` file.
+    """Loads a trained net from a run folder, a checkpoint in it, or a `.keras` file.
 
     Raises:
         FileNotFoundError: there is no such file or folder.

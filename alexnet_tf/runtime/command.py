@@ -1,7 +1,7 @@
 """Runs a command: parses its options, and reports an error of the user in one line.
 
-This module does not import TensorFlow, so that `--help` and the error for a mistyped flag
-appear in a fraction of a second.
+This module does not import TensorFlow, so that `--help` and the error for a mistyped
+flag appear in a fraction of a second.
 """
 
 import sys

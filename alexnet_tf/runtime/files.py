@@ -23,7 +23,8 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     looks at the suffix. No two processes use the same name, on any machine.
 
     Raises:
-        OSError: `path` cannot be replaced, for example because it is a folder with files.
+        OSError: `path` cannot be replaced, for example because it is a folder with
+            files.
 
     Example:
         >>> with written_aside("labels.txt") as aside:

@@ -1,8 +1,8 @@
 """Reads flag files for `--flagfile`, completely or not at all.
 
-absl skips a line that does not begin with a dash, so a byte-order mark, or a line without
-its dashes, silently drops flags. Here every line of a flag file is used, or it is
-rejected with the file and the line.
+absl skips a line that does not begin with a dash, so a byte-order mark, or a line
+without its dashes, silently drops flags. Here every line of a flag file is used, or it
+is rejected with the file and the line.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The options of a command: a frozen dataclass of groups, read from flags and flag files.
+"""The options of a command: a frozen dataclass of groups, read from flags.
 
 A command declares its options as one dataclass whose fields are groups, and each group
 is a dataclass whose fields are options. A group's title is a heading in `--help` and in
@@ -242,7 +242,10 @@ def replace(options: Options, **changes: Any) -> Options:
 
 
 def values_of(options: Any, *, changeable: bool = True) -> dict[str, Any]:
-    """The value of every option by name; without those that a resumed run may change."""
+    """Returns the value of every option by name.
+
+    With `changeable=False`, options that a resumed run may change are left out.
+    """
     return {
         field.name: getattr(getattr(options, each.name), field.name)
         for each, field in fields_of(type(options))

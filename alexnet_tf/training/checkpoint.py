@@ -1,9 +1,9 @@
 """Saves the checkpoints of a run and restores them.
 
 A checkpoint holds, by name, every weight and its velocity, the step, and the loop's
-state as JSON. Everything else (order, crops, color noise, dropout masks) is a function of
-the seed and the step. Names do not depend on devices, so a checkpoint that was saved on
-one device can be restored on two.
+state as JSON. Everything else (order, crops, color noise, dropout masks) is a function
+of the seed and the step. Names do not depend on devices, so a checkpoint that was saved
+on one device can be restored on two.
 
     RUN/checkpoints/step-200.index ...    the newest, `keep` of them
     RUN/best/step-100.index ...           the one with the least validation error
@@ -70,7 +70,8 @@ class Checkpoints:
         for left in parent.glob("step-*_temp"):  # by a kill during a write
             shutil.rmtree(left, ignore_errors=True)
         try:
-            # The index is written last and then renamed, which makes the checkpoint whole.
+            # The index is written last and then renamed, which makes the checkpoint
+            # whole.
             self._saved.write(prefix)
         except tf.errors.OpError as error:
             checkpoint_files.remove_checkpoint(prefix)
@@ -88,12 +89,12 @@ class Checkpoints:
         return prefix
 
     def restore(self) -> tuple[int, dict[str, Any]] | None:
-        """Restores the newest whole checkpoint; returns (step, state), or None without one.
+        """Restores the newest whole checkpoint; returns (step, state), or None if none.
 
-        Broken checkpoints are skipped with a warning that names them and the one that is
-        restored. They are renamed to `step-200.index.broken`, so that they are not taken
-        for the newest again. Raises CheckpointError if a checkpoint is of another net, or
-        if all are broken.
+        Broken checkpoints are skipped with a warning that names them and the one that
+        is restored. They are renamed to `step-200.index.broken`, so that they are not
+        taken for the newest again. Raises CheckpointError if a checkpoint is of another
+        net, or if all are broken.
         """
         found = checkpoint_files.list_checkpoints(
             self.run_dir / checkpoint_files.NEWEST

@@ -1,4 +1,4 @@
-"""The loop over a run's steps: logging, validation, checkpoints, and stopping in between.
+"""The loop over the steps of a run: logging, validation, checkpoints and stopping.
 
 Paper, section 5. `assembly.py` puts together the parts that a run consists of.
 """
@@ -173,7 +173,7 @@ class Trainer:
         return False
 
     def _is_due(self, steps: int) -> bool:
-        """Whether something that is done every `steps` steps and at the end is due now."""
+        """Whether something that is done every `steps` steps and at the end is due."""
         return self.state.step == self.last_step or self.state.step % steps == 0
 
     def _log_window(self, log, window, flat, learning_rates, bar) -> None:
@@ -196,8 +196,8 @@ class Trainer:
     ) -> bool:
         """Logs the weights, validates, or saves a checkpoint, if that is due.
 
-        Returns `stopping`, or True if a signal ends the validation. If a signal prevents
-        a validation, the resumed run validates first.
+        Returns `stopping`, or True if a signal ends the validation. If a signal
+        prevents a validation, the resumed run validates first.
         """
         if self._is_due(self.cadence.weights):
             statistics = diagnostics.weight_statistics(

@@ -60,7 +60,7 @@ def write_digests(folder):
 
 
 def rewrite_test_shard(copy, *labels, size=16):
-    """Writes the test shard again with black images of these labels; returns its path."""
+    """Rewrites the test shard with black images of these labels; returns its path."""
     path = copy / TEST_SHARD
     named = [
         ("x", record_files.Record(bytes(size * size * 3), label)) for label in labels

@@ -28,7 +28,7 @@ PARAMETERS = {
 
 @pytest.fixture(scope="module", params=PARAMETERS)
 def net(request):
-    """(architecture, model with the 2012 program's initialization), one net at a time."""
+    """(architecture, its model with the 2012 program's initialization)."""
     plan = zoo.find(request.param)
     yield plan, builder.build(plan)
     keras.backend.clear_session()

@@ -178,7 +178,7 @@ def test_in_a_training_step_only_the_exchanges_and_their_gradients_cross():
     net = build(["/CPU:0", "/CPU:1"])
     rule = optimizer.MomentumSGD(net.trainable_variables, [0.0] * 26)
     step = training_step.Step(net, rule).trace(tf.data.Dataset.from_tensors(batch()))
-    learning_rates = schedule.LearningRates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
+    learning_rates = schedule.LearningRates(0.01, 0.02, 1.0).tensors()
     step(*batch(), learning_rates)
     events = trace_towers.traced(lambda: step(*batch(), learning_rates))
     device_of = {op.name: devices.canonical(op.device)
@@ -224,7 +224,7 @@ def test_two_devices_compute_the_same_as_one():
         rule = optimizer.MomentumSGD(net.trainable_variables, [5e-4] * 26)
         batches = tf.data.Dataset.from_tensors(batch())
         step = training_step.Step(net, rule).trace(batches)
-        learning_rates = schedule.LearningRates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
+        learning_rates = schedule.LearningRates(0.01, 0.02, 1.0).tensors()
         for _ in range(3):
             loss = step(*batch(), learning_rates).numpy()
         results.append((loss, net.get_weights(), [v.numpy() for v in rule.velocities]))

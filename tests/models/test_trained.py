@@ -45,7 +45,7 @@ def expected(moved, images):
 
 
 def in_order(predictions, class_names):
-    """Converts lists of (name, probability) to probabilities in the order of classes."""
+    """Converts lists of (name, probability) to arrays in the order of the classes."""
     return np.array([[dict(row)[name] for name in class_names] for row in predictions])
 
 

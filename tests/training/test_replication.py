@@ -230,7 +230,7 @@ for replicas in (spread, replication.Replicas()):
     own = tf.nest.map_structure(lambda tensor: tensor[start:stop], batch(8))
     batches = tf.data.Dataset.from_tensors(own)
     step = training_step.Step(net, rule, replicas).trace(batches)
-    learning_rates = schedule.LearningRates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
+    learning_rates = schedule.LearningRates(0.01, 0.02, 1.0).tensors()
     losses = [step(*own, learning_rates).numpy() for _ in range(3)]
     results.append((losses, net.get_weights()))
     if replicas is spread:

@@ -17,7 +17,7 @@ from tests.support import ROOT, runs
 
 
 def kill_until_done(dataset, run_dir, kills, steps, how=signal.SIGKILL):
-    """Kills the run `kills` times at random steps, resumes it each time, lets it end."""
+    """Kills the run `kills` times at random steps, and resumes it until it ends."""
     rng = random.Random(0)
     for starts in range(1, kills + 2):
         process = subprocess.Popen(

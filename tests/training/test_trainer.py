@@ -1,4 +1,4 @@
-"""A run writes what it should, stops when it should, and resumes as if uninterrupted."""
+"""A run writes its results, stops on errors, and resumes as if uninterrupted."""
 
 import json
 import os

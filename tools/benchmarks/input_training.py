@@ -48,7 +48,7 @@ def median_step_s(
 def _full_net_step(
     dataset: prepared_dataset.Dataset, precision: str
 ) -> tuple[Callable, tf.data.Dataset]:
-    """The step of the 2012 program's net, which waits for its result, and its batches."""
+    """The step of the 2012 program's net, which awaits its result, and its batches."""
     net = zoo.find("cuda_convnet")
     model = builder.build(
         net,

@@ -43,7 +43,7 @@ def model_of(
 def step_of(
     net: architecture.Architecture, model: keras.Model, batches: tf.data.Dataset
 ) -> tf.types.experimental.ConcreteFunction:
-    """The traced training step of a model: (inputs, labels, learning_rates) -> loss and error."""
+    """Traces a training step: (inputs, labels, learning rates) -> loss and error."""
     variables = model.trainable_variables
     rule = optimizer.MomentumSGD(
         variables,

@@ -33,7 +33,7 @@ def draw_curves(results: dict[str, dict], path: pathlib.Path) -> None:
 
 
 def draw_start(results: dict[str, dict], path: pathlib.Path) -> None:
-    """The loss of the first steps: a row of charts per recipe, a column per batch size."""
+    """Draws the first losses: one row per recipe, one column per batch size."""
     figure, grid = pyplot.subplots(2, 2, figsize=(10, 7), sharex=True, sharey=True)
     charts = itertools.product(study_runs.RECIPES, study_runs.BATCH_SIZES)
     for axes, (recipe, batch_size) in zip(grid.flat, charts, strict=True):

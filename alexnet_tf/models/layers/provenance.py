@@ -14,9 +14,9 @@ ENTRY = "provenance"
 class Provenance(keras.layers.Layer):
     """Returns its input, and records in every file which net the weights belong to.
 
-    Nets whose weights have the same shapes may differ in the order of their layers and in
-    constants, so one net could load another's weights and compute wrong numbers. With
-    this layer `load_weights` rejects them, from `.weights.h5` and `.keras` files.
+    Nets whose weights have the same shapes may differ in the order of their layers and
+    in constants, so one net could load another's weights and compute wrong numbers.
+    With this layer `load_weights` rejects them, from `.weights.h5` and `.keras` files.
 
     Args:
         architecture: the net as plain data, of `architecture.to_json`.
@@ -80,7 +80,7 @@ def refuse_another_net(
     found_dropout: str,
     wanted_dropout: str,
 ) -> None:
-    """Raises ValueError, naming both, if weights are of another net than the wanted one.
+    """Raises ValueError if weights are of another net than the wanted one; names both.
 
     The number of classes is compared by the shapes of the weights, not here.
     """

@@ -1,7 +1,7 @@
 """Measures the errors of a trained net with the center crop and with ten crops.
 
     python -m alexnet_tf.evaluate --checkpoint=runs/mine
-    python -m alexnet_tf.evaluate --checkpoint=runs/mine --dataset=data/my --split=test
+    python -m alexnet_tf.evaluate --checkpoint=runs/mine --dataset=data/new --split=test
 
 Errors are in percent, paper section 4.1. The results are also written to
 evaluation.json in the run folder.

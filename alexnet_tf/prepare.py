@@ -85,7 +85,7 @@ class WorkOptions:
     )
     beam_pipeline_options: str | None = option(
         None,
-        "prepare on Apache Beam with these options of its own, such as "
+        "prepare on Apache Beam with these of its options, such as "
         "runner=DirectRunner,direct_num_workers=4",
     )
 

@@ -27,7 +27,7 @@ _stop: Any = None
 
 
 class _StoppedError(Exception):
-    """Ends a task whose result nobody needs any more."""
+    """Ends a task whose result is no longer needed."""
 
 
 def run_in_workers(

@@ -49,7 +49,7 @@ def export(
         calibration_dataset: a prepared folder, for int8.
 
     Raises:
-        ValueError: the type does not go with the format, or int8 has no dataset.
+        ValueError: the format does not support the type, or int8 has no dataset.
         FileExistsError: the model version exists.
 
     Example:
@@ -58,7 +58,7 @@ def export(
     """
     if dtype not in DTYPES[format]:
         raise ValueError(
-            f"--dtype={dtype} does not go with --format={format}: use "
+            f"--format={format} does not support --dtype={dtype}: use "
             f"{' or '.join(DTYPES[format])}"
         )
     if dtype == "int8" and calibration_dataset is None:

@@ -46,5 +46,5 @@ def overfit_one_batch(run: trainer.Trainer) -> int:
         f"the first batch of {run.batch_size} images is not learned: its top-1 error is "
         f"{error:.1f} % after {run.last_step} steps, expected 0. Give it more "
         "--max_steps, or another --learning_rate; if that does not help, the labels or "
-        "the images are at fault"
+        "the images are wrong"
     )

@@ -71,7 +71,7 @@ def test_a_dtype_that_the_format_does_not_have_is_rejected(
         format=form,
         dtype=dtype,
     )
-    message = f"--dtype={dtype} does not go with --format={form}: use float32"
+    message = f"--format={form} does not support --dtype={dtype}: use float32"
     with pytest.raises(ValueError, match=message):
         export.main(chosen, [])
     assert list(tmp_path.iterdir()) == []

@@ -76,12 +76,12 @@ def at_least(least: float) -> Check:
 
 def at_least_and_finite(least: float) -> Check:
     """A check that a number is not below `least`, and not infinite."""
-    return lambda value: least <= value < math.inf or f"finite and at least {least:g}"
+    return lambda value: least <= value < math.inf or f"at least {least:g} and finite"
 
 
 def above(limit: float) -> Check:
     """A check that a number is above `limit`, and not infinite."""
-    return lambda value: limit < value < math.inf or f"finite and above {limit:g}"
+    return lambda value: limit < value < math.inf or f"above {limit:g} and finite"
 
 
 def between(low: float, high: float) -> Check:

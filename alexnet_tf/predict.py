@@ -99,11 +99,11 @@ def main(chosen: PredictOptions, arguments: Sequence[str]) -> None:
     where = server.server or chosen.model.model
     client: dict[str, Any] = {
         "model": server.model_name,
-        "version": server.model_version or "",
+        "version": server.model_version,
         "timeout_s": server.timeout_s,
         "attempts": server.attempts,
         "in_flight": server.in_flight,
-        "ca_file": server.ca_file or "",
+        "ca_file": server.ca_file,
     }
     if server.bench:
         if server.server is None:

@@ -49,6 +49,8 @@ def _train(chosen: TrainOptions, replicas) -> None:
     """Trains the whole run; this process holds the lock of its folder."""
     from alexnet_tf.training import assembly, run_folder, run_log
 
+    # First, because preparing a dataset may take hours.
+    replicas.from_chief(lambda: run_folder.check_options(chosen))
     assembled = assembly.assemble(chosen, replicas)
     run = assembled.trainer
     replicas.agree(

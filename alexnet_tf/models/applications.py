@@ -1,6 +1,8 @@
 """AlexNet, preprocess_input and decode_predictions, as in keras.applications."""
 
 import os
+import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +10,7 @@ import h5py
 import keras
 import numpy as np
 
+import alexnet_tf
 from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import builder, layers, trained, zoo
 from alexnet_tf.models.layers import provenance
@@ -99,12 +102,10 @@ class _Weights:
                 f"weights must be a .weights.h5 or a .keras file, got {self.path!r}; "
                 "python -m alexnet_tf.export --format=keras makes one of a checkpoint"
             )
-        if not os.path.isfile(self.path):
-            raise FileNotFoundError(f"weights: there is no file {self.path!r}")
         self._model = None
         found: dict[str, Any] = {}
         if self.path.endswith(".keras"):
-            self._model = keras.saving.load_model(self.path, compile=False)
+            self._model = trained.load_keras_file(self.path)
             described = trained.provenance_of(self._model)
             if described is not None:
                 found = {
@@ -115,6 +116,17 @@ class _Weights:
             found = _provenance_in(self.path) or {}
         self.architecture: dict[str, Any] | None = found.get("architecture")
         self.dropout: layers.DropoutConvention | None = found.get("dropout")
+
+    def net(self) -> architectures.Architecture:
+        """The net that the weights belong to; ValueError if this version lacks it."""
+        assert self.architecture is not None
+        try:
+            return architectures.from_json(self.architecture)
+        except ValueError as error:
+            raise ValueError(
+                f"{self.path} holds a net that alexnet_tf {alexnet_tf.__version__} does "
+                f"not know: {error}"
+            ) from error
 
     def load_into(self, model: keras.Model) -> None:
         """Sets the weights of `model`; ValueError if they are of another net."""
@@ -131,16 +143,20 @@ class _Weights:
             copy_weights(self._model, model)
             return
         try:
-            model.load_weights(self.path)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Keras' count of what the error names
+                model.load_weights(self.path)
         except ValueError as error:
+            # Keras' message holds the values of the weights.
+            named = re.findall(r"<\w+ name=(\w+), built=", str(error))
             raise ValueError(
-                f"{self.path} does not hold the weights of this net, {model.name}: "
-                f"{error}"
+                f"{self.path} does not hold the weights of this net, {model.name}, at "
+                f"its input size {model.input_shape[1]}: they are missing or of another "
+                f"shape in {', '.join(dict.fromkeys(named)) or 'some layers'}"
             ) from error
 
     def _check_classes(self, model: keras.Model) -> None:
-        assert self.architecture is not None
-        found = architectures.from_json(self.architecture).classes
+        found = self.net().classes
         has_top = len(model.output_shape) == 2
         if has_top and model.output_shape[-1] != found:
             raise ValueError(
@@ -151,6 +167,10 @@ class _Weights:
 
 def _provenance_in(path: str) -> dict[str, Any] | None:
     """Returns what a `.weights.h5` file records of its net, or None."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"there is no file {path}")
+    if not h5py.is_hdf5(path):
+        raise ValueError(f"{path} is damaged, or not a .weights.h5 file")
     with h5py.File(path) as file:
         found: list[dict[str, Any] | None] = []
         file.visititems(
@@ -174,14 +194,14 @@ def _choose_net(
     if architecture is not None:
         net = zoo.find(architecture)
     elif weights.architecture is not None:
-        net = architectures.from_json(weights.architecture)
+        net = weights.net()
     else:
         raise ValueError(
             f"{weights.path} does not say which architecture its weights belong to: "
             f"name it, as architecture={DEFAULT_ARCHITECTURE!r}"
         )
     if classes is None and weights.architecture is not None:
-        classes = architectures.from_json(weights.architecture).classes
+        classes = weights.net().classes
     return net if classes is None else net.with_classes(classes)
 
 
@@ -248,7 +268,7 @@ def decode_predictions(
     return [
         [
             (int(i), class_names[i], float(row[i]))
-            for i in np.argsort(-row, kind="stable")[:top]
+            for i in trained.best_classes(row, top)
         ]
         for row in preds
     ]

@@ -94,7 +94,7 @@ def locate_checkpoint(checkpoint: str | os.PathLike[str]) -> tuple[pathlib.Path,
         return run_dir, found
     if not path.with_name(path.name + ".index").exists():
         raise CheckpointError(f"there is no checkpoint {path}: {expected}")
-    return path.parent.parent, str(path)
+    return pathlib.Path(os.path.normpath(path.parent / "..")), str(path)
 
 
 def load_weights(prefix: str, model: keras.Model) -> None:

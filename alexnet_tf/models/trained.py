@@ -12,8 +12,9 @@ import dataclasses
 import json
 import os
 import pathlib
+import zipfile
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -57,17 +58,21 @@ class TrainedNet:
     dataset_digest: str
     version: str = alexnet_tf.__version__
 
+    def __post_init__(self):
+        side, classes = self.architecture.input_size, self.architecture.classes
+        if self.mean.shape != (side, side, 3):
+            raise ValueError(
+                f"the mean must be [{side}, {side}, 3], got {self.mean.shape}"
+            )
+        if len(self.class_names) != classes:
+            raise ValueError(
+                f"{len(self.class_names)} class names for {classes} classes"
+            )
+
 
 def write_trained_net(run_dir: str | os.PathLike[str], net: TrainedNet) -> None:
     """Writes `model.json` and `mean.npy` into a run folder."""
     folder = pathlib.Path(run_dir)
-    side = net.architecture.input_size
-    if net.mean.shape != (side, side, 3):
-        raise ValueError(f"the mean must be [{side}, {side}, 3], got {net.mean.shape}")
-    if len(net.class_names) != net.architecture.classes:
-        raise ValueError(
-            f"{len(net.class_names)} class names for {net.architecture.classes} classes"
-        )
     with files.written_aside(folder / MEAN_FILE) as aside:
         np.save(aside, net.mean.astype(np.float32))
     described = {
@@ -75,7 +80,7 @@ def write_trained_net(run_dir: str | os.PathLike[str], net: TrainedNet) -> None:
         "alexnet_tf": net.version,
         "architecture": architectures.to_json(net.architecture),
         "class_names": list(net.class_names),
-        "input_size": side,
+        "input_size": net.architecture.input_size,
         "dropout": net.dropout,
         "precision": net.precision,
         "mean": {"file": MEAN_FILE, "sha256": files.sha256(folder / MEAN_FILE)},
@@ -107,24 +112,41 @@ def read_trained_net(run_dir: str | os.PathLike[str]) -> TrainedNet:
         mean_path = folder / described["mean"]["file"]
         if files.sha256(mean_path) != described["mean"]["sha256"]:
             raise ValueError(f"{mean_path} is damaged, or of another net than {path}")
-        return TrainedNet(
-            architectures.from_json(described["architecture"]),
-            tuple(described["class_names"]),
-            np.load(mean_path),
-            described["dropout"],
-            described["precision"],
-            described["dataset"]["path"],
-            described["dataset"]["digest"],
-            described["alexnet_tf"],
-        )
+        return _trained_net_of(described, np.load(mean_path), path)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{folder} is not a run folder of a trained net: {error.filename} does not "
             "exist. alexnet_tf.train writes it beside the checkpoints; if the folder was "
             "copied, copy that file too"
         ) from None
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+        KeyError,
+        TypeError,
+    ) as error:
         raise ValueError(f"{path} is damaged: {error!r}") from error
+
+
+def _trained_net_of(
+    described: dict[str, Any], mean: np.ndarray, path: pathlib.Path
+) -> TrainedNet:
+    try:
+        return TrainedNet(
+            architectures.from_json(described["architecture"]),
+            tuple(described["class_names"]),
+            mean,
+            described["dropout"],
+            described["precision"],
+            described["dataset"]["path"],
+            described["dataset"]["digest"],
+            described["alexnet_tf"],
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"{path} does not describe a net that alexnet_tf {alexnet_tf.__version__} "
+            f"knows: {error}"
+        ) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,7 +265,7 @@ class LoadedNet:
         return [
             [
                 (self.class_names[index], float(row[index]))
-                for index in np.argsort(-row, kind="stable")[:top]
+                for index in best_classes(row, top)
             ]
             for row in self._run(self.model, images)
         ]
@@ -281,6 +303,16 @@ class LoadedNet:
         return np.concatenate(parts)
 
 
+def best_classes(scores: np.ndarray, top: int) -> np.ndarray:
+    """The indices of the `top` highest scores, best first; ties in their order.
+
+    Example:
+        >>> best_classes(np.array([0.2, 0.4, 0.4]), 2).tolist()
+        [1, 2]
+    """
+    return np.argsort(-scores, kind="stable")[:top]
+
+
 def _stage_output(
     model: keras.Model, architecture: architectures.Architecture, layer: str
 ) -> keras.KerasTensor:
@@ -313,12 +345,30 @@ def provenance_of(model: keras.Model) -> layers.Provenance | None:
     return found[0] if found else None
 
 
+def load_keras_file(path: str) -> keras.Model:
+    """The model in a `.keras` file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"there is no file {path}")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{path} is damaged, or not a .keras file: write it again with "
+            "python -m alexnet_tf.export --format=keras"
+        )
+    return keras.saving.load_model(path, compile=False)
+
+
 def load(path: str | os.PathLike[str]) -> LoadedNet:
     """Loads a trained net from a run folder, a checkpoint in it, or a `.keras` file.
 
     Raises:
-        FileNotFoundError: there is no such file or folder.
-        ValueError: it is not a trained net of this package.
+        FileNotFoundError: there is no such file, or the run folder has no `model.json`.
+        CheckpointError: there is no checkpoint.
+        ValueError: what is there is not a trained net of this package.
 
     Example:
         >>> load("runs/mine").class_names
@@ -326,7 +376,5 @@ def load(path: str | os.PathLike[str]) -> LoadedNet:
     """
     name = os.fspath(path)
     if name.endswith(".keras"):
-        if not os.path.isfile(name):
-            raise FileNotFoundError(f"there is no file {name}")
-        return LoadedNet(keras.saving.load_model(name, compile=False))
+        return LoadedNet(load_keras_file(name))
     return LoadedNet(restore(name, inputs="pixels").model)

@@ -71,6 +71,9 @@ def run_command(
 
 def _is_foreseen(error: Exception) -> bool:
     """Whether an error is one that a user can correct, and not a defect."""
-    # TensorFlow's own errors by name, because importing it takes seconds.
+    # TensorFlow's errors, and that of the op library, by name: importing TensorFlow takes
+    # seconds.
     names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"ValueError", "OSError", "RuntimeError", "OpError"})
+    return bool(
+        names & {"ValueError", "OSError", "RuntimeError", "OpError", "OpLibraryError"}
+    )

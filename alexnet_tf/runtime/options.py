@@ -15,6 +15,7 @@ docs/flags.md. The type and the default of an option are those of its field; Non
 """
 
 import dataclasses
+import math
 import os
 import textwrap
 import types
@@ -73,9 +74,14 @@ def at_least(least: float) -> Check:
     return check
 
 
+def at_least_and_finite(least: float) -> Check:
+    """A check that a number is not below `least`, and not infinite."""
+    return lambda value: least <= value < math.inf or f"at least {least:g} and finite"
+
+
 def above(limit: float) -> Check:
-    """Returns a check that a number is above `limit`."""
-    return lambda value: value > limit or f"above {limit:g}"
+    """Returns a check that a number is above `limit`, and not infinite."""
+    return lambda value: limit < value < math.inf or f"above {limit:g} and finite"
 
 
 def between(low: float, high: float) -> Check:

@@ -34,7 +34,7 @@ def verify_export(
     """
     path = model_versions.find_version(export, "check")
     replays = preflight.check_export(path)
-    origin = json.loads(saved_model.origin_file(path).read_text())
+    origin = _read_origin(path)
     restored = trained.restore(checkpoint or _checkpoint_of(path, origin))
     wanted = signatures.Signatures(
         restored.model,
@@ -51,6 +51,17 @@ def verify_export(
         for name, value in answer.items():
             _compare(f"{signature}: {name}", outputs[name], value.numpy(), tolerance)
     return path, [replay.signature for replay in replays]
+
+
+def _read_origin(path: pathlib.Path) -> dict[str, Any]:
+    """What `exporting.export` wrote about an export."""
+    file = saved_model.origin_file(path)
+    if not file.exists():
+        raise preflight.CheckError(
+            f"a server would run {path}, but {file}, which says what it was made of, does "
+            "not exist: its answers cannot be compared. Export the checkpoint again"
+        )
+    return json.loads(file.read_text())
 
 
 def _checkpoint_of(path: pathlib.Path, origin: dict[str, Any]) -> str:

@@ -18,6 +18,8 @@ DTYPES = {
     "onnx": ("float32",),
 }
 
+DEFAULT_TOP = 5
+
 _INPUTS: dict[str, trained.Inputs] = {
     "saved_model": "pipeline",
     "keras": "pixels",
@@ -34,7 +36,7 @@ def export(
     folder: str | os.PathLike[str] | None = None,
     version: int | None = None,
     crops: int = 1,
-    top: int = 5,
+    top: int = DEFAULT_TOP,
     calibration_dataset: str | os.PathLike[str] | None = None,
 ) -> pathlib.Path:
     """Writes one model version; returns its path.
@@ -49,7 +51,7 @@ def export(
         calibration_dataset: a prepared folder, for int8.
 
     Raises:
-        ValueError: the format does not support the type, or int8 has no dataset.
+        ValueError: an option does not go with the format, or int8 has no dataset.
         FileExistsError: the model version exists.
 
     Example:
@@ -65,6 +67,13 @@ def export(
         raise ValueError(
             "--dtype=int8 needs images that set the ranges of the activations: name a "
             "prepared folder by --calibration_dataset"
+        )
+    if dtype != "int8" and calibration_dataset is not None:
+        raise ValueError(f"--calibration_dataset is for --dtype=int8, not {dtype}")
+    if format != "saved_model" and (crops, top) != (1, DEFAULT_TOP):
+        raise ValueError(
+            f"--crops and --top are of a SavedModel: a {format} file takes one view and "
+            "gives all probabilities"
         )
     restored = trained.restore(
         checkpoint,
@@ -99,7 +108,7 @@ def _write_tflite(
     dtype: str,
     calibration_dataset: str | os.PathLike[str] | None,
 ) -> None:
-    calibration = None
+    calibration = None  # of floating-point types
     if calibration_dataset is not None:
         dataset = prepared_dataset.read_description(calibration_dataset)
         if dataset.size != restored.architecture.record_size:

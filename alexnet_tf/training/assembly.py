@@ -46,6 +46,12 @@ def assemble(
 
     Raises ValueError for options that do not fit the dataset, the net or the devices.
     """
+    if options.recipe.schedule == "plateau" and options.run.validation != "epochs":
+        raise ValueError(
+            "--schedule=plateau divides the learning rate by what validations find, and "
+            f"--validation={options.run.validation} leaves it at its initial value: use "
+            "--validation=epochs, or --schedule=epochs"
+        )
     replicas = replicas or replication.Replicas()
     net = zoo.find(options.net.architecture)
     rows = replicas.rows(options.recipe.batch_size)

@@ -79,7 +79,7 @@ class Checkpoints:
                 self.run_dir / checkpoint_files.NEWEST
             )
             raise checkpoint_files.CheckpointError(
-                f"cannot write checkpoint {prefix} ({error.message}); the run can be "
+                f"cannot write checkpoint {prefix} ({errors.first_line(error)}); the run can be "
                 f"resumed from {last or 'its start'}: free the disk, then --resume"
             ) from error
         for old in checkpoint_files.list_checkpoints(parent)[

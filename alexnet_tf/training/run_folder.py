@@ -6,34 +6,64 @@ RUN/model.json, mean.npy    the trained net without its weights
 
 import pathlib
 
-from alexnet_tf.models import trained
+from absl import flags
+
+from alexnet_tf.models import checkpoint_files, trained
 from alexnet_tf.runtime import options
 from alexnet_tf.training import train_options
 
 RESOLVED = "resolved.flags"
 
 
+def check_options(chosen: train_options.TrainOptions) -> None:
+    """Raises ValueError if the run folder holds another run than the options describe.
+
+    That is, if it holds a run and --resume is not given, if an option that the numbers
+    of the run depend on differs, or if checkpoints are there and the files that say
+    what they were trained with are not.
+    """
+    folder = pathlib.Path(chosen.run.run_dir)
+    begun = (folder / RESOLVED).exists()
+    trained_steps = checkpoint_files.list_checkpoints(folder / checkpoint_files.NEWEST)
+    if (begun or trained_steps) and not chosen.run.resume:
+        raise ValueError(
+            f"{folder} holds a run already: continue it with --resume, or choose "
+            "another --run_dir"
+        )
+    for name in (RESOLVED, trained.MODEL_FILE):
+        if trained_steps and not (folder / name).exists():
+            raise ValueError(
+                f"{folder / name} is missing, which says what the checkpoints beside it "
+                "were trained with: restore that file, or choose another --run_dir"
+            )
+    if begun:
+        _compare_options(_read_options(folder / RESOLVED), chosen)
+
+
 def record_run(chosen: train_options.TrainOptions, net: trained.TrainedNet) -> None:
     """Writes the options and the net into the run folder, before the first step.
 
-    Raises ValueError if the folder holds a run and --resume is not given, if an option
-    that the numbers of the run depend on differs, or if the dataset holds other images.
+    Raises ValueError as `check_options` does, and if the dataset holds other images
+    than those that the run was begun with.
     """
+    check_options(chosen)
     folder = pathlib.Path(chosen.run.run_dir)
-    if (folder / RESOLVED).exists():
-        if not chosen.run.resume:
-            raise ValueError(
-                f"{folder} holds a run already: continue it with --resume, or choose "
-                "another --run_dir"
-            )
-        _compare_options(
-            options.read(folder / RESOLVED, train_options.TrainOptions), chosen
-        )
-    if (folder / trained.MODEL_FILE).exists():
+    # A run that was killed before its options were written has not begun.
+    if (folder / RESOLVED).exists() and (folder / trained.MODEL_FILE).exists():
         _compare_datasets(folder, trained.read_trained_net(folder), net)
     folder.mkdir(parents=True, exist_ok=True)
     trained.write_trained_net(folder, net)
     options.write(folder / RESOLVED, chosen)
+
+
+def _read_options(path: pathlib.Path) -> train_options.TrainOptions:
+    try:
+        return options.read(path, train_options.TrainOptions)
+    except flags.Error as error:
+        raise ValueError(
+            f"{path} cannot be read ({error}): it is damaged, or another version of "
+            "alexnet_tf wrote it. Choose another --run_dir"
+        ) from error
 
 
 def _compare_options(

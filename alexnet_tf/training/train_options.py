@@ -107,7 +107,7 @@ class RunOptions:
     epochs: float = option(
         3.4,
         "passes over the training split",
-        check=options.at_least(0),
+        check=options.at_least_and_finite(0),
         changeable=True,
     )
     max_steps: int | None = option(
@@ -154,13 +154,13 @@ class RecipeOptions:
         128, "images per step, of all replicas together", check=options.at_least(1)
     )
     learning_rate: float = option(
-        0.01, "initial learning rate", check=options.at_least(0)
+        0.01, "initial learning rate", check=options.at_least_and_finite(0)
     )
     bias_learning_rate_factor: float = option(
         2.0,
         "learning rate of the biases, in multiples of the weights': 2 in the 2012 "
         "program, 1 in the paper's text",
-        check=options.at_least(0),
+        check=options.at_least_and_finite(0),
     )
     learning_rate_scaling: Literal["none", "linear", "sqrt"] = option(
         "none",
@@ -179,7 +179,7 @@ class RecipeOptions:
         None,
         "decay of the weights, inside the velocity and times the learning rate (default: "
         "each layer's own; 0.0005 in AlexNet)",
-        check=options.at_least(0),
+        check=options.at_least_and_finite(0),
     )
     schedule: Literal["plateau", "epochs"] = option(
         "epochs",

@@ -1,5 +1,7 @@
 """The command `export`: what it writes, numbers and refuses."""
 
+import json
+import shutil
 import subprocess
 import sys
 
@@ -12,7 +14,7 @@ import alexnet_tf
 from alexnet_tf import export
 from alexnet_tf.models import layers, trained
 from alexnet_tf.runtime import options
-from alexnet_tf.serving import export_verification, preflight
+from alexnet_tf.serving import export_verification, exporting, preflight
 
 
 def run_export(*arguments):
@@ -77,6 +79,39 @@ def test_a_dtype_that_the_format_does_not_have_is_rejected(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"format": "keras", "crops": 10}, "--crops and --top are of a SavedModel"),
+        ({"format": "onnx", "top": 3}, "--crops and --top are of a SavedModel"),
+        (
+            {"format": "tflite", "calibration_dataset": "data/x"},
+            "--calibration_dataset is for --dtype=int8, not float32",
+        ),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    trained_run, tmp_path, arguments, message
+):
+    with pytest.raises(ValueError, match=message):
+        exporting.export(trained_run, folder=tmp_path, **arguments)
+
+
+def test_calibration_images_of_another_size_are_refused(
+    trained_run, small_dataset, tmp_path
+):
+    other = tmp_path / "other"
+    shutil.copytree(small_dataset.path, other)
+    described = json.loads((other / "dataset.json").read_text())
+    (other / "dataset.json").write_text(json.dumps(described | {"size": 48}))
+    with pytest.raises(ValueError, match="images of 48 pixels, and the net needs 32"):
+        exporting.export(
+            *(trained_run,),
+            **{"format": "tflite", "dtype": "int8", "folder": tmp_path},
+            calibration_dataset=other,
+        )
+
+
 def test_check_passes_a_good_export(exported):
     """It needs no other flag, because an export knows the checkpoint it was made of."""
     done = run_export("--check", str(exported.parent))
@@ -89,13 +124,13 @@ def test_check_passes_a_good_export(exported):
 
 @pytest.mark.long
 def test_check_passes_an_export_of_ten_crops_in_bfloat16(trained_run, tmp_path):
-    path = tmp_path / "1"
     done = run_export(
         *("--dtype=bfloat16", "--crops=10", "--top=2"),
         *(f"--checkpoint={trained_run}", f"--output={tmp_path}"),
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    _, signatures = export_verification.verify_export(path)
+    path, signatures = export_verification.verify_export(tmp_path)
+    assert path == tmp_path / "1"
     assert len(signatures) == 5
-    (first, *_) = preflight.check_export(path)
-    assert first.outputs["scores"].shape == (4, 2)
+    answer = preflight.check_export(path)[0].outputs
+    assert answer["scores"].shape == (4, 2)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from alexnet_tf import evaluate
 from alexnet_tf.data import input_pipeline, prepared_dataset, records
 from alexnet_tf.evaluation import evaluator, metrics
-from alexnet_tf.models import builder, layers, zoo
+from alexnet_tf.models import builder, layers, trained, zoo
 
 
 def credit(scores, label, k):
@@ -119,6 +119,30 @@ def test_the_center_crop_errors_are_the_same_without_ten_crop(small_dataset, net
     assert alone["images"] == both["images"] == 12
     for measure, value in alone["center_crop"].items():
         assert value == pytest.approx(both["center_crop"][measure], rel=1e-5, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"classes": ["class1", "class0", "class2"]},
+            "class 0 is 'class1', expected 'class0'",
+        ),
+        ({"classes": ["class0", "class1"]}, "2 classes, expected 3"),
+        ({"size": 48}, "has images of 48 pixels, and the net was trained on 32"),
+    ],
+)
+def test_images_that_the_net_cannot_be_measured_on_are_refused(
+    small_dataset, trained_run, tmp_path, change, message
+):
+    net = trained.read_trained_net(trained_run)
+    assert evaluator.dataset_of(net) == small_dataset
+    shutil.copytree(small_dataset.path, tmp_path / "other")
+    description = tmp_path / "other/dataset.json"
+    described = json.loads(description.read_text())
+    description.write_text(json.dumps(described | change))
+    with pytest.raises(ValueError, match=message):
+        evaluator.dataset_of(net, str(tmp_path / "other"))
 
 
 RESULTS = {

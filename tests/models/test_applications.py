@@ -1,12 +1,14 @@
 """AlexNet, its weights, its preprocessing, and the decoding of its predictions."""
 
+import copy
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import alexnet_tf
-from alexnet_tf.models import applications, trained, zoo
+from alexnet_tf.models import applications, layers, trained, zoo
 from alexnet_tf.serving import exporting
 from tests.support import arrays, nets
 
@@ -181,6 +183,60 @@ def test_a_keras_file_of_another_architecture_is_rejected_without_a_top(tmp_path
     cifar(classes=10).save(path)
     with pytest.raises(ValueError, match="'cifar10_11pct'.*'paper'"):
         features(architecture="paper", weights=path)
+
+
+def test_another_input_size_is_refused_in_one_line(tmp_path):
+    path = tmp_path / "w.weights.h5"
+    cifar(classes=3).save_weights(path)
+    with pytest.raises(ValueError, match="input size 48: .* in local3, local4") as info:
+        alexnet_tf.AlexNet(weights=path, input_shape=(48, 48, 3), include_top=False)
+    assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
+def test_the_weights_fit_a_net_without_its_top(tmp_path, suffix):
+    net = cifar(classes=3, seed=4)
+    path = tmp_path / f"w{suffix}"
+    net.save(path) if suffix == ".keras" else net.save_weights(path)
+    below = alexnet_tf.AlexNet(weights=path, include_top=False)
+    for layer in below.layers:
+        wanted = net.get_layer(layer.name).get_weights()
+        for mine, theirs in zip(layer.get_weights(), wanted, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("name", ["w.keras", "w.weights.h5"])
+def test_a_damaged_file_is_named(tmp_path, name):
+    (tmp_path / name).write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=f"{name} is damaged, or not a "):
+        alexnet_tf.AlexNet(weights=tmp_path / name)
+
+
+def save_changed(path, change):
+    """Saves weights whose file says that the first layer has other values too."""
+    net = cifar(classes=3)
+    described = copy.deepcopy(net.get_layer("provenance").architecture)
+    described["layers"][0].update(change)
+    named = layers.Provenance(described, "original", name="provenance")
+    keras.Model(net.input, named(net.layers[-2].output)).save_weights(path)
+
+
+def test_a_net_of_the_same_name_that_was_defined_otherwise_is_refused(tmp_path):
+    path = tmp_path / "w.weights.h5"
+    save_changed(path, {"padding": [1, 3]})
+    with pytest.raises(
+        ValueError, match="called 'cifar10_11pct' too, but whose layers"
+    ):
+        alexnet_tf.AlexNet(weights=path, architecture="cifar10_11pct")
+    net = alexnet_tf.AlexNet(weights=path)
+    assert trained.provenance_of(net).architecture["layers"][0]["padding"] == [1, 3]
+
+
+def test_a_net_that_this_version_does_not_know_is_named_with_its_file(tmp_path):
+    path = tmp_path / "w.weights.h5"
+    save_changed(path, {"rotation": 1})
+    with pytest.raises(ValueError, match=r"w\.weights\.h5 holds a net .*'rotation'"):
+        alexnet_tf.AlexNet(weights=path)
 
 
 @pytest.mark.parametrize("name", ["none.keras", "none.weights.h5"])

@@ -12,8 +12,10 @@ import tensorflow as tf
 
 import alexnet_tf
 from alexnet_tf.evaluation import evaluator
-from alexnet_tf.models import layers, resizing, trained
+from alexnet_tf.models import architecture as architectures
+from alexnet_tf.models import builder, checkpoint_files, layers, resizing, trained
 from alexnet_tf.serving import export_verification, exporting, tflite_onnx
+from alexnet_tf.training import checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +153,7 @@ def test_an_export_that_moved_with_its_run_folder_finds_its_checkpoint(
     assert "predict_images" in signatures
 
 
-def test_features_are_the_inputs_of_the_last_layer(moved, images, tmp_path):
+def test_features_are_the_inputs_of_the_last_layer(moved, images):
     net = alexnet_tf.load(moved)
     found = net.features(images, layer="local4")
     flat = found.reshape(len(images), -1)
@@ -244,6 +246,8 @@ def test_a_mean_of_another_net_is_rejected(moved, tmp_path):
         ({"format": 2}, "has format 2, and this alexnet_tf"),
         ({"class_names": None}, "is damaged"),
         ({"mean": {}}, "is damaged: KeyError"),
+        ({"class_names": ["a", "b"]}, "2 class names for 3 classes"),
+        ({"architecture": {"name": "new"}}, r"alexnet_tf .* knows: .* is missing"),
     ],
 )
 def test_a_model_json_that_cannot_be_used_is_rejected(moved, tmp_path, change, message):
@@ -259,7 +263,123 @@ def test_a_file_that_is_not_a_trained_net_is_rejected(tmp_path):
         alexnet_tf.load(tmp_path / "none.keras")
     model = keras.Sequential([keras.Input([2]), keras.layers.Dense(2)])
     model.save(tmp_path / "other.keras")
+    (tmp_path / "damaged.keras").write_bytes(b"not a zip file")
+    with pytest.raises(
+        ValueError, match=r"damaged\.keras is damaged, or not a \.keras"
+    ):
+        alexnet_tf.load(tmp_path / "damaged.keras")
+    with pytest.raises(
+        checkpoint_files.CheckpointError, match="there is no checkpoint"
+    ):
+        alexnet_tf.load(tmp_path / "none")
     with pytest.raises(ValueError, match="does not hold its class names"):
         alexnet_tf.load(tmp_path / "other.keras")
     with pytest.raises(ValueError, match=r"an image must be \[height, width, 3\]"):
         resizing.center_view(np.zeros((4, 4)), 8, 8)
+
+
+WITH_DROPOUT = architectures.Architecture(
+    "small",
+    "",
+    4,
+    4,
+    1,
+    (
+        architectures.Dense("fc1", units=5),
+        architectures.Relu(),
+        architectures.Dropout(0.5),
+        architectures.Dense("fc2", units=2),
+    ),
+)
+
+
+def write_run(folder, *, dropout):
+    """Writes the run folder of a net with dropout; returns its model without a mean."""
+    net = trained.TrainedNet(
+        WITH_DROPOUT,
+        ("a", "b"),
+        np.full((4, 4, 3), 100, np.float32),
+        dropout,
+        "float32",
+        "/nowhere",
+        "0",
+    )
+    model = builder.build(
+        WITH_DROPOUT, dropout=dropout, seed=5, classifier_activation="softmax"
+    )
+    for weight in model.trainable_variables:
+        weight.assign(weight * 10)
+    trained.write_trained_net(folder, net)
+    velocities = [tf.zeros_like(w.value) for w in model.trainable_variables]
+    with tf.device("/CPU:0"):
+        velocities = [tf.Variable(velocity) for velocity in velocities]
+    saved = checkpoint.Checkpoints(folder, model, velocities)
+    saved.save(1, {})
+    saved.save(2, {}, "best")
+    return model
+
+
+@pytest.mark.parametrize("dropout", ["original", "inverted"])
+@pytest.mark.parametrize("inputs", ["pixels", "finished"])
+def test_a_net_is_restored_with_its_convention_of_dropout(tmp_path, dropout, inputs):
+    model = write_run(tmp_path, dropout=dropout)
+    image = np.random.default_rng(0).uniform(0, 256, (3, 4, 4, 3)).astype(np.float32)
+    restored = trained.restore(tmp_path, inputs=inputs)
+    given = image if inputs == "pixels" else image - 100
+    np.testing.assert_allclose(restored.model(given), model(image - 100), atol=1e-6)
+    if inputs == "pixels":
+        assert trained.provenance_of(restored.model).dropout == dropout
+
+
+@pytest.mark.parametrize(
+    ("within", "name", "step"),
+    [
+        (".", ".", 1),
+        (".", "checkpoints", 1),
+        (".", "checkpoints/step-1", 1),
+        (".", "best", 2),
+        ("best", "step-2", 2),
+        ("checkpoints", "step-1.index", 1),
+    ],
+)
+def test_a_checkpoint_is_found_by_any_name_from_any_folder(
+    tmp_path, monkeypatch, within, name, step
+):
+    write_run(tmp_path, dropout="original")
+    monkeypatch.chdir(tmp_path / within)
+    restored = trained.restore(name)
+    assert restored.run_dir.resolve() == tmp_path
+    assert restored.checkpoint.endswith(f"step-{step}")
+    assert restored.trained.class_names == ("a", "b")
+
+
+def test_more_images_than_a_batch_are_classified_in_their_order(tmp_path):
+    model = write_run(tmp_path, dropout="original")
+    images = np.random.default_rng(0).integers(0, 256, (300, 4, 4, 3)).astype(np.uint8)
+    net = alexnet_tf.load(tmp_path)
+    found = in_order(net.predict(images, top=2), net.class_names)
+    expected = model(images.astype(np.float32) - 100)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    best = [[name for name, _ in row] for row in net.predict(images, top=1)]
+    assert best == [["ab"[row.argmax()]] for row in expected.numpy()]
+    assert net.features(images, layer="fc1").shape == (300, 5)
+    assert net.features([], layer="fc1").shape == (0, 5)
+
+
+def test_a_saved_mean_is_exact_in_bfloat16():
+    """The difference is rounded, and not the pixels and the mean."""
+    layer = layers.MeanSubtraction(
+        np.full((1, 1, 3), 200.7, np.float32), dtype="mixed_bfloat16"
+    )
+    centered = layer(np.full((1, 1, 1, 3), 201, np.uint8))
+    np.testing.assert_allclose(tf.cast(centered, tf.float32), 0.3, rtol=5e-3)
+
+
+def test_a_server_answers_with_the_same_features(moved, images, tmp_path):
+    served = tf.saved_model.load(str(exporting.export(moved, folder=tmp_path)))
+    encoded = [tf.io.encode_png(image).numpy() for image in images]
+    answer = served.signatures["features"](image_bytes=tf.constant(encoded))
+    found = alexnet_tf.load(moved).features(images, layer="local4")
+    np.testing.assert_allclose(
+        answer["features"], found.reshape(len(images), -1), rtol=1e-4, atol=1e-5
+    )

@@ -40,6 +40,13 @@ def test_an_error_of_the_user_is_one_line_and_status_1(error):
     assert done.stderr == "alexnet_tf.prepare: no such thing\n"
 
 
+def test_an_op_library_that_does_not_load_is_one_line_too():
+    # By the name of the error, because its module imports TensorFlow.
+    done = run("raise type('OpLibraryError', (ImportError,), {})('type make setup')")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "alexnet_tf.prepare: type make setup\n"
+
+
 def test_an_error_keeps_its_traceback_with_verbosity_1():
     done = run("raise ValueError('no such thing')", "--verbosity=1")
     assert done.returncode != 0

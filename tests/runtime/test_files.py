@@ -1,6 +1,8 @@
 """A file or a folder is written whole or not at all."""
 
 import hashlib
+import os
+import pathlib
 
 import pytest
 
@@ -103,3 +105,23 @@ def test_sha256_reads_a_file_in_parts_and_reports_each(tmp_path, monkeypatch):
     )
     assert counts == [4, 4, 2]
     assert files.sha256(path) == files.sha256(path, counts.append)
+
+
+def test_everything_is_on_the_disk_before_the_name_and_the_name_itself(
+    tmp_path, monkeypatch
+):
+    done = []
+
+    def fsync(descriptor):
+        done.append(pathlib.Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    path = tmp_path / "whole"
+    with files.written_aside(path) as aside:
+        aside.mkdir()
+        (aside / "a").write_text("a")
+        assert done == []
+        monkeypatch.setattr(
+            pathlib.Path, "replace", lambda self, target: done.append("replaced")
+        )
+    assert done == ["a", aside.name, "replaced", tmp_path.name]

@@ -2,10 +2,11 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
-from alexnet_tf.models import trained
-from alexnet_tf.serving import export_verification, preflight, saved_model
+from alexnet_tf.models import checkpoint_files, trained
+from alexnet_tf.serving import export_verification, exporting, preflight, saved_model
 
 
 def test_an_export_with_other_weights_than_its_checkpoint_is_rejected(
@@ -27,3 +28,37 @@ def test_an_export_with_other_weights_than_its_checkpoint_is_rejected(
     shutil.copy(saved_model.origin_file(exported), saved_model.origin_file(path))
     with pytest.raises(preflight.CheckError, match="differs from the checkpoint's by"):
         export_verification.verify_export(path)
+
+
+def test_an_export_that_does_not_say_what_it_was_made_of_is_refused(exported, tmp_path):
+    path = tmp_path / "1"
+    shutil.copytree(exported, path)
+    saved_model.origin_file(path).unlink()
+    with pytest.raises(preflight.CheckError, match="Export the checkpoint again"):
+        export_verification.verify_export(path)
+
+
+def test_a_checkpoint_that_is_gone_is_asked_for_and_found_by_name(
+    trained_run, tmp_path
+):
+    shutil.copytree(trained_run, tmp_path / "run")
+    path = exporting.export(tmp_path / "run", folder=tmp_path / "out")
+    (tmp_path / "run").rename(tmp_path / "moved")
+    with pytest.raises(checkpoint_files.CheckpointError, match="by --checkpoint"):
+        export_verification.verify_export(path)
+    found, _ = export_verification.verify_export(path, tmp_path / "moved")
+    assert found == path
+
+
+def test_an_answer_that_differs_in_any_way_is_refused():
+    names = np.array([[b"cat", b"dog"]], object)
+    compare = export_verification._compare
+    compare("classes", np.array([[b"dog", b"cat"]], object), names, 0)
+    for found, wanted, message in (
+        (np.array([[b"cow", b"dog"]], object), names, "the checkpoint gives"),
+        (np.zeros((1, 2)), np.zeros((1, 3)), r"has the shape \(1, 2\)"),
+        (np.array([[0.5]]), np.array([[0.51]]), "by 0.01, more than 0.001"),
+        (np.array([[np.nan]]), np.array([[0.5]]), "by nan, more than"),
+    ):
+        with pytest.raises(preflight.CheckError, match=message):
+            compare("scores", found, wanted, 0.001)

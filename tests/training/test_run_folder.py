@@ -7,7 +7,74 @@ import pytest
 from alexnet_tf.data import prepared_dataset
 from alexnet_tf.models import trained
 from alexnet_tf.runtime import options
+from alexnet_tf.training import run_folder, train_options
 from tests.support import runs
+
+
+@pytest.fixture
+def chosen(trained_run, tmp_path):
+    """The options of a run that has checkpoints, to continue a copy of it."""
+    shutil.copytree(trained_run, tmp_path / "run")
+    began = options.read(tmp_path / "run/resolved.flags", train_options.TrainOptions)
+    return options.replace(began, run_dir=str(tmp_path / "run"), resume=True)
+
+
+def test_a_run_is_continued_with_its_own_options(chosen):
+    run_folder.check_options(chosen)
+    runs.record(chosen)
+
+
+@pytest.mark.parametrize("name", ["model.json", "resolved.flags"])
+def test_checkpoints_of_which_nothing_is_known_are_not_continued(
+    chosen, tmp_path, name
+):
+    (tmp_path / "run" / name).unlink()
+    with pytest.raises(ValueError, match=f"{name} is missing, .*restore that file"):
+        run_folder.check_options(chosen)
+
+
+def test_a_new_run_does_not_begin_among_the_checkpoints_of_another(chosen, tmp_path):
+    (tmp_path / "run/resolved.flags").unlink()
+    with pytest.raises(ValueError, match="holds a run already"):
+        run_folder.check_options(options.replace(chosen, resume=False))
+
+
+def test_options_of_another_version_are_refused_by_the_file(chosen, tmp_path):
+    with (tmp_path / "run/resolved.flags").open("a") as file:
+        file.write("--a_flag_of_old=1\n")
+    with pytest.raises(
+        ValueError, match=r"resolved\.flags cannot be read .*a_flag_of_old"
+    ):
+        run_folder.check_options(chosen)
+
+
+def test_a_run_that_was_killed_before_it_began_may_begin_with_other_images(
+    small_dataset, tmp_path
+):
+    chosen = runs.train_options_of(small_dataset, tmp_path / "run")
+    runs.record(chosen)
+    (tmp_path / "run/resolved.flags").unlink()  # as if it was not written yet
+    other = tmp_path / "other"
+    shutil.copytree(small_dataset.path, other)
+    with (other / "SHA256SUMS").open("a") as sums:
+        sums.write("of another preparation\n")
+    runs.record(options.replace(chosen, dataset=str(other)))
+    again = options.replace(chosen, resume=True)
+    with pytest.raises(ValueError, match="was trained on other images"):
+        runs.record(again)
+
+
+def test_a_folder_that_is_taken_is_refused_before_a_dataset_is_prepared(
+    chosen, monkeypatch
+):
+    from alexnet_tf import train
+    from alexnet_tf.training import assembly, replication
+
+    monkeypatch.setattr(
+        assembly, "assemble", lambda *_: pytest.fail("a dataset was opened")
+    )
+    with pytest.raises(ValueError, match="holds a run already"):
+        train._train(options.replace(chosen, resume=False), replication.Replicas())
 
 
 def test_resuming_a_run_on_other_images_is_rejected(small_dataset, tmp_path):

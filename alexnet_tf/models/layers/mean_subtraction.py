@@ -25,7 +25,12 @@ class MeanSubtraction(keras.layers.Layer):
 
     def build(self, input_shape):
         self.mean = self.add_weight(
-            name="mean", shape=input_shape[1:], dtype="float32", trainable=False
+            name="mean",
+            shape=input_shape[1:],
+            dtype="float32",
+            initializer="zeros",
+            trainable=False,
+            autocast=False,  # or it would be rounded before it is subtracted
         )
         if self._initial_mean is not None:
             self.mean.assign(np.broadcast_to(self._initial_mean, input_shape[1:]))

@@ -85,6 +85,11 @@ def refuse_another_net(
     The number of classes is compared by the shapes of the weights, not here.
     """
     if _without_classes(found) != _without_classes(wanted):
+        if found["name"] == wanted["name"]:
+            raise ValueError(
+                f"the weights are of a net that is called {found['name']!r} too, but "
+                "whose layers are others than this version's: leave the architecture out"
+            )
         raise ValueError(
             f"the weights are of the architecture {found['name']!r}, and the net is "
             f"{wanted['name']!r}: build the net with architecture={found['name']!r}, or "

@@ -35,12 +35,12 @@ class Client:
         server: http://host:port or https://host:port for REST; host:port for gRPC, or
             grpcs://host:port for gRPC with TLS.
         model: the name under which the server has the model.
-        version: a number, or a label such as `canary`. With "", the server chooses: it
+        version: a number, or a label such as `canary`. With None, the server chooses: it
             takes the newest version that it has loaded.
         timeout_s: how long to wait for the answer to one attempt, in seconds.
         attempts: how often to send a request at most, including the first time.
         in_flight: how many calls `map` has in progress at the same time.
-        ca_file: a PEM file with the certificates to trust, instead of the system's. It
+        ca_file: a PEM file with the certificates to trust; None for the system's. It
             needs a server that is named with https:// or grpcs://.
 
     Raises:
@@ -57,11 +57,11 @@ class Client:
         server: str,
         *,
         model: str = "alexnet",
-        version: str = "",
+        version: str | None = None,
         timeout_s: float = 10.0,
         attempts: int = 4,
         in_flight: int = 8,
-        ca_file: str = "",
+        ca_file: str | None = None,
     ):
         for name, value in (("attempts", attempts), ("in_flight", in_flight)):
             if value < 1:
@@ -182,10 +182,15 @@ def _to_text(value: Any) -> str:
 
 
 def _connect(
-    server: str, *, model: str, version: str, timeout_s: float, ca_file: str
+    server: str,
+    *,
+    model: str,
+    version: str | None,
+    timeout_s: float,
+    ca_file: str | None,
 ) -> Transport:
     scheme, address = _split_server(server)
-    if ca_file and scheme in ("", "http"):
+    if ca_file is not None and scheme in ("", "http"):
         raise ValueError(
             "ca_file needs TLS: name the server as grpcs:// or https://, "
             f"got {server!r}"

@@ -28,9 +28,9 @@ class GrpcTransport:
         *,
         tls: bool,
         model: str,
-        version: str,
+        version: str | None,
         timeout_s: float,
-        ca_file: str,
+        ca_file: str | None,
     ):
         from tensorflow_serving.apis import prediction_service_pb2_grpc
 
@@ -73,9 +73,11 @@ class GrpcTransport:
     def _fill_model_spec(self, spec, signature: str) -> None:
         spec.name = self._model
         spec.signature_name = signature
-        if self._version.isdigit():
+        if self._version is None:
+            pass
+        elif self._version.isdigit():
             spec.version.value = int(self._version)
-        elif self._version:
+        else:
             spec.version_label = self._version
 
     def _call(self, method, request):
@@ -96,7 +98,7 @@ class GrpcTransport:
             raise errors.ServerError(message, retry=code in _RETRIED_CODES) from error
 
 
-def _open_channel(address: str, *, tls: bool, ca_file: str):
+def _open_channel(address: str, *, tls: bool, ca_file: str | None):
     import grpc
 
     options = [
@@ -106,7 +108,7 @@ def _open_channel(address: str, *, tls: bool, ca_file: str):
     if not tls:
         return grpc.insecure_channel(address, options)
     roots = None
-    if ca_file:
+    if ca_file is not None:
         with open(ca_file, "rb") as file:
             roots = file.read()
     return grpc.secure_channel(address, grpc.ssl_channel_credentials(roots), options)

@@ -26,15 +26,21 @@ class RestTransport:
     """
 
     def __init__(
-        self, base: str, *, model: str, version: str, timeout_s: float, ca_file: str
+        self,
+        base: str,
+        *,
+        model: str,
+        version: str | None,
+        timeout_s: float,
+        ca_file: str | None,
     ):
         path = f"/v1/models/{urllib.parse.quote(model, safe='')}"
-        if version:
+        if version is not None:
             kind = "versions" if version.isdigit() else "labels"
             path += f"/{kind}/{urllib.parse.quote(version, safe='')}"
         self._url = base + path
         self._timeout_s = timeout_s
-        self._verify = ca_file or True
+        self._verify = True if ca_file is None else ca_file
         self._local = threading.local()  # a session may be used by one thread only
         self._sessions: list[Any] = []
 

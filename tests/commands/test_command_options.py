@@ -1,0 +1,163 @@
+"""Every option of a command reaches the call that it is meant for."""
+
+import contextlib
+import json
+import pathlib
+import types
+
+import pytest
+
+from alexnet_tf import evaluate, export, predict
+from alexnet_tf.evaluation import evaluator
+from alexnet_tf.models import devices, trained
+from alexnet_tf.runtime import options
+from alexnet_tf.serving import classification, exporting, verification
+
+
+def test_the_options_of_evaluate_reach_the_net_and_the_evaluation(
+    tmp_path, monkeypatch, capsys
+):
+    asked = {}
+    restored = types.SimpleNamespace(
+        run_dir=tmp_path,
+        checkpoint="step-5",
+        trained="the net",
+        model="the model",
+        architecture=types.SimpleNamespace(input_size=24),
+    )
+    dataset = types.SimpleNamespace(path="/images", evaluation_split="validation")
+    errors = dict.fromkeys(evaluate.MEASURES, 1.0)
+    results = {"center_crop": errors, "ten_crop": errors, "images": 3}
+
+    def restore(*arguments, **named):
+        asked["restore"] = (arguments, named)
+        return restored
+
+    def dataset_of(*arguments):
+        asked["dataset_of"] = arguments
+        return dataset
+
+    def evaluation(model):
+        def measure(*arguments, **named):
+            asked["measure"] = (model, arguments, named)
+            return results
+
+        return measure
+
+    monkeypatch.setattr(devices, "configure", lambda *n: asked.update(configure=n))
+    monkeypatch.setattr(devices, "allow_tf32", lambda a: asked.update(tf32=a))
+    monkeypatch.setattr(trained, "restore", restore)
+    monkeypatch.setattr(evaluator, "dataset_of", dataset_of)
+    monkeypatch.setattr(evaluator, "Evaluation", evaluation)
+    chosen = options.replace(
+        evaluate.OPTIONS(),
+        **{"checkpoint": "runs/x", "precision": "bfloat16", "dataset": "data/x"},
+        **{"split": "test", "damaged_records": "skip", "batch_size": 7},
+        **{"tower_devices": ("/CPU:1",), "logical_cpus": 2, "logical_gpus": 3},
+        format="json",
+    )
+    evaluate.main(chosen, [])
+    assert asked == {
+        "configure": (2, 3),
+        "tf32": False,
+        "restore": (
+            ("runs/x",),
+            {"precision": "bfloat16", "tower_devices": ("/CPU:1",)},
+        ),
+        "dataset_of": ("the net", "data/x"),
+        "measure": (
+            "the model",
+            (dataset, "test"),
+            {"crop": 24, "batch_size": 7, "damaged": "skip"},
+        ),
+    }
+    assert json.loads(capsys.readouterr().out) == results
+    written = json.loads((tmp_path / "evaluation.json").read_text())
+    assert written == results | {
+        **{"checkpoint": "step-5", "dataset": "/images", "split": "test"},
+        "precision": "bfloat16",
+    }
+
+
+def test_without_a_split_the_datasets_own_is_evaluated(trained_run, capsys):
+    evaluate.main(
+        options.replace(
+            evaluate.OPTIONS(), checkpoint=str(trained_run), precision="float32"
+        ),
+        [],
+    )
+    assert "on the validation split" in capsys.readouterr().err
+
+
+def test_the_options_of_export_reach_it(monkeypatch, capsys):
+    asked = {}
+
+    def write(checkpoint, **named):
+        asked.update(named, checkpoint=checkpoint)
+        return pathlib.Path("/out/4")
+
+    monkeypatch.setattr(exporting, "export", write)
+    given = {
+        **{"checkpoint": "runs/x", "format": "tflite", "dtype": "int8", "version": 4},
+        **{"crops": 10, "top": 3, "calibration_dataset": "data/x"},
+    }
+    export.main(options.replace(export.OPTIONS(), output="/out", **given), [])
+    assert asked == {**given, "folder": "/out"}
+    assert capsys.readouterr().out == "/out/4\n"
+    export.main(export.OPTIONS(), [])
+    assert (asked["checkpoint"], asked["folder"]) == ("runs/default", None)
+    assert (asked["version"], asked["top"]) == (None, exporting.DEFAULT_TOP)
+
+
+def test_the_options_of_a_check_reach_it(monkeypatch, capsys):
+    asked = []
+
+    def verify(*arguments):
+        asked.append(arguments)
+        return pathlib.Path("/out/4"), ["classify", "features"]
+
+    monkeypatch.setattr(verification, "verify_export", verify)
+    chosen = options.replace(export.OPTIONS(), check="/out", checkpoint="runs/moved")
+    export.main(chosen, [])
+    export.main(options.replace(export.OPTIONS(), check="/out"), [])
+    assert asked == [("/out", "runs/moved"), ("/out", None)]
+    assert capsys.readouterr().out.startswith("/out/4: good: classify, features\n")
+
+
+@pytest.mark.parametrize("bench", [False, True])
+def test_the_options_of_a_server_reach_the_client(monkeypatch, capsys, bench):
+    asked = {}
+
+    @contextlib.contextmanager
+    def server_classifier(server, **named):
+        asked.update(named, server=server)
+        yield lambda files: ((f, (["a", "b", "c"], [0.5, 0.3, 0.2])) for f in files)
+
+    def time_server(server, files, **named):
+        asked.update(named, server=server, files=files)
+        return []
+
+    monkeypatch.setattr(classification, "server_classifier", server_classifier)
+    monkeypatch.setattr(classification, "time_server", time_server)
+    given = {
+        **{"server": "localhost:1", "model_name": "net", "model_version": "canary"},
+        **{"timeout_s": 2.5, "attempts": 6, "in_flight": 3, "ca_file": "ca.pem"},
+    }
+    chosen = options.replace(
+        predict.OPTIONS(), **given, bench=bench, top=2, format="csv"
+    )
+    predict.main(chosen, ["a.png"])
+    expected = {
+        **{"server": "localhost:1", "model": "net", "version": "canary"},
+        **{"timeout_s": 2.5, "attempts": 6, "in_flight": 3, "ca_file": "ca.pem"},
+    }
+    assert asked == expected | ({"files": ["a.png"]} if bench else {})
+    printed = capsys.readouterr().out.splitlines()
+    if not bench:
+        assert printed == [
+            "file,rank,class,score",
+            "a.png,1,a,0.500000",
+            "a.png,2,b,0.300000",
+        ]
+    predict.main(options.replace(predict.OPTIONS(), server="localhost:1"), ["a.png"])
+    assert (asked["version"], asked["ca_file"]) == (None, None)

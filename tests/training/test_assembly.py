@@ -1,0 +1,166 @@
+"""Every option of `train` reaches the part of the run that it is meant for."""
+
+import math
+
+import pytest
+
+from alexnet_tf.data import input_pipeline
+from alexnet_tf.evaluation import evaluator
+from alexnet_tf.models import builder
+from alexnet_tf.runtime import options
+from alexnet_tf.training import assembly, schedule, train_options
+from tests.support import runs
+
+
+@pytest.fixture
+def chosen(small_dataset, tmp_path):
+    return runs.train_options_of(small_dataset, tmp_path / "run")
+
+
+def recipe(**changes):
+    return options.replace(train_options.TrainOptions(), **changes).recipe
+
+
+def test_the_options_of_the_net_reach_its_builder(chosen, monkeypatch):
+    built = {}
+
+    def build(architecture, **arguments):
+        built.update(arguments, architecture=architecture)
+        return original(architecture, **arguments)
+
+    original = builder.build
+    monkeypatch.setattr(builder, "build", build)
+    run = assembly.assemble(
+        options.replace(
+            chosen,
+            **{"architecture": "cifar10_13pct", "init": "paper", "lrn": "stock"},
+            **{"dropout": "inverted", "winograd": False, "precision": "bfloat16"},
+            seed=7,
+        )
+    )
+    assert built["architecture"].name == "cifar10_13pct"
+    assert built["architecture"].classes == 3
+    expected = {
+        **{"initialization": "paper", "lrn": "stock", "dropout": "inverted"},
+        **{"winograd": False, "precision": "bfloat16", "seed": 7},
+        "devices": ("/CPU:0",),
+    }
+    assert {name: built[name] for name in expected} == expected
+    described = run.trained
+    assert (described.dropout, described.precision) == ("inverted", "bfloat16")
+
+
+def test_the_options_of_the_images_reach_the_input_pipeline(chosen, monkeypatch):
+    asked = {}
+
+    def batches(dataset, recipe, **arguments):
+        asked.update(arguments, dataset=dataset, recipe=recipe)
+
+    monkeypatch.setattr(input_pipeline, "training_batches", batches)
+    assembled = assembly.assemble(
+        options.replace(
+            chosen,
+            **{"batch_size": 6, "seed": 5, "color_noise": "paper", "crop_sharing": 3},
+            **{"color_noise_end_epoch": 1.5, "damaged_records": "skip"},
+        )
+    )
+    assembled.trainer.batches(2, 4)
+    assert asked == {
+        "dataset": assembled.dataset,
+        "recipe": input_pipeline.Recipe(6, 24, 5, "paper", 1.5, 3),
+        **{"first_step": 2, "last_step": 4, "rows": (0, 6), "damaged": "skip"},
+    }
+
+
+def test_the_options_of_validations_reach_them(chosen, monkeypatch):
+    asked = {}
+
+    class Evaluation:
+        def __init__(self, net, *, ten_crop):
+            asked["ten_crop"] = ten_crop
+
+        def __call__(self, dataset, split, **arguments):
+            asked.update(arguments, split=split)
+            return {"center_crop": {"top1_error": 12.0}}
+
+    monkeypatch.setattr(evaluator, "Evaluation", Evaluation)
+    run = assembly.assemble(options.replace(chosen, damaged_records="skip")).trainer
+    assert run.validation(len) == {"top1_error": 12.0}
+    assert asked == {
+        **{"ten_crop": False, "split": "validation", "crop": 24, "batch_size": 8},
+        **{"damaged": "skip", "each_batch": len},
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "every"),
+    [
+        ({}, 3),
+        ({"validate_epochs": 0.7}, 2),
+        ({"validate_epochs": 0.01}, 1),
+        ({"validation": "end"}, 6),
+        ({"validation": "end", "max_steps": 4}, 4),
+    ],
+)
+def test_validations_are_as_far_apart_as_asked_for(chosen, changes, every):
+    run = assembly.assemble(
+        options.replace(chosen, log_steps=7, checkpoint_steps=11, **changes)
+    ).trainer
+    assert run.steps_per_epoch == 3
+    assert run.cadence.validation == every
+    assert (run.cadence.log, run.cadence.checkpoint) == (7, 11)
+
+
+def test_a_recipe_by_epochs_makes_that_schedule():
+    made = assembly.make_schedule(
+        recipe(
+            **{"learning_rate": 0.02, "bias_learning_rate_factor": 3.0},
+            **{"drop_epochs": (2.0, 4.0), "bias_drop_epochs": (3.0,)},
+            **{"conv1_drop_epoch": 5.0, "conv1_freeze_epoch": 6.0},
+        )
+    )
+    assert made == schedule.Epochs(
+        0.02,
+        (2.0, 4.0),
+        bias_factor=3.0,
+        bias_drops=(3.0,),
+        conv1_drop=5.0,
+        conv1_freeze=6.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("scaling", "factor"), [("none", 1), ("linear", 4), ("sqrt", 2)]
+)
+def test_the_learning_rate_is_scaled_by_the_batch_size(scaling, factor):
+    made = assembly.make_schedule(
+        recipe(
+            **{"learning_rate": 0.01, "learning_rate_scaling": scaling},
+            **{"batch_size": 256, "reference_batch_size": 64, "drop_epochs": ()},
+        )
+    )
+    assert made.learning_rates(0.0).weights == pytest.approx(0.01 * factor)
+
+
+def test_a_plateau_drops_as_often_as_asked_for():
+    made = assembly.make_schedule(
+        recipe(schedule="plateau", plateau_drops=1, learning_rate=0.01)
+    )
+    for _ in range(100):
+        made.observe(50.0)
+    assert made.learning_rates(0.0).weights == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize("validation", ["end", "never"])
+def test_a_plateau_without_validations_is_refused(chosen, validation):
+    changed = options.replace(chosen, schedule="plateau", validation=validation)
+    with pytest.raises(ValueError, match=r"use --validation=epochs, or --schedule=ep"):
+        assembly.assemble(changed)
+
+
+def test_max_steps_comes_before_epochs(chosen):
+    assert assembly.assemble(chosen).trainer.last_step == 6
+    longer = options.replace(chosen, max_steps=50)
+    assert assembly.assemble(longer).trainer.last_step == 50
+    part = options.replace(chosen, epochs=1.1)
+    assert assembly.assemble(part).trainer.last_step == math.ceil(1.1 * 3)

@@ -1,0 +1,106 @@
+"""The command `train`: what it sets up, records, and leaves to the chief."""
+
+import json
+import signal
+
+import pytest
+import tensorflow as tf
+
+from alexnet_tf import train
+from alexnet_tf.models import checkpoint_files, trained
+from alexnet_tf.runtime import options
+from alexnet_tf.training import replication, run_log, train_options
+from tests.support import runs
+
+
+@pytest.fixture
+def chosen(small_dataset, tmp_path):
+    return runs.train_options_of(small_dataset, tmp_path / "run", max_steps=2)
+
+
+def test_the_precision_that_auto_stands_for_is_recorded(chosen, tmp_path, monkeypatch):
+    called = []
+    for name in ("enable_op_determinism", "enable_tensor_float_32_execution"):
+        monkeypatch.setattr(
+            tf.config.experimental,
+            name,
+            lambda *values, n=name: called.append((n, values)),
+        )
+    train.main(options.replace(chosen, precision="auto"), [])
+    resolved = options.read(
+        tmp_path / "run/resolved.flags", train_options.TrainOptions
+    ).net.precision
+    assert resolved in ("float32", "bfloat16")
+    assert trained.read_trained_net(tmp_path / "run").precision == resolved
+    assert called == [
+        ("enable_op_determinism", ()),
+        ("enable_tensor_float_32_execution", (False,)),
+    ]
+
+
+class Worker(replication.Replicas):
+    """A process that does not speak for all, and is sent nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_chief = False
+        self.agreed = {}
+
+    def from_chief(self, function):
+        del function
+
+    def agree(self, what, advice):
+        del advice
+        self.agreed.update(what)
+
+
+def test_a_worker_that_is_not_the_chief_writes_nothing(
+    chosen, tmp_path, small_dataset, capsys
+):
+    worker = Worker()
+    train._train(options.replace(chosen, validation="never"), worker)
+    assert "step 2 of 2" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+    assert worker.agreed["dataset digest"] == small_dataset.digest()
+    assert worker.agreed["last_step"] == 2
+    fixed = options.values_of(chosen, changeable=False)
+    assert fixed.keys() <= worker.agreed.keys()
+    assert {"learning_rate", "seed", "batch_size", "architecture"} <= fixed.keys()
+
+
+def test_ctrl_c_saves_and_is_passed_on(chosen, tmp_path):
+    run = runs.trainer_of(chosen)
+    runs.record(chosen)
+    original = run.batches
+
+    def batches(first, last):
+        signal.raise_signal(signal.SIGINT)
+        return original(first, last)
+
+    run.batches = batches
+    with pytest.raises(KeyboardInterrupt):
+        run.run(run_log.Log(tmp_path / "run", 0))
+    found = checkpoint_files.newest_checkpoint(tmp_path / "run/checkpoints")
+    assert found.endswith("step-1")
+
+
+def test_a_resumed_run_knows_its_best_validation(chosen, tmp_path):
+    first = runs.train(options.replace(chosen, max_steps=3))
+    (validation,) = runs.log_of(tmp_path / "run", "validation")
+    assert first.state.best_error == validation["top1_error"]
+    again = runs.trainer_of(options.replace(chosen, max_steps=6))
+    again.validation = lambda each_batch: {"top1_error": 99.0}
+    assert again.restore()
+    assert again.state.best_error == first.state.best_error
+    again.run(run_log.Log(tmp_path / "run", 3))
+    best = checkpoint_files.list_checkpoints(tmp_path / "run/best")
+    assert [prefix.rsplit("-", 1)[1] for prefix in best] == ["3"]
+    again.validation = lambda each_batch: {"top1_error": 0.0}
+    again.state.validation_due = True
+    again.run(run_log.Log(tmp_path / "run", 6))
+    best = checkpoint_files.list_checkpoints(tmp_path / "run/best")
+    assert [prefix.rsplit("-", 1)[1] for prefix in best] == ["6"]
+    lines = (tmp_path / "run/log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines if "validation" in line] == [
+        *(3, 6, 6),
+    ]

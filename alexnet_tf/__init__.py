@@ -23,7 +23,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "AlexNet": "models.applications",
-    "load": "models.trained",
+    "load": "models.loaded_net",
     "preprocess_input": "models.applications",
     "decode_predictions": "models.applications",
     "LocalResponseNormalization": "models.layers",

@@ -12,7 +12,13 @@ import numpy as np
 
 import alexnet_tf
 from alexnet_tf.models import architecture as architectures
-from alexnet_tf.models import builder, layers, trained, zoo
+from alexnet_tf.models import (
+    architecture_json,
+    builder,
+    layers,
+    loaded_net,
+    zoo,
+)
 from alexnet_tf.models.layers import provenance
 
 # Red, green, blue: the center of the 2012 program's ILSVRC mean image, 0-255.
@@ -80,7 +86,7 @@ def AlexNet(
         name=name,
     )
     described = layers.Provenance(
-        architectures.to_json(net), dropout, name="provenance", dtype="float32"
+        architecture_json.to_json(net), dropout, name="provenance", dtype="float32"
     )
     model = keras.Model(model.input, described(model.output), name=name)
     if found is not None:
@@ -105,8 +111,8 @@ class _Weights:
         self._model = None
         found: dict[str, Any] = {}
         if self.path.endswith(".keras"):
-            self._model = trained.load_keras_file(self.path)
-            described = trained.provenance_of(self._model)
+            self._model = loaded_net.load_keras_file(self.path)
+            described = loaded_net.provenance_of(self._model)
             if described is not None:
                 found = {
                     "architecture": described.architecture,
@@ -121,7 +127,7 @@ class _Weights:
         """The net that the weights belong to; ValueError if this version lacks it."""
         assert self.architecture is not None
         try:
-            return architectures.from_json(self.architecture)
+            return architecture_json.from_json(self.architecture)
         except ValueError as error:
             raise ValueError(
                 f"{self.path} holds a net that alexnet_tf {alexnet_tf.__version__} does "
@@ -130,7 +136,7 @@ class _Weights:
 
     def load_into(self, model: keras.Model) -> None:
         """Sets the weights of `model`; ValueError if they are of another net."""
-        described = trained.provenance_of(model)
+        described = loaded_net.provenance_of(model)
         if self.architecture is not None and described is not None:
             provenance.refuse_another_net(
                 self.architecture,
@@ -268,7 +274,7 @@ def decode_predictions(
     return [
         [
             (int(i), class_names[i], float(row[i]))
-            for i in trained.best_classes(row, top)
+            for i in loaded_net.best_classes(row, top)
         ]
         for row in preds
     ]

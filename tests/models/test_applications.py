@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import alexnet_tf
-from alexnet_tf.models import applications, layers, trained, zoo
+from alexnet_tf.models import applications, layers, loaded_net, zoo
 from alexnet_tf.serving import exporting
 from tests.support import arrays, nets
 
@@ -26,7 +26,7 @@ def features(**options):
 def test_by_default_alexnet_is_the_papers_net_with_1000_probabilities():
     built = alexnet_tf.AlexNet()
     assert built.name == "alexnet"
-    assert trained.provenance_of(built).architecture["name"] == zoo.PAPER.name
+    assert loaded_net.provenance_of(built).architecture["name"] == zoo.PAPER.name
     assert built.input_shape == (None, 224, 224, 3)
     assert built.output_shape == (None, 1000)
     assert built.count_params() == 60_965_224
@@ -110,7 +110,9 @@ def test_weights_determine_the_dropout_convention(tmp_path):
     path = tmp_path / "w.weights.h5"
     net = alexnet_tf.AlexNet(dropout="inverted", classes=2)
     net.save_weights(path)
-    assert trained.provenance_of(alexnet_tf.AlexNet(weights=path)).dropout == "inverted"
+    assert (
+        loaded_net.provenance_of(alexnet_tf.AlexNet(weights=path)).dropout == "inverted"
+    )
     with pytest.raises(ValueError, match="trained with 'inverted' dropout"):
         alexnet_tf.AlexNet(weights=path, dropout="original")
 
@@ -141,7 +143,7 @@ def test_weights_of_another_architecture_are_rejected_and_both_are_named(tmp_pat
             tmp_path / "w.weights.h5"
         )
     net = alexnet_tf.AlexNet(weights=tmp_path / "w.weights.h5")
-    described = trained.provenance_of(net)
+    described = loaded_net.provenance_of(net)
     assert described.architecture["name"] == "cuda_convnet"
     assert net.output_shape == (None, 2)
     image = np.full((1, 224, 224, 3), 10, np.float32)
@@ -229,7 +231,7 @@ def test_a_net_of_the_same_name_that_was_defined_otherwise_is_refused(tmp_path):
     ):
         alexnet_tf.AlexNet(weights=path, architecture="cifar10_11pct")
     net = alexnet_tf.AlexNet(weights=path)
-    assert trained.provenance_of(net).architecture["layers"][0]["padding"] == [1, 3]
+    assert loaded_net.provenance_of(net).architecture["layers"][0]["padding"] == [1, 3]
 
 
 def test_a_net_that_this_version_does_not_know_is_named_with_its_file(tmp_path):

@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from alexnet_tf.models import architecture, zoo
+from alexnet_tf.models import architecture, architecture_json, zoo
 from alexnet_tf.models.zoo import ARCHITECTURES, CUDA_CONVNET, PAPER
 
 ALEXNETS = [net for name, net in ARCHITECTURES.items() if "cifar" not in name]
@@ -469,12 +469,12 @@ def test_an_architecture_cannot_be_changed_in_place():
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_network_survives_a_round_trip_through_json(name):
     net = ARCHITECTURES[name]
-    text = json.dumps(architecture.to_json(net))
-    assert architecture.from_json(json.loads(text)) == net
+    text = json.dumps(architecture_json.to_json(net))
+    assert architecture_json.from_json(json.loads(text)) == net
 
 
 def test_json_has_the_fields_by_name_and_a_kind_for_every_layer():
-    data = architecture.to_json(PAPER)
+    data = architecture_json.to_json(PAPER)
     assert (data["name"], data["input_size"], data["towers"]) == ("paper", 224, 2)
     assert [layer["kind"] for layer in data["layers"][:4]] == [
         "convolution",
@@ -497,14 +497,14 @@ def test_json_has_the_fields_by_name_and_a_kind_for_every_layer():
 
 
 def test_a_field_with_a_default_may_be_left_out_of_the_json():
-    data = architecture.to_json(PAPER)
+    data = architecture_json.to_json(PAPER)
     del data["layers"][0]["weight_decay"]
-    assert architecture.from_json(data) == PAPER
+    assert architecture_json.from_json(data) == PAPER
 
 
 def changed(**layer):
     """The JSON of the paper's network with changes to its first layer; None removes."""
-    data = architecture.to_json(PAPER)
+    data = architecture_json.to_json(PAPER)
     first = {**data["layers"][0], **layer}
     data["layers"][0] = {
         key: value for key, value in first.items() if value is not None
@@ -535,7 +535,7 @@ def changed(**layer):
 )
 def test_invalid_json_is_rejected_by_the_name_of_what_is_wrong(data, message):
     with pytest.raises(ValueError, match=message):
-        architecture.from_json(data)
+        architecture_json.from_json(data)
 
 
 @pytest.mark.parametrize(

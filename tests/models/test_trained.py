@@ -13,7 +13,14 @@ import tensorflow as tf
 import alexnet_tf
 from alexnet_tf.evaluation import evaluator
 from alexnet_tf.models import architecture as architectures
-from alexnet_tf.models import builder, checkpoint_files, layers, resizing, trained
+from alexnet_tf.models import (
+    builder,
+    checkpoint_files,
+    layers,
+    loaded_net,
+    resizing,
+    trained,
+)
 from alexnet_tf.serving import export_verification, exporting, tflite_onnx
 from alexnet_tf.training import checkpoint
 
@@ -171,7 +178,7 @@ def test_features_of_two_towers_are_concatenated():
     named = layers.Provenance(
         described.architecture, described.dropout, ("a", "b", "c", "d"), name="named"
     )
-    loaded = trained.LoadedNet(keras.Model(net.input, named(net.layers[-2].output)))
+    loaded = loaded_net.LoadedNet(keras.Model(net.input, named(net.layers[-2].output)))
     image = np.full((256, 256, 3), 100, np.uint8)
     fc7 = loaded.features([image])
     assert fc7.shape == (1, 4096)
@@ -328,7 +335,7 @@ def test_a_net_is_restored_with_its_convention_of_dropout(tmp_path, dropout, inp
     given = image if inputs == "pixels" else image - 100
     np.testing.assert_allclose(restored.model(given), model(image - 100), atol=1e-6)
     if inputs == "pixels":
-        assert trained.provenance_of(restored.model).dropout == dropout
+        assert loaded_net.provenance_of(restored.model).dropout == dropout
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ class Provenance(keras.layers.Layer):
     With this layer `load_weights` rejects them, from `.weights.h5` and `.keras` files.
 
     Args:
-        architecture: the net as plain data, of `architecture.to_json`.
+        architecture: the net as plain data, of `architecture_json.to_json`.
         dropout: its convention, "original" or "inverted".
         class_names: the names of the outputs; None if they have no names.
 

@@ -1,0 +1,169 @@
+"""A trained net to use in Python: pixels in, classes or features out."""
+
+import os
+import zipfile
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from alexnet_tf.models import architecture as architectures
+from alexnet_tf.models import architecture_json, layers, resizing, trained
+
+# Images that LoadedNet computes at the same time.
+_BATCH = 128
+
+
+class LoadedNet:
+    """A trained net to use in Python, which turns pixels into classes or features.
+
+    Attributes:
+        model: a Keras model of RGB pixels 0-255, [N, side, side, 3], to probabilities,
+            float32 [N, classes].
+        class_names: the names of the classes, in the order of the outputs.
+        architecture: the net as data.
+
+    Example:
+        >>> net = load("runs/mine")
+        >>> net.predict([np.zeros((40, 30, 3), np.uint8)], top=1)
+        [[('class0', ...)]]
+    """
+
+    def __init__(self, model: keras.Model):
+        provenance = provenance_of(model)
+        if provenance is None or provenance.class_names is None:
+            raise ValueError(
+                f"the model {model.name!r} does not hold its class names: "
+                "python -m alexnet_tf.export --format=keras writes one that does"
+            )
+        self.model = model
+        self.class_names = provenance.class_names
+        self.architecture = architecture_json.from_json(provenance.architecture)
+        self._feature_models: dict[str, keras.Model] = {}
+
+    def predict(
+        self, images: Sequence[np.ndarray] | np.ndarray, top: int = 5
+    ) -> list[list[tuple[str, float]]]:
+        """Returns each image's `top` classes, best first, as (class name, probability).
+
+        Args:
+            images: RGB images of any sizes, [H, W, 3] each, pixels 0-255. They are
+                resized and cropped as in evaluation.
+            top: how many classes.
+        """
+        return [
+            [
+                (self.class_names[index], float(row[index]))
+                for index in best_classes(row, top)
+            ]
+            for row in self._run(self.model, images)
+        ]
+
+    def features(
+        self, images: Sequence[np.ndarray] | np.ndarray, layer: str = "fc7"
+    ) -> np.ndarray:
+        """Returns the activations of `layer` as the next layer reads them.
+
+        They come after ReLU, normalization, pooling and dropout, from both towers:
+        float32 [N, 4096] for fc7, the vector of paper section 6.1, and [N, 6, 6, 256]
+        for conv5.
+
+        Args:
+            images: as in `predict`.
+            layer: a layer with weights, "conv1" to "fc8" in AlexNet.
+
+        Raises:
+            ValueError: the net has no such layer; the message names its layers.
+        """
+        if layer not in self._feature_models:
+            output = _stage_output(self.model, self.architecture, layer)
+            self._feature_models[layer] = keras.Model(self.model.input, output)
+        return self._run(self._feature_models[layer], images)
+
+    def _run(self, model: keras.Model, images) -> np.ndarray:
+        size, side = self.architecture.record_size, self.architecture.input_size
+        views = [resizing.center_view(image, size, side) for image in images]
+        if not views:
+            return np.zeros((0, *model.output_shape[1:]), np.float32)
+        parts = [
+            model(np.stack(views[start : start + _BATCH]), training=False).numpy()
+            for start in range(0, len(views), _BATCH)
+        ]
+        return np.concatenate(parts)
+
+
+def best_classes(scores: np.ndarray, top: int) -> np.ndarray:
+    """The indices of the `top` highest scores, best first; ties in their order.
+
+    Example:
+        >>> best_classes(np.array([0.2, 0.4, 0.4]), 2).tolist()
+        [1, 2]
+    """
+    return np.argsort(-scores, kind="stable")[:top]
+
+
+def _stage_output(
+    model: keras.Model, architecture: architectures.Architecture, layer: str
+) -> keras.KerasTensor:
+    """Returns the output of the stage that begins with `layer`, towers concatenated."""
+    stages: dict[str, str] = {}  # layer with weights -> the last layer that follows it
+    weighted = ""
+    for extent in architectures.extents(architecture):
+        if isinstance(extent.layer, architectures.Weighted):
+            weighted = extent.name
+        stages[weighted] = extent.name
+    if layer not in stages:
+        raise ValueError(
+            f"{architecture.name} has no layer {layer!r}: choose one of "
+            f"{', '.join(stages)}"
+        )
+    name = stages[layer]
+    towers = [
+        model.get_layer(found)
+        for found in (name, *(f"{name}_tower{n}" for n in range(architecture.towers)))
+        if any(each.name == found for each in model.layers)
+    ]
+    outputs = [tower.output for tower in towers]
+    joined = outputs[0] if len(outputs) == 1 else keras.ops.concatenate(outputs, -1)
+    return keras.ops.cast(joined, "float32")
+
+
+def provenance_of(model: keras.Model) -> layers.Provenance | None:
+    """Returns the layer that records which net a model is, or None."""
+    found = [each for each in model.layers if isinstance(each, layers.Provenance)]
+    return found[0] if found else None
+
+
+def load_keras_file(path: str) -> keras.Model:
+    """The model in a `.keras` file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"there is no file {path}")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{path} is damaged, or not a .keras file: write it again with "
+            "python -m alexnet_tf.export --format=keras"
+        )
+    return keras.saving.load_model(path, compile=False)
+
+
+def load(path: str | os.PathLike[str]) -> LoadedNet:
+    """Loads a trained net from a run folder, a checkpoint in it, or a `.keras` file.
+
+    Raises:
+        FileNotFoundError: there is no such file, or the run folder has no `model.json`.
+        CheckpointError: there is no checkpoint.
+        ValueError: what is there is not a trained net of this package.
+
+    Example:
+        >>> load("runs/mine").class_names
+        ('class0', 'class1', 'class2')
+    """
+    name = os.fspath(path)
+    if name.endswith(".keras"):
+        return LoadedNet(load_keras_file(name))
+    return LoadedNet(trained.restore(name, inputs="pixels").model)

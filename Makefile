@@ -10,8 +10,8 @@ setup: $(VENV)/ready
 
 # --no-build-isolation builds the ops against the TensorFlow that will load them.
 # editable_mode=compat puts the path of this folder on sys.path. If Python is started
-# beside a checkout of the same name, it finds that path before the folder; it would find
-# setuptools' own finder only after it.
+# beside a checkout of the same name, it finds that path before the folder; it would
+# find setuptools' own finder only after it.
 $(VENV)/ready: pyproject.toml constraints.txt setup.py $(shell find custom_ops -type f)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt 'tensorflow~=2.21.0' setuptools wheel

@@ -1,7 +1,7 @@
 """Measures the errors of a trained net with the center crop and with ten crops.
 
     python -m alexnet_tf.evaluate --checkpoint=runs/mine
-    python -m alexnet_tf.evaluate --checkpoint=runs/mine --dataset=data/other --split=test
+    python -m alexnet_tf.evaluate --checkpoint=runs/mine --dataset=data/new --split=test
 
 Errors are in percent, paper section 4.1. The results are also written to
 evaluation.json in the run folder.
@@ -27,7 +27,7 @@ MEASURES = {
 
 @dataclasses.dataclass(frozen=True)
 class NetOptions:
-    """Which net, and how it computes."""
+    """The net, and the type that it computes in."""
 
     checkpoint: str = option(
         "runs/default",
@@ -44,11 +44,11 @@ class NetOptions:
 
 @dataclasses.dataclass(frozen=True)
 class DatasetOptions:
-    """What it is evaluated on."""
+    """The dataset that the net is evaluated on."""
 
     dataset: str | None = option(
         None,
-        "prepared folder (default: where the run's own dataset was)",
+        "prepared folder (default: the one that the net was trained on)",
         is_path=True,
     )
     split: str | None = option(
@@ -64,14 +64,14 @@ class DatasetOptions:
 
 @dataclasses.dataclass(frozen=True)
 class OutputOptions:
-    """What is printed."""
+    """The format of the printed results."""
 
     format: tables.Format = option("table", "what is printed")
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateOptions:
-    """Everything that `evaluate` can be told."""
+    """All options of `evaluate`."""
 
     net: NetOptions = options.group(NetOptions, "Net")
     data: DatasetOptions = options.group(DatasetOptions, "Dataset")
@@ -83,7 +83,7 @@ OPTIONS = EvaluateOptions
 
 
 def text(results: Mapping[str, Any], format: tables.Format) -> str:
-    """The results as a table, JSON or CSV."""
+    """Returns the results as a table, JSON or CSV."""
     count = f"{results['images']:,} images"
     lines = [f"{count:18}" + "".join(f"{name:>12}" for name in WAYS.values())]
     for measure, name in MEASURES.items():
@@ -133,7 +133,6 @@ def main(chosen: EvaluateOptions, arguments: Sequence[str]) -> None:
     }
     output = restored.run_dir / "evaluation.json"
     files.write_text(output, json.dumps({**described, **results}, indent=1) + "\n")
-    print(f"written to {output}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes a trained net as a model that others run, or checks an export.
+"""Exports a trained net for servers and other libraries, or checks an export.
 
     python -m alexnet_tf.export --checkpoint=runs/mine --output=runs/mine/export
     python -m alexnet_tf.export --checkpoint=runs/mine --format=keras
@@ -20,7 +20,7 @@ from alexnet_tf.runtime.options import option
 
 @dataclasses.dataclass(frozen=True)
 class NetOptions:
-    """Which net is exported."""
+    """The net that is exported."""
 
     checkpoint: str | None = option(
         None,
@@ -33,7 +33,7 @@ class NetOptions:
 
 @dataclasses.dataclass(frozen=True)
 class OutputOptions:
-    """What is written."""
+    """The model that is written."""
 
     output: str | None = option(
         None,
@@ -74,7 +74,7 @@ class OutputOptions:
 
 @dataclasses.dataclass(frozen=True)
 class CheckOptions:
-    """What is checked instead."""
+    """The export that is checked instead of writing one."""
 
     check: str | None = option(
         None,
@@ -87,7 +87,7 @@ class CheckOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
-    """Everything that `export` can be told."""
+    """All options of `export`."""
 
     net: NetOptions = options.group(NetOptions, "Net")
     output: OutputOptions = options.group(OutputOptions, "Output")
@@ -100,10 +100,10 @@ OPTIONS = ExportOptions
 def main(chosen: ExportOptions, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments)
     with log_noise.held_back():
-        from alexnet_tf.serving import exporting, verification
+        from alexnet_tf.serving import export_verification, exporting
     if chosen.check.check is not None:
         print(f"checking {chosen.check.check}", file=sys.stderr)
-        path, names = verification.verify_export(
+        path, names = export_verification.verify_export(
             chosen.check.check, chosen.net.checkpoint
         )
         print(f"{path}: good: {', '.join(names)}")

@@ -3,8 +3,8 @@
     python -m alexnet_tf.predict --model=runs/mine/export image.jpg ...
     python -m alexnet_tf.predict --server=http://localhost:8501 image.jpg ...
 
-Prints the best classes of each file. A file that is not an image is one line on standard
-error; the others continue, and the exit status is 1.
+Prints the best classes of each file. For a file that is not an image it prints one line
+on standard error and continues with the others, and the exit status is 1.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from alexnet_tf.runtime.options import option
 
 @dataclasses.dataclass(frozen=True)
 class ModelOptions:
-    """A model in this process."""
+    """The model, if it runs in this process."""
 
     model: str = option(
         "runs/default/export",
@@ -31,7 +31,7 @@ class ModelOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ServerOptions:
-    """A server instead."""
+    """The server, if the model runs there."""
 
     server: str | None = option(
         None,
@@ -68,7 +68,7 @@ class ServerOptions:
 
 @dataclasses.dataclass(frozen=True)
 class OutputOptions:
-    """What is printed."""
+    """The format of the printed predictions."""
 
     top: int = option(
         5, "number of classes for each image, best first", check=options.at_least(1)
@@ -78,7 +78,7 @@ class OutputOptions:
 
 @dataclasses.dataclass(frozen=True)
 class PredictOptions:
-    """Everything that `predict` can be told."""
+    """All options of `predict`."""
 
     model: ModelOptions = options.group(ModelOptions, "Model")
     server: ServerOptions = options.group(ServerOptions, "Server")

@@ -1,11 +1,11 @@
-"""Turns a folder of images, ImageNet's archives or a TFDS dataset into prepared records.
+"""Turns a folder of images, ImageNet's archives or a TFDS dataset into records.
 
     python -m alexnet_tf.prepare --source=folder:/images --output=data/mine
     python -m alexnet_tf.prepare --source=imagenet2012 --manual_dir=/archives
     python -m alexnet_tf.prepare --output=data/mine --verify
 
-A preparation that was stopped, even by kill -9, continues when the same command is given
-again.
+A preparation that was stopped, even by kill -9, continues when the same command is
+given again.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from alexnet_tf.runtime.options import option
 
 @dataclasses.dataclass(frozen=True)
 class SourceOptions:
-    """Where the images come from."""
+    """The source of the images."""
 
     source: str = option(
         "garments",
@@ -51,7 +51,7 @@ class SourceOptions:
 
 @dataclasses.dataclass(frozen=True)
 class OutputOptions:
-    """What is written."""
+    """The prepared dataset that is written."""
 
     output: str | None = option(
         None, "folder to write (default: DATA_DIR/SOURCE-SIZE)", is_path=True
@@ -76,7 +76,7 @@ class OutputOptions:
 
 @dataclasses.dataclass(frozen=True)
 class WorkOptions:
-    """Who does the work."""
+    """The processes that do the work."""
 
     workers: int | None = option(
         None,
@@ -85,14 +85,14 @@ class WorkOptions:
     )
     beam_pipeline_options: str | None = option(
         None,
-        "prepare on Apache Beam with these options of its own, such as "
+        "prepare on Apache Beam with these of its options, such as "
         "runner=DirectRunner,direct_num_workers=4",
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class PrepareOptions:
-    """Everything that `prepare` can be told."""
+    """All options of `prepare`."""
 
     source: SourceOptions = options.group(SourceOptions, "Source")
     output: OutputOptions = options.group(OutputOptions, "Output")
@@ -105,7 +105,7 @@ OPTIONS = PrepareOptions
 def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments)
     with log_noise.held_back():
-        from alexnet_tf.data import preparation, sources, verification
+        from alexnet_tf.data import dataset_verification, preparation, sources
     output, verify = _output(chosen), chosen.output.verify
     if not (verify and output.exists()):
         preparation.refuse_existing(output)  # before archives are read for hours
@@ -126,13 +126,13 @@ def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
             beam_pipeline_options=chosen.work.beam_pipeline_options,
         )
     if verify:
-        dataset = verification.verify_dataset(output, chosen.work.workers)
+        dataset = dataset_verification.verify_dataset(output, chosen.work.workers)
     counts = ", ".join(f"{n} {split}" for split, n in dataset.counts.items())
-    deviations = ", ".join(f"{s:.1f}" for s in dataset.statistics().stdevs)
+    stdevs = ", ".join(f"{s:.1f}" for s in dataset.statistics().stdevs)
     print(
         f"{dataset.path}: {counts} images of {dataset.size} x {dataset.size} pixels "
         f"({dataset.encoding}), {len(dataset.classes)} classes; standard deviations "
-        f"along the color axes {deviations}{'; verified' if verify else ''}"
+        f"along the color axes {stdevs}{'; verified' if verify else ''}"
     )
 
 

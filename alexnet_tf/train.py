@@ -46,7 +46,7 @@ def main(chosen: TrainOptions, arguments: Sequence[str]) -> None:
 
 
 def _train(chosen: TrainOptions, replicas) -> None:
-    """The whole run, in a run folder that this process holds."""
+    """Trains the whole run; this process holds the lock of its folder."""
     from alexnet_tf.training import assembly, run_folder, run_log
 
     # First, because preparing a dataset may take hours.
@@ -58,7 +58,7 @@ def _train(chosen: TrainOptions, replicas) -> None:
         | {
             "last_step": run.last_step,
             "dataset digest": assembled.trained.dataset_digest,
-            # What the workers do together besides steps.
+            # Besides the steps, the workers do the following together.
             "resume": chosen.run.resume,
             "checkpoint_steps": chosen.run.checkpoint_steps,
         },

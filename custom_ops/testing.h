@@ -50,7 +50,7 @@ inline void CheckNear(double got, double want, double tolerance,
 }
 
 // Values that end where a page begins that may not be touched. A read or write
-// past the last value ends the program.
+// past the last value ends the process.
 template <typename T>
 class GuardedArray {
  public:

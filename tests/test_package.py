@@ -1,4 +1,4 @@
-"""The repository and the wheel: the page of flags, recipes, an installed package."""
+"""The page of flags is current, the recipes are right, and the wheel can be used."""
 
 import math
 import os
@@ -19,12 +19,12 @@ import flags_page
 
 
 def resolve(recipe):
-    """The options of a run with a recipe."""
+    """The options that a recipe gives."""
     return options.parse(TrainOptions, [f"--flagfile={ROOT / 'tools' / recipe}"])
 
 
 def changed(recipe):
-    """The options in which a recipe differs from the defaults, by name."""
+    """The options of a recipe that differ from the defaults, by name."""
     defaults = options.values_of(TrainOptions())
     found = options.values_of(resolve(recipe))
     return {name: value for name, value in found.items() if value != defaults[name]}
@@ -37,11 +37,11 @@ def test_the_page_of_flags_is_current():
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tools").glob("*.flags")))
-def test_every_recipe_is_made_of_flags_that_exist(path):
+def test_every_recipe_contains_only_flags_that_exist(path):
     assert resolve(path.name).net.architecture in zoo.ARCHITECTURES
 
 
-def test_the_papers_flags_are_what_the_paper_says():
+def test_the_flags_of_the_paper_are_those_of_the_text():
     assert changed("paper.flags") == {
         "dataset": "imagenet2012",
         "architecture": "paper",
@@ -60,37 +60,37 @@ def test_the_papers_flags_are_what_the_paper_says():
     assert (recipe.learning_rate, recipe.plateau_drops) == (0.01, 3)
 
 
-def test_the_programs_flags_are_what_the_program_did():
-    program = resolve("cuda_convnet.flags")
-    recipe = program.recipe
+def test_the_flags_of_cuda_convnet_are_those_of_the_2012_program():
+    chosen = resolve("cuda_convnet.flags")
+    recipe = chosen.recipe
     assert recipe.drop_epochs == (23, 51, 78)
     assert recipe.bias_drop_epochs == (23,)
     assert (recipe.conv1_drop_epoch, recipe.conv1_freeze_epoch) == (68, 72)
-    assert (recipe.color_noise_end_epoch, program.run.epochs) == (68, 93)
+    assert (recipe.color_noise_end_epoch, chosen.run.epochs) == (68, 93)
     assert recipe.bias_learning_rate_factor == 2.0
-    assert (program.net.architecture, program.net.init) == ("cuda_convnet",) * 2
+    assert (chosen.net.architecture, chosen.net.init) == ("cuda_convnet",) * 2
 
 
-def test_recipes_that_build_on_the_programs_change_nothing_else():
-    program, modern, one = (
+def test_recipes_that_include_cuda_convnet_change_only_what_they_name():
+    original, modern, one_gpu = (
         resolve(f"{name}.flags") for name in ("cuda_convnet", "ilsvrc2012", "one_gpu")
     )
     auto = {"tower_devices": ("auto",)}
-    assert modern == options.replace(program, precision="bfloat16", **auto)
-    assert one == options.replace(
-        program, dataset="ilsvrc2010", architecture="one_gpu", **auto
+    assert modern == options.replace(original, precision="bfloat16", **auto)
+    assert one_gpu == options.replace(
+        original, dataset="ilsvrc2010", architecture="one_gpu", **auto
     )
 
 
-def test_the_13_percent_nets_flags_are_what_the_original_did():
-    program = resolve("cifar10_13pct.flags")
-    recipe = program.recipe
+def test_the_flags_of_the_13_percent_net_are_those_of_the_original():
+    chosen = resolve("cifar10_13pct.flags")
+    recipe = chosen.recipe
     assert (recipe.learning_rate, recipe.bias_learning_rate_factor) == (0.001, 2.0)
-    assert (program.run.epochs, recipe.drop_epochs) == (160, (140, 150))
+    assert (chosen.run.epochs, recipe.drop_epochs) == (160, (140, 150))
 
 
-def test_the_wheel_holds_the_op_and_the_pictures_and_works_elsewhere(tmp_path):
-    """Built with this environment's TensorFlow, installed beside it, run from outside."""
+def test_the_wheel_holds_the_op_and_the_images_and_works_elsewhere(tmp_path):
+    """The wheel is built, installed into a folder, and run outside the repository."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"),
@@ -99,7 +99,7 @@ def test_the_wheel_holds_the_op_and_the_pictures_and_works_elsewhere(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"ALEXNET_TF_CUDA": "0"},  # a minute of nvcc; setup has it
+        env=os.environ | {"ALEXNET_TF_CUDA": "0"},  # nvcc takes a minute
     )
     assert done.returncode == 0, done.stderr[-3000:]
     (wheel,) = tmp_path.glob("*.whl")

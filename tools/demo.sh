@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Runs every command on the embedded images: prepare, train, evaluate, export, check and
-# predict. If it was interrupted, running it again continues where it stopped. RUN=... and
-# DATA=... name other folders.
+# predict. If it was interrupted, running it again continues where it stopped. RUN=...
+# and DATA=... name other folders.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 RUN="${RUN:-runs/demo}"
 DATA="${DATA:-data}"
 
-step() { printf '\n== %s (%d s)\n' "$1" "$SECONDS"; }
+step() { printf '== %s (%d s)\n' "$1" "$SECONDS"; }
 
 step "Preparing the embedded images in $DATA/garments-256"
 if [[ ! -d "$DATA/garments-256" ]]; then
@@ -24,11 +24,11 @@ python -m alexnet_tf.evaluate --checkpoint="$RUN"
 step "Exporting a SavedModel"
 python -m alexnet_tf.export --checkpoint="$RUN" --output="$RUN/export"
 
-step "Checking that a stock server can run it, and that it answers as the checkpoint does"
+step "Checking that a stock server can run it and answers as the checkpoint does"
 python -m alexnet_tf.export --check="$RUN/export"
 
 step "Classifying five images that are in neither split"
-python -m alexnet_tf.predict --model="$RUN/export" --top=3 tools/pictures/*.png
+python -m alexnet_tf.predict --model="$RUN/export" --top=2 tools/pictures/*.png
 
 step "Done"
 cat <<END

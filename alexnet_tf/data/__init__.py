@@ -1,1 +1,1 @@
-"""From archives and folders of images to prepared records, and from records to batches."""
+"""Turns archives and folders of images into prepared records, and those into batches."""

@@ -1,8 +1,8 @@
 """Checks and reads the archives of ImageNet, which only a registered user can download.
 
 The sizes and digests of ILSVRC-2012 are those that TFDS publishes in its
-`imagenet2012/checksums.tsv`. None could be found for ILSVRC-2010, so only the form of its
-archives is checked.
+`imagenet2012/checksums.tsv`. None could be found for ILSVRC-2010, so only the form of
+its archives is checked.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from alexnet_tf.runtime import files, progress
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
-    """A file to download, with its size in bytes and its SHA-256 if they are published."""
+    """A file to download, with its size in bytes and SHA-256 if they are published."""
 
     name: str
     size: int | None = None
@@ -59,8 +59,8 @@ DEVKIT_2012 = "ILSVRC2012_devkit_t12.tar.gz"
 # What reading a damaged archive may raise.
 DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error)
 
-# A tar archive ends with two blocks of zeros. `tarfile` does not insist on them: it takes
-# any truncated header for the end.
+# A tar archive ends with two blocks of zeros. `tarfile` does not insist on them: it
+# takes any truncated header for the end.
 _TAR_END = bytes(1024)
 
 
@@ -135,9 +135,9 @@ class DevelopmentKit(NamedTuple):
     """What the development kit of a challenge says.
 
     Attributes:
-        classes: (synset, words) of each class in the order of the challenge's ids, which
-            begin with 1. The classes are the synsets of `data/meta.mat` that have no
-            children.
+        classes: (synset, words) of each class in the order of the challenge's ids,
+            which begin with 1. The classes are the synsets of `data/meta.mat` that have
+            no children.
         ground_truths: the class ids in each `data/*_ground_truth.txt`, by file name.
     """
 

@@ -52,8 +52,8 @@ def color_axes(
 ) -> tuple[np.ndarray, float]:
     """How random numbers become color noise (fancy PCA, paper section 4.1).
 
-    The noise added to every pixel of an image is `axes @ alpha`, with alpha ~ N(0, 1) of
-    shape [3], and the image is then multiplied by `gain`.
+    The noise added to every pixel of an image is `axes @ alpha`, with alpha ~ N(0, 1)
+    of shape [3], and the image is then multiplied by `gain`.
 
     Args:
         color_noise: "cuda_convnet" is what the 2012 program does (`convdata_jpeg.py`):

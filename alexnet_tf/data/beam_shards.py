@@ -44,8 +44,8 @@ def write_shards(
 
 def _write_job(job: shards.Job, folder: pathlib.Path) -> str:
     """Writes a job into a file, which every worker can read; returns its path."""
-    # All bad files are allowed here and counted at the end, because Beam's runners would
-    # repeat a failing task again and again.
+    # All bad files are allowed here and counted at the end, because Beam's runners
+    # would repeat a failing task again and again.
     job = dataclasses.replace(
         job, path=job.path.resolve(), max_bad_files=len(job.examples)
     )

@@ -1,8 +1,8 @@
 """Decodes image files with Pillow.
 
 Pillow handles what TensorFlow's decoders do not: EXIF orientation, CMYK without Adobe's
-marker, palettes and WebP. What cannot be decoded raises `BadImageError` with the name of
-the file.
+marker, palettes and WebP. What cannot be decoded raises `BadImageError` with the name
+of the file.
 """
 
 import io
@@ -32,7 +32,7 @@ class BadImageError(ValueError):
 
 
 def decode(data: bytes, name: str) -> np.ndarray:
-    """Decodes an image file to uint8 RGB [H, W, 3], 0-255, with EXIF orientation applied.
+    """Decodes an image file to uint8 RGB [H, W, 3], 0-255, and applies EXIF orientation.
 
     Of an animation, the first frame is used. Grayscale, palette, CMYK and 16-bit images
     become 8-bit RGB, and an alpha channel is dropped. Gzipped data is unpacked first.

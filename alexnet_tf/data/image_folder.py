@@ -147,8 +147,8 @@ def _class_examples(folder: pathlib.Path, classes: tuple[str, ...]) -> _FolderEx
 def _files_below(folder: pathlib.Path, prefix: str) -> Iterator[str]:
     """The paths of all files in a folder at any depth, each with `prefix` before it.
 
-    Hidden files are ignored, such as the `._NAME.jpg` files that a Mac writes, which are
-    not images. The listing says what is a folder, so no file is queried on its own.
+    Hidden files are ignored, such as the `._NAME.jpg` files that a Mac writes, which
+    are not images. The listing says what is a folder, so no file is queried on its own.
     """
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -163,8 +163,8 @@ def _files_below(folder: pathlib.Path, prefix: str) -> Iterator[str]:
 def _hold_out(examples: _FolderExamples, fraction: float) -> dict[str, _FolderExamples]:
     """Splits off about `fraction` of the examples for validation.
 
-    The hash of each file's name decides, so a file keeps its split when others are added
-    and when the folder moves. A split without images is left out.
+    The hash of each file's name decides, so a file keeps its split when others are
+    added and when the folder moves. A split without images is left out.
     """
     limit = fraction * 2**64
     chosen: dict[str, list[int]] = {"train": [], "validation": []}

@@ -1,10 +1,10 @@
 """Batches for training and evaluation from prepared records.
 
-The order of an epoch is a permutation drawn from (seed, epoch), and what is random about
-an image is drawn from (seed, epoch, index). The batch of step k therefore follows from
-arithmetic, and a run resumes at any step by asking for that step. The host decodes and
-crops, and passes on uint8; the rest is done by `layers.Preprocessing` on the device of
-each tower.
+The order of an epoch is a permutation drawn from (seed, epoch), and what is random
+about an image is drawn from (seed, epoch, index). The batch of step k therefore follows
+from arithmetic, and a run resumes at any step by asking for that step. The host decodes
+and crops, and passes on uint8; the rest is done by `layers.Preprocessing` on the device
+of each tower.
 """
 
 import ctypes
@@ -31,7 +31,8 @@ class Recipe(NamedTuple):
         crop: side of the crops in pixels.
         seed: decides the order of the images and all random numbers.
         color_noise: the variant of the color noise, see `augmentation.color_axes`.
-        color_noise_end_epoch: the epoch from which there is no color noise; inf for never.
+        color_noise_end_epoch: the epoch from which there is no color noise; inf for
+            never.
         crop_sharing: how many consecutive images share the place of their crop and
             whether they are mirrored.
     """
@@ -77,12 +78,12 @@ def training_batches(
         recipe: what a batch consists of.
         first_step: the first step, counted from the beginning of the run.
         last_step: one more than the last step.
-        rows: (start, stop) of the rows of each batch that are returned, bit for bit as in
-            the whole batch; the others are not read. This is what one of several workers
-            asks for.
-        damaged: with "skip", a damaged record is replaced by the next image in the order
-            of the epoch. That image then appears twice, each time with the random numbers
-            of its place.
+        rows: (start, stop) of the rows of each batch that are returned, bit for bit as
+            in the whole batch; the others are not read. This is what one of several
+            workers asks for.
+        damaged: with "skip", a damaged record is replaced by the next image in the
+            order of the epoch. That image then appears twice, each time with the random
+            numbers of its place.
 
     Returns:
         A dataset of pairs: a dict of the model's inputs (`image` uint8 [N, crop, crop,
@@ -124,8 +125,8 @@ def keep_freed_memory() -> None:
     """Makes glibc keep the memory that a batch frees for the next one.
 
     By default glibc returns tens of megabytes to the system after each batch and maps
-    them again, with one page fault per page. That costs a tenth of the time that reading
-    JPEGs takes. Other C libraries are left as they are.
+    them again, with one page fault per page. That costs a tenth of the time that
+    reading JPEGs takes. Other C libraries are left as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -185,7 +186,7 @@ class _Plan:
     def _color_noise(
         self, step: int, alpha: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(shift float32 [N, 3], gain float32 [N]) for the random numbers of a batch."""
+        """Returns (shift, gain) of a batch, float32 [N, 3] and [N], from its numbers."""
         end = self._recipe.color_noise_end_epoch
         colored = step < end * self._steps
         # The whole product is computed first and then cut to the rows, because its bits

@@ -47,8 +47,8 @@ def prepare_dataset(
     """Writes the images of a source as records into the folder `output`.
 
     Every image is scaled so that its shorter side has `size` pixels, and the center
-    square is cut out (paper, section 2). An interrupted preparation continues when it is
-    called again with the same arguments.
+    square is cut out (paper, section 2). An interrupted preparation continues when it
+    is called again with the same arguments.
 
     Args:
         source: the images.
@@ -65,8 +65,8 @@ def prepare_dataset(
     Raises:
         FileExistsError: `output` exists.
         image_decoding.BadImageError: more than `max_bad_files` images cannot be read.
-        ValueError: a preparation with other settings was interrupted, another process is
-            preparing this folder, or a split has no readable image.
+        ValueError: a preparation with other settings was interrupted, another process
+            is preparing this folder, or a split has no readable image.
 
     Example:
         Prepare the images of Fashion-MNIST in this package:
@@ -284,8 +284,8 @@ def find_or_prepare(
 
     Args:
         dataset: the folder of a prepared dataset, or the name of a source (garments,
-            imagenet2012, ilsvrc2010, tfds:NAME or folder:/path). A source is prepared as
-            `data_dir`/NAME-SIZE.
+            imagenet2012, ilsvrc2010, tfds:NAME or folder:/path). A source is prepared
+            as `data_dir`/NAME-SIZE.
         size: side of the images in pixels that the network needs.
         encoding: how to store them if they must be prepared, "jpeg" or "raw".
         data_dir: the folder for prepared sources.

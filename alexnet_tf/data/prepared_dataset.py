@@ -5,8 +5,8 @@
     statistics.npz                          mean image and color covariance of training
     SHA256SUMS                              digests of all these files
 
-`record_files` describes both record formats. Every record carries a hash, so that reading
-finds every flipped bit, and `sha256sum --check` accepts `SHA256SUMS`.
+`record_files` describes both record formats. Every record carries a hash, so that
+reading finds every flipped bit, and `sha256sum --check` accepts `SHA256SUMS`.
 """
 
 import dataclasses

@@ -1,13 +1,14 @@
 """Files of records that are read by index: ArrayRecord for JPEGs, NumPy for raw images.
 
-JPEGs have different lengths. They are stored in ArrayRecord, TFDS's random-access format,
-as one `tf.train.Example` per record with `image/encoded`, `image/class/label` and
-`image/filename`. ArrayRecord hashes each record and its own index.
+JPEGs have different lengths. They are stored in ArrayRecord, TFDS's random-access
+format, as one `tf.train.Example` per record with `image/encoded`, `image/class/label`
+and `image/filename`. ArrayRecord hashes each record and its own index.
 
-Raw records all have the same size, so a record's offset is `index * size` and reading it
-takes one `pread`, half the time ArrayRecord needs. The file is what `numpy.save` writes:
-an array with rows of (image, label, xxh3_64), where the last is the hash of the bytes
-before it, followed by an array of the file names. `numpy.load` reads the first array.
+Raw records all have the same size, so a record's offset is `index * size` and reading
+it takes one `pread`, half the time ArrayRecord needs. The file is what `numpy.save`
+writes: an array with rows of (image, label, xxh3_64), where the last is the hash of the
+bytes before it, followed by an array of the file names. `numpy.load` reads the first
+array.
 """
 
 import io
@@ -46,8 +47,8 @@ class Shard(Protocol):
     """One file of records, open for reading; several threads may read at once.
 
     Attributes:
-        lost: why none of the records can be found, in which case the shard has length 0;
-            empty if they can.
+        lost: why none of the records can be found, in which case the shard has length
+            0; empty if they can.
     """
 
     lost: str

@@ -48,9 +48,9 @@ def decode_image(
 ) -> np.ndarray:
     """Decodes the image bytes of a record to uint8 [size, size, 3], 0-255.
 
-    A JPEG is decoded by libjpeg-turbo without holding Python's lock. The pixels are those
-    of `tf.io.decode_jpeg` with "INTEGER_ACCURATE", bit for bit, in three quarters of its
-    time. Raw bytes are returned as a view, without a copy.
+    A JPEG is decoded by libjpeg-turbo without holding Python's lock. The pixels are
+    those of `tf.io.decode_jpeg` with "INTEGER_ACCURATE", bit for bit, in three quarters
+    of its time. Raw bytes are returned as a view, without a copy.
 
     Args:
         encoded: the image bytes of a record.
@@ -89,9 +89,9 @@ def decode_image(
 class Records:
     """The records of several shards in a row, read by index and from several threads.
 
-    A record that cannot be read raises `record_files.DamagedRecordError`. If `damaged` is
-    "skip", `read` returns None for it instead, counts it in `skipped` and logs a warning
-    once per record, or once per shard if a whole shard is lost.
+    A record that cannot be read raises `record_files.DamagedRecordError`. If `damaged`
+    is "skip", `read` returns None for it instead, counts it in `skipped` and logs a
+    warning once per record, or once per shard if a whole shard is lost.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class Records:
             ) from None
 
     def read(self, index: int) -> record_files.Record | None:
-        """Reads a record; returns None if it is damaged and such records are skipped."""
+        """Reads a record; None if it is damaged and damaged records are skipped."""
         try:
             return self[index]
         except record_files.DamagedRecordError as error:

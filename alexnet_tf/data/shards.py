@@ -78,7 +78,7 @@ class Finished:
 
 
 def default_workers(images: int) -> int:
-    """How many worker processes to use by default: one per core, but fewer for few images."""
+    """The default number of worker processes: one per core, but fewer for few images."""
     return min(len(os.sched_getaffinity(0)), 1 + images // _IMAGES_PER_WORKER)
 
 
@@ -172,7 +172,7 @@ def _write_note(finished: Finished, path: pathlib.Path) -> None:
 
 
 def read_finished(path: pathlib.Path) -> Finished | None:
-    """What the note says about the shard at `path`; None if the shard is not complete."""
+    """Reads the note about the shard at `path`; None if the shard is not complete."""
     try:
         size = path.stat().st_size
         with np.load(note_path(path)) as note:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-# The names that splits have in folders and in TFDS, and their names in a prepared dataset.
+# The names that splits have in folders and in TFDS, and their names in a prepared
+# dataset.
 SPLIT_NAMES = {
     "train": "train",
     "validation": "validation",

@@ -45,7 +45,7 @@ def open_source(
     manual_dir: str | None = None,
     checksums: bool = False,
 ) -> source_types.Source:
-    """Opens the source that `specification` names; TFDS datasets are built on first use.
+    """Opens the source that `specification` names; builds a TFDS dataset on first use.
 
     Args:
         specification: one of the forms above.

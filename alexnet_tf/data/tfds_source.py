@@ -4,6 +4,7 @@ TFDS itself is imported inside the functions: that takes two seconds, and only t
 sources need it.
 """
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -79,7 +80,7 @@ def _find_builder(name: str, data_dir: str) -> Any:
 
 
 def _build(builder: Any, name: str, archive_folder: pathlib.Path) -> Any:
-    """Lets TFDS build the dataset, one process at a time; returns the builder to read."""
+    """Lets TFDS build the dataset, one process at a time; returns the builder."""
     import tensorflow_datasets as tfds
 
     folder = pathlib.Path(builder.data_dir)
@@ -89,9 +90,13 @@ def _build(builder: Any, name: str, archive_folder: pathlib.Path) -> Any:
         for stale in folder.parent.glob(f"incomplete.*_{folder.name}"):
             shutil.rmtree(stale)
         try:
-            builder.download_and_prepare(
-                download_config=tfds.download.DownloadConfig(manual_dir=archive_folder)
-            )
+            # TFDS prints what it does; its progress bars say the same.
+            with contextlib.redirect_stdout(None):
+                builder.download_and_prepare(
+                    download_config=tfds.download.DownloadConfig(
+                        manual_dir=archive_folder
+                    )
+                )
         except AssertionError as error:  # TFDS raises it for a missing archive
             raise ValueError(f"tfds:{name}: {errors.one_line(error)}") from error
     # Another process may have built it meanwhile, so the folder is read anew.

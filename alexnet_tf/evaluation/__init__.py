@@ -1,1 +1,1 @@
-"""What a trained net is worth: errors and losses on a split."""
+"""Measures a trained net: its errors and losses on a split."""

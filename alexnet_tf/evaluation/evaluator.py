@@ -140,11 +140,11 @@ class Evaluation:
 def dataset_of(
     net: trained.TrainedNet, path: str | None = None
 ) -> prepared_dataset.Dataset:
-    """The dataset to evaluate a trained net on: at `path`, or where its own was.
+    """Returns the dataset to evaluate a net on: that at `path`, or the net's own.
 
     Raises:
-        FileNotFoundError: the net's own dataset is not there any more.
-        ValueError: the images have another size, or the classes are others.
+        FileNotFoundError: the net's own dataset no longer exists.
+        ValueError: the images have another size, or the classes differ.
     """
     if path is None and not os.path.isdir(net.dataset_path):
         raise FileNotFoundError(

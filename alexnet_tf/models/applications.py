@@ -1,4 +1,4 @@
-"""AlexNet, preprocess_input and decode_predictions in the manner of keras.applications."""
+"""AlexNet, preprocess_input and decode_predictions, as in keras.applications."""
 
 import os
 import re
@@ -50,7 +50,8 @@ def AlexNet(
         dropout: "original" or "inverted"; default that of the weights, else "original".
         lrn, initialization, seed: see `builder.build`.
 
-    Returns: a model of float images [N, side, side, 3], as `preprocess_input` makes them.
+    Returns: a model of float images [N, side, side, 3], as `preprocess_input` makes
+    them.
 
     Raises:
         ValueError: for an input shape that the net cannot take, or weights of another
@@ -58,9 +59,9 @@ def AlexNet(
         FileNotFoundError: for weights that do not exist.
 
     Example:
-        >>> net = alexnet_tf.AlexNet(classes=10)
-        >>> net(alexnet_tf.preprocess_input(images)).shape
-        TensorShape([8, 10])
+        >>> images = np.full((2, 224, 224, 3), 128, np.uint8)
+        >>> AlexNet(classes=10)(preprocess_input(images)).shape
+        TensorShape([2, 10])
     """
     found = None if weights is None else _Weights(weights)
     net = _choose_net(found, architecture, classes)
@@ -88,10 +89,10 @@ def AlexNet(
 
 
 class _Weights:
-    """A file of weights, and what it says about the net that they belong to.
+    """A file of weights, and its record of the net that they belong to.
 
     Attributes:
-        architecture, dropout: of that net; None if the file does not say.
+        architecture, dropout: those of the net; None if the file does not record them.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -165,7 +166,7 @@ class _Weights:
 
 
 def _provenance_in(path: str) -> dict[str, Any] | None:
-    """What a `.weights.h5` file says about its net; None if it says nothing."""
+    """Returns what a `.weights.h5` file records of its net, or None."""
     if not os.path.isfile(path):
         raise FileNotFoundError(f"there is no file {path}")
     if not h5py.is_hdf5(path):
@@ -186,7 +187,7 @@ def _provenance_in(path: str) -> dict[str, Any] | None:
 def _choose_net(
     weights: _Weights | None, architecture: str | None, classes: int | None
 ) -> architectures.Architecture:
-    """The net that is asked for, or that of the weights."""
+    """Returns the net that the arguments name, or else that of the weights."""
     if weights is None:
         net = zoo.find(architecture or DEFAULT_ARCHITECTURE)
         return net if classes is None else net.with_classes(classes)
@@ -228,13 +229,14 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
 
 
 def preprocess_input(x, mean: Sequence[float] | np.ndarray = MEAN_RGB):
-    """RGB pixels 0-255, [..., H, W, 3], to the net's input: float32 less the mean.
+    """Subtracts the mean from RGB pixels 0-255, [..., H, W, 3]; returns float32.
 
     `mean` is three channel means or a mean image; the default is that of ILSVRC.
-    The pixels are not rescaled: a net scaled to [0, 1] does not start to learn.
+    The pixels are not rescaled, because AlexNet does not start to learn with pixels in
+    [0, 1].
 
     Example:
-        >>> preprocess_input(np.full((1, 224, 224, 3), 128, np.uint8))[0, 0, 0]
+        >>> preprocess_input(np.full((1, 224, 224, 3), 128, np.uint8))[0, 0, 0].round(1)
         array([ 0.8,  9.4, 24.6], dtype=float32)
     """
     if isinstance(x, np.ndarray):
@@ -245,10 +247,10 @@ def preprocess_input(x, mean: Sequence[float] | np.ndarray = MEAN_RGB):
 def decode_predictions(
     preds, top: int = 5, class_names: Sequence[str] | None = None
 ) -> list[list[tuple[int, str, float]]]:
-    """The `top` classes of each row of `preds` [N, classes], best first.
+    """Returns the `top` classes of each row of `preds` [N, classes], best first.
 
-    Returns one list per image of (class index, class name, score). Without `class_names`
-    a class is called by its index.
+    Returns one list per image of (class index, class name, score). Without
+    `class_names` a class is called by its index.
 
     Example:
         >>> decode_predictions([[0.1, 0.9]], top=1, class_names=["cat", "dog"])

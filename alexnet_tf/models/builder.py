@@ -11,9 +11,9 @@ import keras
 import numpy as np
 
 from alexnet_tf.models import architecture as architectures
-from alexnet_tf.models import layers, tower_layers, towers
+from alexnet_tf.models import layer_builder, layers, towers
+from alexnet_tf.models.layer_builder import Initialization
 from alexnet_tf.models.layers import arguments
-from alexnet_tf.models.tower_layers import Initialization
 
 # Keras' dtype policy for each precision.
 POLICIES = {"float32": "float32", "tf32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -45,9 +45,9 @@ def build(
             [N], `shift` float32 [N, 3] and `gain` float32 [N]. Every tower's device
             then finishes the image itself, see `layers.Preprocessing`. Without a mean,
             the model reads the finished image, float [N, H, W, 3].
-        pixels: with a mean, whether the model reads only RGB pixels 0-255, [N, H, W, 3],
-            and subtracts the mean, which is then one of its weights. So a saved model
-            is complete.
+        pixels: with a mean, whether the model reads only RGB pixels 0-255,
+            [N, H, W, 3], and subtracts the mean, which is then one of its weights. So a
+            saved model is complete.
         devices: one device per tower; None leaves the placement to TensorFlow.
         precision: the compute type. Weights are always float32.
         initialization: "cuda_convnet" uses each layer's own standard deviation, and
@@ -78,7 +78,7 @@ def build(
     tower_devices = _tower_devices(architecture, devices)
     arguments.one_of("precision", precision, tuple(POLICIES))
     arguments.one_of("initialization", initialization, ("paper", "cuda_convnet"))
-    options = tower_layers.LayerOptions(
+    options = layer_builder.LayerOptions(
         policy=POLICIES[precision],
         initialization=initialization,
         dropout=dropout,
@@ -159,7 +159,7 @@ def _add_layer(
     streams: towers.TowerStreams,
     extent: architectures.Extent,
     tower_count: int,
-    options: tower_layers.LayerOptions,
+    options: layer_builder.LayerOptions,
     seeds: itertools.count,
 ) -> None:
     """Adds one layer of the architecture to every tower that has a part of it."""
@@ -172,12 +172,12 @@ def _add_layer(
     count = streams.count
 
     def make(tower: int, stream: keras.KerasTensor) -> keras.layers.Layer:
-        place = tower_layers.Place(
+        place = layer_builder.Place(
             name=extent.name + (f"_tower{tower}" if count > 1 else ""),
             towers=count,
             side=stream.shape[1],
             seed=next(seeds),
         )
-        return tower_layers.make(layer, place, options)
+        return layer_builder.make(layer, place, options)
 
     streams.apply(make)

@@ -1,4 +1,4 @@
-"""Where the checkpoints of a run lie, and how the weights of one are read.
+"""Finds the checkpoints of a run and reads their weights.
 
 RUN/checkpoints/step-200.index ...    the newest ones
 RUN/best/step-100.index ...           the one with the least validation error
@@ -29,12 +29,12 @@ class CheckpointError(OSError):
 
 
 def weights_by_path(model: keras.Model) -> dict[str, tf.Variable]:
-    """The trainable weights of a model by their paths, as a checkpoint names them."""
+    """Returns the trainable weights of a model by path, as checkpoints name them."""
     return {v.path: v.value for v in model.trainable_variables}
 
 
 def check_same_net(prefix: str, model: keras.Model) -> None:
-    """Raises CheckpointError if a weight is missing in a checkpoint, or differs in shape."""
+    """Raises CheckpointError if a checkpoint lacks a weight or its shape differs."""
     shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
     for name, variable in weights_by_path(model).items():
         found = shapes.get(f"weights/{name.replace('/', '.S')}/{_VALUE}")
@@ -53,14 +53,14 @@ def files_of(prefix: str) -> list[pathlib.Path]:
 
 
 def remove_checkpoint(prefix: str) -> None:
-    """Removes the files of a checkpoint, and what a write that failed left of one."""
+    """Removes the files of a checkpoint, even if its write failed halfway."""
     for file in files_of(prefix):
         file.unlink()
     shutil.rmtree(f"{prefix}_temp", ignore_errors=True)
 
 
 def list_checkpoints(folder: str | os.PathLike[str]) -> list[str]:
-    """The prefixes of the whole checkpoints in a folder, oldest first."""
+    """Returns the prefixes of the whole checkpoints in a folder, oldest first."""
     steps = []
     for index in pathlib.Path(folder).glob("step-*.index"):
         if match := re.fullmatch(r"step-(\d+)\.index", index.name):
@@ -69,15 +69,15 @@ def list_checkpoints(folder: str | os.PathLike[str]) -> list[str]:
 
 
 def newest_checkpoint(folder: str | os.PathLike[str]) -> str | None:
-    """The prefix of the newest whole checkpoint in a folder; None if there is none."""
+    """Returns the prefix of the newest whole checkpoint in a folder, or None."""
     found = list_checkpoints(folder)
     return found[-1] if found else None
 
 
 def locate_checkpoint(checkpoint: str | os.PathLike[str]) -> tuple[pathlib.Path, str]:
-    """(run folder, checkpoint prefix) of a run folder or of one checkpoint.
+    """Returns (run folder, checkpoint prefix) for a run folder or one checkpoint.
 
-    Raises CheckpointError, saying what was looked for, if there is none.
+    Raises CheckpointError, which names what was expected, if there is no checkpoint.
     """
     path = pathlib.Path(checkpoint)
     expected = (

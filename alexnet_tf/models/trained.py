@@ -1,11 +1,11 @@
-"""A trained net on disk, which needs nothing of the dataset that it was trained on.
+"""A trained net on disk, which can be used without the dataset it was trained on.
 
-    RUN/model.json    architecture, class names, dropout convention, where it came from
+    RUN/model.json    architecture, class names, dropout convention, dataset
     RUN/mean.npy      the mean image that is subtracted, float32 [side, side, 3]
     RUN/checkpoints/  the weights
 
-`train` writes the first two before its first step. Whatever uses a trained net reads
-them, and a dataset is an argument of evaluating, not of restoring.
+`train` writes the first two before its first step. Everything that uses a trained net
+reads them. Only evaluation needs a dataset.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ _BATCH = 128
 
 @dataclasses.dataclass(frozen=True)
 class TrainedNet:
-    """What makes a net's weights usable.
+    """Everything that is needed to use the weights of a net.
 
     Attributes:
         architecture: the net, with its number of classes and its input size.
@@ -44,7 +44,7 @@ class TrainedNet:
         mean: float32 [side, side, 3], in pixel values 0-255.
         dropout: the convention it was trained with, which decides how it is evaluated.
         precision: the compute type it was trained in.
-        dataset_path: where the dataset was, absolute.
+        dataset_path: the absolute path of the dataset in training.
         dataset_digest: of `prepared_dataset.Dataset.digest`.
         version: of the package that wrote it.
     """
@@ -93,7 +93,7 @@ def write_trained_net(run_dir: str | os.PathLike[str], net: TrainedNet) -> None:
 
 
 def read_trained_net(run_dir: str | os.PathLike[str]) -> TrainedNet:
-    """The trained net of a run folder, without its weights.
+    """Reads the trained net of a run folder, without its weights.
 
     Raises:
         FileNotFoundError: the folder has no `model.json`.
@@ -155,7 +155,7 @@ class Restored:
 
     Attributes:
         run_dir, checkpoint: the run folder, and the prefix of the checkpoint.
-        trained: what is known of the net.
+        trained: the description of the net.
         model: with its weights; see `restore` for its inputs and outputs.
     """
 
@@ -177,7 +177,7 @@ def restore(
     stock: bool = False,
     inputs: Inputs = "pipeline",
 ) -> Restored:
-    """The net of a run folder's newest checkpoint, or of one checkpoint.
+    """Restores the net of a run folder's newest checkpoint, or of one checkpoint.
 
     Args:
         which: a run folder, or a checkpoint such as RUN/checkpoints/step-200.
@@ -185,13 +185,14 @@ def restore(
         tower_devices: one per tower, or one for all; None leaves placement open.
         stock: whether the model has TensorFlow's own operations only and nothing that
             XLA compiles, as a server needs it.
-        inputs: what the model reads, and so what it gives.
-            "pipeline": what the input pipeline gives, uint8 images with mirror, shift
-            and gain; to logits.
-            "finished": images less the mean, float32 [N, side, side, 3]; to
-            probabilities.
-            "pixels": RGB pixels 0-255, [N, side, side, 3]; to probabilities. This model
-            holds its mean and, in a `Provenance` layer, its class names.
+        inputs: what the model reads, which also decides what it returns.
+            "pipeline": it reads what the input pipeline yields (uint8 images with
+            mirror, shift and gain) and returns logits.
+            "finished": it reads images less the mean, float32 [N, side, side, 3], and
+            returns probabilities.
+            "pixels": it reads RGB pixels 0-255, [N, side, side, 3], and returns
+            probabilities. This model holds its mean and, in a `Provenance` layer, its
+            class names.
 
     Raises:
         CheckpointError: there is no checkpoint, or it is of another net.
@@ -225,7 +226,7 @@ def restore(
 
 
 class LoadedNet:
-    """A trained net to use in Python: pixels in, classes or features out.
+    """A trained net to use in Python, which turns pixels into classes or features.
 
     Attributes:
         model: a Keras model of RGB pixels 0-255, [N, side, side, 3], to probabilities,
@@ -234,9 +235,9 @@ class LoadedNet:
         architecture: the net as data.
 
     Example:
-        >>> net = alexnet_tf.load("runs/mine")
-        >>> net.predict([image], top=1)
-        [[('sandal', 0.98)]]
+        >>> net = load("runs/mine")
+        >>> net.predict([np.zeros((40, 30, 3), np.uint8)], top=1)
+        [[('class0', ...)]]
     """
 
     def __init__(self, model: keras.Model):
@@ -254,7 +255,7 @@ class LoadedNet:
     def predict(
         self, images: Sequence[np.ndarray] | np.ndarray, top: int = 5
     ) -> list[list[tuple[str, float]]]:
-        """The `top` classes of each image, best first, as (class name, probability).
+        """Returns each image's `top` classes, best first, as (class name, probability).
 
         Args:
             images: RGB images of any sizes, [H, W, 3] each, pixels 0-255. They are
@@ -272,18 +273,18 @@ class LoadedNet:
     def features(
         self, images: Sequence[np.ndarray] | np.ndarray, layer: str = "fc7"
     ) -> np.ndarray:
-        """What the net computes up to `layer`, as the next layer reads it.
+        """Returns the activations of `layer` as the next layer reads them.
 
-        The activations behind ReLU, normalization, pooling and dropout, of both towers:
+        They come after ReLU, normalization, pooling and dropout, from both towers:
         float32 [N, 4096] for fc7, the vector of paper section 6.1, and [N, 6, 6, 256]
         for conv5.
 
         Args:
-            images: as `predict`'s.
+            images: as in `predict`.
             layer: a layer with weights, "conv1" to "fc8" in AlexNet.
 
         Raises:
-            ValueError: the net has no such layer; the message names those there are.
+            ValueError: the net has no such layer; the message names its layers.
         """
         if layer not in self._feature_models:
             output = _stage_output(self.model, self.architecture, layer)
@@ -315,7 +316,7 @@ def best_classes(scores: np.ndarray, top: int) -> np.ndarray:
 def _stage_output(
     model: keras.Model, architecture: architectures.Architecture, layer: str
 ) -> keras.KerasTensor:
-    """The output of the last layer of the stage `layer`, all towers' side by side."""
+    """Returns the output of the stage that begins with `layer`, towers concatenated."""
     stages: dict[str, str] = {}  # layer with weights -> the last layer that follows it
     weighted = ""
     for extent in architectures.extents(architecture):
@@ -339,7 +340,7 @@ def _stage_output(
 
 
 def provenance_of(model: keras.Model) -> layers.Provenance | None:
-    """The layer that says which net a model is; None if it has none."""
+    """Returns the layer that records which net a model is, or None."""
     found = [each for each in model.layers if isinstance(each, layers.Provenance)]
     return found[0] if found else None
 
@@ -362,7 +363,7 @@ def load_keras_file(path: str) -> keras.Model:
 
 
 def load(path: str | os.PathLike[str]) -> LoadedNet:
-    """A trained net from a run folder, one of its checkpoints, or a `.keras` file.
+    """Loads a trained net from a run folder, a checkpoint in it, or a `.keras` file.
 
     Raises:
         FileNotFoundError: there is no such file, or the run folder has no `model.json`.
@@ -370,8 +371,8 @@ def load(path: str | os.PathLike[str]) -> LoadedNet:
         ValueError: what is there is not a trained net of this package.
 
     Example:
-        >>> alexnet_tf.load("runs/mine/export/1.keras").class_names[:2]
-        ('t-shirt', 'trouser')
+        >>> load("runs/mine").class_names
+        ('class0', 'class1', 'class2')
     """
     name = os.fspath(path)
     if name.endswith(".keras"):

@@ -2,8 +2,8 @@
 
 Docstrings name the source of each number: "P" is the paper, section 3 if no other is
 named; `layers-145.cfg` and its relatives are the 2012 program's files. If the text and
-the program differ, `PAPER` follows the text and `CUDA_CONVNET` the program. The
-ablations are the program's own and follow the program.
+the 2012 program differ, `PAPER` follows the text and `CUDA_CONVNET` the program. The
+ablations are those of the 2012 program and follow it.
 """
 
 import dataclasses
@@ -90,7 +90,7 @@ def _conv2(filters: int, padding: tuple[int, int] = (2, 2)) -> Convolution:
     )
 
 
-_OVERLAPPING = MaxPool()
+_OVERLAPPING = MaxPool(size=3, stride=2)
 
 
 def _cuda_convnet(
@@ -101,7 +101,9 @@ def _cuda_convnet(
 ) -> tuple[Layer, ...]:
     """The layers in the 2012 program's order: `layers-145.cfg` and its relatives."""
     conv1, conv2, *middle = filters
-    lrn = ResponseNormalization(alpha=1e-4 / 5)  # the program divides alpha by the size
+    lrn = ResponseNormalization(
+        alpha=1e-4 / 5
+    )  # divided by the size in the 2012 program
     return (
         _conv1(conv1),
         lrn,
@@ -127,14 +129,14 @@ PAPER = Architecture(
     layers=(
         _conv1(96),
         Relu(),
-        ResponseNormalization(),
-        MaxPool(),
+        ResponseNormalization(size=5, k=2.0, alpha=1e-4, beta=0.75),
+        MaxPool(size=3, stride=2),
         _conv2(256),
         Relu(),
-        ResponseNormalization(),
-        MaxPool(),
+        ResponseNormalization(size=5, k=2.0, alpha=1e-4, beta=0.75),
+        MaxPool(size=3, stride=2),
         *_middle((384, 384, 256)),
-        MaxPool(),
+        MaxPool(size=3, stride=2),
         *_head(),
     ),
 )

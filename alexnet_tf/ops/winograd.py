@@ -39,7 +39,7 @@ def _transformed_kernel(kernel, outputs: int) -> tf.Tensor:
 def winograd_convolution(
     x, kernel, *, outputs=4, padding=(0, 0), name=None
 ) -> tf.Tensor:
-    """A Winograd convolution of stride 1, with fewer products than `tf.nn.conv2d`.
+    """A Winograd convolution of stride 1, which multiplies less than `tf.nn.conv2d`.
 
     See Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016). A
     tile of `outputs` x `outputs` results takes (outputs + kernel_size - 1)^2 products

@@ -1,1 +1,1 @@
-"""What every command needs, without TensorFlow: options, files, locks, progress, workers."""
+"""Options, files, locks, progress and worker processes, without TensorFlow."""

@@ -1,6 +1,7 @@
-"""Runs a command: parses its options, and ends a user's error in one line and status 1.
+"""Runs a command: parses its options, and reports an error of the user in one line.
 
-No TensorFlow here: `--help` and a mistyped flag answer in a fraction of a second.
+This module does not import TensorFlow, so that `--help` and the error for a mistyped
+flag appear in a fraction of a second.
 """
 
 import sys
@@ -31,8 +32,8 @@ def run_command(
         main: gets the options, and the arguments that are not flags.
         usage: what `--help` prints first: the docstring of the command's module.
 
-    An error that tells a user what is wrong ends in one line and status 1, Ctrl-C in
-    status 130. With --verbosity=1 an error keeps its traceback.
+    An error that a user can correct is printed in one line, with exit status 1. Ctrl-C
+    gives status 130. With --verbosity=1 an error keeps its traceback.
     """
     options.define(kind, flags.FLAGS)
 
@@ -69,7 +70,7 @@ def run_command(
 
 
 def _is_foreseen(error: Exception) -> bool:
-    """Whether an error tells a user what is wrong, and not a developer."""
+    """Whether an error is one that a user can correct, and not a defect."""
     # TensorFlow's errors, and that of the op library, by name: importing TensorFlow takes
     # seconds.
     names = {kind.__name__ for kind in type(error).__mro__}

@@ -8,7 +8,7 @@ from alexnet_tf.runtime.options import option
 
 @dataclasses.dataclass(frozen=True)
 class DeviceOptions:
-    """Where a net runs."""
+    """The devices that a net runs on."""
 
     tower_devices: tuple[str, ...] = option(
         ("auto",),

@@ -1,15 +1,15 @@
-"""What an error says to a user, without what TensorFlow puts around it."""
+"""The messages of errors, without the text that TensorFlow adds to them."""
 
 import re
 
-# Lines of TensorFlow's that say where in a graph an error came up, and not what it is.
+# Lines in which TensorFlow reports the place of an error in a graph, not its message.
 _PLACE = re.compile(
     r"Graph execution error|Detected at node|<stack traces|  File |\s*$"
     r"|\s*\[\[\{\{node|\s*\[\[\w+\]\]\s*$"
 )
-# What may follow the message in its own line: the node, or the operation.
+# Text that may follow the message in its line: the node, or the operation.
 _PLACE_IN_LINE = re.compile(r"\s*(\[\[\{\{node |\[Op:\w+\]).*")
-# What precedes the message of a callback's error, and that of a dataset's function.
+# Text before the message of an error in a callback or in a dataset's function.
 _CALLER = re.compile(
     r"\{\{.*?\}\} (Error in user-defined function .*? with iterator: \S+: )?"
     r"(\w+Error: )?"
@@ -18,7 +18,7 @@ _TRACEBACK = "\nTraceback (most recent call last)"
 
 
 def _without_wrapping(error: object) -> list[str]:
-    """The lines of an error that say what it is; all of it if there are none."""
+    """Returns the lines with the message of an error, or all lines if none has it."""
     text = str(error).partition(_TRACEBACK)[0]
     if caller := _CALLER.match(text):
         text = text[caller.end() :]
@@ -31,7 +31,7 @@ def _without_wrapping(error: object) -> list[str]:
 
 
 def one_line(error: object) -> str:
-    """Everything that an error says, in one line.
+    """Returns the whole message of an error in one line.
 
     Example:
         >>> one_line(ValueError("size must be odd,\\n  got 4"))
@@ -41,9 +41,9 @@ def one_line(error: object) -> str:
 
 
 def first_line(error: object) -> str:
-    """The first line of an error that says what it is.
+    """Returns the first line of the message of an error.
 
-    TensorFlow's errors go on with the operation, its inputs and the place in the code.
+    TensorFlow adds the operation, its inputs and the place in the code after it.
     `error` may also be the text of an error, for example one that a server sent.
 
     Example:

@@ -14,16 +14,17 @@ _READ_BYTES = 16 << 20
 
 @contextlib.contextmanager
 def written_aside(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-    """A name beside `path` to write a file or a folder under.
+    """Yields a temporary name beside `path`, to write a file or a folder there.
 
-    What stands under that name becomes `path` when the block ends without an error,
-    and is removed otherwise. Everything is on the disk before the name changes, so a
+    That file or folder becomes `path` if the block ends without an error, and is
+    removed otherwise. Everything is on the disk before the name changes, so a
     kill, a full disk or a power failure leaves `path` as it was before. The name begins
     with a dot, so that a server does not see it, and ends as `path` does, because Keras
     looks at the suffix. No two processes use the same name, on any machine.
 
     Raises:
-        OSError: what stands there cannot be replaced, such as a folder that has files.
+        OSError: `path` cannot be replaced, for example because it is a folder with
+            files.
 
     Example:
         >>> with written_aside("labels.txt") as aside:
@@ -45,7 +46,7 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
 
 def _sync(path: pathlib.Path) -> None:
-    """Puts a file, or a folder with all that it holds, on the disk."""
+    """Flushes a file, or a folder with its whole content, to the disk."""
     if path.is_dir():
         for child in path.iterdir():
             _sync(child)
@@ -61,7 +62,7 @@ def _sync_one(path: pathlib.Path) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Replaces the file at `path`; a kill or a full disk leaves the one before."""
+    """Replaces the file at `path`; a kill or a full disk leaves the old file."""
     with written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8")
 

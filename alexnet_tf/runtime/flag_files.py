@@ -1,8 +1,8 @@
-"""Flag files: `--flagfile` of absl, which never reads half of a file.
+"""Reads flag files for `--flagfile`, completely or not at all.
 
-absl skips a line that does not begin with a dash, so that a byte-order mark, or a line
-without its dashes, drops flags without a word. Here every line of a flag file is used,
-or it is refused with the file and the line.
+absl skips a line that does not begin with a dash, so a byte-order mark, or a line
+without its dashes, silently drops flags. Here every line of a flag file is used, or it
+is rejected with the file and the line.
 """
 
 import os
@@ -18,11 +18,11 @@ _ROOTS = (pathlib.Path(), _PACKAGE, _PACKAGE.parent)
 
 
 def expand(arguments: Sequence[str], within: tuple[str, ...] = ()) -> list[str]:
-    """A command line in which each --flagfile is replaced by the flags in the file.
+    """Replaces each --flagfile of a command line by the flags in the file.
 
-    A path that is not a file where Python was started is looked for in the package and
+    If a path does not exist from the current folder, it is searched in the package and
     beside it, so that --flagfile=tools/NAME.flags works from any folder. Flag files may
-    name others in the same way. What comes after "--" is left alone.
+    include others in the same way. Arguments after "--" are not changed.
 
     Raises:
         flags.Error: a flag file that does not exist, or that includes itself, or a line
@@ -60,7 +60,7 @@ def _find(path: str) -> pathlib.Path:
 
 
 def _lines(path: str, within: tuple[str, ...]) -> list[str]:
-    """The flags in the file at `path`, which was named in the files `within`."""
+    """Returns the flags in the file at `path`, which the files `within` include."""
     file = _find(path)
     identity = str(file.resolve())
     if identity in within:

@@ -1,4 +1,4 @@
-"""Runs a function right after some other module was imported."""
+"""Calls a function after another module was imported."""
 
 import importlib.abc
 import importlib.machinery
@@ -16,7 +16,7 @@ def after_import(name: str, function: Callable[[], object]) -> None:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds one module as the others would, and adds a call to its end."""
+    """Finds one module as the other finders do, and calls a function after it loads."""
 
     def __init__(self, name: str, function: Callable[[], object]):
         self._name = name

@@ -1,8 +1,8 @@
 """Holds back what TensorFlow and its libraries print while they load.
 
 `TF_CPP_MIN_LOG_LEVEL` silences TensorFlow's log from the moment that its logging is set
-up. The lines before that (port.cc, cudart_stub.cc, cuda_platform.cc) are written to file
-descriptor 2 while the libraries load, so that descriptor is held back meanwhile.
+up. The lines before that (port.cc, cudart_stub.cc, cuda_platform.cc) are written to
+file descriptor 2 while the libraries load, so that descriptor is held back meanwhile.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The options of a command: a frozen dataclass of groups, read from flags and flag files.
+"""The options of a command: a frozen dataclass of groups, read from flags.
 
 A command declares its options as one dataclass whose fields are groups, and each group
 is a dataclass whose fields are options. A group's title is a heading in `--help` and in
@@ -28,7 +28,7 @@ from absl import flags
 from alexnet_tf.runtime import files, flag_files
 
 Options = TypeVar("Options")
-# Whether a value is allowed: True, or what it must be, such as "at least 1".
+# Returns True for a value that is allowed, or else what it must be, "at least 1".
 Check = Callable[[Any], bool | str]
 
 
@@ -40,12 +40,12 @@ def option(
     changeable: bool = False,
     is_path: bool = False,
 ) -> Any:
-    """A field that is an option.
+    """Returns a dataclass field for an option.
 
     Args:
-        default: its value if it is not given; None if there is none.
+        default: its value if it is not given; None stands for "not given".
         help: what it does, for `--help` and docs/flags.md.
-        check: what its values must fulfil.
+        check: the condition that its values must meet.
         changeable: whether it may differ when a run is resumed, because it changes no
             number that the run computes.
         is_path: whether ~ and ~user at its beginning name a home folder.
@@ -60,12 +60,12 @@ def option(
 
 
 def group(kind: type, title: str) -> Any:
-    """A field that is a group of options, with the title that headings give it."""
+    """Returns a dataclass field for a group of options; `title` is its heading."""
     return dataclasses.field(default_factory=kind, metadata={"title": title})
 
 
 def at_least(least: float) -> Check:
-    """A check that a number, or each of several, is not below `least`."""
+    """Returns a check that a number, or each of several, is at least `least`."""
 
     def check(value):
         numbers = value if isinstance(value, tuple) else (value,)
@@ -80,17 +80,17 @@ def at_least_and_finite(least: float) -> Check:
 
 
 def above(limit: float) -> Check:
-    """A check that a number is above `limit`, and not infinite."""
+    """Returns a check that a number is above `limit`, and not infinite."""
     return lambda value: limit < value < math.inf or f"above {limit:g} and finite"
 
 
 def between(low: float, high: float) -> Check:
-    """A check that a number is at least `low` and below `high`."""
+    """Returns a check that a number is at least `low` and below `high`."""
     return lambda value: low <= value < high or f"at least {low:g} and below {high:g}"
 
 
 def one_of(*values: Any) -> Check:
-    """A check that a value is one of `values`."""
+    """Returns a check that a value is one of `values`."""
     return lambda value: value in values or " or ".join(map(str, values))
 
 
@@ -100,14 +100,14 @@ def groups_of(kind: type) -> Iterator[dataclasses.Field]:
 
 
 def fields_of(kind: type) -> Iterator[tuple[dataclasses.Field, dataclasses.Field]]:
-    """(group, option) of every option of a command, in order."""
+    """Yields (group, option) for every option of a command, in order."""
     for each in groups_of(kind):
         for field in dataclasses.fields(typing.cast(type, each.default_factory)):
             yield each, field
 
 
 def _kind(field: dataclasses.Field) -> Any:
-    """The type of an option's values, without the None of "not given"."""
+    """Returns the type of an option's values, without None for "not given"."""
     kind: Any = field.type
     if isinstance(kind, types.UnionType):
         (kind,) = (k for k in typing.get_args(kind) if k is not type(None))
@@ -115,7 +115,7 @@ def _kind(field: dataclasses.Field) -> Any:
 
 
 def choices(field: dataclasses.Field) -> tuple[str, ...]:
-    """The values that an option chooses from; empty if it is not a choice."""
+    """Returns the values of an option that is a choice, or else an empty tuple."""
     kind = _kind(field)
     return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
 
@@ -132,7 +132,7 @@ def kind_name(field: dataclasses.Field) -> str:
 
 
 def text_of(value: Any) -> str:
-    """A value as a flag file and `--help` write it."""
+    """Returns a value as flag files and `--help` write it."""
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
@@ -180,7 +180,7 @@ def _validator(field: dataclasses.Field) -> Callable[[Any], bool]:
 
 
 def _typed(field: dataclasses.Field, value: Any) -> Any:
-    """A flag's value as the option's field has it."""
+    """Converts the value of a flag to the type of the option's field."""
     kind: Any = _kind(field)
     if value is None:
         return None
@@ -191,7 +191,7 @@ def _typed(field: dataclasses.Field, value: Any) -> Any:
 
 
 def expand_home(path: str) -> str:
-    """`path` with ~ or ~user at its beginning replaced, also behind `folder:`.
+    """Returns `path` with ~ or ~user at its beginning expanded, also after `folder:`.
 
     Raises ValueError if there is no such user.
     """
@@ -204,7 +204,7 @@ def expand_home(path: str) -> str:
 
 
 def collect(kind: type[Options], values: flags.FlagValues) -> Options:
-    """A command's options, from flags that were parsed."""
+    """Returns a command's options from parsed flags."""
     found: dict[str, dict[str, Any]] = {}
     for each, field in fields_of(kind):
         value = _typed(field, values[field.name].value)
@@ -214,10 +214,11 @@ def collect(kind: type[Options], values: flags.FlagValues) -> Options:
 
 
 def parse(kind: type[Options], arguments: Sequence[str]) -> Options:
-    """A command's options from its arguments; raises `flags.Error` for a wrong one.
+    """Returns a command's options from its arguments; a wrong one is a `flags.Error`.
 
     Example:
-        >>> parse(PrepareOptions, ["--size=32"]).images.size
+        >>> from alexnet_tf.prepare import PrepareOptions
+        >>> parse(PrepareOptions, ["--size=32"]).output.size
         32
     """
     values = flags.FlagValues()
@@ -228,17 +229,17 @@ def parse(kind: type[Options], arguments: Sequence[str]) -> Options:
 
 
 def replace(options: Options, **changes: Any) -> Options:
-    """A copy of a command's options with other values, by the names of the options.
+    """Returns a copy of a command's options with some values replaced, by name.
 
     Raises TypeError for a name that is not an option of the command.
     """
-    where = {field.name: each.name for each, field in fields_of(type(options))}
-    unknown = sorted(set(changes) - set(where))
+    groups = {field.name: each.name for each, field in fields_of(type(options))}
+    unknown = sorted(set(changes) - set(groups))
     if unknown:
         raise TypeError(f"{type(options).__name__} has no option {', '.join(unknown)}")
     changed: dict[str, dict[str, Any]] = {}
     for name, value in changes.items():
-        changed.setdefault(where[name], {})[name] = value
+        changed.setdefault(groups[name], {})[name] = value
     groups = {
         name: dataclasses.replace(getattr(options, name), **values)
         for name, values in changed.items()
@@ -247,7 +248,10 @@ def replace(options: Options, **changes: Any) -> Options:
 
 
 def values_of(options: Any, *, changeable: bool = True) -> dict[str, Any]:
-    """The value of every option by name; without those that a resumed run may change."""
+    """Returns the value of every option by name.
+
+    With `changeable=False`, options that a resumed run may change are left out.
+    """
     return {
         field.name: getattr(getattr(options, each.name), field.name)
         for each, field in fields_of(type(options))
@@ -256,7 +260,7 @@ def values_of(options: Any, *, changeable: bool = True) -> dict[str, Any]:
 
 
 def write(path: str | os.PathLike[str], options: Any) -> None:
-    """Writes a command's options as a flag file; what was not given is left out."""
+    """Writes a command's options as a flag file, without those that are None."""
     lines = [
         f"--{name}={text_of(value)}\n"
         for name, value in values_of(options).items()
@@ -266,7 +270,7 @@ def write(path: str | os.PathLike[str], options: Any) -> None:
 
 
 def read(path: str | os.PathLike[str], kind: type[Options]) -> Options:
-    """The options in a flag file that `write` wrote."""
+    """Returns the options in a flag file that `write` wrote."""
     return parse(kind, [f"--flagfile={os.path.abspath(path)}"])
 
 
@@ -277,9 +281,9 @@ def refuse_arguments(arguments: Sequence[str]) -> None:
 
 
 def help_text(kind: type, usage: str, *, short: bool = False) -> str:
-    """What `--help` prints: the usage, then every option below the heading of its group.
+    """Returns the text of `--help`: the usage, then the options below their headings.
 
-    With `short`, the names and defaults alone.
+    With `short` it has only the names and defaults.
     """
     lines = [usage.strip()]
     title = None
@@ -303,7 +307,7 @@ def _option_help(field: dataclasses.Field, short: bool) -> list[str]:
 
 
 def markdown_table(kinds: Mapping[str, type]) -> str:
-    """The options of commands, by command, as sections of docs/flags.md."""
+    """Returns the options of each command as sections of docs/flags.md."""
     parts = []
     for command, kind in kinds.items():
         parts.append(f"## python -m alexnet_tf.{command}\n")

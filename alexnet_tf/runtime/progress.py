@@ -11,7 +11,7 @@ _LOG_INTERVAL_S = 15
 def bar(
     total: int, description: str, unit: str, initial: int = 0, scale: bool = False
 ) -> tqdm.tqdm:
-    """A progress bar on standard error with the rate and the remaining time.
+    """A progress bar on standard error with the speed and the remaining time.
 
     Use it as a context manager and call its `update(count)`.
 

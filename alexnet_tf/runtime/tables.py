@@ -17,7 +17,7 @@ def render(
     rows: Iterable[Sequence[Any]],
     table: str,
 ) -> str:
-    """The same results in the format that a user asked for.
+    """Returns the results in the requested format.
 
     Args:
         format: "table", "json" or "csv".

@@ -1,7 +1,7 @@
 """Runs a function on many tasks, in this process or in several worker processes.
 
-Workers are spawned and not forked, because TensorFlow does not survive a fork. Each uses
-one core and no GPU.
+Workers are spawned and not forked, because TensorFlow does not survive a fork. Each
+uses one core and no GPU.
 """
 
 import concurrent.futures
@@ -20,13 +20,14 @@ AdvanceOne = Callable[[], object]
 
 _PROGRESS_INTERVAL_S = 0.5
 
-# In a worker: how many units all workers have finished, and whether the work should stop.
+# In a worker: how many units all workers have finished, and whether the work should
+# stop.
 _finished_units: Any = None
 _stop: Any = None
 
 
 class _StoppedError(Exception):
-    """Ends a task whose result nobody needs any more."""
+    """Ends a task whose result is no longer needed."""
 
 
 def run_in_workers(
@@ -46,8 +47,8 @@ def run_in_workers(
             another process. It calls its second argument after each unit of its work.
         tasks: what `function` is called with; each must be picklable.
         workers: the number of processes.
-        advance: called in this process with the number of units that were finished since
-            the last call, such as the `update` of a progress bar.
+        advance: called in this process with the number of units that were finished
+            since the last call, such as the `update` of a progress bar.
 
     Raises:
         RuntimeError: a worker process died, for example because memory ran out.
@@ -95,9 +96,10 @@ def _results(
 
 
 def _begin_worker(finished_units: Any, stop: Any) -> None:
-    """Prepares this process to be a worker: one core, no GPU, and an end with its parent.
+    """Makes this process a worker: one core, no GPU, and it ends with its parent.
 
-    What TensorFlow prints while it loads is held back: the parent has printed it already.
+    What TensorFlow prints while it loads is held back: the parent has printed it
+    already.
     """
     global _finished_units, _stop
     _finished_units, _stop = finished_units, stop

@@ -1,4 +1,4 @@
-"""Classifies files with a server or with an export, and shows what came out.
+"""Classifies files with a server or with an export, and shows the results.
 
 Importing this module imports no TensorFlow; a server over REST needs none.
 """

@@ -55,12 +55,12 @@ def export(
         FileExistsError: the model version exists.
 
     Example:
-        >>> export("runs/mine", format="keras")
-        PosixPath('runs/mine/export/1.keras')
+        >>> export("runs/mine", format="keras", version=3)
+        PosixPath('runs/mine/export/3.keras')
     """
     if dtype not in DTYPES[format]:
         raise ValueError(
-            f"--dtype={dtype} does not go with --format={format}: use "
+            f"--format={format} does not support --dtype={dtype}: use "
             f"{' or '.join(DTYPES[format])}"
         )
     if dtype == "int8" and calibration_dataset is None:

@@ -5,7 +5,7 @@ reach no decoder: TensorFlow's general decoder, `tf.io.decode_image`, ends the p
 on an animated WebP. The size is read from the header and compared with `MAX_PIXELS`
 before anything is decoded. Whatever else could take a long time or much memory (the
 frames of a GIF, the scans of a JPEG) is limited. If an image is rejected, the graph
-raises an InvalidArgumentError that says what came.
+raises an InvalidArgumentError that describes it.
 
 The graph holds stock operations only. EXIF orientation is not applied: an image comes
 out as it is stored.

@@ -1,1 +1,1 @@
-"""The recipe and the loop: step, update, schedule, checkpoints, log, replicas."""
+"""Training: the step, the update rule, the schedule, checkpoints, the log, replicas."""

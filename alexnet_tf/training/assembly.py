@@ -28,9 +28,9 @@ class Assembly:
 
     Attributes:
         trainer: the run.
-        dataset: what it is trained on.
+        dataset: the prepared dataset that the net is trained on.
         trained: the net as it is written into the run folder.
-        devices: where it runs, in words.
+        devices: a description of the devices that the run uses.
     """
 
     trainer: trainer.Trainer
@@ -42,7 +42,7 @@ class Assembly:
 def assemble(
     options: train_options.TrainOptions, replicas: replication.Replicas | None = None
 ) -> Assembly:
-    """The run that the options describe. `precision` must be resolved, not "auto".
+    """Returns the run that the options describe; `precision` must not be "auto".
 
     Raises ValueError for options that do not fit the dataset, the net or the devices.
     """
@@ -144,7 +144,7 @@ def _make_optimizer(
 
 
 def make_schedule(recipe: train_options.RecipeOptions) -> schedule.Schedule:
-    """The schedule that a recipe describes."""
+    """Returns the schedule that a recipe describes."""
     initial = schedule.scaled_learning_rate(
         recipe.learning_rate,
         recipe.learning_rate_scaling,
@@ -171,7 +171,7 @@ def _batches(
     architecture: architectures.Architecture,
     rows: tuple[int, int],
 ) -> Callable[[int, int], tf.data.Dataset]:
-    """The batches between two steps; of each, the rows of this process."""
+    """Returns this process's rows of the batches between two steps."""
     recipe = input_pipeline.Recipe(
         options.recipe.batch_size,
         architecture.input_size,

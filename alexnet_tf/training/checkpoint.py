@@ -1,9 +1,9 @@
-"""What is saved, and in which order it is restored.
+"""Saves the checkpoints of a run and restores them.
 
 A checkpoint holds, by name, every weight and its velocity, the step, and the loop's
-state as JSON; all else (order, crops, colour, dropout masks) is a function of the seed
-and the step. Names say nothing of devices, so a checkpoint moves between one device and
-two.
+state as JSON. Everything else (order, crops, color noise, dropout masks) is a function
+of the seed and the step. Names do not depend on devices, so a checkpoint that was saved
+on one device can be restored on two.
 
     RUN/checkpoints/step-200.index ...    the newest, `keep` of them
     RUN/best/step-100.index ...           the one with the least validation error
@@ -59,17 +59,19 @@ class Checkpoints:
     ) -> str:
         """Writes a checkpoint, then removes the oldest ones; returns its prefix.
 
-        Raises CheckpointError where the disk is full; what was there stays.
+        Raises CheckpointError if it cannot be written, for example because the disk is
+        full; earlier checkpoints stay.
         """
         self._step.assign(step)
         self._state.assign(json.dumps(state))
-        where = self.run_dir / folder
-        where.mkdir(parents=True, exist_ok=True)
-        prefix = str(where / f"step-{step}")
-        for left in where.glob("step-*_temp"):  # by a kill in the middle of a write
+        parent = self.run_dir / folder
+        parent.mkdir(parents=True, exist_ok=True)
+        prefix = str(parent / f"step-{step}")
+        for left in parent.glob("step-*_temp"):  # by a kill during a write
             shutil.rmtree(left, ignore_errors=True)
         try:
-            # The index is written last and renamed: with it the checkpoint is whole.
+            # The index is written last and then renamed, which makes the checkpoint
+            # whole.
             self._saved.write(prefix)
         except tf.errors.OpError as error:
             checkpoint_files.remove_checkpoint(prefix)
@@ -80,18 +82,19 @@ class Checkpoints:
                 f"cannot write checkpoint {prefix} ({errors.first_line(error)}); the run can be "
                 f"resumed from {last or 'its start'}: free the disk, then --resume"
             ) from error
-        for old in checkpoint_files.list_checkpoints(where)[
+        for old in checkpoint_files.list_checkpoints(parent)[
             : -(1 if folder == checkpoint_files.BEST else self._keep)
         ]:
             checkpoint_files.remove_checkpoint(old)
         return prefix
 
     def restore(self) -> tuple[int, dict[str, Any]] | None:
-        """(step, state) of the newest whole checkpoint, restored; None without any.
+        """Restores the newest whole checkpoint; returns (step, state), or None if none.
 
-        Broken ones are passed over with a warning that names them and the one taken,
-        and renamed, `step-200.index.broken`: nobody takes them for the newest again.
-        Raises CheckpointError for one of another net, or where all are broken.
+        Broken checkpoints are skipped with a warning that names them and the one that
+        is restored. They are renamed to `step-200.index.broken`, so that they are not
+        taken for the newest again. Raises CheckpointError if a checkpoint is of another
+        net, or if all are broken.
         """
         found = checkpoint_files.list_checkpoints(
             self.run_dir / checkpoint_files.NEWEST

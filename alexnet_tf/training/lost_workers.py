@@ -22,7 +22,7 @@ class LostWorkerError(RuntimeError):
 
 
 def explanation(error: Exception, *, own_task: str, processes: int) -> LostWorkerError:
-    """Returns an error that says in words which worker is lost, and what to do.
+    """Returns an error that names the lost worker and what to do.
 
     Args:
         error: one of `ERRORS`.

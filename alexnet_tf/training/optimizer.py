@@ -2,8 +2,8 @@
 
 Paper, section 5, and `Weights::update` of the 2012 program. Weight decay enters the
 velocity, multiplied by the learning rate, and momentum multiplies the velocity. Biases
-do not decay: the text's rule names weights, and the program has no decay for biases.
-The program gives biases twice the learning rate, which `schedule.LearningRates`
+do not decay: the paper's rule names weights, and the 2012 program has no decay for
+biases. It gives biases twice the learning rate, which `schedule.LearningRates`
 expresses.
 """
 

@@ -1,4 +1,4 @@
-"""A check of the whole pipeline: can the net learn one batch by heart?"""
+"""Checks the whole pipeline: a net must be able to learn one batch by heart."""
 
 import tensorflow as tf
 
@@ -8,16 +8,16 @@ from alexnet_tf.training import trainer, training_step
 
 
 class NotLearnedError(RuntimeError):
-    """The one batch of `--overfit_one_batch` is not learned."""
+    """The net did not learn the one batch of `--overfit_one_batch`."""
 
 
 def overfit_one_batch(run: trainer.Trainer) -> int:
-    """Trains on the first batch alone until all of it is right; returns the steps.
+    """Trains on the first batch alone until every image is right; returns the steps.
 
-    Everything from the records to the update takes part, and nothing is written.
+    This uses everything from the records to the update, and writes nothing.
 
     Raises:
-        NotLearnedError: the last step of the run comes first.
+        NotLearnedError: some images are still wrong at the last step of the run.
         ValueError: several processes train together.
     """
     if run.replicas.processes > 1:
@@ -28,11 +28,11 @@ def overfit_one_batch(run: trainer.Trainer) -> int:
     inputs, labels = next(iter(run.batches(0, run.last_step)))
     batch = tf.data.Dataset.from_tensors((inputs, labels))
     step = training_step.Step(run.net, run.rule, run.replicas).trace(batch)
-    rates = run.schedule.learning_rates(0.0).tensors()
+    learning_rates = run.schedule.learning_rates(0.0).tensors()
     error = 100.0
     with progress.bar(run.last_step, "overfitting one batch", "step") as bar:
         for number in range(1, run.last_step + 1):
-            loss, *_ = step(inputs, labels, rates).numpy()
+            loss, *_ = step(inputs, labels, learning_rates).numpy()
             bar.update(1)
             if number % run.cadence.log and number != run.last_step:
                 continue
@@ -46,5 +46,5 @@ def overfit_one_batch(run: trainer.Trainer) -> int:
         f"the first batch of {run.batch_size} images is not learned: its top-1 error is "
         f"{error:.1f} % after {run.last_step} steps, expected 0. Give it more "
         "--max_steps, or another --learning_rate; if that does not help, the labels or "
-        "the images are at fault"
+        "the images are wrong"
     )

@@ -1,4 +1,4 @@
-"""A run folder belongs to one run: what it is trained with is recorded and compared.
+"""Records the options of a run in its folder, which belongs to that run alone.
 
 RUN/resolved.flags          every option, as a flag file
 RUN/model.json, mean.npy    the trained net without its weights

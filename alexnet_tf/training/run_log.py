@@ -1,4 +1,4 @@
-"""What a run records: log.jsonl and TensorBoard."""
+"""The log of a run: log.jsonl and TensorBoard's event files."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ from alexnet_tf.runtime import files
 
 
 class Window:
-    """The steps between two lines of the log: their means, and their rate."""
+    """The steps between two lines of the log: their mean results and their speed."""
 
     def __init__(self, batch_size: int):
         self._batch_size = batch_size
@@ -33,29 +33,29 @@ class Window:
 
     @contextlib.contextmanager
     def apart(self) -> Iterator[None]:
-        """What is no part of the rate: validation, checkpoints."""
+        """Leaves the block, such as a validation or a checkpoint, out of the speed."""
         start = time.monotonic()
         yield
         self._apart_s += time.monotonic() - start
 
     def close(self) -> dict[str, float]:
-        """The means since the window was opened; opens the next."""
+        """Returns the means since the window was opened, and opens the next one."""
         loss, error, _ = np.mean([result.numpy() for result in self._results], axis=0)
         seconds = time.monotonic() - self._since - self._apart_s
-        rate = len(self) * self._batch_size / seconds
+        images_per_s = len(self) * self._batch_size / seconds
         self._open()
         return {
             "loss": float(loss),
             "top1_error": float(error),
-            "images_per_s": rate,
+            "images_per_s": images_per_s,
         }
 
 
 class Log:
-    """`log.jsonl`, a line a record, and TensorBoard's event files, alike."""
+    """Writes records to `log.jsonl`, one per line, and to TensorBoard's event files."""
 
     def __init__(self, run_dir: str | os.PathLike[str], step: int):
-        """Continues the log of a run at `step`: lines from after it are dropped."""
+        """Continues the log of a run at `step`, and drops the lines of later steps."""
         self._run_dir = pathlib.Path(run_dir)
         self._path = self._run_dir / "log.jsonl"
         kept = []
@@ -68,7 +68,7 @@ class Log:
         self._writers: dict[str, Any] = {}
 
     def write(self, kind: str, step: int, **values: float) -> None:
-        """One record of `kind`, train or validation."""
+        """Writes one record; `kind` is "train", "validation" or "weights"."""
         with self._path.open("a") as file:
             file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
         if kind not in self._writers:
@@ -82,7 +82,7 @@ class Log:
 
 
 class NoLog(Log):
-    """What a worker writes that does not speak for all."""
+    """The log of the workers that are not the chief, which write nothing."""
 
     def __init__(self, run_dir: str | os.PathLike[str], step: int):
         del run_dir, step

@@ -1,4 +1,4 @@
-"""Where a run stands, besides its weights: what a checkpoint holds as JSON."""
+"""The state of a run besides its weights, which a checkpoint holds as JSON."""
 
 import dataclasses
 import math
@@ -7,12 +7,12 @@ from typing import Any
 
 @dataclasses.dataclass
 class RunState:
-    """Where a run stands.
+    """The state of a run besides its weights.
 
     Attributes:
-        step: how many steps are done.
+        step: the number of steps that are done.
         best_error: the least validation top-1 error so far, in percent.
-        validation_due: whether a signal left out the validation of this step.
+        validation_due: whether a signal prevented the validation of this step.
     """
 
     step: int = 0
@@ -20,10 +20,10 @@ class RunState:
     validation_due: bool = False
 
     def saved(self) -> dict[str, Any]:
-        """What a checkpoint keeps; the step has a place of its own there."""
+        """Returns what a checkpoint keeps as JSON; it stores the step separately."""
         return {"best_error": self.best_error, "validation_due": self.validation_due}
 
     @classmethod
     def restored(cls, step: int, saved: dict[str, Any]) -> "RunState":
-        """The state of a checkpoint."""
+        """Returns the state that `saved` returned."""
         return cls(step, saved["best_error"], saved["validation_due"])

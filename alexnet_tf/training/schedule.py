@@ -34,12 +34,12 @@ class LearningRates(NamedTuple):
             >>> LearningRates(0.01, biases=0.02, conv1_factor=1.0).of("fc8/bias")
             0.02
         """
-        rate = self.biases if path.endswith("/bias") else self.weights
-        return rate * self.conv1_factor if path.startswith("conv1") else rate
+        found = self.biases if path.endswith("/bias") else self.weights
+        return found * self.conv1_factor if path.startswith("conv1") else found
 
     def tensors(self) -> "LearningRates":
         """Returns the same as scalar tensors, for a traced step."""
-        return LearningRates(*(tf.constant(rate, tf.float32) for rate in self))
+        return LearningRates(*(tf.constant(value, tf.float32) for value in self))
 
 
 def scaled_learning_rate(

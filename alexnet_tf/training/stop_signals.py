@@ -1,4 +1,4 @@
-"""SIGTERM (a preemption) and Ctrl-C, noted instead of obeyed at once."""
+"""Notes SIGTERM (a preemption) and Ctrl-C, so that a run can stop at the next step."""
 
 import signal
 from types import TracebackType

@@ -11,7 +11,7 @@ from alexnet_tf.runtime.options import option
 
 @dataclasses.dataclass(frozen=True)
 class DatasetOptions:
-    """What is trained on."""
+    """The dataset that the net is trained on."""
 
     dataset: str = option(
         "garments",
@@ -79,7 +79,7 @@ class NetOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ReplicaOptions:
-    """How many copies of the net train together."""
+    """The copies of the net that train together."""
 
     strategy: Literal["none", "mirrored", "multi_worker"] = option(
         "none",
@@ -91,7 +91,7 @@ class ReplicaOptions:
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """How long the run is, and what it leaves behind."""
+    """The length of the run, its folder, and its checkpoints."""
 
     run_dir: str = option(
         "runs/default",
@@ -112,7 +112,7 @@ class RunOptions:
     )
     max_steps: int | None = option(
         None,
-        "number of steps, whatever --epochs says",
+        "number of steps; overrides --epochs",
         check=options.at_least(1),
         changeable=True,
     )
@@ -229,7 +229,7 @@ class RecipeOptions:
 
 @dataclasses.dataclass(frozen=True)
 class TrainOptions:
-    """Everything that `train` can be told."""
+    """All options of `train`."""
 
     data: DatasetOptions = options.group(DatasetOptions, "Dataset")
     net: NetOptions = options.group(NetOptions, "Net")

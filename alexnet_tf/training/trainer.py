@@ -1,6 +1,6 @@
-"""The loop over a run's steps: logging, validation, checkpoints, and stopping in between.
+"""The loop over the steps of a run: logging, validation, checkpoints and stopping.
 
-Paper section 5. What a run consists of is handed in; `assembly.py` puts it together.
+Paper, section 5. `assembly.py` puts together the parts that a run consists of.
 """
 
 import contextlib
@@ -33,23 +33,24 @@ class DivergedError(RuntimeError):
 
 
 class _StoppedError(Exception):
-    """A validation is given up because the process was asked to stop."""
+    """A validation was abandoned because the process was asked to stop."""
 
 
-# The errors of the center crop on the validation split; the argument is called after
-# every batch, and what it raises ends the validation.
+# Measures the errors of the center crop on the validation split. It calls its argument
+# after every batch; an exception that this raises ends the validation.
 Validation = Callable[[Callable[[], None]], dict[str, float]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Cadence:
-    """How many steps lie between what is done beside the steps.
+    """How often a run logs, saves and validates, in steps.
 
     Attributes:
-        log: lines of the log.
-        checkpoint: checkpoints, besides those at validations and at the end.
-        validation: validations; the last step has one too.
-        weights: lines on each layer's weights and updates.
+        log: steps between lines of the log.
+        checkpoint: steps between checkpoints, besides those at validations and at the
+            end.
+        validation: steps between validations; there is another one at the end.
+        weights: steps between log lines on each layer's weights and updates.
         flat_loss: steps with a loss near ln(classes) before a warning.
     """
 
@@ -68,14 +69,14 @@ class Trainer:
         net: a model of the input pipeline's inputs to logits.
         rule: updates its weights.
         schedule: gives the learning rates.
-        batches: the batches of steps `first` to `last` - 1, for these two.
+        batches: returns the batches of steps `first` to `last` - 1.
         validation: measures the validation errors; None if the run has no validations.
         checkpoints: saves and restores the run.
         batch_size: images per step, of all replicas together.
         steps_per_epoch, last_step: of this run.
-        cadence: how often something is done beside the steps.
+        cadence: how often the run logs, saves and validates.
         replicas: the copies of the net that train together.
-        state: where the run stands.
+        state: the state of the run besides its weights.
     """
 
     net: keras.Model
@@ -127,10 +128,10 @@ class Trainer:
 
         Raises:
             DivergedError: the loss or a weight became NaN or infinite.
-            KeyboardInterrupt: Ctrl-C; the run is saved before.
+            KeyboardInterrupt: Ctrl-C was typed; the run has been saved.
         """
         with stop_signals.StopSignals() as signals:
-            # A validation that a signal left out comes first.
+            # A validation that a signal prevented comes first.
             stopping = self.state.validation_due and not self._validate(log, signals)
             if not stopping and self.state.step < self.last_step:
                 stopping = self._train(log, signals)
@@ -144,7 +145,7 @@ class Trainer:
             raise KeyboardInterrupt
 
     def _train(self, log: run_log.Log, signals: stop_signals.StopSignals) -> bool:
-        """The steps from this one to the last; True if a signal ends them."""
+        """Takes the steps from this one to the last; True if a signal stops them."""
         batches = self.batches(self.state.step, self.last_step)
         step = training_step.Step(self.net, self.rule, self.replicas).trace(batches)
         window = run_log.Window(self.batch_size)
@@ -153,10 +154,10 @@ class Trainer:
         total, done = (n * self.batch_size for n in (self.last_step, self.state.step))
         with progress.bar(total, "training", "image", done) as bar:
             for inputs, labels in batches:
-                rates = self.schedule.learning_rates(
+                learning_rates = self.schedule.learning_rates(
                     self.state.step / self.steps_per_epoch
                 )
-                result = step(inputs, labels, rates.tensors())
+                result = step(inputs, labels, learning_rates.tensors())
                 window.add(result)
                 self.state.step += 1
                 bar.update(self.batch_size)
@@ -164,7 +165,7 @@ class Trainer:
                     self.replicas.ask_to_stop()
                 stopping = self.replicas.stop_agreed(result)
                 if self._is_due(self.cadence.log) or stopping:
-                    self._log_window(log, window, flat, rates, bar)
+                    self._log_window(log, window, flat, learning_rates, bar)
                 with window.apart():
                     stopping = self._keep(log, signals, stopping)
                 if stopping:
@@ -172,17 +173,19 @@ class Trainer:
         return False
 
     def _is_due(self, steps: int) -> bool:
-        """Whether what is done every `steps` steps, and at the end, is due now."""
+        """Whether something that is done every `steps` steps and at the end is due."""
         return self.state.step == self.last_step or self.state.step % steps == 0
 
-    def _log_window(self, log, window, flat, rates, bar) -> None:
-        """Writes the means of the steps since the line before, and shows them."""
+    def _log_window(self, log, window, flat, learning_rates, bar) -> None:
+        """Writes and shows the means of the steps since the previous line."""
         steps = len(window)
         means = window.close()
         loss, error = means["loss"], means["top1_error"]
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss}")
-        log.write("train", self.state.step, learning_rate=rates.weights, **means)
+        log.write(
+            "train", self.state.step, learning_rate=learning_rates.weights, **means
+        )
         bar.set_postfix(loss=f"{loss:.3f}", top1_error=f"{error:.1f}%")
         warning = flat.observe(steps, loss)
         if warning:
@@ -191,10 +194,10 @@ class Trainer:
     def _keep(
         self, log: run_log.Log, signals: stop_signals.StopSignals, stopping: bool
     ) -> bool:
-        """Does what is due after this step: the weights' line, validation, checkpoint.
+        """Logs the weights, validates, or saves a checkpoint, if that is due.
 
-        Returns `stopping`, or True if a signal ends the validation. A validation that a
-        signal leaves out is the first thing that the resumed run does.
+        Returns `stopping`, or True if a signal ends the validation. If a signal
+        prevents a validation, the resumed run validates first.
         """
         if self._is_due(self.cadence.weights):
             statistics = diagnostics.weight_statistics(
@@ -213,7 +216,7 @@ class Trainer:
         return False
 
     def _validate(self, log: run_log.Log, signals: stop_signals.StopSignals) -> bool:
-        """Validates and saves; False if a signal to the chief ends it early."""
+        """Validates and saves; returns False if a signal to the chief stops it."""
         results = self.replicas.from_chief(lambda: self._measure(signals))
         if results is None:
             return False
@@ -228,7 +231,7 @@ class Trainer:
         return True
 
     def _measure(self, signals: stop_signals.StopSignals) -> dict[str, float] | None:
-        """The validation errors; None if a signal comes before they are measured."""
+        """Measures the validation errors; returns None if a signal stops that."""
 
         def heed_signal() -> None:
             if signals.received is not None:

@@ -39,10 +39,10 @@ class Step:
             inputs, labels, schedule.LearningRates(scalar, scalar, scalar)
         )
 
-    def _on_all_replicas(self, inputs, labels, rates):
-        return self.replicas.run(self._step, (inputs, labels), rates)
+    def _on_all_replicas(self, inputs, labels, learning_rates):
+        return self.replicas.run(self._step, (inputs, labels), learning_rates)
 
-    def _step(self, batch, rates):
+    def _step(self, batch, learning_rates):
         inputs, labels = batch
         logits = tf.cast(self.net(inputs, training=True), tf.float32)
         loss = tf.reduce_mean(
@@ -54,5 +54,5 @@ class Step:
         error = 100 * (1 - tf.reduce_mean(metrics.credit(logits, labels, 1)))
         statistics = tf.stack([loss, error, self.replicas.vote()])
         *gradients, statistics = self.replicas.mean([*gradients, statistics])
-        self.rule.apply(gradients, rates)
+        self.rule.apply(gradients, learning_rates)
         return statistics

@@ -486,8 +486,8 @@ class AmxTiles {
     float* sums1 = sums + channel_stride;
     float* sums2 = sums + filter_stride;
     float* sums3 = sums2 + channel_stride;
-    // The intrinsics do not declare that they read memory, so the compiler must
-    // be told that everything they load has to be written by now.
+    // The intrinsics do not declare that they read memory. This makes the
+    // compiler write everything that they load beforehand.
     asm volatile("" : : : "memory");
     _tile_loadd(0, sums, kRow);
     if (kChannelTiles == 2) _tile_loadd(1, sums1, kRow);

@@ -59,9 +59,10 @@ def test_preparing_a_folder_is_quiet(images, tmp_path, workers):
 
 
 def test_preparing_a_tfds_dataset_is_quiet(tmp_path):
-    _, lines = run(
+    printed, lines = run(
         *("alexnet_tf.prepare", "--size=8", f"--data_dir={tmp_path}", "--verify"),
     )
+    assert printed.count("\n") == 1
     assert_quiet(lines, 1)
 
 

@@ -16,13 +16,13 @@ import tensorflow as tf
 from PIL import Image
 
 from alexnet_tf.data import (
+    dataset_verification,
     image_decoding,
     preparation,
     prepared_dataset,
     shards,
     source_types,
     sources,
-    verification,
 )
 from alexnet_tf.models import resizing
 from tests.support import image_sources, images
@@ -395,7 +395,7 @@ def test_a_preparation_that_is_killed_five_times_ends_with_the_same_bytes(
     assert image_sources.file_digests(tmp_path / "made") == image_sources.file_digests(
         tmp_path / "uninterrupted"
     )
-    verification.verify_dataset(tmp_path / "made", workers=1)
+    dataset_verification.verify_dataset(tmp_path / "made", workers=1)
 
 
 def die():

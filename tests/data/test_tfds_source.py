@@ -150,7 +150,8 @@ def archives_2012(tmp_path, monkeypatch):
 def test_imagenet_2012_is_prepared_from_its_archives(
     tmp_path, archives_2012, monkeypatch, capsys
 ):
-    # The kit of 2012 names the classes; here it has the layout of our dummy kit of 2010.
+    # The kit of 2012 names the classes; here it has the layout of our dummy kit of
+    # 2010.
     rows = ((1, "n01443537", "goldfish, Carassius auratus", 0),)
     monkeypatch.setattr(make_dummy_data, "SYNSETS", rows)
     kit = make_dummy_data.tar_archive({"kit/data/meta.mat": make_dummy_data.metadata()})

@@ -1,4 +1,4 @@
-"""Errors as the paper counts them: one crop and ten, with credit for ties."""
+"""Errors are counted as in the paper, on one crop or ten, and ties share credit."""
 
 import json
 import shutil
@@ -53,10 +53,8 @@ def net(small_dataset):
     built = builder.build(
         architecture, mean=small_dataset.statistics().mean_crop(24), seed=3
     )
-    for (
-        variable
-    ) in built.trainable_variables:  # so that the outputs differ from each other
-        variable.assign(variable * 4)
+    for variable in built.trainable_variables:
+        variable.assign(variable * 4)  # so that the outputs differ from each other
     return built
 
 
@@ -73,18 +71,20 @@ def test_center_and_ten_crop_errors_equal_those_of_a_plain_loop(small_dataset, n
             outputs = net(layers.plain_inputs(tf.constant(pixels)), training=False)
             exponent = np.exp(outputs.numpy()[0] - outputs.numpy().max())
             probabilities[image, view] = exponent / exponent.sum()
-    for way, chosen in (
+    for method, chosen in (
         ("center_crop", probabilities[:, 0]),
         ("ten_crop", probabilities.mean(1)),
     ):
         wrong = np.mean(chosen.argmax(-1) != labels.numpy())
         loss = -np.log(chosen[np.arange(12), labels.numpy()]).mean()
-        assert results[way]["top1_error"] == pytest.approx(100 * wrong, abs=1e-3)
-        assert results[way]["loss"] == pytest.approx(loss, rel=1e-4)
-        assert results[way]["top5_error"] == pytest.approx(0, abs=1e-4)  # of 3 classes
+        assert results[method]["top1_error"] == pytest.approx(100 * wrong, abs=1e-3)
+        assert results[method]["loss"] == pytest.approx(loss, rel=1e-4)
+        assert results[method]["top5_error"] == pytest.approx(
+            0, abs=1e-4
+        )  # of 3 classes
 
 
-def test_damaged_records_can_be_left_out_of_the_errors(
+def test_damaged_records_can_be_skipped_in_evaluation(
     small_dataset, net, tmp_path, caplog
 ):
     folder = tmp_path / "damaged"
@@ -180,9 +180,9 @@ def test_the_command_evaluates_a_run_and_writes_its_errors(trained_run):
     assert done.returncode == 0, done.stderr[-2000:]
     printed = json.loads(done.stdout)
     written = json.loads((trained_run / "evaluation.json").read_text())
-    for way in ("center_crop", "ten_crop"):
-        assert written[way] == printed[way]
-        assert 0 <= printed[way]["top1_error"] <= 100
+    for method in ("center_crop", "ten_crop"):
+        assert written[method] == printed[method]
+        assert 0 <= printed[method]["top1_error"] <= 100
     assert written["images"] == 12
     assert written["split"] == "validation"
 

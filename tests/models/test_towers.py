@@ -178,9 +178,9 @@ def test_in_a_training_step_only_the_exchanges_and_their_gradients_cross():
     net = build(["/CPU:0", "/CPU:1"])
     rule = optimizer.MomentumSGD(net.trainable_variables, [0.0] * 26)
     step = training_step.Step(net, rule).trace(tf.data.Dataset.from_tensors(batch()))
-    rates = schedule.LearningRates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
-    step(*batch(), rates)
-    events = trace_towers.traced(lambda: step(*batch(), rates))
+    learning_rates = schedule.LearningRates(0.01, 0.02, 1.0).tensors()
+    step(*batch(), learning_rates)
+    events = trace_towers.traced(lambda: step(*batch(), learning_rates))
     device_of = {op.name: devices.canonical(op.device)
                for op in step.graph.get_operations() if op.device}
     assert set(trace_towers.busy(events, device_of)) == {"CPU:0", "CPU:1"}
@@ -196,7 +196,9 @@ def test_in_a_training_step_only_the_exchanges_and_their_gradients_cross():
     for name in crossing.split():
         if name.startswith("gradients/"):
             sent["gradient of " + name.split("/")[2].split("_inputs_")[0]] += 1
-        elif not name.startswith(("inputs", "rates", "GroupCrossDeviceControlEdges")):
+        elif not name.startswith(
+            ("inputs", "learning_rates", "GroupCrossDeviceControlEdges")
+        ):
             sent[re.sub(r"_\d+$", "", name.split("/")[1])] += 1
     assert sent == {
         "conv2_responsenormalization_tower0": 1,
@@ -222,9 +224,9 @@ def test_two_devices_compute_the_same_as_one():
         rule = optimizer.MomentumSGD(net.trainable_variables, [5e-4] * 26)
         batches = tf.data.Dataset.from_tensors(batch())
         step = training_step.Step(net, rule).trace(batches)
-        rates = schedule.LearningRates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
+        learning_rates = schedule.LearningRates(0.01, 0.02, 1.0).tensors()
         for _ in range(3):
-            loss = step(*batch(), rates).numpy()
+            loss = step(*batch(), learning_rates).numpy()
         results.append((loss, net.get_weights(), [v.numpy() for v in rule.velocities]))
     (one_loss, *one), (two_loss, *two) = results
     np.testing.assert_allclose(one_loss, two_loss, rtol=1e-6)

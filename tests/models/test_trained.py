@@ -1,4 +1,4 @@
-"""A trained net stands on its own: its run folder is enough, and every form agrees."""
+"""A run folder is enough to use a trained net, and all its exports agree."""
 
 import json
 import shutil
@@ -14,13 +14,13 @@ import alexnet_tf
 from alexnet_tf.evaluation import evaluator
 from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import builder, checkpoint_files, layers, resizing, trained
-from alexnet_tf.serving import exporting, tflite_onnx, verification
+from alexnet_tf.serving import export_verification, exporting, tflite_onnx
 from alexnet_tf.training import checkpoint
 
 
 @pytest.fixture(scope="module")
 def moved(trained_run, tmp_path_factory):
-    """A copy of the run folder whose dataset is not there any more."""
+    """A copy of the run folder whose dataset no longer exists."""
     run_dir = tmp_path_factory.mktemp("elsewhere") / "run"
     shutil.copytree(trained_run, run_dir)
     described = json.loads((run_dir / "model.json").read_text())
@@ -31,7 +31,7 @@ def moved(trained_run, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def images():
-    """Images of several sizes, uint8."""
+    """uint8 images of several sizes."""
     random = np.random.default_rng(3)
     sizes = ((32, 32), (40, 36), (90, 50), (24, 61))
     return [random.integers(0, 256, (*size, 3)).astype(np.uint8) for size in sizes]
@@ -39,7 +39,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def expected(moved, images):
-    """The probabilities as evaluation computes them, from the views that it takes."""
+    """The probabilities that evaluation computes from its own center crops."""
     restored = trained.restore(moved)
     views = np.stack([resizing.center_view(image, 32, 24) for image in images])
     logits = restored.model(layers.plain_inputs(tf.constant(views)), training=False)
@@ -47,7 +47,7 @@ def expected(moved, images):
 
 
 def in_order(predictions, class_names):
-    """Probabilities in the order of the classes, from (name, probability) pairs."""
+    """Converts lists of (name, probability) to arrays in the order of the classes."""
     return np.array([[dict(row)[name] for name in class_names] for row in predictions])
 
 
@@ -64,7 +64,7 @@ def test_a_net_without_its_dataset_loads_and_agrees_with_evaluation(
     assert net.predict([], top=3) == []
 
 
-def test_a_keras_file_agrees_and_needs_only_a_plain_import(
+def test_a_keras_file_agrees_and_loads_after_importing_the_package(
     moved, images, expected, tmp_path
 ):
     path = exporting.export(moved, format="keras", folder=tmp_path)
@@ -76,13 +76,13 @@ def test_a_keras_file_agrees_and_needs_only_a_plain_import(
     np.testing.assert_allclose(found, expected, atol=1e-5)
     pixels = np.stack([resizing.center_view(image, 32, 24) for image in images])
     np.save(tmp_path / "pixels.npy", pixels)
-    code = (
+    script = (
         "import sys, numpy as np\n"
         "import alexnet_tf, keras\n"
         "model = keras.saving.load_model(sys.argv[1])\n"
         "np.save(sys.argv[3], model(np.load(sys.argv[2])).numpy())\n"
     )
-    for order in (code, code.replace("alexnet_tf, keras", "keras, alexnet_tf")):
+    for order in (script, script.replace("alexnet_tf, keras", "keras, alexnet_tf")):
         found = tmp_path / "found.npy"
         subprocess.run(
             [sys.executable, "-c", order, path, tmp_path / "pixels.npy", found],
@@ -126,8 +126,8 @@ def test_every_other_export_agrees_without_the_dataset(
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # the converter
-def test_int8_says_that_it_needs_a_calibration_dataset(moved, small_dataset, tmp_path):
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of the TFLite converter
+def test_int8_without_a_calibration_dataset_is_rejected(moved, small_dataset, tmp_path):
     with pytest.raises(ValueError, match="--calibration_dataset"):
         exporting.export(moved, format="tflite", dtype="int8", folder=tmp_path)
     path = exporting.export(
@@ -148,12 +148,12 @@ def test_an_export_that_moved_with_its_run_folder_finds_its_checkpoint(
     shutil.copytree(trained_run, first)
     exporting.export(first)
     first.rename(tmp_path / "second")
-    path, signatures = verification.verify_export(tmp_path / "second/export")
+    path, signatures = export_verification.verify_export(tmp_path / "second/export")
     assert path == tmp_path / "second/export/1"
     assert "predict_images" in signatures
 
 
-def test_features_are_what_the_last_layer_reads(moved, images):
+def test_features_are_the_inputs_of_the_last_layer(moved, images):
     net = alexnet_tf.load(moved)
     found = net.features(images, layer="local4")
     flat = found.reshape(len(images), -1)
@@ -165,7 +165,7 @@ def test_features_are_what_the_last_layer_reads(moved, images):
         net.features(images)
 
 
-def test_features_of_two_towers_stand_side_by_side():
+def test_features_of_two_towers_are_concatenated():
     net = alexnet_tf.AlexNet(classes=4, seed=1)
     described = net.get_layer("provenance")
     named = layers.Provenance(
@@ -184,7 +184,7 @@ def test_features_of_two_towers_stand_side_by_side():
     assert loaded.features([image], layer="conv5").shape == (1, 6, 6, 256)
 
 
-def test_a_dataset_that_moved_is_named_for_evaluation(moved, small_dataset):
+def test_evaluation_asks_for_a_dataset_that_moved(moved, small_dataset):
     net = trained.read_trained_net(moved)
     with pytest.raises(
         FileNotFoundError, match="where the images are now by --dataset"
@@ -193,7 +193,7 @@ def test_a_dataset_that_moved_is_named_for_evaluation(moved, small_dataset):
     assert evaluator.dataset_of(net, str(small_dataset.path)) == small_dataset
 
 
-def test_a_dataset_that_was_prepared_again_in_the_same_place_is_refused(
+def test_a_dataset_that_was_prepared_again_in_the_same_folder_is_rejected(
     trained_run, small_dataset, tmp_path
 ):
     data = tmp_path / "data"
@@ -205,13 +205,13 @@ def test_a_dataset_that_was_prepared_again_in_the_same_place_is_refused(
     net = trained.read_trained_net(tmp_path / "run")
     assert evaluator.dataset_of(net) == small_dataset
     with (data / "SHA256SUMS").open("a") as sums:
-        sums.write("of another preparation\n")
+        sums.write("another preparation\n")
     with pytest.raises(ValueError, match="holds other images than those"):
         evaluator.dataset_of(net)
     assert evaluator.dataset_of(net, str(data)) == small_dataset
 
 
-def test_model_json_says_where_the_net_comes_from(trained_run, small_dataset):
+def test_model_json_records_the_net_and_its_dataset(trained_run, small_dataset):
     described = json.loads((trained_run / "model.json").read_text())
     assert described["architecture"]["name"] == "cifar10_11pct"
     assert described["class_names"] == ["class0", "class1", "class2"]
@@ -226,14 +226,14 @@ def test_model_json_says_where_the_net_comes_from(trained_run, small_dataset):
     np.testing.assert_array_equal(mean, small_dataset.statistics().mean_crop(24))
 
 
-def test_a_folder_without_model_json_is_refused(moved, tmp_path):
+def test_a_folder_without_model_json_is_rejected(moved, tmp_path):
     shutil.copytree(moved, tmp_path / "run")
     (tmp_path / "run/model.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"model\.json does not exist"):
         alexnet_tf.load(tmp_path / "run")
 
 
-def test_a_mean_of_another_net_is_refused(moved, tmp_path):
+def test_a_mean_of_another_net_is_rejected(moved, tmp_path):
     shutil.copytree(moved, tmp_path / "run")
     np.save(tmp_path / "run/mean.npy", np.zeros((24, 24, 3), np.float32))
     with pytest.raises(ValueError, match=r"mean\.npy is damaged, or of another net"):
@@ -250,7 +250,7 @@ def test_a_mean_of_another_net_is_refused(moved, tmp_path):
         ({"architecture": {"name": "new"}}, r"alexnet_tf .* knows: .* is missing"),
     ],
 )
-def test_a_model_json_that_cannot_be_used_is_refused(moved, tmp_path, change, message):
+def test_a_model_json_that_cannot_be_used_is_rejected(moved, tmp_path, change, message):
     shutil.copytree(moved, tmp_path / "run")
     described = json.loads((tmp_path / "run/model.json").read_text())
     (tmp_path / "run/model.json").write_text(json.dumps(described | change))
@@ -258,7 +258,7 @@ def test_a_model_json_that_cannot_be_used_is_refused(moved, tmp_path, change, me
         trained.read_trained_net(tmp_path / "run")
 
 
-def test_what_is_not_a_trained_net_is_refused(tmp_path):
+def test_a_file_that_is_not_a_trained_net_is_rejected(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no file .*none\.keras"):
         alexnet_tf.load(tmp_path / "none.keras")
     model = keras.Sequential([keras.Input([2]), keras.layers.Dense(2)])

@@ -1,5 +1,5 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""Direct convolution, whose weight gradients multiply tiles, against plain sums."""
+"""Direct convolution and its weight gradients equal those of a plain loop."""
 
 import hypothesis
 import numpy as np
@@ -17,7 +17,7 @@ ROUNDING = 2**-8  # of bfloat16, once
 
 
 def drawn(shape, seed=0):
-    """Numbers that bfloat16 has."""
+    """Random numbers that bfloat16 represents exactly."""
     values = np.random.default_rng(seed).standard_normal(shape)
     return tf.cast(tf.constant(values, tf.float32), tf.bfloat16)
 
@@ -27,7 +27,7 @@ def wide(values):
 
 
 def assert_close(measured, expected):
-    """To the rounding of the result, and of a float32 sum where terms cancel."""
+    """Asserts equality to the rounding of the result and of the float32 sum."""
     expected = np.asarray(expected)
     slack = 1e-5 * np.abs(expected).max(initial=1e-30)
     np.testing.assert_allclose(wide(measured), expected, rtol=ROUNDING, atol=slack)
@@ -82,7 +82,7 @@ def run(*arguments, **constants):
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
-def test_any_shape(
+def test_weight_gradients_of_any_shape_equal_a_plain_loop(
     isa, kernel_size, batch, height, width, channels, filters, before, after
 ):
     grow = before + after - kernel_size + 1
@@ -100,7 +100,9 @@ def test_any_shape(
     [(57, 48, 48, 3), (27, 48, 128, 5), (13, 256, 192, 3)],
     ids=["conv1 in squares", "conv2", "conv3"],
 )
-def test_the_papers_layers(side, channels, filters, kernel_size):
+def test_weight_gradients_of_the_papers_layers_equal_a_plain_loop(
+    side, channels, filters, kernel_size
+):
     around = 0 if side == 57 else kernel_size // 2
     out = side + 2 * around - kernel_size + 1
     x = drawn((7, side, side, channels))
@@ -117,7 +119,7 @@ def test_the_papers_layers(side, channels, filters, kernel_size):
     assert_close(bias, wide(dy).sum((0, 1, 2)))
 
 
-def test_by_hand(isa):
+def test_weight_gradients_for_ones_are_counts(isa):
     # For ones, each kernel position counts the results that it reaches.
     ones = tf.ones([1, 4, 4, 1], tf.bfloat16)
     kernel, bias = run(ones, ones, kernel_size=3, before=1, after=1)
@@ -129,7 +131,7 @@ def test_by_hand(isa):
 @pytest.mark.parametrize(
     ("shape", "filters"), [((0, 8, 8, 4), 5), ((2, 8, 8, 0), 5), ((2, 8, 8, 0), 0)]
 )
-def test_nothing(isa, shape, filters):
+def test_kernel_gradients_of_empty_inputs_are_zero(isa, shape, filters):
     dy = tf.ones([shape[0], 6, 6, filters], tf.bfloat16)
     kernel, bias = run(tf.zeros(shape, tf.bfloat16), dy, kernel_size=3)
     assert kernel.shape == [3, 3, shape[3], filters]
@@ -145,7 +147,7 @@ def test_nothing(isa, shape, filters):
         ([2, 8, 8, 4], [2, 6, 6, 5], 0, "kernel_size"),
     ],
 )
-def test_errors(x, dy, kernel_size, message):
+def test_wrong_shapes_of_the_gradient_op_are_rejected(x, dy, kernel_size, message):
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         weight_gradients(
             tf.zeros(x, tf.bfloat16), tf.zeros(dy, tf.bfloat16), kernel_size=kernel_size
@@ -165,7 +167,7 @@ def gradients_of(convolve, x, kernel, bias, dy):
     ("kernel_size", "padding"),
     [(3, (1, 1)), (5, (2, 2)), (3, (0, 0)), (4, (1, 2)), (1, (0, 3))],
 )
-def test_the_convolution_and_its_gradients(kernel_size, padding):
+def test_direct_convolution_and_its_gradients_equal_tensorflows(kernel_size, padding):
     x = drawn((3, 9, 11, 20))
     kernel = drawn((kernel_size, kernel_size, 20, 18), 1)
     bias = drawn((18,), 2)
@@ -195,7 +197,7 @@ def test_the_convolution_and_its_gradients(kernel_size, padding):
         assert difference < 4e-3 * np.linalg.norm(wide(theirs))
 
 
-def test_two_convolutions_of_one_input_whose_sum_is_read():
+def test_two_convolutions_that_are_added_have_the_right_gradients():
     # The gradient from above is one tensor.
     x, dy = drawn((2, 6, 6, 4)), drawn((2, 6, 6, 5), 3)
     wide_kernel, narrow_kernel = drawn((3, 3, 4, 5), 1), drawn((1, 1, 4, 5), 2)
@@ -220,7 +222,9 @@ def test_two_convolutions_of_one_input_whose_sum_is_read():
         ([2, 8, 8, 4], [3, 3, 4, 5], (-1, 0), ValueError, "padding must be at least 0"),
     ],
 )
-def test_errors_of_the_convolution(x, kernel, padding, error, message):
+def test_wrong_arguments_of_the_convolution_are_rejected(
+    x, kernel, padding, error, message
+):
     kernel, bias = tf.zeros(kernel, tf.bfloat16), tf.zeros([5], tf.bfloat16)
     with pytest.raises(error, match=message):
         ops.direct_convolution(tf.zeros(x, tf.bfloat16), kernel, bias, padding=padding)
@@ -228,7 +232,7 @@ def test_errors_of_the_convolution(x, kernel, padding, error, message):
         ops.direct_convolution(tf.zeros([2, 8, 8, 4]), kernel, bias)
 
 
-def test_under_a_tape_the_gradients_are_tensorflows():
+def test_gradients_of_a_tape_equal_a_plain_loop():
     x, kernel, bias = drawn((2, 6, 6, 4)), drawn((3, 3, 4, 5), 1), drawn((5,), 2)
     dy = tf.ones([2, 4, 4, 5], tf.bfloat16)
 
@@ -243,7 +247,7 @@ def test_under_a_tape_the_gradients_are_tensorflows():
         np.testing.assert_allclose(wide(mine), expected, rtol=2e-2, atol=0.1)
 
 
-def test_eager_gradients_are_the_same():
+def test_eager_gradients_equal_a_plain_loop():
     x, kernel, bias = drawn((2, 6, 6, 4)), drawn((3, 3, 4, 5), 1), drawn((5,), 2)
     with tf.GradientTape() as tape:
         tape.watch([kernel, bias])
@@ -295,7 +299,9 @@ def traced(layer, dtype, **call):
         lambda **k: layers.Convolution(8, 11, strides=4, explicit_padding=(0, 3), **k),
     ],
 )
-def test_the_layer_takes_it_where_tiles_are_multiplied(layer, monkeypatch):
+def test_the_layer_uses_direct_convolution_if_the_cpu_multiplies_tiles(
+    layer, monkeypatch
+):
     narrow = {"dtype": "mixed_bfloat16"}
     for name, policy, call, taken in (
         ("amx_bf16", narrow, {"training": True}, 1),
@@ -310,20 +316,22 @@ def test_the_layer_takes_it_where_tiles_are_multiplied(layer, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("size", "strides", "zeros"),
+    ("size", "strides", "padding"),
     [
         (3, 1, (1, 1)),
         (11, 4, (0, 3)),
-        (3, (2, 1), (0, 0)),  # and what it leaves to TensorFlow
+        (3, (2, 1), (0, 0)),  # which TensorFlow computes
         ((3, 2), 1, (0, 0)),
     ],
 )
-def test_the_layer_is_the_same_either_way(size, strides, zeros, monkeypatch):
+def test_the_layer_computes_the_same_with_and_without_our_op(
+    size, strides, padding, monkeypatch
+):
     layer = layers.Convolution(
         8,
         size,
         strides=strides,
-        explicit_padding=zeros,
+        explicit_padding=padding,
         winograd=False,
         dtype="mixed_bfloat16",
     )

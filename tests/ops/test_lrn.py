@@ -1,5 +1,5 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""The LRN op against the formula in double precision, stock TensorFlow and itself."""
+"""The LRN op equals the formula in double precision, and stock TensorFlow."""
 
 import ctypes
 import os
@@ -95,7 +95,7 @@ def assert_matches_reference(x, dy, y, dx, **constants):
 
 
 @pytest.mark.gpu
-def test_numbers_worked_by_hand():
+def test_the_output_equals_numbers_computed_by_hand():
     x = tf.reshape([1.0, 2.0, 3.0], [1, 1, 1, 3])
     y, dx = op_and_gradient(
         x, tf.ones_like(x), size=3, k=1.0, alpha=1.0, beta=1.0
@@ -273,7 +273,7 @@ def rectified_gradient(x, dy, relu, others=lambda y: 0.0):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.name)
 @pytest.mark.parametrize("channels", [7, 48])
-def test_the_gradient_of_a_rectifier_before_it_is_one_with_it(dtype, channels):
+def test_the_gradient_of_a_relu_before_it_is_fused_with_it(dtype, channels):
     x, dy = random_pair([2, 3, 3, channels], dtype)
     together, kinds = rectified_gradient(x, dy, ops.relu)
     apart, kinds_apart = rectified_gradient(x, dy, tf.nn.relu)
@@ -283,7 +283,7 @@ def test_the_gradient_of_a_rectifier_before_it_is_one_with_it(dtype, channels):
     assert ("ReluGrad" in kinds) != ops.runs_on_cpu(DEVICE or "")
 
 
-def test_a_rectifier_that_others_read_too():
+def test_a_relu_that_others_read_too_is_not_fused():
     x, dy = random_pair([2, 3, 3, 48], tf.float32)
 
     def others(y):
@@ -304,7 +304,7 @@ def test_unknown_instruction_set_is_named(monkeypatch):
         run(tf.ones([1, 1, 1, 8]))
 
 
-def test_batches_odd_and_sliced():
+def test_odd_and_sliced_batches_match_the_reference():
     x, dy = random_pair([7, 3, 1, 5])
     y, dx = op_and_gradient(x, dy)
     for first, last in [(1, 2), (3, 7), (0, 5)]:
@@ -351,7 +351,7 @@ def test_empty_tensors(shape, dtype):
         ({"beta": float("nan")}, "beta must be finite and at least 0, got nan"),
     ],
 )
-def test_wrong_constants_are_named(constants, message):
+def test_wrong_constants_are_rejected_by_name(constants, message):
     x = tf.ones([1, 1, 1, 8])
     for function in (
         ops.local_response_normalization,
@@ -364,7 +364,7 @@ def test_wrong_constants_are_named(constants, message):
         library.ops.alexnet_tf_local_response_normalization(x, **(PAPER | constants))
 
 
-def test_wrong_ranks_and_shapes_are_named():
+def test_wrong_ranks_and_shapes_are_rejected():
     with pytest.raises(tf.errors.InvalidArgumentError, match="rank 4.*got shape"):
         ops.local_response_normalization(tf.ones([2, 8]))
     with pytest.raises(ValueError, match="must have rank 4"):
@@ -429,7 +429,7 @@ def test_graph_equals_eager_and_leaves_its_input_alone():
 
 
 def test_bits_do_not_depend_on_the_number_of_threads():
-    program = """
+    script = """
 import hashlib, sys
 import tensorflow as tf
 from alexnet_tf import ops
@@ -443,7 +443,7 @@ print(hashlib.sha256(y.numpy().tobytes() + dx.numpy().tobytes()).hexdigest())
 """
     digests = {
         subprocess.run(
-            [sys.executable, "-c", program, threads],
+            [sys.executable, "-c", script, threads],
             cwd=ROOT,
             check=True,
             stdout=subprocess.PIPE,
@@ -453,7 +453,7 @@ print(hashlib.sha256(y.numpy().tobytes() + dx.numpy().tobytes()).hexdigest())
     assert len(digests) == 1
 
 
-def test_gradient_of_the_gradient_is_refused():
+def test_gradient_of_the_gradient_is_rejected():
     x, _ = random_pair([1, 1, 1, 8])
     with tf.GradientTape() as outer:
         outer.watch(x)
@@ -477,7 +477,7 @@ def test_xla_fallback_compiles_and_equals_the_op(dtype, size):
     assert_matches_reference(x, dy, y, dx, **constants)
 
 
-def test_missing_library_says_what_to_type(tmp_path):
+def test_a_missing_library_is_an_error_with_what_to_type(tmp_path):
     installed = tmp_path / "site-packages" / "alexnet_tf" / "_alexnet_ops.so"
     with pytest.raises(ops.OpLibraryError, match="pip install") as raised:
         library._load(installed)
@@ -487,7 +487,7 @@ def test_missing_library_says_what_to_type(tmp_path):
         library._load(tmp_path / "source" / "alexnet_tf" / "_alexnet_ops.so")
 
 
-def test_library_of_another_tensorflow_is_refused(tmp_path):
+def test_library_of_another_tensorflow_is_rejected(tmp_path):
     file = tmp_path / "_alexnet_ops.so"
     file.write_bytes(b"\0alexnet_tf build: tensorflow=2.19.1 cuda=none;\0")
     with pytest.raises(ops.OpLibraryError, match=r"for TensorFlow 2\.19, but this is"):

@@ -1,5 +1,5 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""Winograd convolution, against direct convolution."""
+"""Winograd convolution and its gradients equal those of direct convolution."""
 
 import hypothesis
 import numpy as np
@@ -47,7 +47,9 @@ def drawn(shape, seed=0):
     after=st.integers(0, 3),
 )
 @hypothesis.settings(max_examples=60, deadline=None)
-def test_any_shape(size, batch, height, width, channels, filters, before, after):
+def test_convolutions_of_any_shape_equal_a_plain_loop(
+    size, batch, height, width, channels, filters, before, after
+):
     outputs, kernel_size = size
     x = drawn((batch, height, width, channels))
     kernel = drawn((kernel_size, kernel_size, channels, filters), 1)
@@ -63,7 +65,7 @@ def test_any_shape(size, batch, height, width, channels, filters, before, after)
 
 
 @pytest.mark.parametrize(("outputs", "kernel_size"), SIZES)
-def test_gradients_are_those_of_the_plain_convolution(outputs, kernel_size):
+def test_gradients_equal_those_of_direct_convolution(outputs, kernel_size):
     x = tf.constant(drawn((2, 13, 11, 20)), tf.float32)
     kernel = tf.constant(drawn((kernel_size, kernel_size, 20, 18), 1), tf.float32)
     half = kernel_size // 2
@@ -85,7 +87,7 @@ def test_gradients_are_those_of_the_plain_convolution(outputs, kernel_size):
         assert distance(mine, expected.numpy()) < 3e-5
 
 
-def test_by_hand():
+def test_outputs_for_ones_are_counts():
     # For ones, each result counts the kernel positions inside the image.
     y = ops.winograd_convolution(
         tf.ones([1, 4, 4, 1]), tf.ones([3, 3, 1, 1]), outputs=2, padding=(1, 1)
@@ -95,7 +97,7 @@ def test_by_hand():
     )
 
 
-def test_second_derivative():
+def test_the_second_derivative_equals_that_of_direct_convolution():
     x = tf.constant(drawn((1, 6, 6, 3)), tf.float32)
     kernel = tf.constant(drawn((3, 3, 3, 2), 1), tf.float32)
 
@@ -116,7 +118,7 @@ def test_second_derivative():
 
 @pytest.mark.parametrize("isa", ["avx512", "avx2", "baseline"])
 @pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
-def test_every_instruction_set(isa, dtype, monkeypatch):
+def test_every_instruction_set_equals_a_plain_loop(isa, dtype, monkeypatch):
     monkeypatch.setenv("ALEXNET_TF_ISA", isa)
     x, kernel = drawn((2, 9, 10, 21)), drawn((3, 3, 21, 5), 1)
     try:
@@ -140,7 +142,7 @@ def test_bfloat16_rounds_to_nearest_even():
     np.testing.assert_array_equal(tf.cast(y, tf.float32), tf.cast(x, tf.float32))
 
 
-def test_an_empty_batch():
+def test_an_empty_batch_gives_an_empty_result():
     y = ops.winograd_convolution(tf.zeros([0, 8, 8, 4]), tf.zeros([3, 3, 4, 6]))
     assert y.shape == [0, 6, 6, 6]
 
@@ -165,12 +167,12 @@ def test_shapes_are_known_while_tracing():
         ([3, 3, 4, 6], {"padding": (-1, 0)}, "padding must be at least 0"),
     ],
 )
-def test_errors(kernel, arguments, message):
+def test_wrong_arguments_are_rejected(kernel, arguments, message):
     with pytest.raises(ValueError, match=message):
         ops.winograd_convolution(tf.zeros([1, 8, 8, 4]), tf.zeros(kernel), **arguments)
 
 
-def test_tiles_of_another_shape():
+def test_tiles_of_a_wrong_shape_are_rejected():
     with pytest.raises(tf.errors.InvalidArgumentError, match="tiles must have shape"):
         library.ops.alexnet_tf_winograd_from_tiles(
             tf.zeros([36, 3, 4]),
@@ -192,7 +194,7 @@ def kinds_of_ops(layer, dtype, **call):
 
 @pytest.mark.parametrize("kernel_size", [3, 5])
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_the_layer_takes_it_in_training_alone(kernel_size, policy, monkeypatch):
+def test_the_layer_uses_winograd_only_in_training(kernel_size, policy, monkeypatch):
     monkeypatch.setattr(ops, "instruction_set", lambda: "baseline")
     half = kernel_size // 2
     layer = layers.Convolution(
@@ -216,7 +218,7 @@ def test_the_layer_takes_it_in_training_alone(kernel_size, policy, monkeypatch):
         lambda: layers.Convolution(48, 3, strides=2),
     ],
 )
-def test_the_layer_leaves_it(layer):
+def test_the_layer_uses_winograd_only_for_suitable_kernels(layer):
     kinds = kinds_of_ops(layer(), tf.float32, training=True)
     assert "AlexnetTf>WinogradToTiles" not in kinds
     assert "Conv2D" in kinds

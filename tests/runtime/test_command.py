@@ -1,4 +1,4 @@
-"""How a command runs: help, mistakes and errors, all without TensorFlow."""
+"""Commands show help, mistakes and errors without loading TensorFlow."""
 
 import subprocess
 import sys
@@ -9,8 +9,8 @@ from alexnet_tf import __main__ as package
 from alexnet_tf.prepare import OPTIONS
 from alexnet_tf.runtime import options
 
-# Commands of one line each.
-PROGRAM = """
+# A command whose main function is one line.
+SCRIPT = """
 import sys
 from alexnet_tf import prepare
 from alexnet_tf.runtime import command
@@ -21,11 +21,11 @@ command.run_command("prepare", prepare.OPTIONS, main, "Usage.")
 
 
 def run(body, *arguments):
-    command = [sys.executable, "-c", PROGRAM.format(body=body), *arguments]
+    command = [sys.executable, "-c", SCRIPT.format(body=body), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_a_main_gets_its_flags_and_its_arguments():
+def test_the_main_function_receives_flags_and_arguments():
     done = run("print(chosen.output.size, arguments)", "--size=8", "a.jpg", "b.jpg")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "8 ['a.jpg', 'b.jpg']\n"
@@ -34,7 +34,7 @@ def test_a_main_gets_its_flags_and_its_arguments():
 @pytest.mark.parametrize(
     "error", ["ValueError", "FileNotFoundError", "OSError", "RuntimeError"]
 )
-def test_a_users_error_is_one_line_and_status_1(error):
+def test_an_error_of_the_user_is_one_line_and_status_1(error):
     done = run(f"raise {error}('no such\\n  thing')")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "alexnet_tf.prepare: no such thing\n"
@@ -47,13 +47,13 @@ def test_an_op_library_that_does_not_load_is_one_line_too():
     assert done.stderr == "alexnet_tf.prepare: type make setup\n"
 
 
-def test_an_error_keeps_its_traceback_for_those_who_ask():
+def test_an_error_keeps_its_traceback_with_verbosity_1():
     done = run("raise ValueError('no such thing')", "--verbosity=1")
     assert done.returncode != 0
     assert "Traceback" in done.stderr
 
 
-def test_a_defect_of_the_program_keeps_its_traceback():
+def test_an_error_in_the_package_keeps_its_traceback():
     done = run("raise KeyError('a defect')")
     assert done.returncode != 0
     assert "Traceback" in done.stderr
@@ -73,7 +73,7 @@ def test_a_mistyped_flag_suggests_the_right_one():
     assert "Traceback" not in done.stderr
 
 
-def test_a_bad_value_ends_with_the_flags_name_and_no_traceback():
+def test_a_bad_value_is_reported_with_its_flag_and_no_traceback():
     done = run("print('ran')", "--size=0")
     assert (done.returncode, done.stdout) == (1, "")
     assert "flag --size=0: must be at least 1, got 0" in done.stderr
@@ -148,7 +148,7 @@ def test_the_package_lists_its_commands():
     assert "there is no command 'trian'" in wrong.stderr
 
 
-def test_preparing_a_folder_that_is_not_there_is_one_line_and_status_1(tmp_path):
+def test_preparing_a_missing_folder_is_one_line_and_status_1(tmp_path):
     command = [sys.executable, "-m", "alexnet_tf.prepare", "--source=folder:/nope"]
     done = subprocess.run(
         [*command, f"--output={tmp_path / 'made'}"],

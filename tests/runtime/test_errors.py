@@ -1,11 +1,11 @@
-"""Errors are shown to a user without what TensorFlow puts around them."""
+"""Users see error messages without the text that TensorFlow adds to them."""
 
 import pytest
 import tensorflow as tf
 
 from alexnet_tf.runtime import errors
 
-# As a session reports it, and as a server's REST API sends it.
+# Errors as a session reports them and as a server's REST API sends them.
 OF_A_SESSION = (
     "Graph execution error:\n\nassertion failed: [image_bytes: too large]\n"
     "\t [[{{node case/cond/Assert/Assert}}]]\n\t [[StatefulPartitionedCall]]"
@@ -21,7 +21,7 @@ def refuse(image_bytes):
         return tf.identity(image_bytes)
 
 
-def multiply_wrongly():
+def multiply_mismatched_matrices():
     tf.matmul(tf.ones([2, 3]), tf.ones([2, 3]))
 
 
@@ -46,20 +46,20 @@ def error_of(function, *arguments):
 
 def test_the_first_line_of_a_graphs_error_is_its_message():
     error = error_of(refuse, tf.constant(b""))
-    assert "Graph execution error" in str(error)  # what has to be removed
+    assert "Graph execution error" in str(error)  # to be removed
     assert errors.first_line(error) == "image_bytes: bad"
     assert errors.first_line(error.message) == "image_bytes: bad"
 
 
-def test_one_line_of_a_graphs_error_leaves_out_the_place():
+def test_one_line_of_a_graphs_error_omits_the_node():
     error = error_of(refuse, tf.constant(b""))
     assert errors.one_line(error) == "assertion failed: [image_bytes: bad]"
     shown = errors.one_line(OF_A_SESSION)
     assert shown == "assertion failed: [image_bytes: too large]"
 
 
-def test_the_error_of_one_operation_leaves_out_its_name():
-    error = error_of(multiply_wrongly)
+def test_the_error_of_one_operation_omits_its_name():
+    error = error_of(multiply_mismatched_matrices)
     message = "Matrix size-incompatible: In[0]: [2,3], In[1]: [2,3]"
     assert "[Op:MatMul]" in str(error)
     assert errors.first_line(error) == message
@@ -67,33 +67,33 @@ def test_the_error_of_one_operation_leaves_out_its_name():
 
 
 @pytest.mark.parametrize("function", [call_back, call_back_in_a_dataset])
-def test_a_callbacks_error_leaves_out_its_traceback(function):
+def test_the_error_of_a_callback_omits_its_traceback(function):
     error = error_of(function)
     assert "Traceback" in str(error)
     assert errors.first_line(error) == "record 7 is corrupt:"
     assert errors.one_line(error) == "record 7 is corrupt: its checksum differs"
 
 
-def test_the_text_of_a_servers_answer_is_cleaned_too():
+def test_the_error_text_of_a_server_is_cleaned_too():
     assert errors.first_line(OF_A_SESSION) == "image_bytes: too large"
     assert errors.first_line(OF_A_SERVER) == "image_bytes: not a JPEG it has 16 bits"
     assert errors.first_line("the queue is full") == "the queue is full"
 
 
 @pytest.mark.parametrize("function", [errors.one_line, errors.first_line])
-def test_an_error_without_wrapping_stays_as_it_is(function):
+def test_an_error_that_tensorflow_added_nothing_to_is_unchanged(function):
     assert function(ValueError("size must be odd, got 4")) == "size must be odd, got 4"
     assert function(KeyError("images")) == "'images'"
     assert function("shape [2, 3] differs from [3]") == "shape [2, 3] differs from [3]"
 
 
 @pytest.mark.parametrize("function", [errors.one_line, errors.first_line])
-def test_an_error_that_says_nothing_else_is_kept(function):
+def test_an_error_without_any_message_is_unchanged(function):
     assert function("Graph execution error:\n") == "Graph execution error:"
     assert function("") == ""
 
 
-def test_first_line_ends_where_one_line_goes_on():
+def test_first_line_is_shorter_than_one_line_for_a_long_message():
     error = ValueError("two layers differ:\n  conv1\n  conv2")
     assert errors.first_line(error) == "two layers differ:"
     assert errors.one_line(error) == "two layers differ: conv1 conv2"

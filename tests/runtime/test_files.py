@@ -9,28 +9,28 @@ import pytest
 from alexnet_tf.runtime import files
 
 
-def fail_half_way(path):
+def fail_halfway(path):
     with files.written_aside(path) as aside:
         aside.write_text("half")
         raise ZeroDivisionError
 
 
-def test_a_file_replaces_the_former_one_when_the_block_ends(tmp_path):
+def test_a_file_replaces_the_old_one_when_the_block_ends(tmp_path):
     path = tmp_path / "labels.txt"
-    path.write_text("former")
+    path.write_text("old")
     with files.written_aside(path) as aside:
         aside.write_text("new")
-        assert path.read_text() == "former"
+        assert path.read_text() == "old"
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_block_that_fails_leaves_the_former_file(tmp_path):
+def test_a_block_that_fails_leaves_the_old_file(tmp_path):
     path = tmp_path / "labels.txt"
-    path.write_text("former")
+    path.write_text("old")
     with pytest.raises(ZeroDivisionError):
-        fail_half_way(path)
-    assert path.read_text() == "former"
+        fail_halfway(path)
+    assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -48,7 +48,7 @@ def write_folder(path, fail=False):
             raise ZeroDivisionError
 
 
-def test_a_folder_appears_with_all_that_it_holds(tmp_path):
+def test_a_folder_appears_with_its_whole_content(tmp_path):
     write_folder(tmp_path / "1")
     assert (tmp_path / "1" / "variables" / "data").read_text() == "weights"
     assert list(tmp_path.iterdir()) == [tmp_path / "1"]
@@ -79,7 +79,7 @@ def test_two_writers_do_not_disturb_each_other(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_name_aside_is_hidden_and_keeps_the_suffix(tmp_path):
+def test_the_temporary_name_is_hidden_and_keeps_the_suffix(tmp_path):
     with files.written_aside(tmp_path / "net.keras") as aside:
         aside.touch()
         assert aside.name.startswith(".")
@@ -87,7 +87,9 @@ def test_the_name_aside_is_hidden_and_keeps_the_suffix(tmp_path):
         assert aside.parent == tmp_path
 
 
-def test_a_name_without_a_folder_is_written_in_the_current_one(tmp_path, monkeypatch):
+def test_a_name_without_a_folder_is_written_in_the_current_folder(
+    tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     files.write_text("labels.txt", "café\n")
     assert (tmp_path / "labels.txt").read_bytes() == "café\n".encode()

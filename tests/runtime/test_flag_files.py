@@ -1,4 +1,4 @@
-"""A flag file is used completely, or refused with the file and the line."""
+"""A flag file is used completely, or rejected with its name and the line."""
 
 import pytest
 from absl import flags
@@ -31,40 +31,40 @@ def test_flags_comments_and_empty_lines_are_read(write):
         b"\xef\xbb\xbf# comment\r\n--batch_size=8\n\r\n--resume",
     ],
 )
-def test_a_byte_order_mark_and_foreign_line_ends_are_no_obstacle(write, data):
+def test_a_byte_order_mark_and_other_line_endings_are_accepted(write, data):
     found = flag_files.expand(["-flagfile", str(write(data))])
     assert found == ["--batch_size=8", "--resume"]
 
 
 @pytest.mark.parametrize("line", ["batch_size=8", "learning_rate 0.1", "--", "'--a=1'"])
-def test_a_line_that_is_not_a_flag_is_refused_with_file_and_line(write, line):
+def test_a_line_that_is_not_a_flag_is_rejected_with_file_and_line(write, line):
     path = write(f"--resume\n\n{line}\n")
     with pytest.raises(flags.Error, match=r"a\.flags, line 3: .*got ") as error:
         flag_files.expand([f"--flagfile={path}"])
     assert repr(line) in str(error.value)
 
 
-def test_a_file_that_is_not_utf_8_is_refused(write):
+def test_a_file_that_is_not_utf_8_is_rejected(write):
     path = write("--run_dir=caf\xe9".encode("latin-1"))
     with pytest.raises(flags.Error, match=r"a\.flags: the file is not UTF-8"):
         flag_files.expand([f"--flagfile={path}"])
 
 
-def test_a_file_may_include_others_and_its_own_flags_come_in_their_place(write):
+def test_an_included_file_is_inserted_where_it_is_named(write):
     inner = write("--seed=1\n", "inner.flags")
     outer = write(f"--a=1\n--flagfile={inner}\n--b=2\n")
     found = flag_files.expand(["--first", f"--flagfile={outer}", "--last"])
     assert found == ["--first", "--a=1", "--seed=1", "--b=2", "--last"]
 
 
-def test_a_file_that_includes_itself_is_refused(write, tmp_path):
+def test_a_file_that_includes_itself_is_rejected(write, tmp_path):
     path = write(f"--flagfile={tmp_path / 'b.flags'}\n")
     write(f"--flagfile={path}\n", "b.flags")
     with pytest.raises(flags.Error, match="the file includes itself"):
         flag_files.expand([f"--flagfile={path}"])
 
 
-def test_a_missing_file_is_refused_with_where_it_was_looked_for():
+def test_a_missing_file_is_rejected_with_the_places_searched():
     with pytest.raises(flags.Error, match=r"tools/none\.flags: there is no such file"):
         flag_files.expand(["--flagfile=tools/none.flags"])
     with pytest.raises(flags.Error, match="--flagfile needs a path"):
@@ -77,7 +77,7 @@ def test_a_tilde_is_expanded(write, monkeypatch, tmp_path):
     assert flag_files.expand(["--flagfile=~/a.flags"]) == ["--seed=3"]
 
 
-def test_arguments_after_two_dashes_are_left_alone(write):
+def test_arguments_after_two_dashes_are_not_expanded(write):
     path = write("--seed=3\n")
     arguments = [f"--flagfile={path}", "--", f"--flagfile={path}"]
     assert flag_files.expand(arguments) == ["--seed=3", "--", f"--flagfile={path}"]
@@ -88,7 +88,7 @@ def test_recipes_are_found_from_any_folder(tmp_path, monkeypatch):
     assert "--architecture=paper" in flag_files.expand(["--flagfile=tools/paper.flags"])
 
 
-def test_a_file_where_python_was_started_comes_before_a_recipe(tmp_path, monkeypatch):
+def test_a_file_in_the_current_folder_is_preferred_to_a_recipe(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tools").mkdir()
     (tmp_path / "tools/paper.flags").write_text("# mine\n\n--batch_size=7\n")

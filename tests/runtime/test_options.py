@@ -1,4 +1,4 @@
-"""Options: their defaults, their limits, their groups, and their files."""
+"""Options have defaults, limits and groups, and can be written to flag files."""
 
 import dataclasses
 import importlib
@@ -124,13 +124,13 @@ def test_flags_become_values_of_their_types():
         ("--resume=maybe", "--resume=maybe"),
     ],
 )
-def test_a_bad_value_is_refused_with_the_name_of_its_flag(argument, message):
+def test_a_bad_value_is_rejected_with_the_name_of_its_flag(argument, message):
     with pytest.raises(flags.IllegalFlagValueError, match=message):
         parsed(argument)
 
 
 @pytest.mark.parametrize("holdout", ["-0.1", "1", "2"])
-def test_a_holdout_leaves_something_to_train_on(holdout):
+def test_a_holdout_that_leaves_nothing_to_train_on_is_rejected(holdout):
     with pytest.raises(flags.IllegalFlagValueError, match="holdout.*below 1"):
         parsed(f"--holdout={holdout}", command="prepare")
 
@@ -140,7 +140,7 @@ def test_a_flag_of_another_command_is_unknown():
         parsed("--learning_rate=1", command="prepare")
 
 
-def test_an_argument_that_is_not_a_flag_is_refused():
+def test_an_argument_that_is_not_a_flag_is_rejected():
     with pytest.raises(ValueError, match="'garments': flags begin with --"):
         parsed("garments")
 
@@ -157,7 +157,7 @@ def test_a_tilde_is_expanded_in_every_path(monkeypatch, tmp_path):
     assert parsed("--dataset=tfds:a~b")["dataset"] == "tfds:a~b"
 
 
-def test_a_home_folder_that_does_not_exist_is_refused():
+def test_a_home_folder_that_does_not_exist_is_rejected():
     with pytest.raises(ValueError, match="there is no home folder of ~nobody-here"):
         parsed("--run_dir=~nobody-here/runs")
 
@@ -184,14 +184,14 @@ NOT_NEGATIVE = st.floats(0, 1e9)
     )
 )
 @hypothesis.settings(deadline=None, max_examples=50)
-def test_what_is_written_is_read_back(tmp_path_factory, changes):
+def test_written_options_are_read_back(tmp_path_factory, changes):
     path = tmp_path_factory.mktemp("run") / "resolved.flags"
     chosen = options.replace(DEFAULTS, **changes)
     options.write(path, chosen)
     assert options.read(path, TrainOptions) == chosen
 
 
-def test_a_written_file_is_a_flag_file_that_later_flags_override(tmp_path):
+def test_later_flags_override_a_written_file(tmp_path):
     path = tmp_path / "resolved.flags"
     wanted = options.replace(DEFAULTS, batch_size=7, drop_epochs=(1.0, 2.5))
     options.write(path, wanted)
@@ -207,7 +207,7 @@ def test_a_file_holds_every_option_that_has_a_value(tmp_path):
     assert found == {f"--{name}" for name, value in given if value is not None}
 
 
-def test_options_that_a_resumed_run_may_change_are_told_from_the_others():
+def test_only_some_options_may_change_when_a_run_is_resumed():
     fixed = options.values_of(DEFAULTS, changeable=False)
     assert {"seed", "batch_size", "learning_rate", "architecture"} <= set(fixed)
     assert {"precision", "drop_epochs", "crop_sharing", "init"} <= set(fixed)

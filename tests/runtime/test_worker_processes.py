@@ -1,4 +1,4 @@
-"""Tasks run in worker processes, which are quiet and end with the work."""
+"""Tasks run in worker processes, which print nothing and report errors."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from alexnet_tf.runtime import worker_processes
 
 
 def count_up(task, advance):
-    """A task: `task` units of work."""
+    """A task of `task` units of work."""
     for _ in range(task):
         advance()
     return task
@@ -58,7 +58,7 @@ if __name__ == "__main__":
 """
 
 
-def test_workers_print_nothing_of_tensorflows_start(tmp_path):
+def test_workers_print_none_of_tensorflows_startup_messages(tmp_path):
     script = tmp_path / "quiet.py"
     script.write_text(QUIET)
     done = subprocess.run(

@@ -131,7 +131,7 @@ def bmp_of_size(height, width):
 @pytest.mark.parametrize(
     ("height", "width"), [(20_000, 20_000), (1, 40_000), (40_000, 2)]
 )
-def test_an_image_that_is_too_large_is_refused_by_its_header(make, height, width):
+def test_an_image_that_is_too_large_is_rejected_by_its_header(make, height, width):
     with pytest.raises(
         tf.errors.InvalidArgumentError, match=f"{height} rows of {width} pixels"
     ):
@@ -191,19 +191,19 @@ def test_only_the_first_frame_of_a_gif_is_read():
     np.testing.assert_array_equal(decode(data[:-1] + b"\x2c" * 999).numpy(), first)
 
 
-def test_a_gif_whose_image_is_larger_than_its_canvas_is_refused():
+def test_a_gif_whose_image_is_larger_than_its_canvas_is_rejected():
     with pytest.raises(tf.errors.InvalidArgumentError, match="larger than its canvas"):
         decode(gif_of_size(10, 10))
 
 
-def test_a_jpeg_with_too_many_scans_is_refused():
+def test_a_jpeg_with_too_many_scans_is_rejected():
     data = encoded(noise(), "JPEG", progressive=True)
     scan = data[data.rindex(b"\xff\xda") : -2]
     with pytest.raises(tf.errors.InvalidArgumentError, match="more than 100 scans"):
         decode(data[:-2] + scan * 200 + data[-2:])
 
 
-def test_a_file_of_too_many_bytes_is_refused():
+def test_a_file_of_too_many_bytes_is_rejected():
     with pytest.raises(
         tf.errors.InvalidArgumentError, match="more than 67108864 bytes"
     ):
@@ -226,14 +226,14 @@ def bmp_with(position, form, value):
         b"BM",
     ],
 )
-def test_a_bmp_of_an_unsupported_kind_is_refused_instead_of_misread(data):
+def test_a_bmp_of_an_unsupported_kind_is_rejected_instead_of_misread(data):
     with pytest.raises(
         tf.errors.InvalidArgumentError, match="BMP must be uncompressed"
     ):
         decode(data)
 
 
-def test_a_bmp_with_a_color_outside_its_palette_is_refused():
+def test_a_bmp_with_a_color_outside_its_palette_is_rejected():
     data = bytearray(GOOD["bmp_palette"])
     (pixels,) = struct.unpack_from("<I", data, 10)
     struct.pack_into("<I", data, 10, 54)  # no palette: the pixels take its place
@@ -256,7 +256,7 @@ OTHER = {
 
 
 @pytest.mark.parametrize("kind", OTHER)
-def test_other_data_is_refused_by_its_first_bytes(kind):
+def test_other_data_is_rejected_by_its_first_bytes(kind):
     with pytest.raises(tf.errors.InvalidArgumentError, match="not a JPEG, PNG, GIF"):
         decode(OTHER[kind])
 
@@ -267,7 +267,7 @@ def test_an_image_that_is_cut_off_is_an_error(kind):
         decode(GOOD[kind][: len(GOOD[kind]) // 4])
 
 
-def test_a_bmp_whose_pixels_begin_after_the_end_of_the_file_is_refused():
+def test_a_bmp_whose_pixels_begin_after_the_end_of_the_file_is_rejected():
     file = io.BytesIO()
     Image.new("RGB", (4, 4)).save(file, "BMP")
     data = bytearray(file.getvalue())

@@ -100,7 +100,7 @@ def no_graph_to_serve(graph):
         (no_graph_to_serve, "one graph with the tag serve, it has 0"),
     ],
 )
-def test_an_export_that_a_server_cannot_run_is_refused(
+def test_an_export_that_a_server_cannot_run_is_rejected(
     exported, tmp_path, change, message
 ):
     path = edited(exported, tmp_path, change)
@@ -134,7 +134,7 @@ def without_graph(path):
         (without_graph, "the SavedModel cannot be read"),
     ],
 )
-def test_an_export_with_missing_or_broken_files_is_refused(
+def test_an_export_with_missing_or_broken_files_is_rejected(
     exported, tmp_path, remove, message
 ):
     path = tmp_path / "1"
@@ -144,7 +144,7 @@ def test_an_export_with_missing_or_broken_files_is_refused(
         preflight.examine_export(path)
 
 
-def test_a_signature_that_fails_on_its_warm_up_request_is_refused(exported, tmp_path):
+def test_a_signature_that_fails_on_its_warm_up_request_is_rejected(exported, tmp_path):
     path = tmp_path / "1"
     shutil.copytree(exported, path)
     with tf.io.TFRecordWriter(
@@ -175,7 +175,9 @@ def save(net, path, restored):
     ("jit", "message"),
     [(False, "not an operation of TensorFlow"), (True, "must be compiled by XLA")],
 )
-def test_a_net_with_the_ops_of_training_is_refused(trained_run, tmp_path, jit, message):
+def test_a_net_with_the_ops_of_training_is_rejected(
+    trained_run, tmp_path, jit, message
+):
     """These are real exports, one with the custom op and one compiled by XLA too."""
     restored = trained.restore(trained_run)
     mean = restored.trained.mean
@@ -185,7 +187,7 @@ def test_a_net_with_the_ops_of_training_is_refused(trained_run, tmp_path, jit, m
         preflight.check_export(tmp_path / "1")
 
 
-def test_an_output_without_one_row_per_image_is_refused(tmp_path):
+def test_an_output_without_one_row_per_image_is_rejected(tmp_path):
     """Its declared shape is open, so that only running it shows the mistake."""
     archive = keras.export.ExportArchive()
     archive.add_endpoint(

@@ -107,13 +107,13 @@ def test_ten_crops_are_averaged_as_evaluation_averages_them(trained_run):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_pixels_that_are_nan_or_infinite_are_refused(signatures, value):
+def test_pixels_that_are_nan_or_infinite_are_rejected(signatures, value):
     with pytest.raises(tf.errors.InvalidArgumentError, match="image"):
         signatures["predict_float_images"](image=tf.fill([1, 4, 4, 3], value))
 
 
 @pytest.mark.parametrize("which", ["strings", "images"])
-def test_an_empty_batch_is_refused_in_one_line(signatures, which):
+def test_an_empty_batch_is_rejected_in_one_line(signatures, which):
     asked = set()
     for name, signature in signatures.items():
         ((key, spec),) = signature.structured_input_signature[1].items()
@@ -133,7 +133,7 @@ def test_an_empty_batch_is_refused_in_one_line(signatures, which):
 
 
 @pytest.mark.parametrize("shape", [(1, 0, 5, 3), (1, 5, 0, 3), (1, 1, 101, 3)])
-def test_pixels_that_cannot_be_resized_are_refused(signatures, shape):
+def test_pixels_that_cannot_be_resized_are_rejected(signatures, shape):
     with pytest.raises(tf.errors.InvalidArgumentError, match="rows of"):
         signatures["predict_images"](image=tf.zeros(shape, tf.uint8))
 
@@ -141,7 +141,7 @@ def test_pixels_that_cannot_be_resized_are_refused(signatures, shape):
 @pytest.mark.parametrize(
     "seconds", [1, pytest.param(600, marks=pytest.mark.long)], ids=["short", "long"]
 )
-def test_mutated_images_are_answered_or_refused_with_a_clear_error(
+def test_mutated_images_are_answered_or_rejected_with_a_clear_error(
     exported, tmp_path, seconds
 ):
     """A crash or a hang ends the process of `fuzz_export.py`, and not this one."""

@@ -1,9 +1,11 @@
-"""Runs of seconds, and what a run folder holds, for tests that compare runs."""
+"""Runs that take seconds, and the contents of run folders, for tests of training."""
 
 import dataclasses
 import json
 import pathlib
+import sys
 
+import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.models import checkpoint_files
@@ -12,7 +14,7 @@ from alexnet_tf.training import assembly, run_folder, run_log, train_options
 
 
 def train_options_of(dataset, run_dir, **changes):
-    """Options of a run of seconds: the CIFAR-10 net on a prepared dataset of 32 pixels.
+    """Options of a short run: the CIFAR-10 net on a prepared dataset of 32 pixels.
 
     `changes` are other options by name.
     """
@@ -33,9 +35,9 @@ def train_options_of(dataset, run_dir, **changes):
 
 
 def trainer_of(chosen, replicas=None, **cadence):
-    """The trainer of a run, which is not recorded in its folder.
+    """Returns the trainer of a run without recording the run in its folder.
 
-    `cadence`: see `trainer.Cadence`; what the options do not set.
+    `cadence` sets the attributes of `trainer.Cadence` that no option sets.
     """
     run = assembly.assemble(chosen, replicas).trainer
     run.cadence = dataclasses.replace(run.cadence, **cadence)
@@ -77,3 +79,28 @@ def weights(run_dir):
         for name in reader.get_variable_to_shape_map()
         if name.startswith(("weights", "velocities"))
     }
+
+
+def same_weights(one, other):
+    """Whether the weights and velocities in two run folders are bit-equal."""
+    ours, theirs = weights(one), weights(other)
+    assert ours.keys() == theirs.keys()
+    return all(np.array_equal(ours[name], theirs[name]) for name in ours)
+
+
+def train_command(dataset, run_dir, *more):
+    """The command line of a run like that of `train_options_of`, with `more` flags."""
+    return [
+        sys.executable,
+        "-m",
+        "alexnet_tf.train",
+        f"--dataset={dataset.path}",
+        f"--run_dir={run_dir}",
+        "--architecture=cifar10_11pct",
+        "--precision=float32",
+        "--batch_size=8",
+        "--learning_rate=0.001",
+        "--checkpoint_steps=1",
+        "--log_steps=1",
+        *more,
+    ]

@@ -17,7 +17,7 @@ import training_report
 
 
 def command(name):
-    """A benchmark's command, without its flags, because the commands share their names."""
+    """A benchmark's command without its flags, because commands share flag names."""
     module = importlib.import_module(name)
     for flag in list(absl_flags.FLAGS.flags_by_module_dict()[name]):
         delattr(absl_flags.FLAGS, flag.name)

@@ -1,4 +1,4 @@
-"""The studies of docs/results.md: the runs that they make, and the tables of the results."""
+"""The studies of docs/results.md make the right runs and tables."""
 
 import pathlib
 import sys

@@ -1,4 +1,4 @@
-"""What is saved comes back, and what cannot be read is said."""
+"""Saved checkpoints are restored, and checkpoints that cannot be read are reported."""
 
 import pathlib
 import resource
@@ -18,8 +18,8 @@ from tests.support import ROOT
 
 def net(units=3, seed=0):
     inputs = keras.Input((4,))
-    start = keras.initializers.RandomNormal(seed=seed)
-    outputs = keras.layers.Dense(units, name="fc8", kernel_initializer=start)(inputs)
+    normal = keras.initializers.RandomNormal(seed=seed)
+    outputs = keras.layers.Dense(units, name="fc8", kernel_initializer=normal)(inputs)
     return keras.Model(inputs, outputs)
 
 
@@ -28,7 +28,7 @@ def saver(run_dir, model, keep=2):
     return checkpoint.Checkpoints(run_dir, model, velocities, keep), velocities
 
 
-def test_weights_velocities_step_and_state_come_back(tmp_path):
+def test_weights_velocities_step_and_state_are_restored(tmp_path):
     saved, other = net(seed=1), net(seed=2)
     first, velocities = saver(tmp_path, saved)
     velocities[0].assign(tf.fill([4, 3], 7.0))
@@ -43,7 +43,7 @@ def test_a_folder_without_checkpoints_restores_nothing(tmp_path):
     assert saver(tmp_path, net())[0].restore() is None
 
 
-def test_the_newest_are_kept_and_the_best_beside_them(tmp_path):
+def test_the_newest_checkpoints_and_the_best_are_kept(tmp_path):
     saved, _ = saver(tmp_path, net(), keep=2)
     for step in (5, 10, 200):
         saved.save(step, {})
@@ -60,7 +60,9 @@ def test_the_newest_are_kept_and_the_best_beside_them(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "index"])
-def test_a_broken_newest_falls_back_to_the_one_before(tmp_path, caplog, damage):
+def test_a_broken_newest_checkpoint_falls_back_to_the_one_before(
+    tmp_path, caplog, damage
+):
     model = net(seed=3)
     saved, _ = saver(tmp_path, model)
     saved.save(1, {})
@@ -75,7 +77,7 @@ def test_a_broken_newest_falls_back_to_the_one_before(tmp_path, caplog, damage):
         if damage == "cut":
             del content[len(content) // 2 :]
         else:
-            # Bits of a weight: the checksum of its tensor no longer holds.
+            # Bits of a weight flip, so the tensor's checksum no longer matches.
             spot = content.find((good + 1).tobytes())
             content[spot] ^= 0xFF
         data.write_bytes(content)
@@ -85,7 +87,7 @@ def test_a_broken_newest_falls_back_to_the_one_before(tmp_path, caplog, damage):
     assert f"going on from {tmp_path / 'checkpoints/step-1'}" in caplog.text
 
 
-def test_after_a_broken_newest_the_good_ones_are_the_newest(tmp_path):
+def test_checkpoints_saved_after_a_broken_one_replace_it(tmp_path):
     saved, _ = saver(tmp_path, net(), keep=1)
     saved.save(100, {})
     prefix = str(tmp_path / "checkpoints/step-200")
@@ -97,7 +99,7 @@ def test_after_a_broken_newest_the_good_ones_are_the_newest(tmp_path):
     assert checkpoint_files.locate_checkpoint(tmp_path) == (tmp_path, good)
 
 
-def test_when_all_are_broken_that_is_an_error(tmp_path):
+def test_a_run_whose_checkpoints_are_all_broken_is_an_error(tmp_path):
     saved, _ = saver(tmp_path, net())
     prefix = saved.save(1, {})
     pathlib.Path(f"{prefix}.data-00000-of-00001").write_bytes(b"")
@@ -105,7 +107,7 @@ def test_when_all_are_broken_that_is_an_error(tmp_path):
         saver(tmp_path, net())[0].restore()
 
 
-def test_another_net_is_refused(tmp_path):
+def test_a_checkpoint_of_another_net_is_rejected(tmp_path):
     prefix = saver(tmp_path, net(units=3))[0].save(1, {})
     with pytest.raises(
         checkpoint_files.CheckpointError, match="another number of classes"
@@ -121,7 +123,7 @@ def test_another_net_is_refused(tmp_path):
         checkpoint_files.load_weights(prefix, other)
 
 
-def test_a_run_folder_a_kind_and_a_prefix_all_name_a_checkpoint(tmp_path):
+def test_a_checkpoint_is_located_by_run_folder_best_folder_or_prefix(tmp_path):
     saved, _ = saver(tmp_path, net())
     prefix = saved.save(1, {})
     best = saved.save(1, {}, checkpoint_files.BEST)
@@ -131,7 +133,7 @@ def test_a_run_folder_a_kind_and_a_prefix_all_name_a_checkpoint(tmp_path):
     assert checkpoint_files.locate_checkpoint(tmp_path / "best") == (tmp_path, best)
 
 
-def test_what_is_no_checkpoint_is_refused_with_what_to_give(tmp_path):
+def test_a_path_without_a_checkpoint_is_rejected_with_what_is_expected(tmp_path):
     for path in (tmp_path, tmp_path / "nothing", tmp_path / "checkpoints/step-9"):
         with pytest.raises(
             checkpoint_files.CheckpointError, match="expected a run folder"
@@ -139,7 +141,7 @@ def test_what_is_no_checkpoint_is_refused_with_what_to_give(tmp_path):
             checkpoint_files.locate_checkpoint(path)
 
 
-FULL = """
+SAVE_WITHOUT_SPACE = """
 import resource, sys
 import numpy as np, tensorflow as tf
 sys.path.insert(0, {root!r})
@@ -162,11 +164,11 @@ except checkpoint.CheckpointError as error:
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path):
-    """A limit on file size stands in for the disk: writes fail with EFBIG."""
+    """A limit on file size stands in for the full disk: writes fail with EFBIG."""
     assert resource.RLIMIT_FSIZE is not None
-    code = FULL.format(root=str(ROOT), run=str(tmp_path))
+    script = SAVE_WITHOUT_SPACE.format(root=str(ROOT), run=str(tmp_path))
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     message, step = done.stdout.strip().splitlines()
     assert "cannot write checkpoint" in message

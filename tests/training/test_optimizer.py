@@ -1,4 +1,4 @@
-"""The update rule: three steps by hand, and a comparison with Keras' own momentum."""
+"""The update rule equals three steps by hand, and Keras' own momentum."""
 
 import keras
 import numpy as np
@@ -9,8 +9,10 @@ from alexnet_tf import ops
 from alexnet_tf.models import builder, zoo
 from alexnet_tf.training import optimizer, schedule
 
-PAPER_RATES = schedule.LearningRates(weights=0.1, biases=0.1, conv1_factor=1.0)
-PROGRAM_RATES = schedule.LearningRates(weights=0.1, biases=0.2, conv1_factor=1.0)
+PAPER_LEARNING_RATES = schedule.LearningRates(weights=0.1, biases=0.1, conv1_factor=1.0)
+CUDA_CONVNET_LEARNING_RATES = schedule.LearningRates(
+    weights=0.1, biases=0.2, conv1_factor=1.0
+)
 
 
 class Net(keras.Model):
@@ -40,9 +42,9 @@ def values(variables):
     return [float(np.squeeze(variable)) for variable in variables]
 
 
-def apply(rule, gradients, rates):
+def apply(rule, gradients, learning_rates):
     kinds = [[[gradients[0]]], [gradients[1]], [[gradients[2]]], [gradients[3]]]
-    rule.apply([tf.constant(g, tf.float32) for g in kinds], rates)
+    rule.apply([tf.constant(g, tf.float32) for g in kinds], learning_rates)
 
 
 def test_weight_decay_enters_the_velocity():
@@ -52,7 +54,7 @@ def test_weight_decay_enters_the_velocity():
     assert (w, v) == pytest.approx((0.95, -0.05))
 
 
-def test_three_steps_by_hand():
+def test_the_pure_function_equals_three_steps_by_hand():
     # With learning rate 0.1, momentum 0.5 and weight decay 0.2,
     # v <- v / 2 - w / 50 - gradient / 10.
     w, v = 2.0, 0.0
@@ -71,16 +73,16 @@ def test_three_steps_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("rates", "bias_steps"),
+    ("learning_rates", "bias_steps"),
     [
         # momentum 0.5, no decay: v = -0.1, -0.05 - 0.1, -0.075 + 0.2
-        (PAPER_RATES, (1.9, 1.75, 1.875)),
+        (PAPER_LEARNING_RATES, (1.9, 1.75, 1.875)),
         # twice the learning rate, twice the steps
-        (PROGRAM_RATES, (1.8, 1.5, 1.75)),
+        (CUDA_CONVNET_LEARNING_RATES, (1.8, 1.5, 1.75)),
     ],
     ids=["paper", "2012 program"],
 )
-def test_three_steps_of_a_weight_and_a_bias(rates, bias_steps):
+def test_steps_of_weights_and_biases_equal_those_by_hand(learning_rates, bias_steps):
     variables = variables_at(2, 2, 2, 2)
     rule = optimizer.MomentumSGD(variables, [0.2, 0, 0.2, 0], momentum=0.5)
     # The weights' steps:
@@ -89,7 +91,7 @@ def test_three_steps_of_a_weight_and_a_bias(rates, bias_steps):
     for weight, bias, gradient in zip(
         weight_steps, bias_steps, (1, 1, -2), strict=True
     ):
-        apply(rule, [gradient] * 4, rates)
+        apply(rule, [gradient] * 4, learning_rates)
         assert values(variables) == pytest.approx([weight, bias] * 2, rel=1e-6)
 
 
@@ -117,12 +119,12 @@ def test_the_rule_in_place_equals_the_pure_function():
     rule = optimizer.MomentumSGD(variables, decays)
     for _ in range(5):
         gradients = rng.normal(size=4)
-        apply(rule, gradients, PROGRAM_RATES)
+        apply(rule, gradients, CUDA_CONVNET_LEARNING_RATES)
         pure = [
             optimizer.momentum_step(
-                w, v, g, learning_rate=rate, momentum=0.9, weight_decay=decay
+                w, v, g, learning_rate=learning_rate, momentum=0.9, weight_decay=decay
             )
-            for (w, v), g, rate, decay in zip(
+            for (w, v), g, learning_rate, decay in zip(
                 pure, gradients, (0.1, 0.2, 0.1, 0.2), decays, strict=True
             )
         ]
@@ -173,20 +175,20 @@ def test_a_value_read_before_the_step_does_not_change():
 
 
 @pytest.mark.parametrize(
-    ("velocity", "gradient", "rate", "message"),
+    ("velocity", "gradient", "learning_rate", "message"),
     [
         (tf.zeros(3), tf.zeros(2), 0.1, "must have the same shape"),
         (tf.zeros(2), tf.zeros([2, 1]), 0.1, "must have the same shape"),
         (tf.zeros(2), tf.zeros(2), [0.1], "learning_rate must be a scalar"),
     ],
 )
-def test_the_op_rejects_wrong_shapes(velocity, gradient, rate, message):
+def test_the_op_rejects_wrong_shapes(velocity, gradient, learning_rate, message):
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         ops.apply_decayed_momentum(
             tf.Variable(tf.zeros(2)),
             tf.Variable(velocity),
             gradient,
-            learning_rate=rate,
+            learning_rate=learning_rate,
             momentum=0.9,
             weight_decay=0.0,
         )
@@ -213,7 +215,7 @@ def test_a_gradient_cast_to_float32_reaches_the_op_in_bfloat16():
 
     @tf.function
     def step(narrow):
-        rule.apply([tf.cast(narrow, tf.float32)], PAPER_RATES)
+        rule.apply([tf.cast(narrow, tf.float32)], PAPER_LEARNING_RATES)
 
     graph = step.get_concrete_function(tf.TensorSpec([4], tf.bfloat16)).graph
     (op,) = (op for op in graph.get_operations() if "Momentum" in op.type)
@@ -262,9 +264,10 @@ def test_keras_momentum_with_half_the_weight_decay_as_l2_is_the_same_rule():
 
     rule = optimizer.MomentumSGD(ours.variables_in_order, [5e-4, 0, 5e-4, 0])
     stock = keras.optimizers.SGD(0.1, momentum=0.9)
-    for rate in (0.1, 0.1, 0.1, 0.01, 0.01, 0.01):
-        rule.apply(gradients(ours, False), schedule.LearningRates(rate, rate, 1.0))
-        stock.learning_rate = rate
+    for learning_rate in (0.1, 0.1, 0.1, 0.01, 0.01, 0.01):
+        learning_rates = schedule.LearningRates(learning_rate, learning_rate, 1.0)
+        rule.apply(gradients(ours, False), learning_rates)
+        stock.learning_rate = learning_rate
         stock.apply(gradients(theirs, True), theirs.variables_in_order)
         for mine, other in zip(
             ours.variables_in_order, theirs.variables_in_order, strict=True
@@ -277,10 +280,10 @@ def test_a_traced_step_accepts_learning_rates_as_tensors():
     rule = optimizer.MomentumSGD(variables, [0] * 4)
 
     @tf.function
-    def step(rates):
-        rule.apply([tf.ones(v.shape) for v in variables], rates)
+    def step(learning_rates):
+        rule.apply([tf.ones(v.shape) for v in variables], learning_rates)
 
-    step(schedule.LearningRates(*(tf.constant(rate) for rate in (0.1, 0.2, 0.5))))
+    step(schedule.LearningRates(0.1, 0.2, 0.5).tensors())
     assert values(variables) == pytest.approx([0.95, 0.9, 0.9, 0.8])
 
 
@@ -412,7 +415,7 @@ def test_a_step_updates_the_copies_with_their_variables():
     variables = variables_at(1, 2, 3, 4)
     copy = tf.Variable(tf.cast(variables[2].value, tf.bfloat16))
     rule = optimizer.MomentumSGD(variables, [0] * 4, copies={variables[2].path: copy})
-    apply(rule, [1] * 4, PAPER_RATES)
+    apply(rule, [1] * 4, PAPER_LEARNING_RATES)
     assert values(variables)[2] == pytest.approx(2.9)
     assert values([tf.cast(copy, tf.float32)]) == pytest.approx([2.9], rel=2**-8)
 

@@ -74,8 +74,8 @@ class Worker(NamedTuple):
     process: subprocess.Popen
     errors: pathlib.Path
 
-    def said(self):
-        """What it said to its end, a line each."""
+    def messages(self):
+        """Waits until the process ends, and returns the lines of its messages."""
         self.process.wait(timeout=300)
         return self.errors.read_text().splitlines()
 
@@ -116,9 +116,9 @@ def wait_for_steps(cluster, run_dir, count):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(small_dataset, tmp_path_factory):
+def uninterrupted(small_dataset, tmp_path_factory):
     """A run of eight steps without replicas, validated after steps 3, 6 and 8."""
-    run_dir = tmp_path_factory.mktemp("runs") / "undisturbed"
+    run_dir = tmp_path_factory.mktemp("runs") / "uninterrupted"
     run_alone(options_of(small_dataset, run_dir, max_steps=8))
     return run_dir
 
@@ -135,7 +135,7 @@ def drop_validations_of_parts(run_dir):
 
 
 def test_a_run_is_the_same_alone_and_on_one_two_and_four_workers(
-    small_dataset, undisturbed, tmp_path
+    small_dataset, uninterrupted, tmp_path
 ):
     changing = tmp_path / "changing"
     run_alone(options_of(small_dataset, changing, max_steps=1))
@@ -143,18 +143,18 @@ def test_a_run_is_the_same_alone_and_on_one_two_and_four_workers(
         settings = options_of(small_dataset, changing, max_steps=until)
         with workers(count, settings) as cluster:
             for worker in cluster:
-                said = worker.said()
-                assert worker.process.returncode == 0, "\n".join(said[-30:])
-                assert any(f"{count} replicas" in line for line in said)
-                assert any(f"step {start} to {until}" in line for line in said)
+                messages = worker.messages()
+                assert worker.process.returncode == 0, "\n".join(messages[-30:])
+                assert any(f"{count} replicas" in line for line in messages)
+                assert any(f"step {start} to {until}" in line for line in messages)
         assert len(runs.log_of(changing)) == until
     run_alone(options_of(small_dataset, changing, max_steps=8))
     drop_validations_of_parts(changing)
-    assert_the_same_run(changing, undisturbed)
+    assert_the_same_run(changing, uninterrupted)
 
 
 def test_a_run_is_the_same_alone_and_on_two_processors(
-    small_dataset, undisturbed, tmp_path
+    small_dataset, uninterrupted, tmp_path
 ):
     """The command restores, validates and saves a run with --strategy=mirrored."""
     changing = tmp_path / "changing"
@@ -176,7 +176,7 @@ def test_a_run_is_the_same_alone_and_on_two_processors(
     assert "step 2 to 4" in done.stderr
     run_alone(options_of(small_dataset, changing, max_steps=8))
     drop_validations_of_parts(changing)
-    assert_the_same_run(changing, undisturbed)
+    assert_the_same_run(changing, uninterrupted)
 
 
 def test_sigterm_stops_all_workers_and_a_killed_worker_is_named(
@@ -188,7 +188,7 @@ def test_sigterm_stops_all_workers_and_a_killed_worker_is_named(
     with workers(2, endless) as cluster:
         wait_for_steps(cluster, run_dir, 2)
         cluster[1].process.send_signal(signal.SIGTERM)
-        first, second = (worker.said() for worker in cluster)
+        first, second = (worker.messages() for worker in cluster)
         assert [w.process.returncode for w in cluster] == [0, 0], first[-30:]
     stopped = runs.log_of(run_dir)[-1]["step"]
     assert any(f"SIGTERM: stopped at step {stopped}" in line for line in second)
@@ -200,7 +200,9 @@ def test_sigterm_stops_all_workers_and_a_killed_worker_is_named(
     with workers(2, endless) as cluster:
         wait_for_steps(cluster, run_dir, stopped + 2)
         cluster[1].process.kill()
-        (line,) = [line for line in cluster[0].said() if line.startswith("alexnet_tf.")]
+        (line,) = [
+            line for line in cluster[0].messages() if line.startswith("alexnet_tf.")
+        ]
         assert cluster[0].process.returncode == 1
     assert re.search("worker 1 of 2 was lost .* again with --resume", line)
 
@@ -230,8 +232,8 @@ for replicas in (spread, replication.Replicas()):
     own = tf.nest.map_structure(lambda tensor: tensor[start:stop], batch(8))
     batches = tf.data.Dataset.from_tensors(own)
     step = training_step.Step(net, rule, replicas).trace(batches)
-    rates = schedule.LearningRates(*(tf.constant(r) for r in (0.01, 0.02, 1.0)))
-    losses = [step(*own, rates).numpy() for _ in range(3)]
+    learning_rates = schedule.LearningRates(0.01, 0.02, 1.0).tensors()
+    losses = [step(*own, learning_rates).numpy() for _ in range(3)]
     results.append((losses, net.get_weights()))
     if replicas is spread:
         found = {devices.canonical(op.device) for op in step.graph.get_operations()
@@ -246,8 +248,10 @@ for ours, theirs in zip(weights, copies, strict=True):
 
 def test_replicas_of_a_network_with_towers_compute_the_same_as_one():
     """With towers, normalization and dropout masks, on two logical CPUs."""
-    said = test_towers.in_a_process(SPREAD_AND_ALONE.replace("STRATEGY", "'mirrored'"))
-    assert said.split() == ["2", "8", "CPU:0", "CPU:1"]
+    printed = test_towers.in_a_process(
+        SPREAD_AND_ALONE.replace("STRATEGY", "'mirrored'")
+    )
+    assert printed.split() == ["2", "8", "CPU:0", "CPU:1"]
 
 
 def test_two_processes_with_towers_compute_the_same_as_one():
@@ -260,8 +264,8 @@ def test_two_processes_with_towers_compute_the_same_as_one():
         return test_towers.in_a_process(body, TF_CONFIG=json.dumps(cluster))
 
     with futures.ThreadPoolExecutor() as pool:
-        for said in pool.map(worker, range(2)):
-            assert said.split() == ["2", "4", "CPU:0"]
+        for printed in pool.map(worker, range(2)):
+            assert printed.split() == ["2", "4", "CPU:0"]
 
 
 def test_every_replica_draws_its_rows_of_one_dropout_mask():

@@ -1,4 +1,4 @@
-"""The 2012 program's schedule by epochs, and the plateau rule by validations."""
+"""Learning rates drop at the 2012 program's epochs, or when validation stalls."""
 
 import json
 
@@ -6,8 +6,8 @@ import pytest
 
 from alexnet_tf.training import schedule
 
-# The 2012 program's run of 2010: PAPER.md, section 3.
-PROGRAM = schedule.Epochs(
+# The 2012 program's run on ILSVRC-2010: layer-params-145-2010.cfg.
+CUDA_CONVNET = schedule.Epochs(
     0.01,
     drops=(23, 51, 78),
     bias_factor=2,
@@ -17,7 +17,7 @@ PROGRAM = schedule.Epochs(
 )
 
 
-def rate_of(plan, epoch, path):
+def learning_rate_of(plan, epoch, path):
     return plan.learning_rates(epoch).of(path)
 
 
@@ -37,18 +37,24 @@ def rate_of(plan, epoch, path):
         (92.999, 1e-5, 0.002, 0),
     ],
 )
-def test_the_2012_programs_schedule(epoch, weights, biases, conv1):
-    assert rate_of(PROGRAM, epoch, "fc8/kernel") == pytest.approx(weights)
-    assert rate_of(PROGRAM, epoch, "fc8/bias") == pytest.approx(biases)
-    assert rate_of(PROGRAM, epoch, "conv1_tower1/kernel") == pytest.approx(conv1)
+def test_learning_rates_of_the_2012_program_by_epoch(epoch, weights, biases, conv1):
+    assert learning_rate_of(CUDA_CONVNET, epoch, "fc8/kernel") == pytest.approx(weights)
+    assert learning_rate_of(CUDA_CONVNET, epoch, "fc8/bias") == pytest.approx(biases)
+    assert learning_rate_of(
+        CUDA_CONVNET, epoch, "conv1_tower1/kernel"
+    ) == pytest.approx(conv1)
     expected = biases * conv1 / weights
-    assert rate_of(PROGRAM, epoch, "conv1_tower1/bias") == pytest.approx(expected)
+    assert learning_rate_of(CUDA_CONVNET, epoch, "conv1_tower1/bias") == pytest.approx(
+        expected
+    )
 
 
 def test_biases_without_their_own_drops_drop_with_the_weights():
     plan = schedule.Epochs(0.01, drops=(2, 4), bias_factor=2)
-    for epoch, rate in ((1.9, 0.01), (2, 0.001), (4, 0.0001)):
-        assert plan.learning_rates(epoch) == pytest.approx((rate, 2 * rate, 1))
+    for epoch, learning_rate in ((1.9, 0.01), (2, 0.001), (4, 0.0001)):
+        assert plan.learning_rates(epoch) == pytest.approx(
+            (learning_rate, 2 * learning_rate, 1)
+        )
 
 
 def test_without_drops_the_learning_rate_is_constant():
@@ -121,7 +127,7 @@ def test_a_restored_plateau_continues_as_if_never_interrupted(stop):
 
 
 @pytest.mark.parametrize(
-    ("path", "rate"),
+    ("path", "expected"),
     [
         ("conv1/kernel", 0.5),
         ("conv1_tower0/kernel", 0.5),
@@ -132,8 +138,8 @@ def test_a_restored_plateau_continues_as_if_never_interrupted(stop):
         ("local3/bias", 2.0),
     ],
 )
-def test_learning_rates_depend_on_the_variables_path(path, rate):
-    assert schedule.LearningRates(1.0, 2.0, 0.5).of(path) == rate
+def test_learning_rates_depend_on_the_variables_path(path, expected):
+    assert schedule.LearningRates(1.0, 2.0, 0.5).of(path) == expected
 
 
 def test_a_learning_rate_is_scaled_by_the_batch_or_its_square_root():

@@ -1,5 +1,5 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""Repositories that are made from what is installed, so that the build needs no network."""
+"""Repositories made from installed packages, so that the build needs no network."""
 
 def _installed_tensorflow_impl(repository_ctx):
     python = repository_ctx.os.environ.get("PYTHON_BIN_PATH", "python3")
@@ -46,6 +46,6 @@ def _stub_impl(repository_ctx):
 
 stub = repository_rule(
     implementation = _stub_impl,
-    doc = "A repository that has only `files`, which is all that the build needs of it.",
+    doc = "A repository that has only `files`, because the build needs no others.",
     attrs = {"files": attr.string_dict()},
 )

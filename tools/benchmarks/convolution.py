@@ -5,11 +5,12 @@
 
 These are the weight gradients of one tower at batch 128 in bfloat16. One call of each
 variant is made in turn, and the results are the least and the median after a warm-up.
-Ours computes the gradients of kernel and bias in `AlexnetTf>ConvolutionWeightGradients`;
-TensorFlow's uses Conv2DBackpropFilter (oneDNN) and BiasAddGrad. For conv1, ours is a
-convolution of 3 x 3 over squares of 4 x 4 pixels, as the layer makes it, and TensorFlow's
-is one of 11 x 11 with stride 4. The relative error is the distance of each kernel's
-gradients from TensorFlow's in float32, divided by the norm of those.
+Ours computes the gradients of kernel and bias in
+`AlexnetTf>ConvolutionWeightGradients`; TensorFlow's uses Conv2DBackpropFilter (oneDNN)
+and BiasAddGrad. For conv1, ours is a convolution of 3 x 3 over squares of 4 x 4 pixels,
+as the layer makes it, and TensorFlow's is one of 11 x 11 with stride 4. The relative
+error is the distance of each kernel's gradients from TensorFlow's in float32, divided
+by the norm of those.
 """
 
 import json
@@ -36,7 +37,7 @@ _REPEATS = flags.DEFINE_integer(
 
 
 class Tower(NamedTuple):
-    """One tower's convolution: its layer, and the size of what it reads and computes."""
+    """One tower's convolution: its layer, and the sizes of its input and output."""
 
     layer: architecture.Convolution
     side: int
@@ -71,7 +72,7 @@ class Tower(NamedTuple):
 
 
 class Variant(NamedTuple):
-    """A call that returns the gradients of kernel and bias, and the kernel's in pixels."""
+    """A call that returns the gradients of kernel and bias; the kernel's in pixels."""
 
     gradients: Callable[[], tuple[tf.Tensor, tf.Tensor]]
     kernel_in_pixels: Callable[[tf.Tensor], tf.Tensor] = lambda kernel: kernel

@@ -4,8 +4,8 @@
     python tools/benchmarks/device_training.py --device=/GPU:0 --precision=tf32
 
 prints images/s. tools/checks/gpu.sh runs it, and takes the lines that begin with
-`result:` into its table. The batch is on the device before the clock starts, so decoding
-is not timed.
+`result:` into its table. The batch is on the device before the clock starts, so
+decoding is not timed.
 """
 
 import argparse

@@ -3,15 +3,16 @@
 
     python tools/benchmarks/input.py --peers_dir=../peers --json=input.json
 
-Everything except the training step runs on one core (sched_setaffinity, one thread). All
-variants run in turn, and the results are medians. The images are noise with the spectrum
-and colors of photographs; at 256x256 and quality 95, their JPEGs are as large as those of
-photographs. Other loaders read the same JPEGs, each in an environment of its own below
---peers_dir (docs/input.md explains how to make them); a missing one is named and left
-out. The last line names the bottleneck. The tool exits with status 1 if a limit is
-missed.
+Everything except the training step runs on one core (sched_setaffinity, one thread).
+All variants run in turn, and the results are medians. The images are noise with the
+spectrum and colors of photographs; at 256x256 and quality 95, their JPEGs are as large
+as those of photographs. Other loaders read the same JPEGs, each in an environment of
+its own below --peers_dir (docs/input.md explains how to make them); a missing one is
+named and left out. The last line names the bottleneck. The tool exits with status 1 if
+a limit is missed.
 
-What is timed is in input_loaders.py and input_training.py, the limits in input_report.py.
+What is timed is in input_loaders.py and input_training.py, the limits in
+input_report.py.
 """
 
 import json

@@ -1,5 +1,5 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""Times the input on one core: reading, decoding, whole pipelines, and other loaders."""
+"""Times the input on one core: reading, decoding, whole pipelines, other loaders."""
 
 import contextlib
 import gc

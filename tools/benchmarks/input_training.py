@@ -48,7 +48,7 @@ def median_step_s(
 def _full_net_step(
     dataset: prepared_dataset.Dataset, precision: str
 ) -> tuple[Callable, tf.data.Dataset]:
-    """The step of the 2012 program's net, which waits for its result, and its batches."""
+    """The step of the 2012 program's net, which awaits its result, and its batches."""
     net = zoo.find("cuda_convnet")
     model = builder.build(
         net,
@@ -59,8 +59,8 @@ def _full_net_step(
     )
     real = input_loaders.batches(dataset, one_thread=False)
     step = synthetic.step_of(net, model, real)
-    rates = schedule.LearningRates(*[tf.constant(1e-4)] * 3)
-    return lambda inputs, labels: step(inputs, labels, rates).numpy(), real
+    learning_rates = schedule.LearningRates(*[tf.constant(1e-4)] * 3)
+    return lambda inputs, labels: step(inputs, labels, learning_rates).numpy(), real
 
 
 def _preprocessing(dataset, precision: str, batch) -> Callable[[], object]:

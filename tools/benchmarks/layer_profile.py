@@ -11,7 +11,7 @@ PASSES = ("forward", "backward", "update")
 
 
 def place_of(op: str) -> tuple[str, str] | None:
-    """(layer, pass) of an operation's name in a profile; None if it is not an operation."""
+    """(layer, pass) of an operation in a profile; None if it is not an operation."""
     if op == "CpuExecutable::ExecuteAsyncOnStream":  # XLA: preprocessing of the images
         return "input", "forward"
     name, _, kind = op.rpartition(":")

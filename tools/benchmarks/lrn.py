@@ -3,10 +3,10 @@
 
     python tools/benchmarks/lrn.py --json=lrn.json
 
-The others are stock TensorFlow's and oneDNN's. All variants run in turn, so that a drift
-in the machine's speed affects all of them alike. The results are medians in milliseconds.
-The tool exits with status 1 if a limit is missed. oneDNN needs its headers (apt-get
-install libdnnl-dev) and g++.
+The others are stock TensorFlow's and oneDNN's. All variants run in turn, so that a
+drift in the machine's speed affects all of them alike. The results are medians in
+milliseconds. The tool exits with status 1 if a limit is missed. oneDNN needs its
+headers (apt-get install libdnnl-dev) and g++.
 """
 
 import itertools
@@ -94,7 +94,7 @@ def timed(function):
 
 
 def tensorflow_variants(shape, dtype) -> dict:
-    """Name -> a call that returns its milliseconds: the pass, ours, and in float32 stock."""
+    """Calls that return milliseconds, by name: the pass, ours, and stock in float32."""
     random = tf.random.Generator.from_seed(1)
     x = tf.cast(random.normal(shape, stddev=10.0), dtype)
     dy = tf.cast(random.normal(shape), dtype)

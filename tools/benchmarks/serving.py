@@ -4,8 +4,8 @@
     python tools/benchmarks/serving.py runs/demo/export/1
 
 sends JPEGs of 500 x 375 pixels to `serving_default`, and prints the median time and the
-images per second at each batch size. The values in `tools/serving/batching.config` follow
-from these results.
+images per second at each batch size. The values in `tools/serving/batching.config`
+follow from these results.
 """
 
 import io

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 
 class StepWorker:
-    """A process of its own that has one variant, and runs a step when it is asked to."""
+    """A process that has one variant, and runs a step when its parent asks for it."""
 
     def __init__(self, command: Sequence[str]):
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115

@@ -34,7 +34,7 @@ def model_of(
     precision: str,
     lrn: str = "op",
 ) -> keras.Model:
-    """The model from bytes to logits, with a grey mean."""
+    """The model from bytes to logits, with a gray mean."""
     return builder.build(
         net, mean=np.full(3, 118.0), devices=devices, precision=precision, lrn=lrn
     )
@@ -43,7 +43,7 @@ def model_of(
 def step_of(
     net: architecture.Architecture, model: keras.Model, batches: tf.data.Dataset
 ) -> tf.types.experimental.ConcreteFunction:
-    """The traced training step of a model: (inputs, labels, rates) -> loss and error."""
+    """Traces a training step: (inputs, labels, learning rates) -> loss and error."""
     variables = model.trainable_variables
     rule = optimizer.MomentumSGD(
         variables,
@@ -69,8 +69,8 @@ def traced_step(
     with tf.device(on) if on else contextlib.nullcontext():
         batch = images(count, net.input_size, net.classes)
     step = step_of(net, model, tf.data.Dataset.from_tensors(batch))
-    rates = schedule.LearningRates(1e-3, 1e-3, 1.0).tensors()
-    return lambda: step(*batch, rates).numpy(), step
+    learning_rates = schedule.LearningRates(1e-3, 1e-3, 1.0).tensors()
+    return lambda: step(*batch, learning_rates).numpy(), step
 
 
 def profiled(step: Callable[[], object]) -> list[tuple]:

@@ -11,7 +11,8 @@ from alexnet_tf.data import image_statistics, prepared_dataset, record_files, re
 SIZE = 256
 _SHARDS = 4
 
-# The 2012 program's statistics of ILSVRC: color axes and standard deviations along them.
+# The 2012 program's statistics of ILSVRC: color axes and standard deviations along
+# them.
 _AXES = np.array(
     [
         [-0.5635, -0.5762, -0.5920],
@@ -23,10 +24,10 @@ _STDEVS = np.array([121.780, 37.094, 19.721])
 
 
 def photograph(rng: np.random.Generator) -> np.ndarray:
-    """Noise uint8 [SIZE, SIZE, 3] whose amplitude falls with frequency, as in photographs.
+    """Noise like a photograph, uint8 [SIZE, SIZE, 3]: amplitude falls with frequency.
 
-    It falls with the frequency to the power of 1.3 to 1.75. With these exponents the JPEGs
-    take about 26 kB on average; those of eight photographs (from scikit-image and
+    It falls with the frequency to the power of 1.3 to 1.75. With these exponents the
+    JPEGs take about 26 kB on average; those of eight photographs (from scikit-image and
     scikit-learn) take 27 kB.
     """
     frequency = np.hypot(np.fft.fftfreq(SIZE)[:, None], np.fft.rfftfreq(SIZE)[None, :])

@@ -1,15 +1,15 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""Traces a training step of two towers: when each device is busy, and what they exchange.
+"""Traces a training step of two towers: when devices are busy, what they exchange.
 
     python tools/benchmarks/trace_towers.py --image=towers.png       # two logical CPUs
     python tools/benchmarks/trace_towers.py --tower_devices=/GPU:0,/GPU:1
     python tools/benchmarks/trace_towers.py --tower_devices=/GPU:0,/GPU:1 --logical_gpus=2
 
-prints for how many seconds the first device, the second device, and both at once have an
-operation running. It also prints every tensor that TensorFlow sends from one device to
-the other, with its bytes. On CPUs, the operations' time on the host is their time on the
-device; on GPUs it is the time at which they are issued. The image needs matplotlib (pip
-install matplotlib).
+prints for how many seconds the first device, the second device, and both at once have
+an operation running. It also prints every tensor that TensorFlow sends from one device
+to the other, with its bytes. On CPUs, the operations' time on the host is their time on
+the device; on GPUs it is the time at which they are issued. The image needs matplotlib
+(pip install matplotlib).
 """
 
 import json
@@ -43,7 +43,7 @@ _TRANSFERS = ("_Send", "_Recv")
 
 
 class Event(NamedTuple):
-    """One run of an operation: its name in the graph, its type, and its time in seconds."""
+    """One run of an operation: its name in the graph, its type, its time in seconds."""
 
     name: str
     kind: str
@@ -52,7 +52,7 @@ class Event(NamedTuple):
 
 
 def traced(function) -> list[Event]:
-    """Calls `function` under TensorFlow's profiler, and returns the operations that ran."""
+    """Calls `function` under TensorFlow's profiler; returns the operations that ran."""
     events = []
     for line, event, name in synthetic.profiled(function):
         name, colon, kind = name.partition(":")

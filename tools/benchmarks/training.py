@@ -11,8 +11,8 @@ and a large copy. The tool exits with status 1 if a limit is missed. PyTorch is 
 --torch_python names an interpreter that has it (torch==2.13.0; torchvision is not
 needed).
 
-The variants are in training_variants.py and training_torch.py, the limits and the printed
-table in training_report.py.
+The variants are in training_variants.py and training_torch.py, the limits and the
+printed table in training_report.py.
 """
 
 import collections
@@ -80,7 +80,7 @@ def median_step_s(
 
 
 def measure_training(precision: str) -> dict:
-    """Speed and memory of every variant, the ceilings, and the seconds of each layer."""
+    """Measures speed and memory of every variant, the ceilings, and layer times."""
     batch = _BATCH.value
     variants = (*TRAINING, *(TORCH if _TORCH.value else ()), *CEILINGS)
     with started_workers(variants, precision, batch) as workers:
@@ -108,7 +108,8 @@ def measure_training(precision: str) -> dict:
 
 
 def measure_inference(precision: str, batch_size: int) -> dict:
-    # A single image takes 30 ms, which is easily disturbed, so it is repeated more often.
+    # A single image takes 30 ms, which is easily disturbed, so it is repeated more
+    # often.
     repeats = _REPEATS.value * (20 if batch_size == 1 else 1)
     with started_workers(INFERENCE, precision, batch_size) as workers:
         seconds = median_step_s(workers, repeats)

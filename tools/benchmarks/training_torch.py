@@ -4,8 +4,8 @@
     python tools/benchmarks/training_torch.py VARIANT,PRECISION,BATCH_SIZE
 
 serves one variant to its parent (see step_worker.py). It runs in an environment of its
-own (torch==2.13.0), without TensorFlow. The nets use channels last, grouped convolutions
-and PyTorch's LocalResponseNorm, under autocast for bfloat16.
+own (torch==2.13.0), without TensorFlow. The nets use channels last, grouped
+convolutions and PyTorch's LocalResponseNorm, under autocast for bfloat16.
 """
 
 import sys

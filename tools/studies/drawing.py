@@ -33,14 +33,14 @@ def draw_curves(results: dict[str, dict], path: pathlib.Path) -> None:
 
 
 def draw_start(results: dict[str, dict], path: pathlib.Path) -> None:
-    """The loss of the first steps: a row of charts per recipe, a column per batch size."""
+    """Draws the first losses: one row per recipe, one column per batch size."""
     figure, grid = pyplot.subplots(2, 2, figsize=(10, 7), sharex=True, sharey=True)
     charts = itertools.product(study_runs.RECIPES, study_runs.BATCH_SIZES)
     for axes, (recipe, batch_size) in zip(grid.flat, charts, strict=True):
         for color, dropout in (("C0", "original"), ("C3", "inverted")):
             setting = f"{recipe}-{dropout}-{batch_size}"
             _draw_losses(axes, results, setting, color, f"{dropout} dropout")
-        axes.axhline(np.log(10), color="grey", linestyle=":")
+        axes.axhline(np.log(10), color="gray", linestyle=":")
         axes.set(title=f"{recipe}, batch {batch_size}", ylim=(0, _HIGHEST_LOSS))
     grid[0][0].legend()
     figure.supxlabel("step")

@@ -2,9 +2,9 @@
 """Reproduces docs/results.md: trains one run after the other, and draws the results.
 
     apt-get install dataset-fashion-mnist
-    python tools/studies/evidence.py data          # prepares 70,000 images in two sizes
-    python tools/studies/evidence.py lrn curves start precision kernels     # takes hours
-    python tools/studies/evidence.py draw          # docs/results/*.png, tables in docs/results.md
+    python tools/studies/evidence.py data     # prepares 70,000 images in two sizes
+    python tools/studies/evidence.py lrn curves start precision kernels    # takes hours
+    python tools/studies/evidence.py draw     # docs/results/*.png, docs/results.md
 
 The studies are:
 
@@ -15,8 +15,8 @@ kernels    the same starts in both types, with the machine's fastest convolution
 lrn        the small net with and without LRN
 
 The results of `curves`, `start` and `precision` were computed with direct convolutions,
-because they are older than `--winograd` and the AMX tiles. A finished run is recorded in
-docs/results/STUDY.json and is not repeated; an interrupted one is resumed.
+because they are older than `--winograd` and the AMX tiles. A finished run is recorded
+in docs/results/STUDY.json and is not repeated; an interrupted one is resumed.
 """
 
 import json

@@ -1,17 +1,17 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Calculates how many bytes a worker sends per step, for three ways to spread the net.
 
-    python tools/studies/exchange.py             # the tables of docs/scale.md, in Markdown
+    python tools/studies/exchange.py         # the tables of docs/scale.md, in Markdown
 
-data       Each worker has the whole net and its share of the batch. The gradients of all
-           parameters are added up in a ring. `--strategy` does this.
-towers     Pairs of workers have one tower each, as in the paper, and exchange activations
-           wherever a tower reads the other one. The gradients of each tower are added up
-           over all pairs. Only for nets with two towers.
-hybrid     Krizhevsky 2014 (arXiv:1404.5997). The convolutions, shared or not, are treated
-           as in `data`. Of the fully connected layers, each worker has a share of the
-           units for the whole batch. For the softmax, the workers exchange the maximum
-           and the sum over their own classes.
+data     Each worker has the whole net and its share of the batch. The gradients of all
+         parameters are added up in a ring. `--strategy` does this.
+towers   Pairs of workers have one tower each, as in the paper, and exchange activations
+         wherever a tower reads the other one. The gradients of each tower are added up
+         over all pairs. Only for nets with two towers.
+hybrid   Krizhevsky 2014 (arXiv:1404.5997). The convolutions, shared or not, are treated
+         as in `data`. Of the fully connected layers, each worker has a share of the
+         units for the whole batch. For the softmax, the workers exchange the maximum
+         and the sum over their own classes.
 
 Everything is float32. Labels and the means for the log are not counted. In a ring of n
 workers, each sends 2 (n - 1) / n times the size of what is added up. An activation is
@@ -44,7 +44,7 @@ def parameters(net: architecture.Architecture, kind: type) -> int:
 
 
 def inputs(net: architecture.Architecture) -> dict[str, tuple]:
-    """Name of each layer with weights -> (the layer, how many values per image it reads)."""
+    """Layers with weights by name: (the layer, how many values per image it reads)."""
     found, shape = {}, (net.input_size, net.input_size, 3)
     for extent in architecture.extents(net):
         if isinstance(extent.layer, architecture.Weighted):
@@ -111,7 +111,8 @@ def most_workers(net: architecture.Architecture, other: Callable, each: int) -> 
 def largest_batch(net: architecture.Architecture, other: Callable, workers: int) -> int:
     """Up to which batch size hybrid sends less than `other`.
 
-    Both send a constant number of bytes, and a number that is proportional to the batch.
+    Both send a constant number of bytes, and a number that is proportional to the
+    batch.
     """
     none, one = (other(net, workers, b) - hybrid(net, workers, b) for b in (0, 1))
     return math.floor(none / (none - one))

@@ -50,10 +50,10 @@ def precision_table(results: dict[str, dict]) -> str:
         if len(losses) > 1:
             each = ", ".join(f"{loss:.3f}" for loss in losses)
             rows.append(
-                (recipe, precision, convolutions, each, _mean_and_deviation(losses, 3))
+                (recipe, precision, convolutions, each, _mean_and_stdev(losses, 3))
             )
     header = ("recipe", "precision", "convolutions", "loss of each seed")
-    return _markdown((*header, "mean ± deviation"), rows)
+    return _markdown((*header, "mean ± standard deviation"), rows)
 
 
 def lrn_table(results: dict[str, dict]) -> str:
@@ -63,7 +63,7 @@ def lrn_table(results: dict[str, dict]) -> str:
         seeds = study_results.of_all_seeds(results, net)
         if len(seeds) > 1:
             errors = ([seed[way]["top1_error"] for seed in seeds] for way in WAYS)
-            cells = (_mean_and_deviation(values, 2) for values in errors)
+            cells = (_mean_and_stdev(values, 2) for values in errors)
             rows.append((net, str(len(seeds)), *cells))
     return _markdown(
         ("net", "seeds", "center crop, top-1 %", "ten crops, top-1 %"), rows
@@ -79,9 +79,9 @@ def _last_steps(result: dict) -> np.ndarray:
     return np.mean(result["train"][-_LAST_RECORDS:], axis=0)
 
 
-def _mean_and_deviation(values: Sequence[float], digits: int) -> str:
-    mean, deviation = statistics.mean(values), statistics.stdev(values)
-    return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+def _mean_and_stdev(values: Sequence[float], digits: int) -> str:
+    mean, stdev = statistics.mean(values), statistics.stdev(values)
+    return f"{mean:.{digits}f} ± {stdev:.{digits}f}"
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -42,7 +42,7 @@ def starts() -> dict[str, dict]:
 
 
 def both_precisions() -> dict[str, dict]:
-    """The starts that were made in both types: "RECIPE-PRECISION-CONVOLUTIONS-seedN"."""
+    """The starts made in both types, by "RECIPE-PRECISION-CONVOLUTIONS-seedN"."""
     float32, bfloat16 = read("precision"), read("start")
     found = {}
     for name in float32.keys() & bfloat16.keys():

@@ -1,8 +1,8 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """The training runs of each study in docs/results.md.
 
-`STUDIES` names, for each study, the function that lists its runs. Seeds vary slowest, so
-that an interrupted study has all settings of its first seeds.
+`STUDIES` names, for each study, the function that lists its runs. Seeds vary slowest,
+so that an interrupted study has all settings of its first seeds.
 """
 
 import itertools
@@ -35,7 +35,8 @@ class Run(NamedTuple):
 def curves() -> Iterator[Run]:
     """Both recipes on all images, for 3.2 epochs of 468 steps.
 
-    The learning rate drops and color noise ends after 2.6 epochs, four fifths of the run.
+    The learning rate drops and color noise ends after 2.6 epochs, four fifths of the
+    run.
     """
     ends = ("--drop_epochs=2.6", "--color_noise_end_epoch=2.6")
     fixed = ("--bias_drop_epochs=2.6", "--conv1_drop_epoch=inf")
@@ -51,8 +52,8 @@ def curves() -> Iterator[Run]:
 def start() -> Iterator[Run]:
     """The first steps of both recipes, with both conventions of dropout, in bfloat16.
 
-    The runs of seed 0 with the original dropout and batches of 128 are left out, because
-    they are the beginnings of `curves`.
+    The runs of seed 0 with the original dropout and batches of 128 are left out,
+    because they are the beginnings of `curves`.
     """
     for batch_size, seed, recipe, dropout in itertools.product(
         BATCH_SIZES, SEEDS, RECIPES, DROPOUTS
@@ -66,14 +67,14 @@ def start() -> Iterator[Run]:
 
 
 def precision() -> Iterator[Run]:
-    """In float32, those runs of `start` that have the original dropout and batches of 32."""
+    """Runs of `start` with original dropout and batches of 32, but in float32."""
     for seed, recipe in itertools.product(SEEDS, RECIPES):
         flags = _first_steps(recipe, "float32", seed, batch_size=32)
         yield Run(f"{recipe}-original-32-seed{seed}", (*flags, "--dropout=original"))
 
 
 def kernels() -> Iterator[Run]:
-    """The runs of `precision` in both types, with the machine's fastest convolutions."""
+    """The runs of `precision` in both types, with the fastest convolutions."""
     for seed, recipe, kind in itertools.product(SEEDS, RECIPES, PRECISIONS):
         flags = _first_steps(recipe, kind, seed, batch_size=32)
         yield Run(f"{recipe}-{kind}-seed{seed}", flags)

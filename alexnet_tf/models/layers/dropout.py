@@ -14,8 +14,8 @@ DropoutConvention = Literal["original", "inverted"]
 class Dropout(keras.layers.Layer):
     """Dropout whose mask is a function of (seed, step, place in the global batch).
 
-    Paper, section 4.2. `step` counts the training calls and is saved in checkpoints, so
-    that an interrupted run draws the same masks as an uninterrupted one. Under
+    Paper, section 4.2. `step` counts the training calls. `set_dropout_step` sets it
+    when a run is resumed, so that it draws the same masks as an uninterrupted one. Under
     `tf.distribute`, each replica draws those rows of the mask that a single process
     would have drawn for them.
 
@@ -55,7 +55,7 @@ class Dropout(keras.layers.Layer):
         self.seed = seed
 
     def build(self, input_shape):
-        # A tf.Variable is saved in checkpoints but is not a parameter of the network.
+        # A tf.Variable is not a parameter of the network.
         # Under tf.distribute each replica counts its own steps.
         self.step = tf.Variable(
             0,

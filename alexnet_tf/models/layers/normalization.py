@@ -15,9 +15,10 @@ Implementation = Literal["op", "stock"]
 
 
 class _Normalization(keras.layers.Layer):
-    """x / (k + alpha * sum of squares in a window of `size`)^beta, by one of two ways.
+    """x / (k + alpha * sum of squares in a window of `size`)^beta.
 
-    This class holds the constants and the choice. Subclasses say what a window is.
+    This class holds the constants and the choice of the implementation. Subclasses
+    define the window.
     """
 
     def __init__(
@@ -122,7 +123,8 @@ class SpatialNormalization(_Normalization):
 
     Args:
         size: side of the square; it must be odd.
-        k, alpha, beta: the constants of the formula; the defaults are the program's.
+        k, alpha, beta: the constants of the formula; the defaults are those of the 2012
+            program.
         implementation: "op" uses this package's own op on a CPU. On other devices, and
             under `jit_compile=True`, it is the same as "stock", which uses TensorFlow's
             operations.

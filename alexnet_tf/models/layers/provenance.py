@@ -1,4 +1,4 @@
-"""What a saved model says about itself."""
+"""A layer that records which net a saved model is."""
 
 import json
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ ENTRY = "provenance"
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
 class Provenance(keras.layers.Layer):
-    """Passes its input on; carries, into every file, which net the weights belong to.
+    """Returns its input, and records in every file which net the weights belong to.
 
-    Nets whose weights have the same shapes differ in the order of their layers and in
-    constants, so that one net would take another's weights and compute wrong numbers.
-    With this layer `load_weights` refuses them, from `.weights.h5` and `.keras` files.
+    Nets whose weights have the same shapes may differ in the order of their layers and
+    in constants, so one net could load another's weights and compute wrong numbers.
+    With this layer `load_weights` rejects them, from `.weights.h5` and `.keras` files.
 
     Args:
         architecture: the net as plain data, of `architecture.to_json`.
         dropout: its convention, "original" or "inverted".
-        class_names: the names of the outputs; None if nobody named them.
+        class_names: the names of the outputs; None if they have no names.
 
     Raises:
         ValueError: weights of another net are loaded.
@@ -53,8 +53,8 @@ class Provenance(keras.layers.Layer):
         }
 
     def save_own_variables(self, store) -> None:
-        said = {"architecture": self.architecture, "dropout": self.dropout}
-        store[ENTRY] = np.frombuffer(json.dumps(said).encode(), np.uint8)
+        record = {"architecture": self.architecture, "dropout": self.dropout}
+        store[ENTRY] = np.frombuffer(json.dumps(record).encode(), np.uint8)
 
     def load_own_variables(self, store) -> None:
         found = read_provenance(store)
@@ -65,9 +65,9 @@ class Provenance(keras.layers.Layer):
 
 
 def read_provenance(store) -> dict[str, Any] | None:
-    """The architecture and the dropout convention in a layer's part of a weights file.
+    """Reads architecture and dropout convention from a layer's part of a weights file.
 
-    None if the file was written without a Provenance layer.
+    Returns None if the file was written without a Provenance layer.
     """
     if ENTRY not in store:
         return None
@@ -80,7 +80,7 @@ def refuse_another_net(
     found_dropout: str,
     wanted_dropout: str,
 ) -> None:
-    """Raises ValueError, naming both, if weights are of another net than the wanted one.
+    """Raises ValueError if weights are of another net than the wanted one; names both.
 
     The number of classes is compared by the shapes of the weights, not here.
     """

@@ -83,7 +83,8 @@ def test_labels_are_the_ids_of_the_kit_minus_one(tmp_path, manual):
     assert source.classes == CLASSES
     train = sorted((brightness(e), e.label) for e in source.splits["train"])
     assert train == [(n, 0 if n <= 4 else 1 if n <= 7 else 2) for n in range(1, 10)]
-    # Image number k belongs to line k of the ground truth, wherever it is in the archive.
+    # Image number k belongs to line k of the ground truth, wherever it is in the
+    # archive.
     for split, truth in (
         ("validation", make_dummy_data.VALIDATION),
         ("test", make_dummy_data.TEST),

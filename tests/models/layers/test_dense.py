@@ -123,7 +123,7 @@ def test_steps_traced_in_two_threads_each_read_their_own_copies():
     nets = [rendezvous_net(meet) for _ in range(2)]
     with futures.ThreadPoolExecutor() as pool:
         steps = list(pool.map(traced_step, nets))
-    rates = schedule.LearningRates(0.1, 0.1, 1.0).tensors()
+    learning_rates = schedule.LearningRates(0.1, 0.1, 1.0).tensors()
     for net, step in zip(nets, steps, strict=True):
         layer = net.get_layer("fc")
         captured = [tensor for tensor, _ in step.graph.captures]
@@ -133,7 +133,7 @@ def test_steps_traced_in_two_threads_each_read_their_own_copies():
                 handle = other.get_layer("fc").kernel_copy.handle
                 assert not any(tensor is handle for tensor in captured)
         before = layer.kernel.numpy()
-        step(tf.ones([2, 4]), tf.constant([0, 2]), rates)
+        step(tf.ones([2, 4]), tf.constant([0, 2]), learning_rates)
         assert (layer.kernel.numpy() != before).any()
         tf.debugging.assert_equal(
             layer.kernel_copy, tf.cast(layer.kernel.value, tf.bfloat16)

@@ -1,15 +1,15 @@
-"""ILSVRC-2010, the only year whose test labels are public: the paper's headline numbers.
+"""ILSVRC-2010, the only year with public test labels; the paper reports errors on it.
 
-The layout of the archives was never published in full. The following is assumed, from the
-readme of the development kit and from programs that read the archives:
+The layout of the archives was never published in full. The following is assumed, from
+the readme of the development kit and from programs that read the archives:
 
 - The training archive holds one archive per synset, possibly in a folder, and each of
   them holds its images as WNID_NUMBER.JPEG.
 - The validation and test archives hold ILSVRC2010_val_00000001.JPEG and
   ILSVRC2010_test_00000001.JPEG and so on, possibly in a folder.
-- Line k of a ground truth is the ILSVRC2010_ID, 1 to 1000, of image number k. The ground
-  truth of the validation images is in the development kit, that of the test images is a
-  separate file.
+- Line k of a ground truth is the ILSVRC2010_ID, 1 to 1000, of image number k. The
+  ground truth of the validation images is in the development kit, that of the test
+  images is a separate file.
 - A class is a synset without children in data/meta.mat of the development kit, and its
   label is its id minus one.
 
@@ -40,7 +40,7 @@ _TEST_TRUTH = "ILSVRC2010_test_ground_truth.txt"
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """The TFDS dataset `ilsvrc2010`: splits `train`, `validation` and `test`, labeled."""
+    """The TFDS dataset `ilsvrc2010`, with labels for train, validation and test."""
 
     name = "ilsvrc2010"
     VERSION = tfds.core.Version("1.0.0")
@@ -105,8 +105,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """The images of an archive, each with the label of the key in its name.
 
-        Raises ValueError, naming `source`, if the archive is damaged, if an image has no
-        label, or if a label has no image.
+        Raises ValueError, naming `source`, if the archive is damaged, if an image has
+        no label, or if a label has no image.
         """
         missing = set(labels)
         try:
@@ -154,8 +154,8 @@ def _iterate_images(archive: Archive) -> Iterator[tuple[pathlib.PurePosixPath, b
     for name, file in archive:
         path, data = pathlib.PurePosixPath(name), file.read()
         if path.suffix == ".tar":
-            # The archive of one synset. It is read into memory, because the outer archive
-            # can only be read forward.
+            # The archive of one synset. It is read into memory, because the outer
+            # archive can only be read forward.
             yield from _iterate_images(
                 tfds.download.iter_archive(
                     io.BytesIO(data), tfds.download.ExtractMethod.TAR_STREAM

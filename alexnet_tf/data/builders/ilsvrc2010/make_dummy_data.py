@@ -1,4 +1,4 @@
-"""Writes small archives with the layout of ILSVRC-2010: three classes, a few images each.
+"""Writes small archives with the layout of ILSVRC-2010: three classes of a few images.
 
     python -m alexnet_tf.data.builders.ilsvrc2010.make_dummy_data FOLDER
 
@@ -15,9 +15,9 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image
 
-# (id, synset, words, number of children): the first two synsets of the challenge, a third
-# one, and the root of their hierarchy. They are not in the order of their ids, and the
-# last one has children; readers must handle both.
+# (id, synset, words, number of children): the first two synsets of the challenge, a
+# third one, and the root of their hierarchy. They are not in the order of their ids,
+# and the last one has children; readers must handle both.
 SYNSETS = (
     (3, "n07767549", "apple", 0),
     (1, "n07711080", "french fries, french-fried potatoes, fries, chips", 0),

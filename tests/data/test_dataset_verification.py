@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from alexnet_tf.data import record_files, verification
+from alexnet_tf.data import dataset_verification, record_files
 from tests.support import image_sources
 
 TEST_SHARD = "test-00000-of-00001.npy"
@@ -19,7 +19,7 @@ def copy(prepared, tmp_path):
 
 
 def test_a_prepared_dataset_passes_verification(prepared):
-    assert verification.verify_dataset(prepared.path) == prepared
+    assert dataset_verification.verify_dataset(prepared.path) == prepared
     subprocess.run(
         ["sha256sum", "--check", "--quiet", "--strict", "SHA256SUMS"],
         cwd=prepared.path,
@@ -39,7 +39,7 @@ def test_a_flipped_bit_is_found(copy, name):
         data = (copy / name).read_bytes().replace(b'"made"', b'"mode"')
     (copy / name).write_bytes(data)
     with pytest.raises(ValueError, match=f"{name} is damaged"):
-        verification.verify_dataset(copy)
+        dataset_verification.verify_dataset(copy)
 
 
 def test_a_missing_shard_is_found(copy):
@@ -47,7 +47,7 @@ def test_a_missing_shard_is_found(copy):
     with pytest.raises(
         ValueError, match=r"missing \['test-00000.*unknown \['test-00001"
     ):
-        verification.verify_dataset(copy)
+        dataset_verification.verify_dataset(copy)
 
 
 def write_digests(folder):
@@ -60,7 +60,7 @@ def write_digests(folder):
 
 
 def rewrite_test_shard(copy, *labels, size=16):
-    """Writes the test shard again with black images of these labels; returns its path."""
+    """Rewrites the test shard with black images of these labels; returns its path."""
     path = copy / TEST_SHARD
     named = [
         ("x", record_files.Record(bytes(size * size * 3), label)) for label in labels
@@ -76,14 +76,14 @@ def test_a_label_without_a_class_is_found_with_its_record(copy, label):
     with pytest.raises(
         ValueError, match=f"{path.name}, record 1: its label is {label}, .* 3 classes"
     ):
-        verification.verify_dataset(copy)
+        dataset_verification.verify_dataset(copy)
 
 
 def test_an_image_of_another_size_is_found_with_its_record(copy):
     path = rewrite_test_shard(copy, 0, 1, size=8)
     write_digests(copy)
     with pytest.raises(ValueError, match=f"{path.name}, record 0: .* 192 bytes, but"):
-        verification.verify_dataset(copy)
+        dataset_verification.verify_dataset(copy)
 
 
 def test_damage_from_before_the_digests_is_found_with_its_record(copy):
@@ -95,21 +95,21 @@ def test_damage_from_before_the_digests_is_found_with_its_record(copy):
     with pytest.raises(
         ValueError, match=f"{path.name}, record 1: its hash does not match"
     ):
-        verification.verify_dataset(copy)
+        dataset_verification.verify_dataset(copy)
     path.write_bytes(content[:500])
     write_digests(copy)
     with pytest.raises(ValueError, match=f"{path.name}: .* ends at byte 500"):
-        verification.verify_dataset(copy)
+        dataset_verification.verify_dataset(copy)
 
 
 def test_a_wrong_count_is_found(copy):
     rewrite_test_shard(copy, 0)
     write_digests(copy)
     with pytest.raises(ValueError, match=r"'test': 1.*dataset\.json says.*'test': 4"):
-        verification.verify_dataset(copy)
+        dataset_verification.verify_dataset(copy)
 
 
 def test_a_folder_without_digests_must_be_prepared_again(copy):
     (copy / "SHA256SUMS").unlink()
     with pytest.raises(ValueError, match="no SHA256SUMS.*prepare it again"):
-        verification.verify_dataset(copy)
+        dataset_verification.verify_dataset(copy)

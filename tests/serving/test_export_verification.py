@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from alexnet_tf.models import checkpoint_files, trained
-from alexnet_tf.serving import exporting, preflight, saved_model, verification
+from alexnet_tf.serving import export_verification, exporting, preflight, saved_model
 
 
-def test_an_export_with_other_weights_than_its_checkpoint_is_refused(
+def test_an_export_with_other_weights_than_its_checkpoint_is_rejected(
     exported, tmp_path, trained_run
 ):
     """All its requests run, but the answers are those of another net."""
@@ -27,7 +27,7 @@ def test_an_export_with_other_weights_than_its_checkpoint_is_refused(
     )
     shutil.copy(saved_model.origin_file(exported), saved_model.origin_file(path))
     with pytest.raises(preflight.CheckError, match="differs from the checkpoint's by"):
-        verification.verify_export(path)
+        export_verification.verify_export(path)
 
 
 def test_an_export_that_does_not_say_what_it_was_made_of_is_refused(exported, tmp_path):
@@ -35,7 +35,7 @@ def test_an_export_that_does_not_say_what_it_was_made_of_is_refused(exported, tm
     shutil.copytree(exported, path)
     saved_model.origin_file(path).unlink()
     with pytest.raises(preflight.CheckError, match="Export the checkpoint again"):
-        verification.verify_export(path)
+        export_verification.verify_export(path)
 
 
 def test_a_checkpoint_that_is_gone_is_asked_for_and_found_by_name(
@@ -45,14 +45,14 @@ def test_a_checkpoint_that_is_gone_is_asked_for_and_found_by_name(
     path = exporting.export(tmp_path / "run", folder=tmp_path / "out")
     (tmp_path / "run").rename(tmp_path / "moved")
     with pytest.raises(checkpoint_files.CheckpointError, match="by --checkpoint"):
-        verification.verify_export(path)
-    found, _ = verification.verify_export(path, tmp_path / "moved")
+        export_verification.verify_export(path)
+    found, _ = export_verification.verify_export(path, tmp_path / "moved")
     assert found == path
 
 
 def test_an_answer_that_differs_in_any_way_is_refused():
     names = np.array([[b"cat", b"dog"]], object)
-    compare = verification._compare
+    compare = export_verification._compare
     compare("classes", np.array([[b"dog", b"cat"]], object), names, 0)
     for found, wanted, message in (
         (np.array([[b"cow", b"dog"]], object), names, "the checkpoint gives"),

@@ -14,7 +14,12 @@ import alexnet_tf
 from alexnet_tf import export
 from alexnet_tf.models import layers, trained
 from alexnet_tf.runtime import options
-from alexnet_tf.serving import exporting, preflight, saved_model, verification
+from alexnet_tf.serving import (
+    export_verification,
+    exporting,
+    preflight,
+    saved_model,
+)
 
 
 def run_export(*arguments):
@@ -63,7 +68,7 @@ def test_a_keras_file_can_be_loaded_as_weights_of_alexnet(trained_run, tmp_path)
 @pytest.mark.parametrize(
     ("form", "dtype"), [("saved_model", "int8"), ("onnx", "bfloat16")]
 )
-def test_a_dtype_that_the_format_does_not_have_is_refused(
+def test_a_dtype_that_the_format_does_not_have_is_rejected(
     trained_run, tmp_path, form, dtype
 ):
     chosen = options.replace(
@@ -73,7 +78,7 @@ def test_a_dtype_that_the_format_does_not_have_is_refused(
         format=form,
         dtype=dtype,
     )
-    message = f"--dtype={dtype} does not go with --format={form}: use float32"
+    message = f"--format={form} does not support --dtype={dtype}: use float32"
     with pytest.raises(ValueError, match=message):
         export.main(chosen, [])
     assert list(tmp_path.iterdir()) == []
@@ -129,7 +134,7 @@ def test_check_passes_an_export_of_ten_crops_in_bfloat16(trained_run, tmp_path):
         *(f"--checkpoint={trained_run}", f"--output={tmp_path}"),
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    path, signatures = verification.verify_export(tmp_path)
+    path, signatures = export_verification.verify_export(tmp_path)
     assert path == tmp_path / "1"
     assert len(signatures) == 5
     answer = preflight.check_export(path)[0].outputs

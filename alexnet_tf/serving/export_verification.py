@@ -21,7 +21,8 @@ def verify_export(
     """Checks an export, and compares its answers with those of its checkpoint.
 
     Args:
-        export: a model version, or the folder of model versions, whose highest is taken.
+        export: a model version, or the folder of model versions, whose highest is
+            taken.
         checkpoint: where to find the source checkpoint, if it has moved since the
             export; a run folder that moved together with its exports is found.
 
@@ -64,7 +65,7 @@ def _read_origin(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _checkpoint_of(path: pathlib.Path, origin: dict[str, Any]) -> str:
-    """The checkpoint that an export was made of, where it was or where it moved along."""
+    """Finds the checkpoint of an export, in its old place or moved with the export."""
     candidates = (origin["checkpoint"], str(path / origin["checkpoint_from_here"]))
     for candidate in candidates:
         if os.path.exists(f"{candidate}.index"):

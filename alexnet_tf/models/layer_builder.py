@@ -61,7 +61,7 @@ def _weighted(
     layer: architectures.Weighted, place: Place, options: LayerOptions
 ) -> dict[str, Any]:
     """The arguments that all layers with weights have."""
-    deviation = (
+    standard_deviation = (
         architectures.PAPER_STANDARD_DEVIATION
         if options.initialization == "paper"
         else layer.standard_deviation
@@ -69,7 +69,7 @@ def _weighted(
     return {
         **_common(place, options),
         "kernel_initializer": keras.initializers.RandomNormal(
-            stddev=deviation, seed=place.seed
+            stddev=standard_deviation, seed=place.seed
         ),
         "bias_initializer": keras.initializers.Constant(layer.initial_bias),
     }

@@ -1,0 +1,174 @@
+"""The command `train` survives kills, stops when asked, and explains mistakes."""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from alexnet_tf.models import checkpoint_files
+from alexnet_tf.runtime import lock
+from tests.support import ROOT, runs
+
+
+def kill_until_done(dataset, run_dir, kills, steps, how=signal.SIGKILL):
+    """Kills the run `kills` times at random steps, and resumes it until it ends."""
+    rng = random.Random(0)
+    for starts in range(1, kills + 2):
+        process = subprocess.Popen(
+            runs.train_command(
+                dataset, run_dir, "--resume", "--epochs=1000", f"--max_steps={steps}"
+            ),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        log = pathlib.Path(run_dir) / "log.jsonl"
+        if starts <= kills:
+            before = log.read_text().count('"train"') if log.exists() else 0
+            target = before + rng.randint(1, max(1, steps // (4 * kills)))
+            while process.poll() is None:
+                if log.exists() and log.read_text().count('"train"') >= target:
+                    break
+                time.sleep(0.01)
+            time.sleep(rng.random() * 0.05)
+            process.send_signal(how)
+        _, errors = process.communicate(timeout=120)
+        ended = 0 if starts > kills else -how
+        assert process.returncode == ended, errors[-2000:]
+
+
+def test_a_run_killed_twice_is_bit_equal_to_an_uninterrupted_run(
+    small_dataset, tmp_path
+):
+    kill_until_done(small_dataset, tmp_path / "killed", kills=2, steps=40)
+    done = subprocess.run(
+        runs.train_command(
+            small_dataset, tmp_path / "whole", "--epochs=1000", "--max_steps=40"
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert runs.same_weights(tmp_path / "whole", tmp_path / "killed")
+    steps = [r["step"] for r in runs.log_of(tmp_path / "killed")]
+    assert steps == list(range(1, 41))
+
+
+@pytest.mark.long
+def test_a_run_killed_twenty_times_is_bit_equal_to_an_uninterrupted_run(
+    small_dataset, tmp_path
+):
+    kill_until_done(small_dataset, tmp_path / "killed", kills=20, steps=1000)
+    subprocess.run(
+        runs.train_command(
+            small_dataset, tmp_path / "whole", "--epochs=1000", "--max_steps=1000"
+        ),
+        capture_output=True,
+        check=True,
+    )
+    assert runs.same_weights(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_sigterm_saves_a_checkpoint_and_ends_with_status_0(small_dataset, tmp_path):
+    process = subprocess.Popen(
+        runs.train_command(
+            small_dataset, tmp_path, "--epochs=100000", "--checkpoint_steps=1000000"
+        ),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ, PYTHONUNBUFFERED="1"),
+    )
+    log = tmp_path / "log.jsonl"
+    while process.poll() is None and not (log.exists() and log.stat().st_size):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors[-2000:]
+    assert "SIGTERM: stopped at step" in errors
+    saved = checkpoint_files.newest_checkpoint(tmp_path / "checkpoints")
+    step = int(saved.rsplit("-", 1)[1])
+    assert f"step {step} of" in output
+    assert runs.log_of(tmp_path)[-1]["step"] == step
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--dataset=/nowhere"], "/nowhere is not a prepared dataset"),
+        (
+            ["--architecture=alexnet"],
+            "--architecture=alexnet: must be paper or cuda_convnet",
+        ),
+        (["--tower_devices=/GPU:7"], "asks for /GPU:7"),
+        (["--batch_size=1000"], "fewer than --batch_size=1000"),
+        (["stray"], "unexpected argument 'stray'"),
+        (["--architecture=cuda_convnet"], "prepare it again with --size=256"),
+        (["--logical_gpus=2"], "TensorFlow finds none"),
+    ],
+)
+def test_a_mistake_is_reported_in_one_line(small_dataset, tmp_path, arguments, words):
+    done = subprocess.run(
+        runs.train_command(small_dataset, tmp_path / "run", *arguments),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    (line,) = [t for t in done.stderr.splitlines() if t.startswith("alexnet_tf.train")]
+    assert words in line
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run/resolved.flags").exists()
+
+
+def test_a_second_run_in_the_same_folder_is_rejected(small_dataset, tmp_path):
+    with lock.exclusive(tmp_path / "run", "in this test"):
+        done = subprocess.run(
+            runs.train_command(small_dataset, tmp_path / "run"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert f"another process is writing into {tmp_path / 'run'}" in done.stderr
+    assert not (tmp_path / "run/resolved.flags").exists()
+
+
+@pytest.mark.long
+def test_a_run_with_the_papers_flags_can_be_resumed_exported_and_used(tmp_path):
+    """The full net trains on the embedded images with towers on two logical CPUs."""
+
+    def alexnet_tf(main, *arguments):
+        done = subprocess.run(
+            [sys.executable, "-m", f"alexnet_tf.{main}", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    paper = [
+        f"--flagfile={ROOT / 'tools/paper.flags'}",
+        "--logical_cpus=2",
+        "--tower_devices=/CPU:0,/CPU:1",
+        "--dataset=garments",
+        f"--data_dir={tmp_path / 'data'}",
+        "--log_steps=1",
+    ]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    alexnet_tf("train", *paper, f"--run_dir={whole}", "--max_steps=4")
+    alexnet_tf("train", *paper, f"--run_dir={parts}", "--max_steps=2")
+    alexnet_tf("train", *paper, f"--run_dir={parts}", "--max_steps=4", "--resume")
+    assert runs.same_weights(whole, parts)
+    exported = alexnet_tf("export", f"--checkpoint={parts}").strip()
+    images = sorted(map(str, (ROOT / "tools/pictures").glob("*.png")))
+    printed = alexnet_tf("predict", f"--model={exported}", "--format=json", *images)
+    assert len(json.loads(printed)) == len(images)

@@ -1,0 +1,43 @@
+"""Small nets for tests, and the layers of their towers."""
+
+import dataclasses
+
+import numpy as np
+
+from alexnet_tf.models import architecture, builder, zoo
+
+SMALL = architecture.Architecture(
+    name="small",
+    description="two towers, every kind of exchange, a few thousand parameters",
+    input_size=99,  # 23, 11, 5 and 2 pixels
+    record_size=110,
+    towers=2,
+    layers=tuple(
+        dataclasses.replace(layer, filters=layer.filters // 16, standard_deviation=0.05)
+        if isinstance(layer, architecture.Convolution)
+        else dataclasses.replace(layer, units=24, standard_deviation=0.1)
+        if isinstance(layer, architecture.Dense)
+        else layer
+        for layer in zoo.PAPER.layers
+        if not isinstance(layer, architecture.Dropout)
+    ),
+).with_classes(5)
+
+
+def small_net(**options):
+    """A model of SMALL; `options` are those of `builder.build`."""
+    return builder.build(SMALL, **options)
+
+
+def towers_of(built, name):
+    """The Keras layers of one layer of an architecture: one, or one per tower."""
+    named = {layer.name: layer for layer in built.layers}
+    if name in named:
+        return [named[name]]
+    return [named[f"{name}_tower{tower}"] for tower in (0, 1)]
+
+
+def random_inputs(count, side, seed=0):
+    """Random inputs of a net: float32 [count, side, side, 3], with a mean of 0."""
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-128, 128, (count, side, side, 3)).astype(np.float32)

@@ -72,8 +72,8 @@ def export(
         raise ValueError(f"--calibration_dataset is for --dtype=int8, not {dtype}")
     if format != "saved_model" and (crops, top) != (1, DEFAULT_TOP):
         raise ValueError(
-            f"--crops and --top are of a SavedModel: a {format} file takes one view and "
-            "gives all probabilities"
+            f"--crops and --top are of a SavedModel: --format={format} takes one view "
+            "and gives all probabilities"
         )
     restored = trained.restore(
         checkpoint,

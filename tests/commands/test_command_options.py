@@ -11,7 +11,7 @@ from alexnet_tf import evaluate, export, predict
 from alexnet_tf.evaluation import evaluator
 from alexnet_tf.models import devices, trained
 from alexnet_tf.runtime import options
-from alexnet_tf.serving import classification, exporting, verification
+from alexnet_tf.serving import classification, export_verification, exporting
 
 
 def test_the_options_of_evaluate_reach_the_net_and_the_evaluation(
@@ -116,7 +116,7 @@ def test_the_options_of_a_check_reach_it(monkeypatch, capsys):
         asked.append(arguments)
         return pathlib.Path("/out/4"), ["classify", "features"]
 
-    monkeypatch.setattr(verification, "verify_export", verify)
+    monkeypatch.setattr(export_verification, "verify_export", verify)
     chosen = options.replace(export.OPTIONS(), check="/out", checkpoint="runs/moved")
     export.main(chosen, [])
     export.main(options.replace(export.OPTIONS(), check="/out"), [])

@@ -14,7 +14,12 @@ import alexnet_tf
 from alexnet_tf import export
 from alexnet_tf.models import layers, trained
 from alexnet_tf.runtime import options
-from alexnet_tf.serving import export_verification, exporting, preflight
+from alexnet_tf.serving import (
+    export_verification,
+    exporting,
+    preflight,
+    saved_model,
+)
 
 
 def run_export(*arguments):
@@ -134,3 +139,25 @@ def test_check_passes_an_export_of_ten_crops_in_bfloat16(trained_run, tmp_path):
     assert len(signatures) == 5
     answer = preflight.check_export(path)[0].outputs
     assert answer["scores"].shape == (4, 2)
+
+
+def test_the_options_of_a_saved_model_reach_it(trained_run, tmp_path, monkeypatch):
+    asked = {}
+
+    def save_model(net, path, **named):
+        asked.update(named, dtype=net.get_layer("fc10").compute_dtype)
+        saved_model.origin_file(path).parent.mkdir(parents=True)
+
+    monkeypatch.setattr(saved_model, "save_model", save_model)
+    path = exporting.export(
+        trained_run, folder=tmp_path, dtype="bfloat16", crops=10, top=2, version=3
+    )
+    assert path == tmp_path / "3"
+    assert asked.pop("architecture").name == "cifar10_11pct"
+    assert asked == {
+        **{"crops": 10, "top": 2, "dtype": "bfloat16"},
+        "classes": ("class0", "class1", "class2"),
+    }
+    origin = json.loads(saved_model.origin_file(path).read_text())
+    assert (origin["crops"], origin["top"], origin["dtype"]) == (10, 2, "bfloat16")
+    assert origin["checkpoint"].startswith(str(trained_run))

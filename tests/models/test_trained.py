@@ -390,3 +390,13 @@ def test_a_server_answers_with_the_same_features(moved, images, tmp_path):
     np.testing.assert_allclose(
         answer["features"], found.reshape(len(images), -1), rtol=1e-4, atol=1e-5
     )
+
+
+def test_a_net_is_restored_on_its_devices_and_in_its_precision(tmp_path):
+    write_run(tmp_path, dropout="original")
+    with pytest.raises(ValueError, match="--tower_devices asks for /GPU:7"):
+        trained.restore(tmp_path, tower_devices=["/GPU:7"])
+    wide = trained.restore(tmp_path).model.get_layer("fc1")
+    narrow = trained.restore(tmp_path, precision="bfloat16").model.get_layer("fc1")
+    assert (wide.compute_dtype, narrow.compute_dtype) == ("float32", "bfloat16")
+    assert narrow.kernel.dtype == "float32"

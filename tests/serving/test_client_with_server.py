@@ -60,7 +60,7 @@ def test_every_signature_agrees_with_keras(address, png, keras_answers):
 
 @pytest.mark.parametrize(
     ("version", "letter"),
-    [("", "c"), ("1", "C"), ("2", "c"), ("stable", "C"), ("canary", "c")],
+    [(None, "c"), ("1", "C"), ("2", "c"), ("stable", "C"), ("canary", "c")],
 )
 def test_a_version_or_a_label_selects_the_version_that_answers(
     address, png, version, letter

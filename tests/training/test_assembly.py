@@ -1,12 +1,13 @@
 """Every option of `train` reaches the part of the run that it is meant for."""
 
 import math
+import types
 
 import pytest
 
 from alexnet_tf.data import input_pipeline
 from alexnet_tf.evaluation import evaluator
-from alexnet_tf.models import builder
+from alexnet_tf.models import builder, layers
 from alexnet_tf.runtime import options
 from alexnet_tf.training import assembly, schedule, train_options
 from tests.support import runs
@@ -164,3 +165,19 @@ def test_max_steps_comes_before_epochs(chosen):
     assert assembly.assemble(longer).trainer.last_step == 50
     part = options.replace(chosen, epochs=1.1)
     assert assembly.assemble(part).trainer.last_step == math.ceil(1.1 * 3)
+
+
+@pytest.mark.parametrize(("replicas", "copies"), [(1, ["fc10/kernel"]), (2, [])])
+def test_only_a_single_replica_keeps_kernel_copies(chosen, replicas, copies):
+    """What replicas exchange stays float32."""
+    run = assembly.assemble(options.replace(chosen, precision="bfloat16"))
+    for layer in run.trainer.net.layers:
+        if isinstance(layer, layers.Dense):
+            layer.drop_kernel_copy()
+    rule = assembly._make_optimizer(
+        chosen.recipe,
+        run.trained.architecture,
+        run.trainer.net,
+        types.SimpleNamespace(count=replicas),
+    )
+    assert list(rule.copies or ()) == copies

@@ -1,10 +1,13 @@
-"""Calls a function after another module was imported."""
+"""Calls a function after another module was imported.
 
-import importlib.abc
-import importlib.machinery
+Every command imports this module. It does without the base classes of `importlib.abc`,
+which bring a dozen other modules along, so that --help stays quick.
+"""
+
 import importlib.util
 import sys
 from collections.abc import Callable
+from typing import Any
 
 
 def after_import(name: str, function: Callable[[], object]) -> None:
@@ -15,7 +18,7 @@ def after_import(name: str, function: Callable[[], object]) -> None:
         sys.meta_path.insert(0, _Finder(name, function))
 
 
-class _Finder(importlib.abc.MetaPathFinder):
+class _Finder:
     """Finds one module as the other finders do, and calls a function after it loads."""
 
     def __init__(self, name: str, function: Callable[[], object]):
@@ -29,11 +32,12 @@ class _Finder(importlib.abc.MetaPathFinder):
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(fullname)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, self._function)
+            wrapped: Any = _Loader(spec.loader, self._function)
+            spec.loader = wrapped
         return spec
 
 
-class _Loader(importlib.abc.Loader):
+class _Loader:
     def __init__(self, loader, function: Callable[[], object]):
         self._loader = loader
         self._function = function

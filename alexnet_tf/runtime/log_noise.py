@@ -9,7 +9,6 @@ import contextlib
 import logging as standard_logging
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 
 from absl import logging
@@ -30,6 +29,8 @@ def held_back() -> Iterator[None]:
     if logging.level_debug():
         yield
         return
+    import tempfile  # not needed for --help
+
     os.environ.setdefault(_LOG_LEVEL, _ERRORS_ONLY)
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:

@@ -66,7 +66,9 @@ def _read_origin(path: pathlib.Path) -> dict[str, Any]:
 
 def _checkpoint_of(path: pathlib.Path, origin: dict[str, Any]) -> str:
     """Finds the checkpoint of an export, in its old place or moved with the export."""
-    candidates = (origin["checkpoint"], str(path / origin["checkpoint_from_here"]))
+    candidates = [origin["checkpoint"]]
+    if "checkpoint_from_here" in origin:  # exports of earlier versions lack it
+        candidates.append(str(path / origin["checkpoint_from_here"]))
     for candidate in candidates:
         if os.path.exists(f"{candidate}.index"):
             return os.path.normpath(candidate)

@@ -1,5 +1,6 @@
 """An export's answers are compared with those of its checkpoint."""
 
+import json
 import shutil
 
 import numpy as np
@@ -62,3 +63,16 @@ def test_an_answer_that_differs_in_any_way_is_refused():
     ):
         with pytest.raises(preflight.CheckError, match=message):
             compare("scores", found, wanted, 0.001)
+
+
+def test_an_export_of_an_earlier_version_asks_for_a_checkpoint_that_is_gone(
+    exported, tmp_path
+):
+    path = tmp_path / "1"
+    shutil.copytree(exported, path)
+    origin = json.loads(saved_model.origin_file(path).read_text())
+    del origin["checkpoint_from_here"]
+    origin["checkpoint"] = "/nowhere/step-1"
+    saved_model.origin_file(path).write_text(json.dumps(origin))
+    with pytest.raises(checkpoint_files.CheckpointError, match="by --checkpoint"):
+        export_verification.verify_export(path)

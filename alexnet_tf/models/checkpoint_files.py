@@ -4,10 +4,13 @@ RUN/checkpoints/step-200.index ...    the newest ones
 RUN/best/step-100.index ...           the one with the least validation error
 """
 
+import json
 import os
 import pathlib
 import re
 import shutil
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -95,6 +98,23 @@ def locate_checkpoint(checkpoint: str | os.PathLike[str]) -> tuple[pathlib.Path,
     if not path.with_name(path.name + ".index").exists():
         raise CheckpointError(f"there is no checkpoint {path}: {expected}")
     return pathlib.Path(os.path.normpath(path.parent / "..")), str(path)
+
+
+def write_weights(
+    prefix: str, model: keras.Model, step: int, state: Mapping[str, Any]
+) -> None:
+    """Writes a checkpoint that has no velocities, for a net that was not trained here.
+
+    It has everything else that a checkpoint of training has.
+    """
+    with tf.device("/CPU:0"):
+        saved = tf.train.Checkpoint(
+            weights=weights_by_path(model),
+            step=tf.Variable(step, dtype=tf.int64),
+            state=tf.Variable(json.dumps(state), dtype=tf.string),
+        )
+    pathlib.Path(prefix).parent.mkdir(parents=True, exist_ok=True)
+    saved.write(prefix)
 
 
 def load_weights(prefix: str, model: keras.Model) -> None:

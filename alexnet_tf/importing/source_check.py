@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from alexnet_tf.importing import onnx_graph, recognition
 from alexnet_tf.importing.imported_run import ImportedNet
@@ -67,7 +68,8 @@ def compare(folder: str | os.PathLike[str], net: ImportedNet) -> float:
     images = np.random.default_rng(0).integers(
         0, 256, (_IMAGES, side, side, 3), dtype=np.uint8
     )
-    ours = trained.restore(folder).model(layers.plain_inputs(images)).numpy()
+    inputs = layers.plain_inputs(tf.constant(images))
+    ours = trained.restore(folder).model(inputs).numpy()
     theirs = make(net)(_own_inputs(images, net))
     if ours.shape != theirs.shape:
         raise WeightsError(
@@ -251,8 +253,6 @@ def _torchvision(net: ImportedNet) -> _Logits:
 
 def _tensorflow(net: ImportedNet) -> _Logits:
     """TensorFlow's own operations on the file's arrays, as caffe-tensorflow has them."""
-    import tensorflow as tf
-
     assert net.source is not None
     source = net.source
 
@@ -291,8 +291,6 @@ def _convolved(
     values: Any, layer: architectures.Convolution, kernel: np.ndarray, bias: np.ndarray
 ) -> Any:
     """A convolution in groups, whose number follows from the kernel's shape."""
-    import tensorflow as tf
-
     edges = [list(layer.padding)] * 2
     values = tf.pad(values, [[0, 0], *edges, [0, 0]])
     groups = values.shape[-1] // kernel.shape[2]

@@ -85,7 +85,8 @@ def _pin_environment() -> None:
 
     A character that the terminal's encoding lacks is printed as an escape. Keras takes
     its backend from the environment, and its other defaults from keras.json in
-    KERAS_HOME. Commands use TensorFlow and Keras' own defaults.
+    KERAS_HOME. Commands use TensorFlow and Keras' own defaults. They decide themselves
+    what XLA compiles: it lacks our ops, and a server refuses what it compiled.
     """
     for number in range(3):
         try:
@@ -99,6 +100,7 @@ def _pin_environment() -> None:
         stream.reconfigure(errors="backslashreplace")
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["KERAS_HOME"] = os.devnull
+    os.environ.pop("TF_FUNCTION_JIT_COMPILE_DEFAULT", None)
 
 
 def _discard_unwritten_output() -> None:

@@ -11,10 +11,13 @@ is run. docs/weights.md says what was published, and how the import is proved.
 import dataclasses
 import sys
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from alexnet_tf.runtime import command, log_noise, options, tables
 from alexnet_tf.runtime.options import option
+
+if TYPE_CHECKING:
+    from alexnet_tf.importing import imported_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +107,34 @@ def text(moved: Sequence[Sequence[str]], format: tables.Format) -> str:
     )
 
 
+def _notes(net: "imported_run.ImportedNet") -> list[str]:
+    """What a user should know about an imported net, a line each."""
+    from alexnet_tf.importing import published
+
+    described, source = net.trained, net.source
+    architecture = described.architecture
+    assert described.imported is not None
+    known = described.imported.known_as
+    side = architecture.input_size
+    lines = [
+        f"recognized {known or 'by its layers; its digest is not a published one'}: "
+        f"{architecture.name}, {architecture.classes} classes, {side} pixels"
+    ]
+    about = published.NETS.get(architecture.name)
+    if about is not None:
+        top1, top5 = about.accuracy
+        lines.append(
+            f"{about.name} was published with {top1} / {top5} % accuracy (top 1 / top 5, "
+            f"center crop, ILSVRC-2012 validation), measured on {about.images}"
+        )
+    if source is not None and source.input_size not in (None, side):
+        lines.append(
+            f"the file's graph reads images of {source.input_size} pixels; it is imported "
+            f"at {side}, for which its weights were trained"
+        )
+    return lines
+
+
 def main(chosen: ImportOptions, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments)
     path, output = chosen.file.from_, chosen.output.output
@@ -112,7 +143,7 @@ def main(chosen: ImportOptions, arguments: Sequence[str]) -> None:
             "name a file of weights and a new run folder: --from=FILE --output=RUN"
         )
     with log_noise.held_back():
-        from alexnet_tf.importing import imported_run, published, source_check
+        from alexnet_tf.importing import imported_run, source_check
     imported_run.refuse_existing(output)
     if chosen.output.check:
         source_check.require_runtime(path)
@@ -124,23 +155,7 @@ def main(chosen: ImportOptions, arguments: Sequence[str]) -> None:
         mean=chosen.description.mean,
         channels=chosen.file.channels,
     )
-    described = net.trained
-    origin = described.imported
-    assert origin is not None
-    print(
-        f"{origin.known_as or 'not a file that is known by its digest'}: "
-        f"{described.architecture.name}, {described.architecture.classes} classes, "
-        f"{described.architecture.input_size} pixels",
-        file=sys.stderr,
-    )
-    about = published.NETS.get(described.architecture.name)
-    if about is not None:
-        top1, top5 = about.accuracy
-        print(
-            f"{about.name} reaches {top1} / {top5} % (top 1 / top 5, center crop of "
-            f"ILSVRC-2012 validation), as published with {about.images}",
-            file=sys.stderr,
-        )
+    print("\n".join(_notes(net)), file=sys.stderr)
     found: list[float] = []
 
     def check(folder) -> None:

@@ -71,11 +71,14 @@ class _Reader:
         graph = self._model.graph
         for initializer in graph.initializer:
             self._tensors[initializer.name] = self._array(initializer)
+        stored = set(self._tensors)
         for node in graph.node:
             attributes = {
                 a.name: onnx.helper.get_attribute_value(a) for a in node.attribute
             }
             self._add(node, attributes)
+        image = next((each for each in graph.input if each.name not in stored), None)
+        dims = [] if image is None else image.type.tensor_type.shape.dim
         made_by: Channels | None = (
             "RGB" if "matlab" in self._model.producer_name.lower() else None
         )
@@ -85,6 +88,7 @@ class _Reader:
             {name: self._tensors[name] for name in self._used},
             tuple(self._layers),
             channels=made_by,
+            input_size=dims[-1].dim_value or None if dims else None,
             mean=self._mean,
         )
 

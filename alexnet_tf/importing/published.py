@@ -30,8 +30,8 @@ class PublishedNet:
 
 _CAFFE_MEAN = (123.0, 117.0, 104.0)
 _CAFFE_IMAGES = (
-    "images squashed to 256x256, whatever their shape, and the mean image subtracted. "
-    "This package resizes the shorter side and crops instead"
+    "images squashed to 256x256 whatever their shape, less the mean image; this package "
+    "resizes the shorter side and crops"
 )
 
 # By the name of the architecture in `zoo.ARCHITECTURES`.
@@ -59,7 +59,7 @@ NETS = {
         (255 * 0.485, 255 * 0.456, 255 * 0.406),
         (255 * 0.229, 255 * 0.224, 255 * 0.225),
         (56.522, 79.066),
-        "the shorter side resized to 256 and the center cropped, as here",
+        "images whose shorter side was resized to 256, as here",
     ),
 }
 

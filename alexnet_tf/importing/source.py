@@ -59,6 +59,8 @@ class Source:
         flattened: the order in which the first dense layer reads a map.
         channels: the order of the colors that the first convolution reads, if the file
             says it.
+        input_size: the side in pixels of the images that the file's graph reads, if it
+            has a graph and says it.
         mean: float32 [3, H, W] or [3], in the order of `channels`, that the file's
             graph itself subtracts from the image; None if it does not.
     """
@@ -69,6 +71,7 @@ class Source:
     layers: tuple[SourceLayer, ...]
     flattened: Literal["CHW", "HWC"] = "CHW"
     channels: Channels | None = None
+    input_size: int | None = None
     mean: np.ndarray | None = None
 
     @property

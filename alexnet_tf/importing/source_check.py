@@ -65,7 +65,7 @@ def compare(folder: str | os.PathLike[str], net: ImportedNet) -> float:
     assert net.source is not None
     _, make = _runtime(net.source.path)
     side = net.trained.architecture.input_size
-    images = np.random.default_rng(0).integers(
+    images: Any = np.random.default_rng(0).integers(
         0, 256, (_IMAGES, side, side, 3), dtype=np.uint8
     )
     inputs = layers.plain_inputs(tf.constant(images))
@@ -94,7 +94,7 @@ def compare(folder: str | os.PathLike[str], net: ImportedNet) -> float:
 
 def _own_inputs(images: np.ndarray, net: ImportedNet) -> np.ndarray:
     """RGB images as the file's own net reads them, float32 [N, 3, H, W]."""
-    values = images.astype(np.float32)
+    values: Any = images.astype(np.float32)
     assert net.source is not None
     if net.source.mean is None:
         values = values - net.trained.mean

@@ -427,7 +427,7 @@ def _write_torch_archive(path, content, torch):
             pickler.dump(content)
         archive.writestr("archive/byteorder", "little")
         for key, array in enumerate(pickler.storages):
-            archive.writestr(f"archive/data/{key}", array.tobytes())
+            archive.writestr(f"archive/data/{key}", array.tobytes("A"))
         archive.writestr("archive/version", "3\n")
 
 
@@ -442,4 +442,4 @@ def _write_torch_sequence(path, content, torch):
         keys = [str(key) for key in range(len(pickler.storages))]
         pickle.dump(keys, file, protocol=2)
         for array in pickler.storages:
-            file.write(struct.pack("<q", array.size) + array.tobytes())
+            file.write(struct.pack("<q", array.size) + array.tobytes("A"))

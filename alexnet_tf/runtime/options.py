@@ -113,7 +113,7 @@ def fields_of(kind: type) -> Iterator[tuple[dataclasses.Field, dataclasses.Field
 def _kind(field: dataclasses.Field) -> Any:
     """Returns the type of an option's values, without None for "not given"."""
     kind: Any = field.type
-    if isinstance(kind, types.UnionType):
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
         (kind,) = (k for k in typing.get_args(kind) if k is not type(None))
     return kind
 

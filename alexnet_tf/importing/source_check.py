@@ -4,17 +4,17 @@ Both compute the logits of the same random images. The other framework reads the
 itself, so that a fault of the readers or of the mapping shows as a difference.
 """
 
-import importlib
+import importlib.util
 import os
 import pathlib
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.importing import onnx_graph, recognition
+from alexnet_tf.importing import onnx_graph, recognition, torch_logits
 from alexnet_tf.importing.imported_run import ImportedNet
 from alexnet_tf.importing.source import Source, SourceLayer, WeightsError
 from alexnet_tf.models import architecture as architectures
@@ -34,17 +34,16 @@ def require_runtime(path: str) -> None:
     _runtime(path)
 
 
-def _runtime(path: str) -> tuple[Any, Callable[[ImportedNet], _Logits]]:
+def _runtime(path: str) -> Callable[[ImportedNet], _Logits]:
+    """What makes the logits of a file's own framework."""
     for suffix, (module, install, make) in _RUNTIMES.items():
         if path.lower().endswith(suffix):
-            try:
-                importlib.import_module(module)
-            except ImportError as error:
+            if importlib.util.find_spec(module) is None:
                 raise WeightsError(
                     f"--check compares {path} with {module}, which is not installed: pip "
                     f"install '{install}'"
-                ) from error
-            return module, make
+                )
+            return make
     raise WeightsError(
         f"--check compares with another framework, and {path} is of this package: leave "
         "it out"
@@ -63,7 +62,7 @@ def compare(folder: str | os.PathLike[str], net: ImportedNet) -> float:
             or the logits are all the same.
     """
     assert net.source is not None
-    _, make = _runtime(net.source.path)
+    make = _runtime(net.source.path)
     side = net.trained.architecture.input_size
     images: Any = np.random.default_rng(0).integers(
         0, 256, (_IMAGES, side, side, 3), dtype=np.uint8
@@ -212,43 +211,15 @@ def prototxt(net: architectures.Architecture, source: Source) -> str:
 
 def _torchvision(net: ImportedNet) -> _Logits:
     """torchvision's own model, with the tensors as torch or safetensors reads them."""
-    import torch
-    import torchvision
-
-    assert net.source is not None
-    path = net.source.path
+    source = net.source
+    assert source is not None
     if net.trained.architecture.name != "torchvision":
         raise WeightsError(
-            f"--check can compare the net torchvision in {path} and not "
+            f"--check can compare the net torchvision in {source.path} and not "
             f"{net.trained.architecture.name}, which torchvision does not have"
         )
-    if path.lower().endswith(".safetensors"):
-        safetensors = importlib.import_module("safetensors.torch")
-        found: Mapping[str, Any] = safetensors.load_file(path)
-    else:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    first = net.source.weighted[0].kernel
-    if first not in found:
-        found = next(v for v in found.values() if isinstance(v, Mapping) and first in v)
-    model = torchvision.models.alexnet(
-        weights=None, num_classes=net.trained.architecture.classes
-    )
-    order: list[Any] = [
-        name for layer in net.source.weighted for name in (layer.kernel, layer.bias)
-    ]
-    model.load_state_dict(
-        {
-            target: found[name].float()
-            for target, name in zip(model.state_dict(), order, strict=True)
-        }
-    )
-    model.eval()
-
-    def logits(images: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            return model(torch.from_numpy(images)).numpy()
-
-    return logits
+    names = [n for layer in source.weighted for n in (layer.kernel, layer.bias) if n]
+    return lambda images: torch_logits.compute(source.path, images, names)
 
 
 def _tensorflow(net: ImportedNet) -> _Logits:

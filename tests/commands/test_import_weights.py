@@ -1,6 +1,7 @@
 """The command `import_weights`: what it writes, prints and refuses."""
 
 import dataclasses
+import importlib.util
 import json
 import re
 import subprocess
@@ -351,7 +352,7 @@ def test_check_fails_and_nothing_is_written_if_the_logits_differ(
 
 
 def test_check_says_what_to_install(tmp_path, small_nets, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torchvision", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     path = torch_file(tmp_path)
     with pytest.raises(WeightsError, match="pip install 'torchvision'"):
         run_import(from_=path, output=tmp_path / "run", check=True)

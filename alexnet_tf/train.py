@@ -2,7 +2,7 @@
 
     python -m alexnet_tf.train                      # the embedded images, a few minutes
     python -m alexnet_tf.train --flagfile=tools/paper.flags --run_dir=runs/paper
-    python -m alexnet_tf.train --dataset=data/mine --run_dir=runs/mine --resume
+    python -m alexnet_tf.train --run_dir=runs/mine --resume
 
 The run folder holds the trained net (model.json, mean.npy, checkpoints/, best/), its
 options (resolved.flags), what it was computed with (environment.json), and its log
@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from alexnet_tf.runtime import command, lock, log_noise, options
+from alexnet_tf.training import train_options
 from alexnet_tf.training.train_options import TrainOptions
 
 OPTIONS = TrainOptions
@@ -89,4 +90,4 @@ def _train(chosen: TrainOptions, replicas) -> None:
 
 
 if __name__ == "__main__":
-    command.run_command("train", OPTIONS, main, __doc__)
+    command.run_command("train", OPTIONS, main, __doc__, train_options.complete)

@@ -7,13 +7,9 @@ RUN/environment.json        the software and the processor, on which the last bi
 
 import pathlib
 
-from absl import flags
-
 from alexnet_tf.models import checkpoint_files, trained
 from alexnet_tf.runtime import files, options
 from alexnet_tf.training import environment, train_options
-
-RESOLVED = "resolved.flags"
 
 
 def check_options(chosen: train_options.TrainOptions) -> None:
@@ -25,14 +21,14 @@ def check_options(chosen: train_options.TrainOptions) -> None:
     nothing reads.
     """
     folder = pathlib.Path(chosen.run.run_dir)
-    begun = (folder / RESOLVED).exists()
+    begun = (folder / train_options.RECORD).exists()
     trained_steps = checkpoint_files.list_checkpoints(folder / checkpoint_files.NEWEST)
     if (begun or trained_steps) and not chosen.run.resume:
         raise ValueError(
             f"{folder} holds a run already: continue it with --resume, or choose "
             "another --run_dir"
         )
-    for name in (RESOLVED, trained.MODEL_FILE):
+    for name in (train_options.RECORD, trained.MODEL_FILE):
         if trained_steps and not (folder / name).exists():
             raise ValueError(
                 f"{folder / name} is missing, which says what the checkpoints beside it "
@@ -41,7 +37,7 @@ def check_options(chosen: train_options.TrainOptions) -> None:
     if not begun:
         train_options.refuse_unread_options(chosen)
     else:
-        _compare_options(_read_options(folder / RESOLVED), chosen)
+        _compare_options(train_options.read_record(folder), chosen)
 
 
 def record_run(chosen: train_options.TrainOptions, net: trained.TrainedNet) -> None:
@@ -54,22 +50,14 @@ def record_run(chosen: train_options.TrainOptions, net: trained.TrainedNet) -> N
     check_options(chosen)
     folder = pathlib.Path(chosen.run.run_dir)
     # A run that was killed before its options were written has not begun.
-    if (folder / RESOLVED).exists() and (folder / trained.MODEL_FILE).exists():
+    if (folder / train_options.RECORD).exists() and (
+        folder / trained.MODEL_FILE
+    ).exists():
         _compare_datasets(folder, trained.read_trained_net(folder), net)
     files.make_folder(folder)
     environment.record(folder)
     trained.write_trained_net(folder, net)
-    options.write(folder / RESOLVED, chosen)
-
-
-def _read_options(path: pathlib.Path) -> train_options.TrainOptions:
-    try:
-        return options.read(path, train_options.TrainOptions)
-    except flags.Error as error:
-        raise ValueError(
-            f"{path} cannot be read ({error}): it is damaged, or another version of "
-            "alexnet_tf wrote it. Choose another --run_dir"
-        ) from error
+    options.write(folder / train_options.RECORD, chosen)
 
 
 def _compare_options(

@@ -2,11 +2,16 @@
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.ops import library, tracing
 
 _FORWARD = "AlexnetTf>LocalResponseNormalization"
+
+# The limits of custom_ops/limits.h.
+_LARGEST_SIZE = 65535
+_SMALLEST_K = float(np.finfo(np.float32).tiny)
 
 
 def check_constants(size: int, k: float, alpha: float, beta: float) -> None:
@@ -14,13 +19,26 @@ def check_constants(size: int, k: float, alpha: float, beta: float) -> None:
 
     The LRN kernels check them too, because graphs may have been built elsewhere.
     """
-    if size < 1 or size % 2 == 0:
-        raise ValueError(f"size must be odd and at least 1, got {size}")
-    if not 0 < k < math.inf:
-        raise ValueError(f"k must be positive and finite, got {k}")
+    if not 1 <= size <= _LARGEST_SIZE or size % 2 == 0:
+        raise ValueError(
+            f"size must be odd and between 1 and {_LARGEST_SIZE}, got {size}"
+        )
+    if not _SMALLEST_K <= k < math.inf:
+        raise ValueError(
+            f"k must be finite and at least {_SMALLEST_K:.6g}, got {k:.6g}"
+        )
     for name, value in (("alpha", alpha), ("beta", beta)):
         if not 0 <= value < math.inf:
-            raise ValueError(f"{name} must be finite and at least 0, got {value}")
+            raise ValueError(f"{name} must be finite and at least 0, got {value:.6g}")
+    for name, exponent in (
+        ("k^-beta", -beta * math.log2(k)),
+        ("2 * alpha * beta", math.log2(2 * alpha * beta) if alpha * beta else 0),
+    ):
+        if exponent > 127:
+            raise ValueError(
+                f"{name} must be at most 2^127, got k {k:.6g}, alpha {alpha:.6g} and "
+                f"beta {beta:.6g}"
+            )
 
 
 def local_response_normalization(

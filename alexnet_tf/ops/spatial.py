@@ -50,6 +50,8 @@ def spatial_normalization_stock(x, *, size, k, alpha, beta) -> tf.Tensor:
     Arguments and result are those of `spatial_normalization`. `x` may also be float16.
     """
 
+    lrn.check_constants(size, k, alpha, beta)
+
     def power(scale):
         if beta != 0.75:
             return tf.pow(scale, -beta)

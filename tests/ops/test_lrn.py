@@ -473,13 +473,17 @@ print(hashlib.sha256(y.numpy().tobytes() + dx.numpy().tobytes()).hexdigest())
     assert len(digests) == 1
 
 
-def test_gradient_of_the_gradient_is_rejected():
-    x, _ = random_pair([1, 1, 1, 8])
-    with tf.GradientTape() as outer:
-        outer.watch(x)
-        _, dx = op_and_gradient(x, tf.ones_like(x))
-    with pytest.raises(LookupError, match="LocalResponseNormalizationGrad"):
-        outer.gradient(dx, x)
+@pytest.mark.parametrize("dtype", [tf.float64, tf.int32], ids=lambda d: d.name)
+def test_other_types_are_rejected_by_every_form(dtype):
+    x = tf.ones([1, 2, 2, 8], dtype)
+    for function in (
+        ops.local_response_normalization,
+        ops.local_response_normalization_xla,
+        ops.spatial_normalization,
+        ops.spatial_normalization_stock,
+    ):
+        with pytest.raises(TypeError, match=f"x must be float32, .*got {dtype.name}"):
+            function(x, **PAPER)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.name)

@@ -15,6 +15,7 @@ import dataclasses
 import itertools
 import math
 import operator
+import os
 import random
 import resource
 import sys
@@ -238,7 +239,7 @@ def weight_gradients(draw: random.Random) -> Case | None:
     x, dy = (tensor(draw, s, tf.bfloat16) for s in (shape, dy_shape))
     if x is None or dy is None:
         return None
-    large = max(kernel_size, before, after, *dy_shape, 0) > 2**12
+    large = max(kernel_size, before, after, *shape, *dy_shape) > 2**12
     return Case(
         "ConvolutionWeightGradients", (x, dy), attributes, bool(valid), bool(large)
     )
@@ -283,8 +284,9 @@ def outcome(library, case: Case, draw: random.Random) -> tuple[str, str]:
     try:
         results = tf.nest.flatten(call(library, case, draw))
         for result in results:
-            # Every value is read, so that a sanitizer sees it.
-            np.asarray(tf.cast(result, tf.float32)).sum()
+            # NumPy cannot represent every shape without elements.
+            if 0 not in result.shape:
+                np.asarray(tf.cast(result, tf.float64))
     except tf.errors.ResourceExhaustedError as error:
         return "memory" if case.large else "ResourceExhaustedError", str(error)
     except (tf.errors.InvalidArgumentError, ValueError, OverflowError) as error:
@@ -295,18 +297,22 @@ def outcome(library, case: Case, draw: random.Random) -> tuple[str, str]:
 
 
 def limit_memory() -> None:
-    """Lets large tensors fail as they would on a machine without memory."""
+    """Lets large tensors fail as they would on a machine without memory.
+
+    The address sanitizer maps terabytes and has a limit of its own.
+    """
+    if "ASAN_OPTIONS" in os.environ:
+        return
     with open("/proc/self/statm") as file:
         size = int(file.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
 
 
-def main(library: str, seed: int, cases: int, limited: bool = True) -> int:
+def main(library: str, seed: int, cases: int) -> int:
     draw = random.Random(seed)
     loaded = tf.load_op_library(library)
     tf.function(lambda: tf.zeros([64, 64]) @ tf.zeros([64, 64]))()  # starts threads
-    if limited:
-        limit_memory()
+    limit_memory()
     counts: collections.Counter[str] = collections.Counter()
     faults = 0
     while counts.total() < cases:

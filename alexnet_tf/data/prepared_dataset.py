@@ -18,7 +18,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from alexnet_tf.data import image_statistics, record_files
-from alexnet_tf.runtime import files
+from alexnet_tf.runtime import files, names
 
 # The splits to evaluate on, the preferred one first.
 EVALUATION_SPLITS = ("validation", "test")
@@ -39,6 +39,9 @@ class Dataset:
         classes: the names of the classes, in the order of their labels.
         counts: the number of records of each split.
         path: the folder.
+        source, fingerprint: the specification and the fingerprint of what was prepared,
+            as `source_types.Source` has them; None if an earlier version prepared it.
+        class_counts: for each split, the number of records of each class; None likewise.
     """
 
     name: str
@@ -47,6 +50,9 @@ class Dataset:
     classes: tuple[str, ...]
     counts: dict[str, int]
     path: pathlib.Path = dataclasses.field(compare=False)
+    source: str | None = None
+    fingerprint: str | None = None
+    class_counts: dict[str, list[int]] | None = None
 
     @property
     def evaluation_split(self) -> str:
@@ -146,7 +152,7 @@ def read_description(path: str | os.PathLike[str]) -> Dataset:
     except json.JSONDecodeError as error:
         raise ValueError(f"{file} is damaged: {error}") from error
     try:
-        described["classes"] = tuple(described["classes"])
+        described["classes"] = names.checked_all(described["classes"], os.fspath(file))
         _ = record_files.SUFFIXES[described["encoding"]]
         return Dataset(**described, path=folder)
     except (KeyError, TypeError) as error:

@@ -14,9 +14,12 @@ docs/flags.md. The type and the default of an option are those of its field; Non
         images: ImageOptions = options.group(ImageOptions, "Images")
 """
 
+import copy
 import dataclasses
 import math
 import os
+import pathlib
+import re
 import textwrap
 import types
 import typing
@@ -25,7 +28,7 @@ from typing import Any, Literal, TypeVar
 
 from absl import flags
 
-from alexnet_tf.runtime import files, flag_files
+from alexnet_tf.runtime import files, flag_files, paths
 
 Options = TypeVar("Options")
 # Returns True for a value that is allowed, or else what it must be, "at least 1".
@@ -48,7 +51,8 @@ def option(
         check: the condition that its values must meet.
         changeable: whether it may differ when a run is resumed, because it changes no
             number that the run computes.
-        is_path: whether ~ and ~user at its beginning name a home folder.
+        is_path: whether it is a path on this machine: ~ at its beginning names a home
+            folder, and addresses such as gs://bucket are refused.
     """
     metadata = {
         "help": help,
@@ -109,7 +113,7 @@ def fields_of(kind: type) -> Iterator[tuple[dataclasses.Field, dataclasses.Field
 def _kind(field: dataclasses.Field) -> Any:
     """Returns the type of an option's values, without None for "not given"."""
     kind: Any = field.type
-    if isinstance(kind, types.UnionType):
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
         (kind,) = (k for k in typing.get_args(kind) if k is not type(None))
     return kind
 
@@ -166,12 +170,13 @@ def _define_flag(field: dataclasses.Field, values: flags.FlagValues) -> None:
 def _validator(field: dataclasses.Field) -> Callable[[Any], bool]:
     def validate(value) -> bool:
         check = field.metadata["check"]
-        if value is None or check is None:
+        if value is None:
             return True
         try:
-            verdict = check(_typed(field, value))
-        except ValueError:
-            verdict = "numbers, separated by commas"
+            typed = _typed(field, value)
+        except ValueError as error:
+            raise flags.ValidationError(str(error)) from None
+        verdict = True if check is None else check(typed)
         if verdict is not True:
             raise flags.ValidationError(f"must be {verdict}, got {value}")
         return True
@@ -180,27 +185,30 @@ def _validator(field: dataclasses.Field) -> Callable[[Any], bool]:
 
 
 def _typed(field: dataclasses.Field, value: Any) -> Any:
-    """Converts the value of a flag to the type of the option's field."""
+    """Converts the value of a flag to the type of the option's field.
+
+    Raises ValueError, with what is wrong, for a value that the type does not have.
+    """
     kind: Any = _kind(field)
     if value is None:
         return None
     if typing.get_origin(kind) is tuple:
         element = typing.get_args(kind)[0]
-        return tuple(element(part) for part in value)
-    return expand_home(value) if field.metadata["is_path"] else value
+        try:
+            return tuple(element(part) for part in value)
+        except ValueError:
+            raise ValueError(
+                f"must be numbers, separated by commas, got {','.join(value)}"
+            ) from None
+    return _local(value) if field.metadata["is_path"] else value
 
 
-def expand_home(path: str) -> str:
-    """Returns `path` with ~ or ~user at its beginning expanded, also after `folder:`.
-
-    Raises ValueError if there is no such user.
-    """
+def _local(path: str) -> str:
+    """Returns the path of an option on this machine; it may follow `folder:`."""
     kind, _, rest = path.partition(":")
-    prefix, rest = ("folder:", rest) if kind == "folder" else ("", path)
-    expanded = os.path.expanduser(rest)
-    if expanded.startswith("~"):
-        raise ValueError(f"{path}: there is no home folder of {expanded.split('/')[0]}")
-    return prefix + expanded
+    if kind == "folder" and rest:
+        return f"folder:{paths.local(rest)}"
+    return paths.local(path)
 
 
 def collect(kind: type[Options], values: flags.FlagValues) -> Options:
@@ -213,6 +221,11 @@ def collect(kind: type[Options], values: flags.FlagValues) -> Options:
     return kind(**{name: groups[name](**chosen) for name, chosen in found.items()})
 
 
+def given(values: flags.FlagValues) -> set[str]:
+    """The names of the flags that were given, on the command line or in a file."""
+    return {name for name in values if values[name].present}
+
+
 def parse(kind: type[Options], arguments: Sequence[str]) -> Options:
     """Returns a command's options from its arguments; a wrong one is a `flags.Error`.
 
@@ -223,9 +236,32 @@ def parse(kind: type[Options], arguments: Sequence[str]) -> Options:
     """
     values = flags.FlagValues()
     define(kind, values)
-    rest = values(["", *flag_files.expand(arguments)])
-    refuse_arguments(rest[1:])
+    refuse_arguments(parse_flags(values, arguments))
     return collect(kind, values)
+
+
+def parse_flags(values: flags.FlagValues, arguments: Sequence[str]) -> list[str]:
+    """Sets `values` from arguments and flag files; returns what is not a flag.
+
+    Raises flags.Error, with the file and the line if a flag file is wrong.
+    """
+    alone = copy.deepcopy(values)
+    expanded = flag_files.expand(arguments)
+    try:
+        return values(["", *expanded])[1:]
+    except flags.Error:
+        for line in expanded:
+            if isinstance(line, flag_files.Line):
+                _parse_line(copy.deepcopy(alone), line)
+        raise
+
+
+def _parse_line(values: flags.FlagValues, line: flag_files.Line) -> None:
+    """Sets `values` from one line of a flag file, or names the file and the line."""
+    try:
+        values(["", line])
+    except flags.Error as error:
+        raise flags.Error(f"{line.place}: {error}") from None
 
 
 def replace(options: Options, **changes: Any) -> Options:
@@ -270,8 +306,22 @@ def write(path: str | os.PathLike[str], options: Any) -> None:
 
 
 def read(path: str | os.PathLike[str], kind: type[Options]) -> Options:
-    """Returns the options in a flag file that `write` wrote."""
-    return parse(kind, [f"--flagfile={os.path.abspath(path)}"])
+    """Returns the options in a file that `write` wrote.
+
+    Such a file may come from a stranger, so each of its lines must be one option of the
+    command: it includes no other files. Otherwise it is a flags.Error.
+    """
+    names = {field.name for _, field in fields_of(kind)}
+    values = flags.FlagValues()
+    define(kind, values)
+    for line in flag_files.lines_of(pathlib.Path(path)):
+        match = re.match(r"--(\w+)=", line)
+        if match is None or match[1] not in names:
+            raise flags.Error(
+                f"{line.place}: expected one option as --name=value, got {str(line)!r}"
+            )
+        _parse_line(values, line)
+    return collect(kind, values)
 
 
 def refuse_arguments(arguments: Sequence[str]) -> None:

@@ -6,13 +6,9 @@ RUN/model.json, mean.npy    the trained net without its weights
 
 import pathlib
 
-from absl import flags
-
 from alexnet_tf.models import checkpoint_files, trained
 from alexnet_tf.runtime import options
 from alexnet_tf.training import train_options
-
-RESOLVED = "resolved.flags"
 
 
 def check_options(chosen: train_options.TrainOptions) -> None:
@@ -23,21 +19,21 @@ def check_options(chosen: train_options.TrainOptions) -> None:
     what they were trained with are not.
     """
     folder = pathlib.Path(chosen.run.run_dir)
-    begun = (folder / RESOLVED).exists()
+    begun = (folder / train_options.RECORD).exists()
     trained_steps = checkpoint_files.list_checkpoints(folder / checkpoint_files.NEWEST)
     if (begun or trained_steps) and not chosen.run.resume:
         raise ValueError(
             f"{folder} holds a run already: continue it with --resume, or choose "
             "another --run_dir"
         )
-    for name in (RESOLVED, trained.MODEL_FILE):
+    for name in (train_options.RECORD, trained.MODEL_FILE):
         if trained_steps and not (folder / name).exists():
             raise ValueError(
                 f"{folder / name} is missing, which says what the checkpoints beside it "
                 "were trained with: restore that file, or choose another --run_dir"
             )
     if begun:
-        _compare_options(_read_options(folder / RESOLVED), chosen)
+        _compare_options(train_options.read_record(folder), chosen)
 
 
 def record_run(chosen: train_options.TrainOptions, net: trained.TrainedNet) -> None:
@@ -49,21 +45,13 @@ def record_run(chosen: train_options.TrainOptions, net: trained.TrainedNet) -> N
     check_options(chosen)
     folder = pathlib.Path(chosen.run.run_dir)
     # A run that was killed before its options were written has not begun.
-    if (folder / RESOLVED).exists() and (folder / trained.MODEL_FILE).exists():
+    if (folder / train_options.RECORD).exists() and (
+        folder / trained.MODEL_FILE
+    ).exists():
         _compare_datasets(folder, trained.read_trained_net(folder), net)
     folder.mkdir(parents=True, exist_ok=True)
     trained.write_trained_net(folder, net)
-    options.write(folder / RESOLVED, chosen)
-
-
-def _read_options(path: pathlib.Path) -> train_options.TrainOptions:
-    try:
-        return options.read(path, train_options.TrainOptions)
-    except flags.Error as error:
-        raise ValueError(
-            f"{path} cannot be read ({error}): it is damaged, or another version of "
-            "alexnet_tf wrote it. Choose another --run_dir"
-        ) from error
+    options.write(folder / train_options.RECORD, chosen)
 
 
 def _compare_options(

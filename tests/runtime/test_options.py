@@ -157,9 +157,37 @@ def test_a_tilde_is_expanded_in_every_path(monkeypatch, tmp_path):
     assert parsed("--dataset=tfds:a~b")["dataset"] == "tfds:a~b"
 
 
-def test_a_home_folder_that_does_not_exist_is_rejected():
-    with pytest.raises(ValueError, match="there is no home folder of ~nobody-here"):
-        parsed("--run_dir=~nobody-here/runs")
+EVERY_PATH = [
+    pytest.param(command, field.name, id=f"{command}-{field.name}")
+    for command, kind in COMMANDS.items()
+    for _, field in options.fields_of(kind)
+    if field.metadata["is_path"]
+]
+
+
+@pytest.mark.parametrize(("command", "name"), EVERY_PATH)
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("gs://bucket/x", "gs:// is not supported"),
+        ("folder:s3://bucket", "s3:// is not supported"),
+        ("", "the path is empty"),
+        ("~nobody-here/x", "there is no home folder of ~nobody-here"),
+    ],
+)
+def test_a_path_that_is_not_on_this_machine_is_refused(command, name, path, message):
+    with pytest.raises(flags.IllegalFlagValueError, match=f"--{name}=.*{message}"):
+        parsed(f"--{name}={path}", command=command)
+
+
+def test_every_option_that_is_a_file_or_a_folder_is_marked_as_a_path():
+    words = {"dir", "file", "folder", "output", "dataset", "checkpoint", "source"}
+    for command, kind in COMMANDS.items():
+        for _, field in options.fields_of(kind):
+            named = words & set(field.name.split("_")) and options._kind(field) is str
+            described = "folder" in field.metadata["help"].split(":")[0]
+            if (named or described) and options._kind(field) is str:
+                assert field.metadata["is_path"], (command, field.name)
 
 
 TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF, categories="LNS"))
@@ -169,7 +197,7 @@ NOT_NEGATIVE = st.floats(0, 1e9)
 @hypothesis.given(
     st.fixed_dictionaries(
         {
-            "data_dir": TEXT.filter(lambda text: not text.startswith("~")),
+            "data_dir": TEXT.map(lambda text: f"./{text}"),
             "tower_devices": st.lists(
                 st.from_regex(r"/[CG]PU:[0-9]", fullmatch=True), min_size=1, max_size=3
             ).map(tuple),
@@ -189,6 +217,64 @@ def test_written_options_are_read_back(tmp_path_factory, changes):
     chosen = options.replace(DEFAULTS, **changes)
     options.write(path, chosen)
     assert options.read(path, TrainOptions) == chosen
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--learning_rat=0.1", "Unknown command line flag 'learning_rat'"),
+        ("--holdout=0.1", "Unknown command line flag 'holdout'"),
+        ("--batch_size=0", "flag --batch_size=0: must be at least 1"),
+        ("--batch_size=many", "batch_size"),
+        ("--run_dir=s3://b", "s3:// is not supported"),
+    ],
+)
+def test_a_wrong_flag_in_a_file_is_rejected_with_file_and_line(tmp_path, line, message):
+    (tmp_path / "inner.flags").write_text(f"# mine\n\n{line}\n")
+    (tmp_path / "a.flags").write_text(f"--seed=1\n--flagfile={tmp_path}/inner.flags\n")
+    with pytest.raises(flags.Error, match=rf"inner\.flags, line 3: .*{message}"):
+        parsed(f"--flagfile={tmp_path / 'a.flags'}", "--resume")
+
+
+def test_a_wrong_flag_beside_a_file_is_not_blamed_on_the_file(tmp_path):
+    (tmp_path / "a.flags").write_text("--seed=1\n")
+    with pytest.raises(flags.Error, match="^flag --batch_size=0"):
+        parsed(f"--flagfile={tmp_path / 'a.flags'}", "--batch_size=0")
+
+
+@pytest.mark.parametrize(
+    ("before", "end"), [("", "\r\n"), ("\ufeff", "\n"), ("\ufeff", "\r\n")]
+)
+def test_a_record_with_a_byte_order_mark_or_crlf_means_the_same(tmp_path, before, end):
+    path = tmp_path / "resolved.flags"
+    wanted = options.replace(DEFAULTS, batch_size=7, run_dir="runs/my run", resume=True)
+    options.write(path, wanted)
+    lines = path.read_text().splitlines()
+    path.write_bytes((before + end.join([*lines, ""])).encode())
+    assert options.read(path, TrainOptions) == wanted
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("--flagfile=other.flags", "-flagfile=other.flags", "--flagfile", "--"),
+        *("--learning_rat=1", "--holdout=0.1", "--undefok=seed", "--verbosity=1"),
+        *("--resume", "seed=1", "--seed 1", "stray"),
+    ],
+)
+def test_a_record_holds_options_of_the_command_and_nothing_else(tmp_path, line):
+    (tmp_path / "other.flags").write_text("--seed=1\n")
+    path = tmp_path / "resolved.flags"
+    path.write_text(f"--batch_size=7\n{line}\n")
+    with pytest.raises(flags.Error, match=r"resolved\.flags, line 2: expected one opt"):
+        options.read(path, TrainOptions)
+
+
+def test_a_wrong_value_in_a_record_is_rejected_with_the_line(tmp_path):
+    path = tmp_path / "resolved.flags"
+    path.write_text("--seed=3\n--batch_size=0\n")
+    with pytest.raises(flags.Error, match=r"resolved\.flags, line 2: .*at least 1"):
+        options.read(path, TrainOptions)
 
 
 def test_later_flags_override_a_written_file(tmp_path):

@@ -202,7 +202,10 @@ def write(
         for name, variable in checkpoint_files.weights_by_path(model).items():
             variable.assign(net.weights[name])
         checkpoint_files.write_weights(
-            str(temporary / checkpoint_files.NEWEST / "step-0"), model, 0, {}
+            str(temporary / checkpoint_files.NEWEST / "step-0"),
+            model,
+            step=0,
+            state={"net": trained.identity(net.trained)},
         )
         check(temporary)
 

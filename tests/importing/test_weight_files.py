@@ -389,3 +389,16 @@ def test_reading_files_does_not_import_tensorflow():
     )
     root = pathlib.Path(weight_files.__file__).parents[2]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+
+
+@pytest.mark.parametrize("name", ["archive", "sequence"])
+def test_files_that_torch_itself_wrote_are_read(name):
+    """By torch 2.14.1, in its format of today and that from before 1.6."""
+    path = pathlib.Path(__file__).parent / "torch" / f"{name}.pth"
+    found = torch_file.read(str(path))
+    assert {key: value.tolist() for key, value in found.items()} == {
+        "a.weight": [[0, 3], [1, 4], [2, 5]],  # a transposed view
+        "a.bias": [1, 2],
+        "b.weight": [[0, 1], [2, 3]],  # bfloat16
+        "b.bias": [1, 1],  # a parameter in float64
+    }

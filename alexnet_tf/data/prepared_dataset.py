@@ -72,17 +72,24 @@ class Dataset:
     def digest(self) -> str:
         """SHA-256 of the `SHA256SUMS` file, which identifies a preparation.
 
-        Different data give a different digest.
+        Different data give a different digest. Of the files themselves, the description
+        and the statistics are compared with it, because training takes labels and mean
+        from them; the records carry hashes of their own.
 
         Raises:
-            ValueError: the file is missing.
+            ValueError: the file is missing, or one of those two is another.
         """
-        path = self.path / DIGESTS
-        if not path.exists():
-            raise ValueError(
-                f"{path} is missing: restore it, or prepare the dataset again"
-            )
-        return files.sha256(path)
+        recorded = read_digests(self.path)
+        for name in (DESCRIPTION, STATISTICS):
+            found = files.sha256(self.path / name)
+            if recorded.get(name) != found:
+                raise ValueError(
+                    f"{self.path / name} was changed after the preparation: its digest "
+                    f"is {found[:12]}, and {DIGESTS} has "
+                    f"{recorded.get(name, 'none')[:12]}. Restore it, or prepare the "
+                    "dataset again"
+                )
+        return files.sha256(self.path / DIGESTS)
 
     def shards(self, split: str) -> list[pathlib.Path]:
         """The files that hold the records of a split, in order.

@@ -68,6 +68,16 @@ def list_checkpoints(folder: str | os.PathLike[str]) -> list[str]:
     return [prefix for _, prefix in sorted(steps)]
 
 
+def step_of(prefix: str) -> int:
+    """The step of a checkpoint.
+
+    Example:
+        >>> step_of("runs/mine/checkpoints/step-200-2")
+        200
+    """
+    return int(pathlib.Path(prefix).name.split("-")[1])
+
+
 def newest_checkpoint(folder: str | os.PathLike[str]) -> str | None:
     """Returns the prefix of the newest whole checkpoint in a folder, or None."""
     found = list_checkpoints(folder)

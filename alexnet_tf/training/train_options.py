@@ -136,7 +136,9 @@ class RunOptions:
         "end, at the end only, or never (a dataset without a validation or test split)",
     )
     validate_epochs: float = option(
-        1.0, "passes between validations", check=options.above(0)
+        1.0,
+        "passes between validations, with --validation=epochs",
+        check=options.above(0),
     )
     checkpoint_steps: int = option(
         1000,
@@ -183,7 +185,7 @@ class RecipeOptions:
     )
     reference_batch_size: int = option(
         128,
-        "batch size that --learning_rate was found for",
+        "batch size that --learning_rate was found for, with --learning_rate_scaling",
         check=options.at_least(1),
     )
     momentum: float = option(
@@ -202,7 +204,7 @@ class RecipeOptions:
     )
     drop_epochs: tuple[float, ...] = option(
         (2.9,),
-        "epochs at which the learning rate is divided by ten",
+        "epochs at which the learning rate is divided by ten, with --schedule=epochs",
         check=options.at_least(0),
     )
     bias_drop_epochs: tuple[float, ...] | None = option(
@@ -231,7 +233,10 @@ class RecipeOptions:
         "2012 program; paper, alpha times the eigenvalue, as in the text",
     )
     color_noise_end_epoch: float = option(
-        2.4, "epoch at which color noise ends; inf: never", check=options.at_least(0)
+        2.4,
+        "epoch at which color noise ends; inf: never. Without color noise it changes "
+        "nothing",
+        check=options.at_least(0),
     )
     crop_sharing: int = option(
         1,
@@ -253,6 +258,38 @@ class TrainOptions:
     replicas: ReplicaOptions = options.group(ReplicaOptions, "Replicas")
     run: RunOptions = options.group(RunOptions, "Run")
     recipe: RecipeOptions = options.group(RecipeOptions, "Recipe")
+
+
+# Options that nothing reads unless another option has one of these values.
+_READ_WITH = {
+    "drop_epochs": ("schedule", ("epochs",)),
+    "bias_drop_epochs": ("schedule", ("epochs",)),
+    "conv1_drop_epoch": ("schedule", ("epochs",)),
+    "conv1_freeze_epoch": ("schedule", ("epochs",)),
+    "plateau_drops": ("schedule", ("plateau",)),
+    "validate_epochs": ("validation", ("epochs",)),
+    "reference_batch_size": ("learning_rate_scaling", ("linear", "sqrt")),
+}
+
+
+def refuse_unread_options(chosen: TrainOptions) -> None:
+    """Raises ValueError for an option that was given and that nothing would read."""
+    values, defaults = map(options.values_of, (chosen, TrainOptions()))
+    for name, (other, needed) in _READ_WITH.items():
+        value, default = values[name], defaults[name]
+        # No epochs at all are what the schedule does without them.
+        if values[other] in needed or value in (default, ()):
+            continue
+        leave = (
+            f"leave --{name} out"
+            if default is None
+            else f"leave --{name} out (its default is {options.text_of(default)})"
+        )
+        raise ValueError(
+            f"--{other}={values[other]} does not read --{name}="
+            f"{options.text_of(value)}: {leave}, or choose "
+            f"--{other}={' or '.join(needed)}"
+        )
 
 
 RECORD = "resolved.flags"  # in the run folder

@@ -342,13 +342,24 @@ def test_empty_tensors(shape, dtype):
 @pytest.mark.parametrize(
     ("constants", "message"),
     [
-        ({"size": 4}, "size must be odd and at least 1, got 4"),
-        ({"size": -3}, "size must be odd and at least 1, got -3"),
-        ({"k": 0.0}, "k must be positive and finite, got 0"),
-        ({"k": float("inf")}, "k must be positive and finite, got inf"),
+        ({"size": 4}, "size must be odd and between 1 and 65535, got 4"),
+        ({"size": -3}, "size must be odd and between 1 and 65535, got -3"),
+        ({"size": 2**31 - 1}, "size must be .* between 1 and 65535, got 2147483647"),
+        ({"k": 0.0}, "k must be finite and at least 1.17549e-38, got 0"),
+        ({"k": 1e-40}, "k must be finite and at least 1.17549e-38, got (0|1e-40)"),
+        ({"k": float("inf")}, "k must be finite and at least 1.17549e-38, got inf"),
         ({"alpha": -1e-4}, "alpha must be finite and at least 0, got -0.0001"),
         ({"beta": -0.5}, "beta must be finite and at least 0, got -0.5"),
         ({"beta": float("nan")}, "beta must be finite and at least 0, got nan"),
+        (
+            {"k": 2.0**-64, "beta": 2.0},
+            r"k\^-beta must be at most 2\^127, got k 5.42101e-20, alpha 0.0001 and "
+            "beta 2",
+        ),
+        (
+            {"alpha": 2.0**126, "beta": 1.5},
+            r"2 \* alpha \* beta must be at most 2\^127, got k 2, alpha 8.50706e\+37",
+        ),
     ],
 )
 def test_wrong_constants_are_rejected_by_name(constants, message):
@@ -356,12 +367,21 @@ def test_wrong_constants_are_rejected_by_name(constants, message):
     for function in (
         ops.local_response_normalization,
         ops.local_response_normalization_xla,
+        ops.spatial_normalization,
+        ops.spatial_normalization_stock,
     ):
         with pytest.raises(ValueError, match=message):
-            function(x, **constants)
-    # A graph from elsewhere meets the kernel's own check.
-    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        library.ops.alexnet_tf_local_response_normalization(x, **(PAPER | constants))
+            function(x, **PAPER | constants)
+    # A graph from elsewhere meets the op's own check.
+    constants = PAPER | constants
+    for op, count in (
+        (library.ops.alexnet_tf_local_response_normalization, 1),
+        (library.ops.alexnet_tf_local_response_normalization_grad, 2),
+        (library.ops.alexnet_tf_spatial_normalization, 1),
+        (library.ops.alexnet_tf_spatial_normalization_grad, 2),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            op(*[x] * count, **constants)
 
 
 def test_wrong_ranks_and_shapes_are_rejected():
@@ -453,13 +473,17 @@ print(hashlib.sha256(y.numpy().tobytes() + dx.numpy().tobytes()).hexdigest())
     assert len(digests) == 1
 
 
-def test_gradient_of_the_gradient_is_rejected():
-    x, _ = random_pair([1, 1, 1, 8])
-    with tf.GradientTape() as outer:
-        outer.watch(x)
-        _, dx = op_and_gradient(x, tf.ones_like(x))
-    with pytest.raises(LookupError, match="LocalResponseNormalizationGrad"):
-        outer.gradient(dx, x)
+@pytest.mark.parametrize("dtype", [tf.float64, tf.int32], ids=lambda d: d.name)
+def test_other_types_are_rejected_by_every_form(dtype):
+    x = tf.ones([1, 2, 2, 8], dtype)
+    for function in (
+        ops.local_response_normalization,
+        ops.local_response_normalization_xla,
+        ops.spatial_normalization,
+        ops.spatial_normalization_stock,
+    ):
+        with pytest.raises(TypeError, match=f"x must be float32.* got {dtype.name}"):
+            function(x, **PAPER)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.name)
@@ -531,3 +555,66 @@ def test_library_runs_where_its_manylinux_does():
     }
     assert newest["GLIBC"] <= ((2, 34) if ops.cuda_version() else (2, 28))
     assert newest["GLIBCXX"] <= (3, 4, 25)
+
+
+def special_reference(x, dy, size, k, alpha, beta):
+    """y and dx by IEEE's rules, where a sum above float32's range is infinite."""
+    with np.errstate(all="ignore"):
+        x, dy = x.astype(np.float64), dy.astype(np.float64)
+        sums = window_sum(x * x, size)
+        sums[sums > np.finfo(np.float32).max] = np.inf
+        scale = k + (alpha * sums if alpha else np.where(np.isfinite(sums), 0, np.nan))
+        scale[scale > np.finfo(np.float32).max] = np.inf
+        power = np.power(scale, -beta)
+        direct = dy * power
+        pulled = 2 * alpha * beta * x * window_sum(direct * x * (1 / scale), size)
+        return x * power, direct - pulled
+
+
+FLOAT32 = np.finfo(np.float32)
+SPECIAL_VALUES = [np.nan, np.inf, -np.inf, 1e25, -1e30, 1e-42, 0.0]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("isa", [*ISAS, "xla"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.name)
+@pytest.mark.parametrize("beta", [0.75, 0.5, 1.0, 0.6, 0.0])
+def test_nan_infinity_and_overflow_follow_the_rules(isa, dtype, beta, monkeypatch):
+    function = ops.local_response_normalization
+    if isa == "xla":
+        function = ops.local_response_normalization_xla
+    else:
+        monkeypatch.setenv("ALEXNET_TF_ISA", isa)
+    random = np.random.default_rng(20120930)
+    for size in (3, 5, 9):
+        constants = {"size": size, "k": 2.0, "alpha": 0.5, "beta": beta}
+        x, dy = (random.normal(size=[8, 1, 5, 37]) for _ in range(2))
+        for values in (x, dy):
+            places = random.random(values.shape) < 0.02
+            values[places] = random.choice(SPECIAL_VALUES, places.sum())
+        x, dy = tf.cast(x, dtype), tf.cast(dy, dtype)
+
+        run = tf.function(
+            lambda x, dy, constants=constants: op_and_gradient(
+                x, dy, function, **constants
+            ),
+            jit_compile=isa == "xla",
+        )
+        try:
+            y, dx = run(x, dy)
+        except tf.errors.FailedPreconditionError as error:
+            pytest.skip(error.message)
+        wanted = special_reference(as_double(x), as_double(dy), **constants)
+        limits = np.finfo(dtype.as_numpy_dtype) if dtype == tf.float16 else FLOAT32
+        for name, got, want in zip(["y", "dx"], (y, dx), wanted, strict=True):
+            got = as_double(got)
+            np.testing.assert_array_equal(
+                np.isnan(got), np.isnan(want), err_msg=f"{name}, size {size}"
+            )
+            # Around the end of the range either side of it is right.
+            sure = np.isfinite(want) & (np.abs(want) < float(limits.max) / 2)
+            np.testing.assert_allclose(
+                got[sure], want[sure], rtol=1e-2, atol=1e-2, err_msg=f"{name} {size}"
+            )
+            infinite = np.isinf(want) & (np.abs(want) > 0)
+            np.testing.assert_array_equal(got[infinite], want[infinite])

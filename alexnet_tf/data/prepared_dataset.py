@@ -179,13 +179,14 @@ def read_digests(folder: pathlib.Path) -> dict[str, str]:
     """The SHA-256 of each file in a dataset's folder by its name, from `SHA256SUMS`.
 
     Raises:
-        ValueError: the file is missing.
+        ValueError: the file is missing, or damaged.
     """
+    file = folder / DIGESTS
     try:
-        lines = (folder / DIGESTS).read_text().splitlines()
+        lines = file.read_text(encoding="utf-8").splitlines()
+        return {name: digest for digest, name in (line.split() for line in lines)}
     except FileNotFoundError:
-        raise ValueError(
-            f"{folder} has no {DIGESTS}, because an older alexnet_tf prepared it: "
-            "prepare it again"
-        ) from None
-    return {name: digest for digest, name in (line.split() for line in lines)}
+        what = "is missing"
+    except ValueError:
+        what = "is damaged"
+    raise ValueError(f"{file} {what}: restore it, or prepare the dataset again")

@@ -91,5 +91,5 @@ def _changes(path: pathlib.Path, now: dict[str, str]) -> list[str]:
             for name, value in now.items()
             if name in before and before[name] != value
         ]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError):
         return [f"{path} is damaged, so that nothing is known of it"]

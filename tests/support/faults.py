@@ -33,8 +33,8 @@ from alexnet_tf.runtime import writers
 MODES = ("fail", "full", "stop", "power", "bytes")
 
 # The numbers in faults.c. `EXIT` ends the process instead, with status 86.
-_FAIL_ONCE, _FULL, _FROZEN, EXIT = 1, 2, 3, 4
-_NUMBERS = {"fail": _FAIL_ONCE, "full": _FULL}
+_FAIL_ONCE, FULL, _FROZEN, EXIT = 1, 2, 3, 4
+_NUMBERS = {"fail": _FAIL_ONCE, "full": FULL}
 _ERRORS = {"full": errno.ENOSPC}
 
 

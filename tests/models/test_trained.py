@@ -317,6 +317,7 @@ def write_run(folder, *, dropout, architecture=WITH_DROPOUT, mean=100):
     )
     for weight in model.trainable_variables:
         weight.assign(weight * 10)
+    folder.mkdir(exist_ok=True)
     trained.write_trained_net(folder, net)
     velocities = [tf.zeros_like(w.value) for w in model.trainable_variables]
     with tf.device("/CPU:0"):

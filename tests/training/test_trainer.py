@@ -287,8 +287,8 @@ def test_a_loss_that_is_nan_stops_the_run_at_the_next_line_of_the_log(
     )
     training = runs.trainer_of(settings)
     runs.record(settings)
-    kernel = training.net.trainable_variables[0]
-    kernel.assign(np.full(kernel.shape, np.nan))
+    bias = training.net.trainable_variables[-1]  # of the logits
+    bias.assign(np.full(bias.shape, np.nan))
     with pytest.raises(trainer.DivergedError, match="^step 2: the loss is nan"):
         training.run(run_log.Log(tmp_path / "run", 0))
 

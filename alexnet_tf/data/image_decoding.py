@@ -16,7 +16,10 @@ from alexnet_tf.models import image_limits
 
 # The extensions by which images are recognized in folders. The decoder itself looks at
 # the contents of a file and not at its name.
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+SUFFIXES = (
+    *(".bmp", ".dib", ".gif", ".jfif", ".jif", ".jpe", ".jpeg", ".jpg", ".pjp"),
+    *(".pjpeg", ".png", ".webp"),
+)
 
 _MAX_UNPACKED = 1 << 28  # bytes
 _GZIP_MAGIC = b"\x1f\x8b"

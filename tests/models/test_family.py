@@ -224,24 +224,7 @@ def test_the_three_survive_a_round_trip_through_json(net):
 
 # ---- Small nets, compared with the plain formulations ----
 
-SMALL = {"conv1": 8, "conv2": 16, "conv3": 12, "conv4": 12, "conv5": 8}
-SMALL |= {"fc6": 24, "fc7": 20, "fc8": 5}
-
-
-def small(net, side):
-    """`net` with a few filters and units, for images of `side` pixels."""
-    return dataclasses.replace(
-        net,
-        input_size=side,
-        layers=tuple(
-            dataclasses.replace(layer, filters=SMALL[layer.name])
-            if isinstance(layer, architecture.Convolution)
-            else dataclasses.replace(layer, units=SMALL[layer.name])
-            if isinstance(layer, architecture.Dense)
-            else layer
-            for layer in net.layers
-        ),
-    )
+SMALL, small = nets.NARROW, nets.narrowed
 
 
 def changed(net, kind, **fields):

@@ -25,14 +25,20 @@ def main(chosen: TrainOptions, arguments: Sequence[str]) -> None:
     with log_noise.held_back():
         import tensorflow as tf
 
-        from alexnet_tf.models import devices
+        from alexnet_tf.models import devices, zoo
         from alexnet_tf.training import assembly, overfitting, replication
 
         devices.configure(chosen.devices.logical_cpus, chosen.devices.logical_gpus)
     tf.config.experimental.enable_op_determinism()
     precision = devices.precision(chosen.net.precision)
     devices.allow_tf32(precision == "tf32")
-    chosen = options.replace(chosen, precision=precision)
+    net = zoo.find(chosen.net.architecture)
+    chosen = options.replace(
+        chosen,
+        precision=precision,
+        init=chosen.net.init or net.initialization,
+        dropout=chosen.net.dropout or net.dropout,
+    )
     replicas = replication.connect(chosen.replicas.strategy)
     with contextlib.ExitStack() as held, replicas.watched():
         if chosen.run.overfit_one_batch:

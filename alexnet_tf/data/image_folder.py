@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from alexnet_tf.data import image_decoding, source_types
+from alexnet_tf.data import image_decoding, image_files, source_types
 from alexnet_tf.runtime import progress
 
 
@@ -115,7 +115,7 @@ class _FileReader:
     path: str
 
     def __call__(self) -> np.ndarray:
-        return image_decoding.decode(pathlib.Path(self.path).read_bytes(), self.path)
+        return image_decoding.decode(image_files.read(self.path), self.path)
 
 
 def _class_examples(folder: pathlib.Path, classes: tuple[str, ...]) -> _FolderExamples:

@@ -88,7 +88,7 @@ def prepare_dataset(
             preparation = _Preparation(source, partial, size, encoding, max_bad_files)
             preparation.write_missing_shards(workers, beam_pipeline_options)
             preparation.write_description()
-            preparation.complete.rename(output)
+            files.move(preparation.complete, output)
             shutil.rmtree(partial)
         finally:
             if not list(partial.glob("notes/*.npz")):

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from alexnet_tf.data import image_statistics, record_files
-from alexnet_tf.runtime import files
+from alexnet_tf.runtime import files, names
 
 # The splits to evaluate on, the preferred one first.
 EVALUATION_SPLITS = ("validation", "test")
@@ -146,7 +146,7 @@ def read_description(path: str | os.PathLike[str]) -> Dataset:
     except json.JSONDecodeError as error:
         raise ValueError(f"{file} is damaged: {error}") from error
     try:
-        described["classes"] = tuple(described["classes"])
+        described["classes"] = names.checked_all(described["classes"], os.fspath(file))
         _ = record_files.SUFFIXES[described["encoding"]]
         return Dataset(**described, path=folder)
     except (KeyError, TypeError) as error:

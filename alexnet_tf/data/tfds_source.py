@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from alexnet_tf.data import archives, image_decoding, records, source_types
-from alexnet_tf.runtime import errors, lock
+from alexnet_tf.runtime import errors, lock, names
 
 
 def open_tfds(
@@ -128,8 +128,11 @@ def _list_splits(builder: Any, name: str) -> dict[str, "_TfdsExamples"]:
 
 def _class_names(builder: Any, words: Mapping[str, str]) -> tuple[str, ...]:
     """The names of the classes, each followed by its `words` if there are any."""
-    names = builder.info.features["label"].names
-    return tuple(f"{name} {words[name]}" if name in words else name for name in names)
+    found = builder.info.features["label"].names
+    return names.checked_all(
+        (f"{name} {words[name]}" if name in words else name for name in found),
+        f"tfds:{builder.name}",
+    )
 
 
 def _synset_words(archive_folder: pathlib.Path) -> dict[str, str]:

@@ -27,7 +27,7 @@ from alexnet_tf.models import (
     devices,
     layers,
 )
-from alexnet_tf.runtime import files
+from alexnet_tf.runtime import files, names
 
 MODEL_FILE = "model.json"
 MEAN_FILE = "mean.npy"
@@ -136,7 +136,7 @@ def _trained_net_of(
     try:
         return TrainedNet(
             architecture_json.from_json(described["architecture"]),
-            tuple(described["class_names"]),
+            names.checked_all(described["class_names"], path.name),
             mean,
             described["dropout"],
             described["precision"],

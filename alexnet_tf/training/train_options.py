@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Literal
 
+from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import zoo
 from alexnet_tf.runtime import device_options, options
 from alexnet_tf.runtime.options import option
@@ -51,15 +52,19 @@ class NetOptions:
         f"the net: {', '.join(zoo.ARCHITECTURES)}",
         check=options.one_of(*zoo.ARCHITECTURES),
     )
-    init: Literal["paper", "cuda_convnet"] = option(
-        "cuda_convnet",
-        "standard deviation of the initial weights: 0.01 everywhere as in the paper's "
-        "text, or each layer's own as in the 2012 program (0.03 in conv3 to conv5)",
+    init: architectures.Initialization | None = option(
+        None,
+        "initial weights. paper: Gaussian with standard deviation 0.01 everywhere, as in "
+        "the paper's text; cuda_convnet: Gaussian with each layer's own, as in the 2012 "
+        "program (0.03 in conv3 to conv5) and in Caffe; pytorch: weights and biases "
+        "uniform, bounded by the number of inputs (default: as the architecture's "
+        "original, pytorch for torchvision and otherwise cuda_convnet)",
     )
-    dropout: Literal["original", "inverted"] = option(
-        "original",
+    dropout: architectures.DropoutConvention | None = option(
+        None,
         "original: halve the outputs at test time, as in 2012; inverted: double them in "
-        "training",
+        "training (default: as the architecture's original, inverted for caffe_alexnet, "
+        "caffenet and torchvision)",
     )
     lrn: Literal["op", "stock"] = option(
         "op", "normalization layers: this package's ops, or TensorFlow's own operations"

@@ -88,3 +88,20 @@ def test_an_encoding_of_another_version_is_named(tmp_path, statistics):
     prepared_dataset.write_description(dataset, statistics)
     with pytest.raises(ValueError, match=r"another version of .*'webp'"):
         prepared_dataset.read_description(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("classes", "problem"),
+    [
+        (["cat", "new\nline"], r"'new\\nline' has a control character"),
+        (["cat", "cat"], "two classes have the same name 'cat'"),
+        (["cat", 3], "a class name must be text, got 3"),
+    ],
+)
+def test_class_names_are_checked_when_they_are_read(
+    tmp_path, statistics, classes, problem
+):
+    dataset = make_description(tmp_path, classes=classes)
+    prepared_dataset.write_description(dataset, statistics)
+    with pytest.raises(ValueError, match=rf"dataset\.json: .*{problem}"):
+        prepared_dataset.read_description(tmp_path)

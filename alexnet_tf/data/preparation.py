@@ -26,6 +26,7 @@ from alexnet_tf.data import (
     source_types,
     sources,
 )
+from alexnet_tf.models import background as backgrounds
 from alexnet_tf.runtime import files, lock, progress, worker_processes
 
 _SHARD_BYTES = 128 << 20
@@ -40,6 +41,7 @@ def prepare_dataset(
     *,
     size: int,
     encoding: str,
+    background: backgrounds.Color = backgrounds.WHITE,
     max_bad_files: int = 0,
     workers: int | None = None,
     beam_pipeline_options: str | None = None,
@@ -55,6 +57,7 @@ def prepare_dataset(
         output: the folder to write.
         size: side of the records' images in pixels.
         encoding: "jpeg" (quality 95) or "raw".
+        background: the color behind transparent pixels.
         max_bad_files: how many unreadable images are left out, with a warning, before
             one is an error.
         workers: the number of processes; by default one per core, but fewer for few
@@ -85,7 +88,9 @@ def prepare_dataset(
     partial = output.with_name(output.name + ".partial")
     with lock.exclusive(partial, "wait for it, or choose another --output"):
         try:
-            preparation = _Preparation(source, partial, size, encoding, max_bad_files)
+            preparation = _Preparation(
+                source, partial, size, encoding, background, max_bad_files
+            )
             preparation.write_missing_shards(workers, beam_pipeline_options)
             preparation.write_description()
             preparation.complete.rename(output)
@@ -116,6 +121,7 @@ class _Preparation:
         partial: pathlib.Path,
         size: int,
         encoding: str,
+        background: backgrounds.Color,
         max_bad_files: int,
     ):
         self.complete = partial / "complete"
@@ -123,6 +129,7 @@ class _Preparation:
         self._partial = partial
         self._size = size
         self._encoding = encoding
+        self._background = background
         self._max_bad_files = max_bad_files
         self._jobs: dict[str, list[shards.Job]] = {
             split: list(self._jobs_of_split(split, examples))
@@ -142,6 +149,7 @@ class _Preparation:
                 examples[bounds[shard] : bounds[shard + 1]],
                 self._size,
                 self._encoding,
+                self._background,
                 for_statistics=split == "train",
                 max_bad_files=self._max_bad_files,
             )
@@ -180,6 +188,7 @@ class _Preparation:
             "classes": len(self._source.classes),
             "size": self._size,
             "encoding": self._encoding,
+            "background": list(self._background),
             "alexnet_tf": alexnet_tf.__version__,
             "tensorflow": tf.__version__,
             "pillow": PIL.__version__,
@@ -223,6 +232,7 @@ class _Preparation:
             self._source.classes,
             counts,
             self.complete,
+            self._background,
         )
         prepared_dataset.write_description(dataset, statistics.result())
         for name in (prepared_dataset.DESCRIPTION, prepared_dataset.STATISTICS):

@@ -20,6 +20,7 @@ from alexnet_tf.data import (
     records,
     source_types,
 )
+from alexnet_tf.models import background as backgrounds
 from alexnet_tf.models import resizing
 from alexnet_tf.runtime import files
 
@@ -45,6 +46,7 @@ class Job:
         examples: the images of the shard.
         size: side of the records' images in pixels.
         encoding: "jpeg" or "raw".
+        background: the color behind transparent pixels.
         for_statistics: whether the images count in the statistics, as those of the
             training split do.
         max_bad_files: how many unreadable images are left out before one is an error.
@@ -54,6 +56,7 @@ class Job:
     examples: Sequence[source_types.Example]
     size: int
     encoding: str
+    background: backgrounds.Color
     for_statistics: bool
     max_bad_files: int
 
@@ -129,7 +132,8 @@ def _readable_squares(
     """
     for example in job.examples:
         try:
-            image = _resized_square(example.read(), job.size)
+            image = backgrounds.compose(example.read(), job.background)
+            image = _resized_square(image, job.size)
         except image_decoding.BadImageError as error:
             if len(left_out) == job.max_bad_files:
                 raise too_many_bad_files(str(error)) from error

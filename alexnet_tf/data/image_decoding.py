@@ -11,7 +11,7 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -123,47 +123,46 @@ def for_server(data: bytes, name: str) -> bytes:
     return file.getvalue()
 
 
-# What `deep_images` collects while it does.
-_deep: list[tuple[str, bool]] | None = None
+# (name, dark) of a 16-bit image. `dark` says whether the upper 8 bits of all its samples
+# are below 16, as those of 12 bits in 16 are.
+Deep = tuple[str, bool]
+
+_collecting: list[set[Deep]] = []
 
 
 @contextlib.contextmanager
-def deep_images() -> Iterator[list[tuple[str, bool]]]:
-    """Collects (name, dark) of each 16-bit image that any thread decodes in the block.
-
-    `dark` says whether the upper 8 bits are all below 16, as those of 12 bits in 16 are.
-    """
-    global _deep
-    found: list[tuple[str, bool]] = []
-    _deep = found
+def deep_images() -> Iterator[set[Deep]]:
+    """Collects the 16-bit images that are decoded in the block, by any thread."""
+    found: set[Deep] = set()
+    _collecting.append(found)
     try:
         yield found
     finally:
-        _deep = None
+        # By its identity: an equal set may be another thread's.
+        _collecting[:] = [each for each in _collecting if each is not found]
 
 
-def deep_summary(found: Sequence[tuple[str, bool]]) -> str:
-    """What the user should know of 16-bit images, given as `deep_images` collects them.
+def deep_summary(found: Iterable[Deep]) -> str:
+    """What a user should know of 16-bit images; the text is empty if there are none.
 
     Example:
-        >>> deep_summary([("a.png", False), ("b.png", True)])
-        '1 image has 16 bits per sample, of which the upper 8 are used, such as a.png; ...'
+        >>> deep_summary({("a.png", False), ("b.png", False)})
+        '2 images have 16 bits per sample, of which the upper 8 are used, such as a.png'
     """
-    dark = [name for name, is_dark in found if is_dark]
-    light = [name for name, is_dark in found if not is_dark]
-    parts = []
-    for files, what in (
-        (light, "16 bits per sample, of which the upper 8 are used"),
+    texts = []
+    for wanted, what in (
+        (False, "16 bits per sample, of which the upper 8 are used"),
         (
-            dark,
-            "16 bits per sample but no value above 4095, so it is nearly black (12 bits "
-            "in 16 must be scaled to 16 first)",
+            True,
+            "16 bits per sample but no value above 4095, and become nearly black (if "
+            "they hold 12 bits, scale these to 16 first)",
         ),
     ):
+        files = sorted(name for name, dark in found if dark == wanted)
         if files:
             count = "1 image has" if len(files) == 1 else f"{len(files)} images have"
-            parts.append(f"{count} {what}, such as {names.escaped(min(files))}")
-    return "; ".join(parts)
+            texts.append(f"{count} {what}, such as {names.escaped(files[0])}")
+    return "; ".join(texts)
 
 
 def _unpacked(data: bytes, name: str) -> bytes:
@@ -197,8 +196,10 @@ def _decode(data: bytes, name: str) -> _Decoded:
         raise BadImageError(f"{names.escaped(name)}: {error}") from None
     except Exception as error:  # Pillow raises a dozen types of errors for broken files
         raise _bad(name, error) from error
-    if found.deep and _deep is not None:
-        _deep.append((name, bool(found.pixels[..., :3].max() < 16)))
+    if found.deep:
+        dark = bool(found.pixels[..., :3].max() < 16)
+        for collected in list(_collecting):
+            collected.add((name, dark))
     return found
 
 

@@ -20,6 +20,7 @@ from absl import logging
 import alexnet_tf
 from alexnet_tf.data import (
     beam_shards,
+    image_decoding,
     image_statistics,
     prepared_dataset,
     shards,
@@ -245,6 +246,7 @@ class _Preparation:
         """(records per split, statistics, SHA-256 by file name) over all shards."""
         statistics = image_statistics.StatisticsAccumulator(self._size)
         counts, digests, allowed = {}, {}, self._max_bad_files
+        deep: set[image_decoding.Deep] = set()
         for split, jobs in self._jobs.items():
             counts[split] = 0
             for job in jobs:
@@ -256,11 +258,14 @@ class _Preparation:
                 counts[split] += finished.images
                 statistics.merge(finished.statistics)
                 digests[job.path.name] = finished.sha256
+                deep |= finished.deep
                 for reason in finished.left_out:
                     logging.warning("left out: %s", reason)
                 allowed = _count_bad_files(finished.left_out, allowed)
             if not counts[split]:
                 raise ValueError(f"the {split} split has no readable image")
+        if deep:
+            progress.say(f"warning: {image_decoding.deep_summary(deep)}")
         return counts, statistics, digests
 
 

@@ -247,6 +247,7 @@ def _bmp_size(encoded: tf.Tensor) -> tf.Tensor:
     bits, compression = _field(encoded, 28, 2), _field(encoded, 30, 4)
     found = tf.strings.join(
         [
+            "image_bytes: BMP must be uncompressed, with 8, 24 or 32 bits; it has ",
             tf.strings.as_string(bits),
             " bits, compression ",
             tf.strings.as_string(compression),
@@ -261,7 +262,7 @@ def _bmp_size(encoded: tf.Tensor) -> tf.Tensor:
     fields &= (alpha == 0) | (alpha == _BMP_ALPHA)
     check = tf.debugging.Assert(
         (plain | fields) & (length >= 40),
-        ["image_bytes: BMP must be uncompressed, with 8, 24 or 32 bits; it has", found],
+        [found],
     )
     with tf.control_dependencies([check]):
         width, height = _field(encoded, 18, 4), _field(encoded, 22, 4)

@@ -94,7 +94,7 @@ def prepare_dataset(
             )
             preparation.write_missing_shards(workers, beam_pipeline_options)
             preparation.write_description()
-            preparation.complete.rename(output)
+            files.move(preparation.complete, output)
             shutil.rmtree(partial)
         finally:
             if not list(partial.glob("notes/*.npz")):

@@ -44,6 +44,8 @@ def AlexNet(
 ) -> keras.Model:
     """AlexNet in the manner of keras.applications.
 
+    It computes in float32, with channels last, whatever Keras' global settings are.
+
     Args:
         include_top: False ends at the last pooling, [N, 6, 6, 256] at 224 pixels.
         weights: None for random initial weights, or a `.weights.h5` or `.keras` file of

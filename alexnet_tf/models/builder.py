@@ -38,6 +38,9 @@ def build(
 ) -> keras.Model:
     """Returns the Keras model of an architecture.
 
+    Keras' global settings (floatx, the dtype policy, the image data format) have no
+    effect on it.
+
     Args:
         architecture: the network; see `zoo.find`.
         mean: a mean image [H, W, 3] or three channel means. With it, the model reads
@@ -125,11 +128,11 @@ def _start(
     """Starts the streams with the finished image, and returns the model's inputs."""
     devices = streams.input_devices
     if mean is None:
-        image = keras.Input((side, side, 3), name="image")
+        image = keras.Input((side, side, 3), dtype="float32", name="image")
         streams.start([image] * len(devices))
         return image
     if pixels:
-        image = keras.Input((side, side, 3), name="image")
+        image = keras.Input((side, side, 3), dtype="float32", name="image")
         subtraction = layers.MeanSubtraction(
             mean, dtype=policy, name="mean_subtraction"
         )

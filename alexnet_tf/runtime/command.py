@@ -4,9 +4,11 @@ This module does not import TensorFlow, so that `--help` and the error for a mis
 flag appear in a fraction of a second.
 """
 
+import contextlib
+import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from absl import app, flags, logging
 
@@ -35,38 +37,78 @@ def run_command(
     An error that a user can correct is printed in one line, with exit status 1. Ctrl-C
     gives status 130. With --verbosity=1 an error keeps its traceback.
     """
+    _pin_environment()
     options.define(kind, flags.FLAGS)
 
     def parse(arguments: Sequence[str]) -> list[str]:
-        for argument in arguments[1:]:
-            if argument == "--":
-                break
-            if argument in (*_HELP, *_SHORT_HELP):
-                short = argument in _SHORT_HELP
-                print(options.help_text(kind, usage or "", short=short), end="")
-                sys.exit(0)
-        try:
+        with _reported(name):
+            for argument in arguments[1:]:
+                if argument == "--":
+                    break
+                if argument in (*_HELP, *_SHORT_HELP):
+                    short = argument in _SHORT_HELP
+                    print(options.help_text(kind, usage or "", short=short), end="")
+                    sys.stdout.flush()
+                    sys.exit(0)
             return flags.FLAGS([arguments[0], *flag_files.expand(arguments[1:])])
-        except flags.Error as error:
-            print(
-                f"alexnet_tf.{name}: {error} (--help lists all flags)", file=sys.stderr
-            )
-            sys.exit(1)
 
     def body(arguments: Sequence[str]) -> None:
         log_noise.show_only_own_messages()
-        try:
+        with _reported(name):
             main(options.collect(kind, flags.FLAGS), arguments[1:])
-        except KeyboardInterrupt:
-            print(f"alexnet_tf.{name}: interrupted", file=sys.stderr)
-            sys.exit(130)
-        except Exception as error:
-            if logging.level_debug() or not _is_foreseen(error):
-                raise
-            print(f"alexnet_tf.{name}: {errors.one_line(error)}", file=sys.stderr)
-            sys.exit(1)
+            sys.stdout.flush()  # so that a full disk is reported too
 
     app.run(body, sys.argv, flags_parser=parse)
+
+
+@contextlib.contextmanager
+def _reported(name: str) -> Iterator[None]:
+    """Prints an error that a user can correct in one line, and ends the process."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"alexnet_tf.{name}: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except flags.Error as error:
+        print(f"alexnet_tf.{name}: {error} (--help lists all flags)", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:
+        if logging.level_debug() or not _is_foreseen(error):
+            raise
+        print(f"alexnet_tf.{name}: {errors.one_line(error)}", file=sys.stderr)
+        _discard_unwritten_output()
+        sys.exit(1)
+
+
+def _pin_environment() -> None:
+    """Makes a command the same whatever the terminal and the user's settings are.
+
+    A character that the terminal's encoding lacks is printed as an escape. Keras takes
+    its backend from the environment, and its other defaults from keras.json in
+    KERAS_HOME. Commands use TensorFlow and Keras' own defaults. They decide themselves
+    what XLA compiles: it lacks our ops, and a server refuses what it compiled.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # closed: the next file to be opened would take its place
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    streams: Any = (sys.stdout, sys.stderr)
+    for stream in streams:
+        stream.reconfigure(errors="backslashreplace")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ["KERAS_HOME"] = os.devnull
+    os.environ.pop("TF_FUNCTION_JIT_COMPILE_DEFAULT", None)
+
+
+def _discard_unwritten_output() -> None:
+    """Prevents a second report, by Python at its end, of output that failed."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _is_foreseen(error: Exception) -> bool:

@@ -1,5 +1,6 @@
 """The messages of errors, without the text that TensorFlow adds to them."""
 
+import os
 import re
 
 # Lines in which TensorFlow reports the place of an error in a graph, not its message.
@@ -14,12 +15,24 @@ _CALLER = re.compile(
     r"\{\{.*?\}\} (Error in user-defined function .*? with iterator: \S+: )?"
     r"(\w+Error: )?"
 )
+# What Python puts before the message of an error of the operating system.
+_NUMBER = re.compile(r"\[Errno -?\d+\] ")
 _TRACEBACK = "\nTraceback (most recent call last)"
+
+
+def _text(error: object) -> str:
+    """The message of an error; that of the operating system begins with the file."""
+    if not isinstance(error, OSError) or error.filename is None or not error.strerror:
+        return str(error)
+    what = error.strerror[0].lower() + error.strerror[1:]
+    file = error.filename
+    shown = file if isinstance(file, int) else os.fsdecode(file)  # or a descriptor
+    return f"{shown}: {what}"
 
 
 def _without_wrapping(error: object) -> list[str]:
     """Returns the lines with the message of an error, or all lines if none has it."""
-    text = str(error).partition(_TRACEBACK)[0]
+    text = _NUMBER.sub("", _text(error).partition(_TRACEBACK)[0])
     if caller := _CALLER.match(text):
         text = text[caller.end() :]
     lines = [
@@ -36,6 +49,8 @@ def one_line(error: object) -> str:
     Example:
         >>> one_line(ValueError("size must be odd,\\n  got 4"))
         'size must be odd, got 4'
+        >>> one_line(FileNotFoundError(2, "No such file or directory", "a.txt"))
+        'a.txt: no such file or directory'
     """
     return " ".join(" ".join(_without_wrapping(error)).split())
 

@@ -25,7 +25,7 @@ from typing import Any, Literal, TypeVar
 
 from absl import flags
 
-from alexnet_tf.runtime import files, flag_files
+from alexnet_tf.runtime import files, flag_files, paths
 
 Options = TypeVar("Options")
 # Returns True for a value that is allowed, or else what it must be, "at least 1".
@@ -48,7 +48,8 @@ def option(
         check: the condition that its values must meet.
         changeable: whether it may differ when a run is resumed, because it changes no
             number that the run computes.
-        is_path: whether ~ and ~user at its beginning name a home folder.
+        is_path: whether it is a path on this machine: ~ at its beginning names a home
+            folder, and addresses such as gs://bucket are refused.
     """
     metadata = {
         "help": help,
@@ -166,12 +167,13 @@ def _define_flag(field: dataclasses.Field, values: flags.FlagValues) -> None:
 def _validator(field: dataclasses.Field) -> Callable[[Any], bool]:
     def validate(value) -> bool:
         check = field.metadata["check"]
-        if value is None or check is None:
+        if value is None:
             return True
         try:
-            verdict = check(_typed(field, value))
-        except ValueError:
-            verdict = "numbers, separated by commas"
+            typed = _typed(field, value)
+        except ValueError as error:
+            raise flags.ValidationError(str(error)) from None
+        verdict = True if check is None else check(typed)
         if verdict is not True:
             raise flags.ValidationError(f"must be {verdict}, got {value}")
         return True
@@ -180,27 +182,30 @@ def _validator(field: dataclasses.Field) -> Callable[[Any], bool]:
 
 
 def _typed(field: dataclasses.Field, value: Any) -> Any:
-    """Converts the value of a flag to the type of the option's field."""
+    """Converts the value of a flag to the type of the option's field.
+
+    Raises ValueError, with what is wrong, for a value that the type does not have.
+    """
     kind: Any = _kind(field)
     if value is None:
         return None
     if typing.get_origin(kind) is tuple:
         element = typing.get_args(kind)[0]
-        return tuple(element(part) for part in value)
-    return expand_home(value) if field.metadata["is_path"] else value
+        try:
+            return tuple(element(part) for part in value)
+        except ValueError:
+            raise ValueError(
+                f"must be numbers, separated by commas, got {','.join(value)}"
+            ) from None
+    return _local(value) if field.metadata["is_path"] else value
 
 
-def expand_home(path: str) -> str:
-    """Returns `path` with ~ or ~user at its beginning expanded, also after `folder:`.
-
-    Raises ValueError if there is no such user.
-    """
+def _local(path: str) -> str:
+    """Returns the path of an option on this machine; it may follow `folder:`."""
     kind, _, rest = path.partition(":")
-    prefix, rest = ("folder:", rest) if kind == "folder" else ("", path)
-    expanded = os.path.expanduser(rest)
-    if expanded.startswith("~"):
-        raise ValueError(f"{path}: there is no home folder of {expanded.split('/')[0]}")
-    return prefix + expanded
+    if kind == "folder" and rest:
+        return f"folder:{paths.local(rest)}"
+    return paths.local(path)
 
 
 def collect(kind: type[Options], values: flags.FlagValues) -> Options:

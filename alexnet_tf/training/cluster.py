@@ -3,14 +3,21 @@
 import json
 import os
 import re
+from collections.abc import Callable
 
 import tensorflow as tf
-from tensorflow.python.distribute.cluster_resolver import slurm_cluster_resolver
+from tensorflow.python.distribute.cluster_resolver import (
+    slurm_cluster_resolver as slurm,
+)
 
 _EXAMPLE = (
     '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
     '"task": {"type": "worker", "index": 0}}'
 )
+_SLURM_NODES = "SLURM_STEP_NODELIST"
+_SLURM_TASKS = "SLURM_STEP_TASKS_PER_NODE"
+_SLURM_TASK = "SLURM_PROCID"
+_BY_SRUN = "start the workers with srun, or set TF_CONFIG"
 
 
 def cluster_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
@@ -20,12 +27,14 @@ def cluster_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
     Slurm step.
 
     Raises:
-        ValueError: there is neither, or TF_CONFIG is invalid.
+        ValueError: there is neither, or a variable is missing or invalid. The message
+            names it.
     """
-    if "TF_CONFIG" in os.environ:
-        _check_tf_config(os.environ["TF_CONFIG"])
+    # An empty variable is one that a shell or a scheduler has cleared.
+    if tf_config := os.environ.get("TF_CONFIG", "").strip():
+        _check_tf_config(tf_config)
         return tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    if "SLURM_STEP_NODELIST" in os.environ:
+    if os.environ.get(_SLURM_NODES):
         return _slurm_resolver()
     raise ValueError(
         "--strategy=multi_worker finds neither TF_CONFIG nor a Slurm step in the "
@@ -40,22 +49,59 @@ def _slurm_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
     counts along the list of nodes. It also gives every task the same number of GPUs,
     whatever the task sees.
     """
-    hosts = slurm_cluster_resolver.expand_hostlist(os.environ["SLURM_STEP_NODELIST"])
-    tasks = slurm_cluster_resolver.expand_tasks_per_node(
-        os.environ["SLURM_STEP_TASKS_PER_NODE"]
-    )
+    hosts = _expand_slurm(_SLURM_NODES, "node[8-10]", slurm.expand_hostlist)
+    tasks = _expand_slurm(_SLURM_TASKS, "2(x3)", slurm.expand_tasks_per_node)
+    if len(hosts) != len(tasks):
+        raise ValueError(
+            f"{_SLURM_NODES}={os.environ[_SLURM_NODES]} names {len(hosts)} nodes, and "
+            f"{_SLURM_TASKS}={os.environ[_SLURM_TASKS]} is for {len(tasks)}: {_BY_SRUN}"
+        )
     addresses = [
         f"{host}:{8888 + number}"
         for host, count in zip(hosts, tasks, strict=True)
         for number in range(count)
     ]
+    if len(set(addresses)) != len(addresses):
+        raise ValueError(
+            f"{_SLURM_NODES}={os.environ[_SLURM_NODES]} names a node twice: {_BY_SRUN}"
+        )
+    task = _slurm_variable(_SLURM_TASK, "0")
+    if not task.isdecimal() or int(task) >= len(addresses):
+        raise ValueError(
+            f"{_SLURM_TASK} must be the number of this task, from 0 to "
+            f"{len(addresses) - 1}, got {task!r}: {_BY_SRUN}"
+        )
     return tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({"worker": addresses}),
         task_type="worker",
-        task_id=int(os.environ["SLURM_PROCID"]),
+        task_id=int(task),
         rpc_layer="grpc",
         num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
     )
+
+
+def _slurm_variable(name: str, example: str) -> str:
+    value = os.environ.get(name, "")
+    if not value:
+        raise ValueError(
+            f"{name} is missing from the environment, although {_SLURM_NODES} is there. "
+            f"It looks like {example!r}: {_BY_SRUN}"
+        )
+    return value
+
+
+def _expand_slurm(name: str, example: str, expand: Callable[[str], list]) -> list:
+    """Returns the list that a variable of Slurm abbreviates."""
+    value = _slurm_variable(name, example)
+    try:
+        expanded = expand(value)
+    except ValueError:
+        expanded = []
+    if not expanded:
+        raise ValueError(
+            f"{name} must look like {example!r}, got {value!r}: {_BY_SRUN}"
+        )
+    return expanded
 
 
 def _check_tf_config(text: str) -> None:
@@ -73,7 +119,7 @@ def _check_tf_config(text: str) -> None:
         refuse("must be JSON with a cluster, and a task with type and index")
     if not set(jobs) <= {"chief", "worker"} or len(jobs.get("chief", [])) > 1:
         refuse("may name workers and one chief only")
-    if kind not in jobs:
+    if not isinstance(kind, str) or kind not in jobs:
         refuse(f"calls this process a {kind!r}, but the cluster has none")
     if not isinstance(index, int) or not 0 <= index < len(jobs[kind]):
         refuse(

@@ -1,5 +1,6 @@
 """Commands show help, mistakes and errors without loading TensorFlow."""
 
+import os
 import subprocess
 import sys
 
@@ -20,9 +21,10 @@ command.run_command("prepare", prepare.OPTIONS, main, "Usage.")
 """
 
 
-def run(body, *arguments):
+def run(body, *arguments, **environment):
     command = [sys.executable, "-c", SCRIPT.format(body=body), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    env = os.environ | environment
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
 
 
 def test_the_main_function_receives_flags_and_arguments():
@@ -63,6 +65,44 @@ def test_an_interruption_is_one_line_and_status_130():
     done = run("raise KeyboardInterrupt")
     assert done.returncode == 130
     assert done.stderr == "alexnet_tf.prepare: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "latin-1:strict"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+)
+def test_what_the_terminal_cannot_show_is_escaped_and_nothing_is_lost(environment):
+    body = r"print('\u732b\udce9', 'end'); raise ValueError('no \u732b here')"
+    done = run(body, **environment)
+    assert (done.returncode, done.stdout) == (1, "\\u732b\\udce9 end\n")
+    assert done.stderr == "alexnet_tf.prepare: no \\u732b here\n"
+
+
+def test_output_that_cannot_be_written_is_an_error():
+    with open("/dev/full", "w") as full:
+        for arguments in ([], ["--help"]):
+            command = [sys.executable, "-c", SCRIPT.format(body="print(1)"), *arguments]
+            done = subprocess.run(
+                command, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            )
+            assert done.returncode == 1
+            assert done.stderr == "alexnet_tf.prepare: No space left on device\n"
+
+
+def test_closed_output_does_not_end_in_a_data_file(tmp_path):
+    """Otherwise the next file that is opened would be standard output."""
+    body = (
+        f"with open({str(tmp_path / 'data')!r}, 'w'): print('lost'); raise ValueError"
+    )
+    command = [sys.executable, "-c", SCRIPT.format(body=body)]
+    closed = "import os, sys; os.closerange(0, 3); os.execv(sys.argv[1], sys.argv[1:])"
+    done = subprocess.run([sys.executable, "-c", closed, *command], check=False)
+    assert done.returncode == 1
+    assert (tmp_path / "data").read_bytes() == b""
 
 
 def test_a_mistyped_flag_suggests_the_right_one():

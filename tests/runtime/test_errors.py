@@ -1,5 +1,7 @@
 """Users see error messages without the text that TensorFlow adds to them."""
 
+import pathlib
+
 import pytest
 import tensorflow as tf
 
@@ -97,3 +99,24 @@ def test_first_line_is_shorter_than_one_line_for_a_long_message():
     error = ValueError("two layers differ:\n  conv1\n  conv2")
     assert errors.first_line(error) == "two layers differ:"
     assert errors.one_line(error) == "two layers differ: conv1 conv2"
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "a"), "a: no such file or"),
+        (IsADirectoryError(21, "Is a directory", b"/x"), "/x: is a directory"),
+        (
+            PermissionError(13, "Permission denied", pathlib.Path("/x")),
+            "/x: permission",
+        ),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError(9, "Bad file descriptor", 7), "7: bad file descriptor"),
+        (ValueError("x ([Errno 5] Input/output error)"), "x (Input/output error)"),
+        (OSError("the disk is full"), "the disk is full"),
+    ],
+)
+@pytest.mark.parametrize("function", [errors.one_line, errors.first_line])
+def test_an_error_of_the_operating_system_has_no_number(function, error, shown):
+    assert function(error).startswith(shown)
+    assert "Errno" not in function(error)

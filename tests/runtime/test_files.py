@@ -1,12 +1,15 @@
 """A file or a folder is written whole or not at all."""
 
+import errno
 import hashlib
 import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
-from alexnet_tf.runtime import files
+from alexnet_tf.runtime import files, writers
 
 
 def fail_halfway(path):
@@ -125,3 +128,93 @@ def test_everything_is_on_the_disk_before_the_name_and_the_name_itself(
             pathlib.Path, "replace", lambda self, target: done.append("replaced")
         )
     assert done == ["a", aside.name, "replaced", tmp_path.name]
+
+
+def test_a_moved_folder_is_on_the_disk_before_and_after_its_new_name(
+    tmp_path, monkeypatch
+):
+    done = []
+
+    def fsync(descriptor):
+        done.append(pathlib.Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+
+    (tmp_path / "work/whole").mkdir(parents=True)
+    (tmp_path / "work/whole/a").write_text("a")
+    monkeypatch.setattr(os, "fsync", fsync)
+    files.move(tmp_path / "work/whole", tmp_path / "whole")
+    assert done == ["a", "whole", tmp_path.name, "work"]
+    assert (tmp_path / "whole/a").read_text() == "a"
+
+
+def test_the_names_of_new_folders_are_on_the_disk(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(files, "sync", done.append)
+    files.make_folder(tmp_path / "a/b")
+    assert sorted(done) == [tmp_path, tmp_path / "a"]
+    files.make_folder(tmp_path / "a/b")
+    assert len(done) == 2
+
+
+def test_a_file_system_that_cannot_sync_folders_is_used_without(tmp_path, monkeypatch):
+    original = os.fsync
+
+    def fsync(descriptor):
+        if os.path.isdir(f"/proc/self/fd/{descriptor}"):
+            raise OSError(errno.EINVAL, "invalid argument")
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    files.write_text(tmp_path / "a", "text")
+    assert (tmp_path / "a").read_text() == "text"
+
+
+def test_a_file_that_cannot_be_synced_is_not_renamed(tmp_path, monkeypatch):
+    def fsync(descriptor):
+        raise OSError(errno.EINVAL, "invalid argument")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="invalid"):
+        files.write_text(tmp_path / "a", "text")
+    assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from alexnet_tf.runtime import files
+with files.written_aside(sys.argv[1] + "/file") as file:
+    with files.written_aside(sys.argv[1] + "/folder") as folder:
+        file.write_text("half")
+        folder.mkdir()
+        (folder / "inside").write_text("half")
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def kill_while_writing(folder):
+    subprocess.run([sys.executable, "-c", KILLED, folder], check=False)
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_writer(tmp_path):
+    kill_while_writing(tmp_path)
+    files.write_text(tmp_path / "other", "whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def test_the_files_of_a_live_writer_stay(tmp_path):
+    with files.written_aside(tmp_path / "first") as first:
+        first.write_text("half")
+        files.remove_leftovers(tmp_path, locked=True)
+        files.write_text(tmp_path / "second", "whole")
+        assert first.read_text() == "half"
+
+
+def test_another_machines_files_are_removed_only_under_a_lock(tmp_path):
+    other = tmp_path / f".partial-far-{writers.this_process()}-01234567-file"
+    names = [".partial-mine", "lock", "file"]
+    for path in (other, *(tmp_path / name for name in names)):
+        path.write_text("half")
+    files.remove_leftovers(tmp_path)
+    assert other.exists()
+    files.remove_leftovers(tmp_path, locked=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)

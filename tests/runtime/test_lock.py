@@ -1,11 +1,51 @@
 """Only one process at a time holds the lock of a folder."""
 
+import errno
+import fcntl
+import os
+import pathlib
+import subprocess
+import sys
+
 import pytest
 
+from alexnet_tf.runtime import lock, writers
+
+NO_LOCKS = [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP]
+
+# Takes the lock of a folder, says so, and holds it until its input ends.
+HOLD = """
+import errno, fcntl, sys
 from alexnet_tf.runtime import lock
+def refuse(*arguments):
+    raise OSError(int(sys.argv[2]), "no locks")
+if int(sys.argv[2]):
+    fcntl.flock = refuse
+try:
+    with lock.exclusive(sys.argv[1], "choose another"):
+        print("held", flush=True)
+        sys.stdin.read()
+except ValueError as error:
+    print(error, flush=True)
+"""
 
 
-def test_a_second_process_is_rejected_until_the_first_releases_the_lock(tmp_path):
+def holder(folder, failure=0):
+    """Another process that tries to hold the lock; returns it and what it says."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, folder, str(failure)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return process, process.stdout.readline().strip()
+
+
+def end(process):
+    process.communicate("", timeout=60)
+
+
+def test_a_second_use_is_rejected_until_the_first_releases_the_lock(tmp_path):
     folder = tmp_path / "run"
     with (
         lock.exclusive(folder, "unused"),
@@ -15,3 +55,136 @@ def test_a_second_process_is_rejected_until_the_first_releases_the_lock(tmp_path
         pass
     with lock.exclusive(folder, "unused"):
         assert folder.is_dir()
+
+
+@pytest.mark.parametrize("failure", [0, errno.ENOLCK])
+def test_another_process_is_rejected_as_long_as_the_block_lasts(tmp_path, failure):
+    first, said = holder(tmp_path, failure)
+    assert said == "held"
+    second, said = holder(tmp_path, failure)
+    assert f"is writing into {tmp_path}: choose another" in said
+    end(second)
+    end(first)
+    third, said = holder(tmp_path, failure)
+    assert said == "held"
+    end(third)
+
+
+@pytest.mark.parametrize("failure", [0, errno.ENOLCK])
+def test_a_process_that_was_killed_blocks_nobody(tmp_path, failure):
+    first, said = holder(tmp_path, failure)
+    assert said == "held"
+    first.kill()
+    first.communicate()
+    second, said = holder(tmp_path, failure)
+    assert said == "held"
+    end(second)
+    assert not list(tmp_path.glob("owner-*"))
+
+
+@pytest.mark.parametrize("number", NO_LOCKS)
+def test_a_file_system_without_locks_is_warned_about_once(
+    tmp_path, monkeypatch, caplog, number
+):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with lock.exclusive(tmp_path, "choose another"):
+        assert len(list(tmp_path.glob("owner-*"))) == 1
+        (warning,) = caplog.messages
+        assert "is on a file system without locks" in warning
+        with (
+            pytest.raises(ValueError, match="this process is writing into"),
+            lock.exclusive(tmp_path, "choose another"),
+        ):
+            pass
+        assert len(list(tmp_path.glob("owner-*"))) == 1
+    assert not list(tmp_path.glob("owner-*"))
+
+
+def test_the_owner_on_another_machine_is_named_with_the_file_to_remove(
+    tmp_path, monkeypatch
+):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "no locks")
+
+    host, boot, namespace, _, start = writers.this_process().rsplit("-", 4)
+    owner = tmp_path / f"owner-far-{host}-{boot}-{namespace}-17-{start}"
+    owner.touch()
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with (
+        pytest.raises(
+            ValueError,
+            match=rf"process 17 on host far-\S+ is writing .* ended, remove {owner}$",
+        ),
+        lock.exclusive(tmp_path, "choose another"),
+    ):
+        pass
+    assert list(tmp_path.glob("owner-*")) == [owner]
+
+
+def test_other_errors_of_the_lock_are_not_taken_for_a_file_system_without_locks(
+    tmp_path, monkeypatch
+):
+    def fail(*_):
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(OSError, match="input/output"), lock.exclusive(tmp_path, ""):
+        pass
+
+
+def make_link(path):
+    path.with_name("precious").write_text("precious")
+    path.symlink_to("precious")
+
+
+def make_dangling_link(path):
+    path.symlink_to("new")
+
+
+@pytest.mark.parametrize(
+    "make", [make_link, make_dangling_link, os.mkfifo, pathlib.Path.mkdir]
+)
+def test_a_lock_that_is_not_a_regular_file_is_refused_by_name(tmp_path, make):
+    make(tmp_path / "lock")
+    before = {path.name: path.lstat() for path in tmp_path.iterdir()}
+    with (
+        pytest.raises(ValueError, match=f"{tmp_path}/lock is not a regular file"),
+        lock.exclusive(tmp_path, ""),
+    ):
+        pass
+    assert {path.name: path.lstat() for path in tmp_path.iterdir()} == before
+
+
+def test_a_lock_file_keeps_its_content(tmp_path):
+    (tmp_path / "lock").write_text("mine")
+    with lock.exclusive(tmp_path, ""):
+        pass
+    assert (tmp_path / "lock").read_text() == "mine"
+
+
+def test_a_file_in_the_folders_place_is_refused_by_name(tmp_path):
+    (tmp_path / "run").write_text("a file")
+    for folder in (tmp_path / "run", tmp_path / "run/below"):
+        with (
+            pytest.raises(NotADirectoryError, match=f"{folder} cannot be a folder"),
+            lock.exclusive(folder, ""),
+        ):
+            pass
+
+
+def test_a_lock_that_cannot_be_written_is_an_error_in_words(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with (
+        pytest.raises(
+            OSError,
+            match=r"^\S+/lock cannot be opened for writing \(Permission denied\): free$",
+        ),
+        lock.exclusive(tmp_path, "free"),
+    ):
+        pass

@@ -157,9 +157,37 @@ def test_a_tilde_is_expanded_in_every_path(monkeypatch, tmp_path):
     assert parsed("--dataset=tfds:a~b")["dataset"] == "tfds:a~b"
 
 
-def test_a_home_folder_that_does_not_exist_is_rejected():
-    with pytest.raises(ValueError, match="there is no home folder of ~nobody-here"):
-        parsed("--run_dir=~nobody-here/runs")
+EVERY_PATH = [
+    pytest.param(command, field.name, id=f"{command}-{field.name}")
+    for command, kind in COMMANDS.items()
+    for _, field in options.fields_of(kind)
+    if field.metadata["is_path"]
+]
+
+
+@pytest.mark.parametrize(("command", "name"), EVERY_PATH)
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("gs://bucket/x", "gs:// is not supported"),
+        ("folder:s3://bucket", "s3:// is not supported"),
+        ("", "the path is empty"),
+        ("~nobody-here/x", "there is no home folder of ~nobody-here"),
+    ],
+)
+def test_a_path_that_is_not_on_this_machine_is_refused(command, name, path, message):
+    with pytest.raises(flags.IllegalFlagValueError, match=f"--{name}=.*{message}"):
+        parsed(f"--{name}={path}", command=command)
+
+
+def test_every_option_that_is_a_file_or_a_folder_is_marked_as_a_path():
+    words = {"dir", "file", "folder", "output", "dataset", "checkpoint", "source"}
+    for command, kind in COMMANDS.items():
+        for _, field in options.fields_of(kind):
+            named = words & set(field.name.split("_")) and options._kind(field) is str
+            described = "folder" in field.metadata["help"].split(":")[0]
+            if (named or described) and options._kind(field) is str:
+                assert field.metadata["is_path"], (command, field.name)
 
 
 TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF, categories="LNS"))
@@ -169,7 +197,7 @@ NOT_NEGATIVE = st.floats(0, 1e9)
 @hypothesis.given(
     st.fixed_dictionaries(
         {
-            "data_dir": TEXT.filter(lambda text: not text.startswith("~")),
+            "data_dir": TEXT.map(lambda text: f"./{text}"),
             "tower_devices": st.lists(
                 st.from_regex(r"/[CG]PU:[0-9]", fullmatch=True), min_size=1, max_size=3
             ).map(tuple),

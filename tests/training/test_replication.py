@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from alexnet_tf.models import architecture, checkpoint_files, devices, zoo
 from alexnet_tf.runtime import options
-from alexnet_tf.training import cluster, lost_workers, replication, run_log
+from alexnet_tf.training import lost_workers, replication, run_log
 from tests.models import test_towers
 from tests.support import runs
 
@@ -295,65 +295,6 @@ def test_every_replica_draws_its_rows_of_one_dropout_mask():
                 whole = alone(tf.ones([2 * rows, units]), training=True)
                 np.testing.assert_array_equal(mask, whole.numpy())
     """)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("{", "must be JSON"),
-        ('{"cluster": {"worker": ["a:1"]}}', "a cluster, and a task"),
-        (
-            '{"cluster": {"ps": ["a:1"]}, "task": {"type": "ps", "index": 0}}',
-            "workers and one chief only",
-        ),
-        (
-            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "chief", "index": 0}}',
-            "a 'chief', but the cluster has none",
-        ),
-        (
-            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
-            "index 1, but the cluster has 1 of worker",
-        ),
-        (
-            '{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}',
-            "names 'a', expected host:port",
-        ),
-        (
-            '{"cluster": {"worker": ["a:1", "a:1"]}, '
-            '"task": {"type": "worker", "index": 0}}',
-            "an address twice",
-        ),
-    ],
-)
-def test_a_mistake_in_tf_config_is_rejected_with_an_example(monkeypatch, text, words):
-    monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(ValueError, match=re.escape(words)) as error:
-        replication.connect("multi_worker")
-    assert "it looks like" in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("nodes", "tasks", "addresses"),
-    [
-        ("node[1-2]", "2(x2)", "node1:8888 node1:8889 node2:8888 node2:8889"),
-        # In the order of the list, as SLURM_PROCID counts: 10 comes after 9.
-        ("node[8-11]", "1(x4)", "node8:8888 node9:8888 node10:8888 node11:8888"),
-        ("b,a[07,10]", "1,2,1", "b:8888 a07:8888 a07:8889 a10:8888"),
-    ],
-)
-def test_the_workers_are_those_of_the_slurm_step(monkeypatch, nodes, tasks, addresses):
-    monkeypatch.delenv("TF_CONFIG", raising=False)
-    for name, value in {
-        "SLURM_PROCID": "2",
-        "SLURM_STEP_NODELIST": nodes,
-        "SLURM_STEP_TASKS_PER_NODE": tasks,
-    }.items():
-        monkeypatch.setenv(name, value)
-    resolver = cluster.cluster_resolver()
-    assert resolver.cluster_spec().as_dict() == {"worker": addresses.split()}
-    assert (resolver.task_type, resolver.task_id) == ("worker", 2)
-    gpus = tf.config.list_physical_devices("GPU")
-    assert resolver.num_accelerators() == {"GPU": len(gpus)}
 
 
 def test_impossible_strategies_are_rejected_with_what_to_type(monkeypatch):

@@ -56,7 +56,8 @@ class Convolution(keras.layers.Conv2D):
         winograd: bool = True,
         **kwargs: Any,
     ):
-        kwargs.setdefault("data_format", "channels_last")
+        # None would be the user's global image_data_format.
+        kwargs["data_format"] = kwargs.get("data_format") or "channels_last"
         super().__init__(filters, kernel_size, **kwargs)
         self.explicit_padding = arguments.before_and_after(
             "explicit_padding", explicit_padding

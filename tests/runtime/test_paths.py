@@ -1,0 +1,73 @@
+"""A path is one of this machine, that Python and TensorFlow take for the same file."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from alexnet_tf.runtime import paths
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["data/mine", "a:b/c", "./gs://x", "/mnt/s3://x", "tfds:cats", "C:\\x", "~x/y"[1:]],
+)
+def test_a_path_that_merely_contains_a_colon_is_one_of_this_machine(path):
+    assert paths.local(path) == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("gs://bucket/run", "s3://bucket", "file:///tmp/x", "hdfs://host:9000/x"),
+        *("http://host/x", "HTTPS://host", "git+ssh://host/x", "abfs.v2://x"),
+    ],
+)
+def test_an_address_is_refused_by_its_scheme(path):
+    scheme = path.partition("//")[0] + "//"
+    message = (
+        rf"^{re.escape(scheme)} is not supported.* copy the data here, or mount it"
+    )
+    with pytest.raises(ValueError, match=message):
+        paths.local(path)
+
+
+def test_a_tilde_names_a_home_folder_only_at_the_beginning(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert paths.local("~") == str(tmp_path)
+    assert paths.local("~/runs/a~b") == f"{tmp_path}/runs/a~b"
+    assert paths.local("runs/~") == "runs/~"
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("", "the path is empty"),
+        ("a\0b", "cannot contain a NUL character"),
+        ("~nobody-here/x", r"no home folder of ~nobody-here.*it is \./~nobody-here"),
+        ("caf\udce9", "not in UTF-8"),
+    ],
+)
+def test_what_cannot_be_a_path_is_refused_with_the_reason(path, message):
+    with pytest.raises(ValueError, match=message):
+        paths.local(path)
+
+
+@pytest.mark.parametrize(("utf8_mode", "accepted"), [("0", False), ("1", True)])
+def test_a_locale_in_which_tensorflow_would_take_another_file_is_named(
+    utf8_mode, accepted
+):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c"),
+            "import sys; from alexnet_tf.runtime import paths; paths.local(sys.argv[1])",
+            "café",
+        ],
+        env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": utf8_mode},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode == 0) is accepted
+    assert accepted or "set PYTHONUTF8=1" in done.stderr

@@ -67,6 +67,9 @@ class OutputOptions:
     encoding: Literal["auto", "jpeg", "raw"] = option(
         "auto", "jpeg (quality 95) or raw bytes; auto: raw up to 64 pixels"
     )
+    background: str = option(
+        "white", "color behind transparent pixels: white, black, gray or #rrggbb"
+    )
     verify: bool = option(
         False,
         "read every record back; if there is a dataset at --output already, it is only "
@@ -106,7 +109,9 @@ def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments)
     with log_noise.held_back():
         from alexnet_tf.data import dataset_verification, preparation, sources
+        from alexnet_tf.models import background
     output, verify = _output(chosen), chosen.output.verify
+    color = background.parse(chosen.output.background)
     if not (verify and output.exists()):
         preparation.refuse_existing(output)  # before archives are read for hours
         source = sources.open_source(
@@ -121,6 +126,7 @@ def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
             output,
             size=chosen.output.size,
             encoding=_encoding(chosen.output),
+            background=color,
             max_bad_files=chosen.source.max_bad_files,
             workers=chosen.work.workers,
             beam_pipeline_options=chosen.work.beam_pipeline_options,

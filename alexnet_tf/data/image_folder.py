@@ -115,7 +115,7 @@ class _FileReader:
     path: str
 
     def __call__(self) -> np.ndarray:
-        return image_decoding.decode(image_files.read(self.path), self.path)
+        return image_decoding.decode_with_alpha(image_files.read(self.path), self.path)
 
 
 def _class_examples(folder: pathlib.Path, classes: tuple[str, ...]) -> _FolderExamples:

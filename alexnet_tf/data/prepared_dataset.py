@@ -18,6 +18,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from alexnet_tf.data import image_statistics, record_files
+from alexnet_tf.models import background as backgrounds
 from alexnet_tf.runtime import files, names
 
 # The splits to evaluate on, the preferred one first.
@@ -39,6 +40,7 @@ class Dataset:
         classes: the names of the classes, in the order of their labels.
         counts: the number of records of each split.
         path: the folder.
+        background: the color behind transparent pixels.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Dataset:
     classes: tuple[str, ...]
     counts: dict[str, int]
     path: pathlib.Path = dataclasses.field(compare=False)
+    background: backgrounds.Color = backgrounds.WHITE
 
     @property
     def evaluation_split(self) -> str:
@@ -148,6 +151,9 @@ def read_description(path: str | os.PathLike[str]) -> Dataset:
     try:
         described["classes"] = names.checked_all(described["classes"], os.fspath(file))
         _ = record_files.SUFFIXES[described["encoding"]]
+        described["background"] = backgrounds.from_json(
+            described.get("background"), str(file)
+        )
         return Dataset(**described, path=folder)
     except (KeyError, TypeError) as error:
         raise ValueError(

@@ -44,6 +44,7 @@ def test_the_description_says_what_was_prepared(prepared):
         "encoding": "raw",
         "classes": ["a", "b", "c"],
         "counts": {"train": 10, "test": 4},
+        "background": [255, 255, 255],
     }
     assert prepared == prepared_dataset.read_description(prepared.path)
 

@@ -32,14 +32,16 @@ def rest(*answers, port=0, certificate=None):
         def log_message(self, *arguments):
             pass
 
-        def do_GET(self):
-            self.do_POST()
+        def do_GET(self):  # is not a request to the model
+            self.give(answers[0], None)
 
         def do_POST(self):
-            length = int(self.headers.get("Content-Length", 0))
-            body = json.loads(self.rfile.read(length) or "null")
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             answer = answers[min(len(seen), len(answers) - 1)]
             seen.append((self.path, body))
+            self.give(answer, body)
+
+        def give(self, answer, body):
             if isinstance(answer, float):
                 time.sleep(answer)
                 return

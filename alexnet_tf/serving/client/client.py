@@ -102,18 +102,11 @@ class Client:
 
     def classify(self, image_bytes: bytes) -> Scored:
         """Returns the best classes of one encoded image, such as a JPEG."""
-        return self.classify_sound(self.look_at(image_bytes))
+        return self.classify_sound(inputs.encoded([image_bytes])[0])
 
-    def look_at(self, image_bytes: bytes) -> inputs.Request:
-        """Returns an encoded image as `classify_sound` takes it.
-
-        Raises:
-            RejectedError: it cannot be read, or it is too large.
-        """
-        return inputs.checked("serving_default", {inputs.ENCODED: [image_bytes]})
-
-    def classify_sound(self, request: inputs.Request) -> Scored:
-        """Like `classify`, for an image that has been looked at already."""
+    def classify_sound(self, image_bytes: bytes) -> Scored:
+        """Like `classify`, for an image that `image_decoding.for_server` returned."""
+        request = inputs.of_encoded([image_bytes])
         outputs = self._ask("serving_default", request, classes=str, scores=float)
         return answers.scored(outputs["classes"][0], outputs["scores"][0].tolist())
 

@@ -83,16 +83,22 @@ def checked(signature: str, inputs: Mapping[str, Any]) -> Request:
             number from 0 to 255, or there are no images at all.
     """
     if set(inputs) == {ENCODED}:
-        images = encoded(inputs[ENCODED])
-        rows = {ENCODED: images}
-        sizes = [(len(image), _pixel_count(image)) for image in images]
-    elif set(inputs) == {_IMAGE} and signature in _PIXELS:
+        return of_encoded(encoded(inputs[ENCODED]))
+    if set(inputs) == {_IMAGE} and signature in _PIXELS:
         arrays = pixels(inputs[_IMAGE], signature)
-        rows = {_IMAGE: arrays}
         sizes = [(0, arrays.shape[1] * arrays.shape[2])] * len(arrays)
-    else:
-        return Request(dict(inputs), _count(inputs), None)
-    return Request(rows, _count(rows), sizes)
+        return Request({_IMAGE: arrays}, _count({_IMAGE: arrays}), sizes)
+    return Request(dict(inputs), _count(inputs), None)
+
+
+def of_encoded(images: list[bytes]) -> Request:
+    """Returns the request of images that `encoded` returned.
+
+    Raises:
+        RejectedError: there are no images.
+    """
+    sizes = [(len(image), _pixel_count(image)) for image in images]
+    return Request({ENCODED: images}, _count({ENCODED: images}), sizes)
 
 
 def encoded(images: Any) -> list[bytes]:

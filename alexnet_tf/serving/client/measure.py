@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from alexnet_tf.serving.client import inputs
 from alexnet_tf.serving.client.client import Client
-from alexnet_tf.serving.client.inputs import Request
 
 
 class Measured(NamedTuple):
@@ -47,7 +47,7 @@ def measure_server(
     """
     with Client(server, in_flight=in_flight, **options) as client:
         # The time is the server's: the client has looked at the images before.
-        sound = [client.look_at(image) for image in images]
+        sound = inputs.encoded(images)
         _classify_all(client, sound, in_flight)
         begun = time.perf_counter()
         durations = _classify_all(client, sound, requests)
@@ -56,7 +56,7 @@ def measure_server(
     return Measured(in_flight, requests, requests / elapsed, p50, p95, p99)
 
 
-def _classify_all(client: Client, images: list[Request], requests: int) -> list[float]:
+def _classify_all(client: Client, images: list[bytes], requests: int) -> list[float]:
     """The seconds that each of `requests` classifications took."""
 
     def classify_timed(number: int) -> float:

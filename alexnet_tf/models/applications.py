@@ -25,7 +25,6 @@ from alexnet_tf.models.layers import provenance
 MEAN_RGB = (127.2, 118.6, 103.4)
 
 DEFAULT_ARCHITECTURE = "paper"
-DEFAULT_DROPOUT: layers.DropoutConvention = "original"
 
 
 def AlexNet(
@@ -38,7 +37,7 @@ def AlexNet(
     *,
     architecture: str | None = None,
     lrn: layers.Implementation = "op",
-    initialization: builder.Initialization = "cuda_convnet",
+    initialization: builder.Initialization | None = None,
     dropout: layers.DropoutConvention | None = None,
     seed: int = 0,
 ) -> keras.Model:
@@ -50,12 +49,14 @@ def AlexNet(
         include_top: False ends at the last pooling, [N, 6, 6, 256] at 224 pixels.
         weights: None for random initial weights, or a `.weights.h5` or `.keras` file of
             the same net (`python -m alexnet_tf.export --format=keras` writes one).
-        input_shape: (side, side, 3); default the architecture's own, (224, 224, 3).
+        input_shape: (side, side, 3); default the architecture's own, (224, 224, 3), and
+            (227, 227, 3) for Caffe's two nets.
         classes: outputs of the last layer; default that of the weights, else 1000.
         classifier_activation: of the last layer; None gives logits.
         architecture: a name in `zoo.ARCHITECTURES`; default that of the weights, else
             "paper".
-        dropout: "original" or "inverted"; default that of the weights, else "original".
+        dropout: "original" or "inverted"; default that of the weights, else that of the
+            architecture's original ("inverted" for Caffe's nets and torchvision's).
         lrn, initialization, seed: see `builder.build`.
 
     Returns: a model of float images [N, side, side, 3], as `preprocess_input` makes
@@ -76,7 +77,7 @@ def AlexNet(
     if input_shape is not None:
         net = net.with_input_size(input_shape)
     if dropout is None:
-        dropout = found.dropout if found and found.dropout else DEFAULT_DROPOUT
+        dropout = found.dropout if found and found.dropout else net.dropout
     model = builder.build(
         net,
         lrn=lrn,

@@ -10,9 +10,17 @@ also reads the other tower's outputs (paper, figure 2: conv3, fc6, fc7, fc8).
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Inputs = Literal["own", "both"]
+
+# Both are explained where they are used: `layers.Dropout`, `builder.build`.
+DropoutConvention = Literal["original", "inverted"]
+Initialization = Literal["paper", "cuda_convnet", "pytorch"]
+
+# JSON holds a field with this metadata only if its value is not the default. So nets
+# that do not need the field have the same JSON as before it existed.
+_OMITTED_BY_DEFAULT = {"omitted_by_default": True}
 
 # Paper, section 5: the initial weights of every layer have this standard deviation.
 PAPER_STANDARD_DEVIATION = 0.01
@@ -43,10 +51,7 @@ class Weighted:
             raise ValueError(f"name must be a non-empty string, got {self.name!r}")
         _check_finite(self, "initial_bias")
         _check_finite(self, "standard_deviation", "weight_decay", least=0)
-        if self.inputs not in ("own", "both"):
-            raise ValueError(
-                f"{self.name}: inputs must be 'own' or 'both', got {self.inputs!r}"
-            )
+        _check_one_of(self, "inputs", Inputs)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,10 +107,7 @@ class Dense(Weighted):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_counts(self, "units")
-        if not isinstance(self.split, bool):
-            raise ValueError(
-                f"{self.name}: split must be True or False, got {self.split!r}"
-            )
+        _check_flag(self, "split")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +117,7 @@ class Relu:
 
 @dataclasses.dataclass(frozen=True)
 class ResponseNormalization:
-    """Normalization across the channels of one tower: paper, section 3.3.
+    """Normalization across channels: paper, section 3.3.
 
     Attributes:
         size: the number of channels in a window; it must be odd.
@@ -123,22 +125,26 @@ class ResponseNormalization:
         alpha: multiplies the sum of squares. The 2012 program and Caffe write `size`
             times this value.
         beta: the exponent.
+        inputs: "own" normalizes across the channels of each tower alone, "both" across
+            those of all towers, as Caffe does.
     """
 
     size: int = 5
     k: float = 2.0
     alpha: float = 1e-4
     beta: float = 0.75
+    inputs: Inputs = dataclasses.field(default="own", metadata=_OMITTED_BY_DEFAULT)
 
     def __post_init__(self) -> None:
         _check_normalization(self)
+        _check_one_of(self, "inputs", Inputs)
 
 
 @dataclasses.dataclass(frozen=True)
 class SpatialNormalization:
     """Normalization within one map, over squares of `size` x `size` positions.
 
-    The 2012 program's layer type `rnorm`. The attributes are those of
+    The 2012 program's layer type `rnorm`. `size`, `k`, `alpha` and `beta` are those of
     `ResponseNormalization`.
     """
 
@@ -155,15 +161,22 @@ class SpatialNormalization:
 class MaxPool:
     """Max pooling over `size` x `size` windows that are `stride` pixels apart.
 
-    The windows overlap if `stride` < `size` (paper, section 3.4). The last window may
-    extend past the edge of the map.
+    The windows overlap if `stride` < `size` (paper, section 3.4).
+
+    Attributes:
+        size, stride: in pixels.
+        ceil_mode: whether the last window may extend past the edge of the map, as in
+            the 2012 program and in Caffe. If not, as in PyTorch, the pixels that do not
+            fill a window are left out. The attribute has PyTorch's name.
     """
 
     size: int = 3
     stride: int = 2
+    ceil_mode: bool = dataclasses.field(default=True, metadata=_OMITTED_BY_DEFAULT)
 
     def __post_init__(self) -> None:
         _check_counts(self, "size", "stride")
+        _check_flag(self, "ceil_mode")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,6 +206,23 @@ Layer = (
 def _called(instance: Any) -> str:
     """What an error calls a layer or an architecture: its name, or else its kind."""
     return getattr(instance, "name", None) or type(instance).__name__
+
+
+def _check_one_of(instance: Any, field: str, literal: Any) -> None:
+    known, value = get_args(literal), getattr(instance, field)
+    if value not in known:
+        raise ValueError(
+            f"{_called(instance)}: {field} must be {' or '.join(map(repr, known))}, "
+            f"got {value!r}"
+        )
+
+
+def _check_flag(instance: Any, field: str) -> None:
+    value = getattr(instance, field)
+    if not isinstance(value, bool):
+        raise ValueError(
+            f"{_called(instance)}: {field} must be True or False, got {value!r}"
+        )
 
 
 def _check_counts(instance: Any, *fields: str) -> None:
@@ -248,6 +278,9 @@ class Architecture:
             from.
         towers: how many devices the network can be divided over.
         layers: from the first layer to the last.
+        dropout: the convention that its original trains with; training and
+            `builder.build` use it unless they are given another.
+        initialization: how its original starts the weights, used in the same way.
     """
 
     name: str
@@ -256,9 +289,17 @@ class Architecture:
     record_size: int
     towers: int
     layers: tuple[Layer, ...]
+    dropout: DropoutConvention = dataclasses.field(
+        default="original", metadata=_OMITTED_BY_DEFAULT
+    )
+    initialization: Initialization = dataclasses.field(
+        default="cuda_convnet", metadata=_OMITTED_BY_DEFAULT
+    )
 
     def __post_init__(self) -> None:
         _check_counts(self, "input_size", "record_size", "towers")
+        _check_one_of(self, "dropout", DropoutConvention)
+        _check_one_of(self, "initialization", Initialization)
         names = [layer.name for layer in self.layers if isinstance(layer, Weighted)]
         for name in names:
             if names.count(name) > 1:
@@ -336,6 +377,7 @@ class Extent:
             with weights before it, for example `conv1_maxpool`.
         layer: the layer.
         shape: of its output for one image: (height, width, channels) or (units,).
+        fan_in: how many inputs each output is a weighted sum of; 0 without weights.
         parameters: weights and biases.
         multiply_adds: of one image's forward pass.
     """
@@ -343,6 +385,7 @@ class Extent:
     name: str
     layer: Layer
     shape: tuple[int, ...]
+    fan_in: int
     parameters: int
     multiply_adds: int
 
@@ -359,16 +402,21 @@ def convolution_output_size(
     return 1 + (size + sum(padding) - kernel_size) // stride
 
 
-def pooling_output_size(size: int, window: int, stride: int) -> int:
-    """The output side of a pooling whose last window may extend past the edge.
+def pooling_output_size(
+    size: int, window: int, stride: int, ceil_mode: bool = True
+) -> int:
+    """The output side of a pooling; see `MaxPool` for `ceil_mode`.
 
-    The rule is that of the 2012 program's `layer.py`.
+    The default rule is that of the 2012 program's `layer.py`.
 
     Example:
         >>> pooling_output_size(55, window=3, stride=2)
         27
+        >>> [pooling_output_size(56, 3, 2, ceil_mode) for ceil_mode in (True, False)]
+        [28, 27]
     """
-    return 1 + math.ceil((size - window) / stride)
+    steps = (size - window) / stride
+    return 1 + (math.ceil(steps) if ceil_mode else math.floor(steps))
 
 
 def extents(architecture: Architecture) -> Iterator[Extent]:
@@ -377,37 +425,37 @@ def extents(architecture: Architecture) -> Iterator[Extent]:
     last_weighted = ""
     towers_below = 1  # the image is not divided
     for layer in architecture.layers:
-        parameters = multiply_adds = 0
+        fan_in = parameters = 0
         if isinstance(layer, Convolution | UnsharedConvolution):
             height, _, channels = shape
             seen = channels // (towers_below if layer.inputs == "own" else 1)
+            fan_in = layer.kernel_size**2 * seen
             stride = layer.stride if isinstance(layer, Convolution) else 1
             side = convolution_output_size(
                 height, layer.kernel_size, stride, layer.padding
             )
-            kernel = layer.kernel_size**2 * seen * layer.filters
-            multiply_adds = kernel * side**2
-            parameters = (
-                kernel + layer.filters
-                if isinstance(layer, Convolution)
-                else multiply_adds + layer.filters * side**2
-            )
             shape = (side, side, layer.filters)
+            outputs = (
+                layer.filters if isinstance(layer, Convolution) else math.prod(shape)
+            )
+            parameters = (fan_in + 1) * outputs
             towers_below = architecture.towers
         elif isinstance(layer, Dense):
-            seen = math.prod(shape) // (towers_below if layer.inputs == "own" else 1)
-            multiply_adds = seen * layer.units
-            parameters = multiply_adds + layer.units
+            fan_in = math.prod(shape) // (towers_below if layer.inputs == "own" else 1)
             shape = (layer.units,)
+            parameters = (fan_in + 1) * layer.units
             towers_below = architecture.towers if layer.split else 1
         elif isinstance(layer, MaxPool):
-            side = pooling_output_size(shape[0], layer.size, layer.stride)
+            side = pooling_output_size(
+                shape[0], layer.size, layer.stride, layer.ceil_mode
+            )
             shape = (side, side, shape[2])
         if isinstance(layer, Weighted):
             name = last_weighted = layer.name
         else:
             name = f"{last_weighted}_{type(layer).__name__.lower()}"
-        yield Extent(name, layer, shape, parameters, multiply_adds)
+        multiply_adds = fan_in * math.prod(shape)
+        yield Extent(name, layer, shape, fan_in, parameters, multiply_adds)
 
 
 def parameters(architecture: Architecture) -> int:

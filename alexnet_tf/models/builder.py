@@ -6,6 +6,7 @@ one device are still two convolutions, so a checkpoint fits one device and two.
 
 import itertools
 from collections.abc import Sequence
+from typing import get_args
 
 import keras
 import numpy as np
@@ -26,8 +27,8 @@ def build(
     pixels: bool = False,
     devices: Sequence[str | None] | None = None,
     precision: str = "float32",
-    initialization: Initialization = "cuda_convnet",
-    dropout: layers.DropoutConvention = "original",
+    initialization: Initialization | None = None,
+    dropout: layers.DropoutConvention | None = None,
     lrn: layers.Implementation = "op",
     winograd: bool = True,
     jit: bool = True,
@@ -53,9 +54,12 @@ def build(
             saved model is complete.
         devices: one device per tower; None leaves the placement to TensorFlow.
         precision: the compute type. Weights are always float32.
-        initialization: "cuda_convnet" uses each layer's own standard deviation, and
-            "paper" uses 0.01 for all layers.
-        dropout: see `layers.Dropout`.
+        initialization: how the weights start. "cuda_convnet" draws them from Gaussians
+            with each layer's own standard deviation, as the 2012 program and Caffe do;
+            "paper" uses 0.01 for all layers. Both start biases with the layer's own
+            value. "pytorch" draws weights and biases uniformly from ±1 / sqrt(number of
+            inputs of an output). None is the architecture's own.
+        dropout: the convention, see `layers.Dropout`; None is the architecture's own.
         lrn: the `implementation` of both normalizations, see
             `layers.LocalResponseNormalization`.
         winograd: see `layers.Convolution`.
@@ -80,11 +84,12 @@ def build(
     """
     tower_devices = _tower_devices(architecture, devices)
     arguments.one_of("precision", precision, tuple(POLICIES))
-    arguments.one_of("initialization", initialization, ("paper", "cuda_convnet"))
+    initialization = initialization or architecture.initialization
+    arguments.one_of("initialization", initialization, get_args(Initialization))
     options = layer_builder.LayerOptions(
         policy=POLICIES[precision],
         initialization=initialization,
-        dropout=dropout,
+        dropout=dropout or architecture.dropout,
         lrn=lrn,
         winograd=winograd,
     )
@@ -92,8 +97,10 @@ def build(
     inputs = _start(streams, architecture.input_size, mean, pixels, jit, options.policy)
     seeds = itertools.count(seed * 1000)
     for extent in architectures.extents(architecture):
-        if isinstance(extent.layer, architectures.Dense) and not include_top:
-            break
+        if not include_top and isinstance(
+            extent.layer, architectures.Dense | architectures.Dropout
+        ):
+            break  # dropout before the first dense layer belongs to the top
         _add_layer(streams, extent, architecture.towers, options, seeds)
     outputs = streams.join()
     if classifier_activation is not None and include_top:
@@ -173,14 +180,26 @@ def _add_layer(
         divided = not isinstance(layer, architectures.Dense) or layer.split
         streams.feed(extent.name, layer.inputs, tower_count if divided else 1)
     count = streams.count
+    reads_all_channels = (
+        count > 1
+        and isinstance(layer, architectures.ResponseNormalization)
+        and layer.inputs == "both"
+    )
+    suffix = "" if count == 1 else "_device{}" if reads_all_channels else "_tower{}"
+    # One per tower, also for a layer that is made once per device.
+    layer_seeds = list(itertools.islice(seeds, count))
 
-    def make(tower: int, stream: keras.KerasTensor) -> keras.layers.Layer:
+    def make(number: int, stream: keras.KerasTensor) -> keras.layers.Layer:
         place = layer_builder.Place(
-            name=extent.name + (f"_tower{tower}" if count > 1 else ""),
+            name=extent.name + suffix.format(number),
             towers=count,
             side=stream.shape[1],
-            seed=next(seeds),
+            fan_in=extent.fan_in,
+            seed=layer_seeds[number],
         )
         return layer_builder.make(layer, place, options)
 
-    streams.apply(make)
+    if reads_all_channels:
+        streams.apply_to_all_channels(extent.name, make)
+    else:
+        streams.apply(make)

@@ -2,14 +2,15 @@
 
 import dataclasses
 import functools
-from typing import Any, Literal
+import math
+from typing import Any
 
 import keras
 
 from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import layers
 
-Initialization = Literal["paper", "cuda_convnet"]
+Initialization = architectures.Initialization
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,12 +32,15 @@ class Place:
         name: the name of the Keras layer.
         towers: how many towers the layer's outputs are divided between.
         side: height and width of its input; the number of units if they are units.
+        fan_in: how many inputs each of its outputs is a weighted sum of; 0 without
+            weights.
         seed: of its random numbers; different for every layer and every tower.
     """
 
     name: str
     towers: int
     side: int
+    fan_in: int
     seed: int
 
 
@@ -61,6 +65,19 @@ def _weighted(
     layer: architectures.Weighted, place: Place, options: LayerOptions
 ) -> dict[str, Any]:
     """The arguments that all layers with weights have."""
+    if options.initialization == "pytorch":
+        # PyTorch's kaiming_uniform(a=sqrt(5)) has this bound too. A net's layers use
+        # fewer than 500 of the 1,000 seeds that it has.
+        bound = 1 / math.sqrt(place.fan_in)
+        kernel, bias = (
+            keras.initializers.RandomUniform(-bound, bound, seed=seed)
+            for seed in (place.seed, place.seed + 500)
+        )
+        return {
+            **_common(place, options),
+            "kernel_initializer": kernel,
+            "bias_initializer": bias,
+        }
     standard_deviation = (
         architectures.PAPER_STANDARD_DEVIATION
         if options.initialization == "paper"
@@ -110,27 +127,35 @@ def _(layer: architectures.Relu, place: Place, options: LayerOptions):
 
 @make.register
 def _(layer: architectures.ResponseNormalization, place: Place, options: LayerOptions):
-    return layers.LocalResponseNormalization(
-        **dataclasses.asdict(layer),
-        implementation=options.lrn,
-        **_common(place, options),
-    )
+    return layers.LocalResponseNormalization(**_normalization(layer, place, options))
 
 
 @make.register
 def _(layer: architectures.SpatialNormalization, place: Place, options: LayerOptions):
-    return layers.SpatialNormalization(
-        **dataclasses.asdict(layer),
-        implementation=options.lrn,
+    return layers.SpatialNormalization(**_normalization(layer, place, options))
+
+
+def _normalization(
+    layer: architectures.ResponseNormalization | architectures.SpatialNormalization,
+    place: Place,
+    options: LayerOptions,
+) -> dict[str, Any]:
+    """The arguments that both normalizations have."""
+    return {
         **_common(place, options),
-    )
+        "size": layer.size,
+        "k": layer.k,
+        "alpha": layer.alpha,
+        "beta": layer.beta,
+        "implementation": options.lrn,
+    }
 
 
 @make.register
 def _(layer: architectures.MaxPool, place: Place, options: LayerOptions):
     # "same" lets the last window extend one column past the edge of the map, where
     # "valid" would leave a column out.
-    excess = (layer.size - place.side) % layer.stride
+    excess = (layer.size - place.side) % layer.stride if layer.ceil_mode else 0
     if excess > 1:
         raise ValueError(
             f"{place.name}: the last {layer.size} x {layer.size} window with stride "

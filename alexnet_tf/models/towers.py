@@ -1,7 +1,8 @@
 """Puts the towers of a network on their devices, forward and backward.
 
 Paper, section 3.2, and the 2012 program's `layers-145.cfg`: each device holds half of
-the kernels, and the devices exchange activations only at conv3, fc6, fc7 and fc8.
+the kernels, and the devices exchange activations only at conv3, fc6, fc7 and fc8. In
+Caffe's nets they also do so at each normalization, which reads all channels.
 
 TensorFlow puts an operation on the device that `tf.device` names when the operation is
 created, and a variable on the device that it names when the variable is created. A
@@ -17,7 +18,7 @@ from typing import TypeVar
 import keras
 import tensorflow as tf
 
-from alexnet_tf.models import devices
+from alexnet_tf.models import devices, layers
 
 L = TypeVar("L", bound=keras.layers.Layer)
 
@@ -113,6 +114,32 @@ class TowerStreams:
             place(make(tower, stream), self._devices[tower])(stream)
             for tower, stream in enumerate(self._streams)
         ]
+
+    def apply_to_all_channels(
+        self,
+        layer: str,
+        make: Callable[[int, keras.KerasTensor], keras.layers.Layer],
+    ) -> None:
+        """Applies a layer to the channels of all streams, of which each keeps its own.
+
+        The layer runs once on every device, so that what crosses between devices are
+        its inputs. Its output must have the shape of its input.
+
+        Args:
+            layer: the name of that layer. The parts of its result get the names
+                `{layer}_tower0`, `{layer}_tower1` and so on.
+            make: returns the layer, for the number of a device and the joined streams.
+        """
+        towers = self.count
+        self._exchange(layer, towers)
+        self.apply(make)
+        if self.count == 1:
+            self._streams = self._streams * towers
+        self.apply(
+            lambda tower, _: layers.ChannelPart(
+                tower, towers, dtype=self._policy, name=f"{layer}_tower{tower}"
+            )
+        )
 
     def join(self) -> keras.KerasTensor:
         """Returns all streams as one tensor on the first tower's device."""

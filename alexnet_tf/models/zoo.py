@@ -1,9 +1,12 @@
-"""The paper's network, the 2012 program's, and every variant, as data. No TensorFlow.
+"""The paper's network, its variants, and the AlexNets of other libraries, as data.
+
+There is no TensorFlow here.
 
 Docstrings name the source of each number: "P" is the paper, section 3 if no other is
 named; `layers-145.cfg` and its relatives are the 2012 program's files. If the text and
 the 2012 program differ, `PAPER` follows the text and `CUDA_CONVNET` the program. The
-ablations are those of the 2012 program and follow it.
+ablations are those of the 2012 program and follow it. docs/family.md compares the
+AlexNets.
 """
 
 import dataclasses
@@ -207,6 +210,127 @@ CONV6 = dataclasses.replace(
 )
 
 
+def _caffe(normalizes_first: bool, bias: float) -> tuple[Layer, ...]:
+    """The layers of Caffe's two nets: its `train_val.prototxt` files.
+
+    Unlike the towers' convolutions, the normalization reads all channels. Caffe divides
+    alpha by the size and has k = 1.
+
+    Args:
+        normalizes_first: before pooling; if not, after it.
+        bias: the initial biases that are not 0.
+    """
+    lrn = ResponseNormalization(size=5, k=1.0, alpha=1e-4 / 5, beta=0.75, inputs="both")
+    pool = MaxPool(size=3, stride=2)
+    shrink = (lrn, pool) if normalizes_first else (pool, lrn)
+    same = (1, 1)
+    return (
+        Convolution("conv1", filters=96, kernel_size=11, stride=4),
+        Relu(),
+        *shrink,
+        Convolution(
+            "conv2", filters=256, kernel_size=5, padding=(2, 2), initial_bias=bias
+        ),
+        Relu(),
+        *shrink,
+        Convolution("conv3", filters=384, kernel_size=3, padding=same, inputs="both"),
+        Relu(),
+        Convolution(
+            "conv4", filters=384, kernel_size=3, padding=same, initial_bias=bias
+        ),
+        Relu(),
+        Convolution(
+            "conv5", filters=256, kernel_size=3, padding=same, initial_bias=bias
+        ),
+        Relu(),
+        pool,
+        *(
+            layer
+            for name in ("fc6", "fc7")
+            for layer in (
+                Dense(
+                    name,
+                    units=4096,
+                    initial_bias=bias,
+                    standard_deviation=0.005,
+                    inputs="both",
+                ),
+                Relu(),
+                Dropout(),
+            )
+        ),
+        Dense("fc8", units=1000, inputs="both", split=False),
+    )
+
+
+CAFFE_ALEXNET = Architecture(
+    name="caffe_alexnet",
+    description="Caffe's AlexNet, models/bvlc_alexnet of its repository",
+    input_size=227,  # without padding these give 55 positions too
+    record_size=256,
+    towers=2,
+    # Biases of 1 "gave flat loss", says its readme.md.
+    layers=_caffe(normalizes_first=True, bias=0.1),
+    dropout="inverted",
+)
+
+
+CAFFENET = dataclasses.replace(
+    CAFFE_ALEXNET,
+    name="caffenet",
+    description="CaffeNet, models/bvlc_reference_caffenet of Caffe's repository: pooling "
+    "before normalization",
+    layers=_caffe(normalizes_first=False, bias=1.0),
+)
+
+
+def _torchvision() -> tuple[Layer, ...]:
+    """The layers of torchvision's `models/alexnet.py`.
+
+    They are the one-tower network of "One weird trick for parallelizing convolutional
+    neural networks" (Krizhevsky 2014), without normalization. The weight decay is that
+    of torchvision's training script, which trained the published weights.
+    """
+    decay = 1e-4
+    pool = MaxPool(size=3, stride=2, ceil_mode=False)
+    layers: list[Layer] = []
+    for name, filters, kernel_size, stride, padding in (
+        ("conv1", 64, 11, 4, 2),
+        ("conv2", 192, 5, 1, 2),
+        ("conv3", 384, 3, 1, 1),
+        ("conv4", 256, 3, 1, 1),
+        ("conv5", 256, 3, 1, 1),
+    ):
+        convolution = Convolution(
+            name,
+            filters=filters,
+            kernel_size=kernel_size,
+            stride=stride,
+            padding=(padding, padding),
+            weight_decay=decay,
+        )
+        layers += [convolution, Relu()]
+        if name in ("conv1", "conv2", "conv5"):
+            layers.append(pool)
+    for name in ("fc6", "fc7"):
+        layers += [Dropout(), Dense(name, units=4096, weight_decay=decay), Relu()]
+    layers.append(Dense("fc8", units=1000, weight_decay=decay, split=False))
+    return tuple(layers)
+
+
+TORCHVISION = Architecture(
+    name="torchvision",
+    description="torchvision's AlexNet: one tower, no normalization, dropout before fc6 "
+    "and fc7",
+    input_size=224,
+    record_size=256,
+    towers=1,
+    layers=_torchvision(),
+    dropout="inverted",
+    initialization="pytorch",
+)
+
+
 _CIFAR_LRN = ResponseNormalization(size=9, k=1.0, alpha=0.001 / 9)
 
 
@@ -290,6 +414,9 @@ ARCHITECTURES = {
         NO_LRN,
         POOL2X2,
         CONV6,
+        CAFFE_ALEXNET,
+        CAFFENET,
+        TORCHVISION,
         CIFAR10_11PCT,
         CIFAR10_11PCT_NO_LRN,
         CIFAR10_13PCT,

@@ -61,7 +61,7 @@ def assemble(
         architecture,
         dataset.classes,
         dataset.statistics().mean_crop(net.input_size),
-        options.net.dropout,
+        options.net.dropout or net.dropout,
         options.net.precision,
         str(dataset.path),
         dataset.digest(),
@@ -79,7 +79,9 @@ def assemble(
         schedule=make_schedule(options.recipe),
         batches=_batches(options, dataset, architecture, rows),
         validation=_validation(options, dataset, model, architecture),
-        checkpoints=checkpoint.Checkpoints(options.run.run_dir, model, rule.velocities),
+        checkpoints=checkpoint.Checkpoints(
+            options.run.run_dir, model, rule.velocities, net=described
+        ),
         batch_size=options.recipe.batch_size,
         steps_per_epoch=steps_per_epoch,
         last_step=last_step,
@@ -121,7 +123,7 @@ def _build_net(
         devices=devices,
         precision=options.net.precision,
         initialization=options.net.init,
-        dropout=options.net.dropout,
+        dropout=described.dropout,
         lrn=options.net.lrn,
         winograd=options.net.winograd,
         seed=options.recipe.seed,

@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 from alexnet_tf.models import architecture, architecture_json, zoo
 from alexnet_tf.models.zoo import ARCHITECTURES, CUDA_CONVNET, PAPER
 
-ALEXNETS = [net for name, net in ARCHITECTURES.items() if "cifar" not in name]
+# The AlexNets of other libraries are in test_family.py.
+OTHERS = ("caffe_alexnet", "caffenet", "torchvision")
+ALEXNETS = [
+    net
+    for name, net in ARCHITECTURES.items()
+    if "cifar" not in name and name not in OTHERS
+]
 TWO_TOWERS = [net for net in ALEXNETS if net.name != "one_gpu"]
 
 
@@ -386,6 +392,15 @@ def test_a_convolution_has_every_position_where_it_fits(
     assert found == len(places)
 
 
+@hypothesis.given(st.integers(1, 300), st.integers(1, 12), st.integers(1, 5))
+@hypothesis.settings(deadline=None)
+def test_pooling_without_ceil_mode_has_every_whole_window(size, window, stride):
+    hypothesis.assume(window <= size)
+    places = [at for at in range(0, size, stride) if at + window <= size]
+    found = architecture.pooling_output_size(size, window, stride, ceil_mode=False)
+    assert found == len(places)
+
+
 @hypothesis.given(st.integers(1, 300), st.integers(1, 12), st.data())
 @hypothesis.settings(deadline=None)
 def test_pooling_omits_no_pixel_and_has_no_empty_window(size, window, data):
@@ -502,6 +517,22 @@ def test_a_field_with_a_default_may_be_left_out_of_the_json():
     assert architecture_json.from_json(data) == PAPER
 
 
+def test_fields_that_the_2012_nets_do_not_need_are_left_out_of_their_json():
+    """So the JSON of these nets is that of versions without the fields."""
+    data = architecture_json.to_json(CUDA_CONVNET)
+    assert list(data) == [
+        *("name", "description", "input_size", "record_size", "towers", "layers")
+    ]
+    assert data["layers"][1] == {
+        "kind": "response_normalization",
+        "size": 5,
+        "k": 2.0,
+        "alpha": 1e-4 / 5,
+        "beta": 0.75,
+    }
+    assert data["layers"][2] == {"kind": "max_pool", "size": 3, "stride": 2}
+
+
 def changed(**layer):
     """The JSON of the paper's network with changes to its first layer; None removes."""
     data = architecture_json.to_json(PAPER)
@@ -526,6 +557,14 @@ def changed(**layer):
         (changed(filters="96"), "conv1: filters must be a whole number .*got '96'"),
         (changed(padding=[1]), r"conv1: padding must be \(before, after\).*got \(1,\)"),
         (changed(inputs="all"), "conv1: inputs must be 'own' or 'both', got 'all'"),
+        (
+            {**changed(), "dropout": "halved"},
+            "paper: dropout must be 'original' or 'inverted', got 'halved'",
+        ),
+        (
+            {**changed(), "initialization": "he"},
+            "paper: initialization must be 'paper' or .* or 'pytorch', got 'he'",
+        ),
         (changed(name="conv2"), "paper: two layers have the name 'conv2'"),
         ([], r"the architecture must be a JSON object, got \[\]"),
         ({**changed(), "depth": 8}, "the architecture: unknown field 'depth'"),
@@ -570,8 +609,16 @@ def test_invalid_json_is_rejected_by_the_name_of_what_is_wrong(data, message):
             "ResponseNormalization: size must be odd, got 4",
         ),
         (
+            lambda: architecture.ResponseNormalization(inputs="all"),
+            "ResponseNormalization: inputs must be 'own' or 'both', got 'all'",
+        ),
+        (
             lambda: architecture.MaxPool(stride=0),
             "MaxPool: stride must be a whole number of at least 1, got 0",
+        ),
+        (
+            lambda: architecture.MaxPool(ceil_mode=2),
+            "MaxPool: ceil_mode must be True or False, got 2",
         ),
         (
             lambda: architecture.Dropout(rate=1.0),

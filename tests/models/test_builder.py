@@ -21,6 +21,8 @@ PARAMETERS = {
     "no_lrn": 60_965_224,
     "pool2x2": 60_965_224,
     "conv6": 61_555_304,
+    "caffe_alexnet": 60_965_224,
+    "caffenet": 60_965_224,
     "cifar10_11pct": 2_112_970,
     "cifar10_13pct": 1_116_490,
 }
@@ -28,7 +30,7 @@ PARAMETERS = {
 
 @pytest.fixture(scope="module", params=PARAMETERS)
 def net(request):
-    """(architecture, its model with the 2012 program's initialization)."""
+    """(architecture, its model with its own initialization, which is Gaussian)."""
     plan = zoo.find(request.param)
     yield plan, builder.build(plan)
     keras.backend.clear_session()
@@ -83,7 +85,7 @@ def assert_normal(values, std):
     assert beyond == pytest.approx(0.0455, abs=5 * math.sqrt(0.0455 / count))
 
 
-def test_the_2012_programs_initialization_follows_each_layer(net):
+def test_initial_weights_are_gaussian_with_each_layers_own_standard_deviation(net):
     plan, built = net
     for extent in architecture.extents(plan):
         if not isinstance(extent.layer, architecture.Weighted):
@@ -91,7 +93,7 @@ def test_the_2012_programs_initialization_follows_each_layer(net):
         for layer in nets.towers_of(built, extent.name):
             kernel, bias = (weight.numpy() for weight in layer.weights)
             assert_normal(kernel[..., :64], extent.layer.standard_deviation)
-            np.testing.assert_array_equal(bias, extent.layer.initial_bias)
+            np.testing.assert_array_equal(bias, np.float32(extent.layer.initial_bias))
 
 
 def test_the_papers_initialization_has_one_standard_deviation(paper_net):
@@ -342,7 +344,7 @@ def test_a_number_of_devices_that_differs_from_that_of_towers_is_rejected():
     ("option", "message"),
     [
         ({"precision": "float16"}, "one of float32, tf32, bfloat16, got 'float16'"),
-        ({"initialization": "he"}, "one of paper, cuda_convnet, got 'he'"),
+        ({"initialization": "he"}, "one of paper, cuda_convnet, pytorch, got 'he'"),
         ({"lrn": "cudnn"}, "one of op, stock, got 'cudnn'"),
         (
             {"dropout": "gaussian", "architecture": zoo.PAPER},

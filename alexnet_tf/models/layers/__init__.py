@@ -5,6 +5,7 @@ powers, means) is done in float32 whatever the compute type is.
 """
 
 from alexnet_tf.models.layers.activation import ReLU
+from alexnet_tf.models.layers.channel_part import ChannelPart
 from alexnet_tf.models.layers.convolution import Convolution
 from alexnet_tf.models.layers.dense import (
     Dense,
@@ -32,6 +33,7 @@ from alexnet_tf.models.layers.provenance import Provenance
 from alexnet_tf.models.layers.unshared import UnsharedConvolution
 
 __all__ = [
+    "ChannelPart",
     "Convolution",
     "Dense",
     "Dropout",

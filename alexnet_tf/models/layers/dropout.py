@@ -1,13 +1,14 @@
 """Dropout whose mask is a function of the seed and the step."""
 
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models.layers import arguments
 
-DropoutConvention = Literal["original", "inverted"]
+DropoutConvention = architectures.DropoutConvention
 
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
@@ -28,7 +29,7 @@ class Dropout(keras.layers.Layer):
             changes nothing.
         seed: of the masks; every layer of a network should have a different one.
 
-    Input and output: [N, units].
+    Input and output: [N, units] or [N, H, W, C].
 
     Raises:
         ValueError: `rate` is not at least 0 and below 1, or `convention` is unknown.

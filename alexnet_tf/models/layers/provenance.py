@@ -104,12 +104,20 @@ def refuse_another_net(
 
 
 def _without_classes(architecture: dict[str, Any]) -> dict[str, Any]:
-    """An architecture as data, without what may differ between nets of one kind."""
+    """An architecture as data, without what may differ between nets of one kind.
+
+    The dropout convention that weights were trained with is recorded beside it; the
+    architecture has only the one that is used by default.
+    """
     *below, top = architecture["layers"]
     top = {key: value for key, value in top.items() if key != "units"}
     kept = {
         key: value
         for key, value in architecture.items()
-        if key not in ("name", "description", "input_size", "record_size")
+        if key
+        not in (
+            *("name", "description", "input_size", "record_size"),
+            *("dropout", "initialization"),
+        )
     }
     return {**kept, "layers": [*below, top]}

@@ -1,8 +1,12 @@
 """Turns a folder of images, ImageNet's archives or a TFDS dataset into records.
 
+    python -m alexnet_tf.prepare --source=folder:/images --dry_run
     python -m alexnet_tf.prepare --source=folder:/images --output=data/mine
     python -m alexnet_tf.prepare --source=imagenet2012 --manual_dir=/archives
     python -m alexnet_tf.prepare --output=data/mine --verify
+
+Prints a summary of the source: its classes, the images of each split, the classes that
+a split lacks, and what is not used. The last line says what was written.
 
 A preparation that was stopped, even by kill -9, continues when the same command is
 given again.
@@ -11,19 +15,22 @@ given again.
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from alexnet_tf.runtime import command, log_noise, options
 from alexnet_tf.runtime.options import option
+
+_DEFAULT_SOURCE = "garments"
 
 
 @dataclasses.dataclass(frozen=True)
 class SourceOptions:
     """The source of the images."""
 
-    source: str = option(
-        "garments",
-        "garments (embedded), imagenet2012, ilsvrc2010, tfds:NAME, or folder:/path",
+    source: str | None = option(
+        None,
+        "garments (embedded, the default), imagenet2012, ilsvrc2010, tfds:NAME, or "
+        "folder:/path",
         is_path=True,
     )
     manual_dir: str | None = option(
@@ -37,8 +44,8 @@ class SourceOptions:
     )
     holdout: float = option(
         0.1,
-        "part of a folder without train/ and validation/ that becomes the validation "
-        "split",
+        "part of each class that becomes the validation split, in a folder without "
+        "train/ and validation/",
         check=options.between(0, 1),
     )
     max_bad_files: int = option(
@@ -67,13 +74,17 @@ class OutputOptions:
     encoding: Literal["auto", "jpeg", "raw"] = option(
         "auto", "jpeg (quality 95) or raw bytes; auto: raw up to 64 pixels"
     )
-    background: str = option(
-        "white", "color behind transparent pixels: white, black, gray or #rrggbb"
+    background: str | None = option(
+        None,
+        "color behind transparent pixels: white, black, gray or #rrggbb (default: white)",
     )
     verify: bool = option(
         False,
         "read every record back; if there is a dataset at --output already, it is only "
-        "verified",
+        "verified, and compared with --source if that is given",
+    )
+    dry_run: bool = option(
+        False, "print the summary of the source, and read and write no images"
     )
 
 
@@ -108,19 +119,36 @@ OPTIONS = PrepareOptions
 def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments)
     with log_noise.held_back():
-        from alexnet_tf.data import dataset_verification, preparation, sources
-        from alexnet_tf.models import background
-    output, verify = _output(chosen), chosen.output.verify
-    color = background.parse(chosen.output.background)
-    if not (verify and output.exists()):
-        preparation.refuse_existing(output)  # before archives are read for hours
-        source = sources.open_source(
-            chosen.source.source,
-            holdout=chosen.source.holdout,
-            data_dir=chosen.output.data_dir,
-            manual_dir=chosen.source.manual_dir,
-            checksums=chosen.source.checksums,
+        from alexnet_tf.data import (
+            dataset_verification,
+            preparation,
+            prepared_dataset,
+            source_summary,
+            sources,
         )
+        from alexnet_tf.models import background
+    color = background.parse(chosen.output.background or "white")
+    specification = chosen.source.source or _DEFAULT_SOURCE
+    output, verify = _output(chosen, specification), chosen.output.verify
+    if chosen.output.dry_run:
+        sources.refuse_unbuilt(specification, chosen.output.data_dir)
+        print(source_summary.of_source(_open_source(chosen, specification)))
+        return
+    if verify and output.exists():
+        found = prepared_dataset.read_description(output)
+        if chosen.source.source is not None:
+            preparation.refuse_other_source(
+                found, specification, chosen.output.data_dir
+            )
+        if chosen.output.background is not None and color != found.background:
+            raise ValueError(
+                f"{output} was prepared with the background {found.background}, not "
+                f"--background={chosen.output.background}: prepare it again to another "
+                "--output, or leave --background out"
+            )
+    else:
+        preparation.refuse_existing(output)  # before archives are read for hours
+        source = _open_source(chosen, specification)
         dataset = preparation.prepare_dataset(
             source,
             output,
@@ -131,6 +159,7 @@ def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
             workers=chosen.work.workers,
             beam_pipeline_options=chosen.work.beam_pipeline_options,
         )
+        print(preparation.summary(dataset, source))
     if verify:
         dataset = dataset_verification.verify_dataset(output, chosen.work.workers)
     counts = ", ".join(f"{n} {split}" for split, n in dataset.counts.items())
@@ -142,12 +171,24 @@ def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
     )
 
 
-def _output(chosen: PrepareOptions) -> pathlib.Path:
+def _open_source(chosen: PrepareOptions, specification: str) -> Any:
+    from alexnet_tf.data import sources
+
+    return sources.open_source(
+        specification,
+        holdout=chosen.source.holdout,
+        data_dir=chosen.output.data_dir,
+        manual_dir=chosen.source.manual_dir,
+        checksums=chosen.source.checksums,
+    )
+
+
+def _output(chosen: PrepareOptions, specification: str) -> pathlib.Path:
     from alexnet_tf.data import sources
 
     if chosen.output.output is not None:
         return pathlib.Path(chosen.output.output)
-    name = sources.name_of(chosen.source.source)
+    name = sources.name_of(specification)
     return pathlib.Path(chosen.output.data_dir) / f"{name}-{chosen.output.size}"
 
 

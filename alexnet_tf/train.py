@@ -2,19 +2,20 @@
 
     python -m alexnet_tf.train                      # the embedded images, a few minutes
     python -m alexnet_tf.train --flagfile=tools/paper.flags --run_dir=runs/paper
-    python -m alexnet_tf.train --dataset=data/mine --run_dir=runs/mine --resume
+    python -m alexnet_tf.train --run_dir=runs/mine --resume
 
 The run folder holds the trained net (model.json, mean.npy, checkpoints/, best/), its
-options (resolved.flags), and its log (log.jsonl, and train/, validation/ and weights/
-for TensorBoard).
+options (resolved.flags), what it was computed with (environment.json), and its log
+(log.jsonl, and train/, validation/ and weights/ for TensorBoard). The last line names
+the newest and the best checkpoint, each with its validation error.
 """
 
 import contextlib
-import math
 import sys
 from collections.abc import Sequence
 
 from alexnet_tf.runtime import command, lock, log_noise, options
+from alexnet_tf.training import train_options
 from alexnet_tf.training.train_options import TrainOptions
 
 OPTIONS = TrainOptions
@@ -83,12 +84,10 @@ def _train(chosen: TrainOptions, replicas) -> None:
     )
     log = run_log.Log if replicas.is_chief else run_log.NoLog
     run.run(log(chosen.run.run_dir, run.state.step))
-    best = run.state.best_error
-    validated = (
-        f"; least validation top-1 error {best:.2f} %" if best < math.inf else ""
-    )
-    print(f"{chosen.run.run_dir}: step {run.state.step} of {run.last_step}{validated}")
+    done = f"{chosen.run.run_dir}: step {run.state.step} of {run.last_step}"
+    found = run_folder.results(chosen.run.run_dir) if replicas.is_chief else []
+    print("; ".join([done, *found]))
 
 
 if __name__ == "__main__":
-    command.run_command("train", OPTIONS, main, __doc__)
+    command.run_command("train", OPTIONS, main, __doc__, train_options.complete)

@@ -35,9 +35,16 @@ OPS_WITH_CUDA = ["lrn"]
 CPU_HEADERS = [
     "float16.h",
     "isa.h",
+    "limits.h",
 ]
-CPU_SOURCES = ["isa.cc"]
-TENSORFLOW_HEADERS = ["tensors.h"]
+CPU_SOURCES = [
+    "isa.cc",
+    "limits.cc",
+]
+TENSORFLOW_HEADERS = [
+    "sharding.h",
+    "tensors.h",
+]
 TEST_HEADERS = ["testing.h"]
 LIBRARY_SOURCES = ["library.cc"]
 

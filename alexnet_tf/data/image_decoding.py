@@ -24,7 +24,10 @@ from alexnet_tf.runtime import names
 
 # The extensions by which images are recognized in folders. The decoder itself looks at
 # the contents of a file and not at its name.
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+SUFFIXES = (
+    *(".bmp", ".dib", ".gif", ".jfif", ".jif", ".jpe", ".jpeg", ".jpg", ".pjp"),
+    *(".pjpeg", ".png", ".webp"),
+)
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _EXIF_ORIENTATION = 0x0112

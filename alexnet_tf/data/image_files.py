@@ -49,7 +49,7 @@ def read(path: str | os.PathLike[str]) -> bytes:
         else:
             data, problem = _contents(path)
     except OSError as error:
-        data, problem = b"", _reason(path, error)
+        data, problem = b"", reason(path, error)
     except ValueError as error:  # a path that no system accepts
         data, problem = b"", str(error)
     if problem:
@@ -82,8 +82,8 @@ def _problem(found: os.stat_result) -> str:
     return ""
 
 
-def _reason(path: str | os.PathLike[str], error: OSError) -> str:
-    """Why a file cannot be opened or read."""
+def reason(path: str | os.PathLike[str], error: OSError) -> str:
+    """Why a file or a folder cannot be opened or read, in words."""
     if error.errno == errno.ENOENT and os.path.islink(path):
         target = names.escaped(os.readlink(path))
         return f"a link to {target}, which does not exist"

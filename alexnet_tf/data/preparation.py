@@ -20,10 +20,12 @@ from absl import logging
 import alexnet_tf
 from alexnet_tf.data import (
     beam_shards,
+    folder_listing,
     image_decoding,
     image_statistics,
     prepared_dataset,
     shards,
+    source_summary,
     source_types,
     sources,
 )
@@ -197,7 +199,7 @@ class _Preparation:
 
     def _refuse_other_settings(self) -> None:
         """Raises ValueError if complete shards were written with other settings."""
-        if not self._plan_path.exists() or not list(self._partial.glob("notes/*")):
+        if not self._plan_path.exists() or not list(self.complete.glob("[!.]*")):
             return
         earlier = json.loads(self._plan_path.read_text())
         settings = self._settings
@@ -225,15 +227,18 @@ class _Preparation:
 
     def write_description(self) -> None:
         """Writes everything beside the shards; all of them must be complete."""
-        counts, statistics, digests = self._sum_up()
+        class_counts, statistics, digests = self._sum_up()
         dataset = prepared_dataset.Dataset(
             self._source.name,
             self._size,
             self._encoding,
             self._source.classes,
-            counts,
+            {split: sum(each) for split, each in class_counts.items()},
             self.complete,
-            self._background,
+            self._source.specification,
+            self._source.fingerprint,
+            class_counts,
+            background=self._background,
         )
         prepared_dataset.write_description(dataset, statistics.result())
         for name in (prepared_dataset.DESCRIPTION, prepared_dataset.STATISTICS):
@@ -242,31 +247,34 @@ class _Preparation:
 
     def _sum_up(
         self,
-    ) -> tuple[dict[str, int], image_statistics.StatisticsAccumulator, dict[str, str]]:
-        """(records per split, statistics, SHA-256 by file name) over all shards."""
+    ) -> tuple[
+        dict[str, list[int]], image_statistics.StatisticsAccumulator, dict[str, str]
+    ]:
+        """(records per split and class, statistics, SHA-256 by file name) of all."""
         statistics = image_statistics.StatisticsAccumulator(self._size)
-        counts, digests, allowed = {}, {}, self._max_bad_files
+        class_counts, digests, allowed = {}, {}, self._max_bad_files
         deep: set[image_decoding.Deep] = set()
         for split, jobs in self._jobs.items():
-            counts[split] = 0
+            counts = class_counts[split] = [0] * len(self._source.classes)
             for job in jobs:
                 finished = shards.read_finished(job.path)
                 if finished is None:
                     raise RuntimeError(
                         f"{job.path} was not written: run the same command again"
                     )
-                counts[split] += finished.images
+                for label, count in enumerate(finished.class_counts):
+                    counts[label] += count
                 statistics.merge(finished.statistics)
                 digests[job.path.name] = finished.sha256
                 deep |= finished.deep
                 for reason in finished.left_out:
                     logging.warning("left out: %s", reason)
                 allowed = _count_bad_files(finished.left_out, allowed)
-            if not counts[split]:
+            if not any(counts):
                 raise ValueError(f"the {split} split has no readable image")
         if deep:
             progress.say(f"warning: {image_decoding.deep_summary(deep)}")
-        return counts, statistics, digests
+        return class_counts, statistics, digests
 
 
 def _shard_count(examples: int, size: int, encoding: str) -> int:
@@ -307,20 +315,26 @@ def find_or_prepare(
         manual_dir: the folder of archives that only the user can download.
 
     Raises:
-        FileNotFoundError: the folder does not hold a prepared dataset.
-        ValueError: the dataset has images of another size.
+        FileNotFoundError: the folder does not hold a prepared dataset, or the source
+            does not exist.
+        ValueError: the dataset has images of another size, or was prepared from another
+            source, or the source has changed since.
     """
     try:
         folder = pathlib.Path(data_dir) / f"{sources.name_of(dataset)}-{size}"
     except ValueError:
         folder = pathlib.Path(dataset)
     else:
-        if not folder.exists():
+        if folder.exists():
+            found = prepared_dataset.read_description(folder)
+            refuse_other_source(found, dataset, data_dir)
+        else:
             progress.say(f"preparing {dataset} as {folder}")
             source = sources.open_source(
                 dataset, data_dir=data_dir, manual_dir=manual_dir
             )
-            prepare_dataset(source, folder, size=size, encoding=encoding)
+            found = prepare_dataset(source, folder, size=size, encoding=encoding)
+            progress.say(summary(found, source))
     found = prepared_dataset.read_description(folder)
     if found.size != size:
         raise ValueError(
@@ -328,3 +342,56 @@ def find_or_prepare(
             f"{size}: prepare it again with --size={size}"
         )
     return found
+
+
+def refuse_other_source(
+    dataset: prepared_dataset.Dataset, specification: str, data_dir: str
+) -> None:
+    """Raises ValueError unless a dataset was prepared from this source as it is now.
+
+    Args:
+        dataset: the prepared dataset.
+        specification: of the source; see `sources`.
+        data_dir: TFDS keeps its own files in `data_dir`/tfds.
+
+    Raises:
+        ValueError: it was prepared from another source, or the source has changed; the
+            message names both, and what to do.
+        FileNotFoundError: the source does not exist.
+    """
+    wanted, fingerprint = sources.identify(specification, data_dir)
+    if not dataset.source:
+        if not wanted.startswith("folder:"):
+            return
+        problem = (
+            "was prepared by an earlier version of alexnet_tf, which did not record "
+            f"from what, so it may be of other images than those of {wanted}"
+        )
+    elif dataset.source != wanted:
+        problem = f"was prepared from {dataset.source}, and not from {wanted}"
+    elif fingerprint is not None and dataset.fingerprint != fingerprint:
+        problem = f"was prepared from {wanted}, whose images have changed since"
+    else:
+        return
+    raise ValueError(
+        f"{dataset.path} {problem}. To use its records as they are, name the folder: "
+        f"--dataset={dataset.path}. To use the images as they are now, prepare them "
+        f"first: python -m alexnet_tf.prepare --source={specification} "
+        f"--size={dataset.size} --output=ANOTHER_FOLDER, and name that folder"
+    )
+
+
+def summary(dataset: prepared_dataset.Dataset, source: source_types.Source) -> str:
+    """What was prepared of a source, and what was not, in lines of text."""
+    notes = list(source.notes)
+    found = sum(map(len, source.splits.values()))
+    if unreadable := found - sum(dataset.counts.values()):
+        images = folder_listing.counted(unreadable, "image")
+        notes.append(f"left out: {images} that cannot be read")
+    return source_summary.text(
+        source.specification,
+        dataset.classes,
+        dataset.counts,
+        dataset.class_counts,
+        notes,
+    )

@@ -40,6 +40,9 @@ class Dataset:
         classes: the names of the classes, in the order of their labels.
         counts: the number of records of each split.
         path: the folder.
+        source, fingerprint: the specification and the fingerprint of what was prepared,
+            as `source_types.Source` has them; None if an earlier version prepared it.
+        class_counts: for each split, the number of records of each class; None likewise.
         background: the color behind transparent pixels.
     """
 
@@ -49,6 +52,9 @@ class Dataset:
     classes: tuple[str, ...]
     counts: dict[str, int]
     path: pathlib.Path = dataclasses.field(compare=False)
+    source: str | None = None
+    fingerprint: str | None = None
+    class_counts: dict[str, list[int]] | None = None
     background: backgrounds.Color = backgrounds.WHITE
 
     @property

@@ -25,6 +25,8 @@ import xxhash
 from array_record.python import array_record_module
 from google.protobuf import message
 
+from alexnet_tf.runtime import array_files
+
 # The suffix of a shard, by the encoding of its images.
 SUFFIXES = {"jpeg": ".array_record", "raw": ".npy"}
 
@@ -171,7 +173,7 @@ def _write_raw(
             content = b"".join((record.encoded, label))
             file.write(content + _hash(content))
             names.append(os.fsencode(name))
-        np.save(file, np.array(names, np.bytes_))
+        file.write(array_files.npy_bytes(np.array(names, np.bytes_)))
         # The header gets its count now. It keeps its length, because NumPy pads it so
         # that any count fits.
         file.seek(0)

@@ -69,6 +69,7 @@ class Finished:
         images: the number of its records.
         bytes: the size of its file.
         sha256: the digest of its file.
+        class_counts: the number of its records with each label.
         left_out: for each image that could not be read, the reason.
         statistics: the sums over its images.
         deep: which of its images have 16 bits per sample.
@@ -77,6 +78,7 @@ class Finished:
     images: int
     bytes: int
     sha256: str
+    class_counts: tuple[int, ...]
     left_out: tuple[str, ...]
     statistics: image_statistics.StatisticsAccumulator
     deep: frozenset[image_decoding.Deep] = frozenset()
@@ -104,14 +106,13 @@ def write_shard_of_job(job: Job, advance: Callable[[], object]) -> Finished:
     """
     statistics = image_statistics.StatisticsAccumulator(job.size)
     left_out: list[str] = []
-    count = 0
+    labels: list[int] = []
 
     def counted_records() -> Iterator[tuple[str, record_files.Record]]:
-        nonlocal count
         for name, image, label in _readable_squares(job, left_out, advance):
             if job.for_statistics:
                 statistics.add(image)
-            count += 1
+            labels.append(label)
             encoded = records.encode_image(image, job.encoding)
             yield name, record_files.Record(encoded, label)
 
@@ -120,8 +121,15 @@ def write_shard_of_job(job: Job, advance: Callable[[], object]) -> Finished:
             aside, counted_records(), encoding=job.encoding, size=job.size
         )
         size, digest = aside.stat().st_size, files.sha256(aside)
+    class_counts = tuple(np.bincount(np.array(labels, int)).tolist())
     finished = Finished(
-        count, size, digest, tuple(left_out), statistics, frozenset(deep)
+        len(labels),
+        size,
+        digest,
+        class_counts,
+        tuple(left_out),
+        statistics,
+        frozenset(deep),
     )
     _write_note(finished, job.path)  # only now, when the shard is on the disk
     return finished
@@ -136,6 +144,8 @@ def _readable_squares(
     """
     for example in job.examples:
         try:
+            if example.label < 0:
+                raise image_decoding.BadImageError(f"{example.name}: it has no label")
             image = backgrounds.compose(example.read(), job.background)
             image = _resized_square(image, job.size)
         except image_decoding.BadImageError as error:
@@ -173,6 +183,7 @@ def _write_note(finished: Finished, path: pathlib.Path) -> None:
             images=finished.images,
             bytes=finished.bytes,
             sha256=finished.sha256,
+            class_counts=np.array(finished.class_counts, int),
             left_out=np.array(finished.left_out, dtype=np.str_),
             count=finished.statistics.count,
             sum=finished.statistics.sum,
@@ -194,6 +205,7 @@ def read_finished(path: pathlib.Path) -> Finished | None:
                 int(note["images"]),
                 int(note["bytes"]),
                 str(note["sha256"]),
+                tuple(note["class_counts"].tolist()),
                 tuple(map(str, note["left_out"])),
                 statistics,
                 frozenset(

@@ -65,3 +65,28 @@ def open_source(
     if kind == "folder":
         return image_folder.open_folder(pathlib.Path(rest).expanduser(), holdout)
     return tfds_source.open_tfds(rest or kind, data_dir, manual_dir, checksums)
+
+
+def identify(specification: str, data_dir: str = "data") -> tuple[str, str | None]:
+    """The specification as it is resolved, and the fingerprint of the source now.
+
+    They are those of `source_types.Source`, without building a TFDS dataset: if it is
+    not built, its fingerprint is None.
+
+    Raises:
+        ValueError, FileNotFoundError: as `open_source`.
+    """
+    name_of(specification)
+    kind, _, rest = specification.partition(":")
+    if kind == "folder":
+        source = open_source(specification)
+        return source.specification, source.fingerprint
+    return tfds_source.identify(rest or kind, data_dir)
+
+
+def refuse_unbuilt(specification: str, data_dir: str = "data") -> None:
+    """Raises ValueError if opening the source would build a TFDS dataset first."""
+    name_of(specification)
+    kind, _, rest = specification.partition(":")
+    if kind != "folder":
+        tfds_source.refuse_unbuilt(rest or kind, data_dir)

@@ -7,6 +7,9 @@ sources need it.
 import contextlib
 import dataclasses
 import functools
+import hashlib
+import json
+import os
 import pathlib
 import shutil
 from collections.abc import Mapping, Sequence
@@ -14,7 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_tf.data import archives, image_decoding, records, source_types
+from alexnet_tf.data import (
+    archives,
+    folder_listing,
+    image_decoding,
+    records,
+    source_types,
+)
 from alexnet_tf.runtime import errors, lock, names
 
 
@@ -39,14 +48,55 @@ def open_tfds(
     if name in archives.ARCHIVES and (checksums or not builder.is_prepared()):
         archives.check_archives(name, archive_folder, checksums=checksums)
     words = _synset_words(archive_folder) if name == "imagenet2012" else {}
+    class_names = _class_names(builder, words)  # refused before anything is built
     if not builder.is_prepared():
         builder = _build(builder, name, archive_folder)
+    splits, notes = _list_splits(builder, name)
     return source_types.Source(
         name.replace("/", "-"),
-        _class_names(builder, words),
-        _list_splits(builder, name),
-        str(builder.info.full_name),
+        class_names,
+        splits,
+        specification=_specification(builder),
+        fingerprint=_fingerprint(builder),
+        notes=notes,
     )
+
+
+def identify(name: str, data_dir: str) -> tuple[str, str | None]:
+    """The specification and the fingerprint of a dataset, without building it.
+
+    The fingerprint of a dataset that is not built is None.
+
+    Raises:
+        ValueError: TFDS does not know the dataset, or it does not classify images.
+    """
+    builder = _find_builder(name, data_dir)
+    return _specification(builder), (
+        _fingerprint(builder) if builder.is_prepared() else None
+    )
+
+
+def refuse_unbuilt(name: str, data_dir: str) -> None:
+    """Raises ValueError if opening the dataset would build it first."""
+    if not _find_builder(name, data_dir).is_prepared():
+        raise ValueError(
+            f"TFDS has not built {name} in {data_dir}/tfds yet, so its images are not "
+            "known: prepare it without --dry_run"
+        )
+
+
+def _specification(builder: Any) -> str:
+    return f"tfds:{builder.info.full_name}"
+
+
+def _fingerprint(builder: Any) -> str:
+    """A digest of what TFDS knows about a dataset that is built."""
+    splits = {
+        name: [split.num_examples, split.num_bytes]
+        for name, split in builder.info.splits.items()
+    }
+    described = [builder.info.full_name, _label_names(builder), splits]
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 
 def _find_builder(name: str, data_dir: str) -> Any:
@@ -103,32 +153,50 @@ def _build(builder: Any, name: str, archive_folder: pathlib.Path) -> Any:
     return tfds.builder_from_directory(folder)
 
 
-def _list_splits(builder: Any, name: str) -> dict[str, "_TfdsExamples"]:
-    """The splits that have labels."""
-    splits = {}
-    for split in builder.info.splits:
-        if split not in source_types.SPLIT_NAMES:
-            continue
-        examples = _TfdsExamples(
-            f"{name}/{split}",
-            str(builder.data_dir),
-            split,
-            range(builder.info.splits[split].num_examples),
+def _list_splits(
+    builder: Any, name: str
+) -> tuple[dict[str, "TfdsExamples"], tuple[str, ...]]:
+    """The splits that have labels, and why others are not used."""
+    splits: dict[str, TfdsExamples] = {}
+    notes = []
+    for tfds_split, info in builder.info.splits.items():
+        examples = TfdsExamples(
+            f"{name}/{tfds_split}",
+            os.path.abspath(builder.data_dir),
+            tfds_split,
+            range(info.num_examples),
         )
-        # A label of -1 means that nobody knows it, as in the test split of 2012.
-        if examples and examples[0].label >= 0:
+        split = source_types.split_of(tfds_split)
+        if split is None:
+            reason = "it is not one of train, validation and test"
+        elif not examples:
+            reason = "it is empty"
+        elif examples[0].label < 0:  # as in the test split of ImageNet 2012
+            reason = "its images have no labels"
+        elif split in splits:
+            reason = f"{splits[split].name} is the {split} split"
+        else:
             splits[split] = examples
+            continue
+        notes.append(
+            f"left out: {examples.name} "
+            f"({folder_listing.counted(info.num_examples, 'example')}), because {reason}"
+        )
     if "train" not in splits:
         raise ValueError(
             f"tfds:{name} has no train split, only {', '.join(splits) or 'none'}: "
             "choose a dataset with training images"
         )
-    return splits
+    return splits, tuple(notes)
+
+
+def _label_names(builder: Any) -> list[str]:
+    return builder.info.features["label"].names
 
 
 def _class_names(builder: Any, words: Mapping[str, str]) -> tuple[str, ...]:
     """The names of the classes, each followed by its `words` if there are any."""
-    found = builder.info.features["label"].names
+    found = _label_names(builder)
     return names.checked_all(
         (f"{name} {words[name]}" if name in words else name for name in found),
         f"tfds:{builder.name}",
@@ -142,7 +210,7 @@ def _synset_words(archive_folder: pathlib.Path) -> dict[str, str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class _TfdsExamples(Sequence[source_types.Example]):
+class TfdsExamples(Sequence[source_types.Example]):
     """The examples of one split, or of a part of it."""
 
     name: str
@@ -162,6 +230,17 @@ class _TfdsExamples(Sequence[source_types.Example]):
         return source_types.Example(
             name, int(record["label"]), _BytesReader(record["image"], name)
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, for a process on another machine."""
+        ends = {"start": self.numbers.start, "stop": self.numbers.stop}
+        return {"name": self.name, "folder": self.folder, "split": self.split} | ends
+
+    @classmethod
+    def from_json(cls, described: Mapping[str, Any]) -> "TfdsExamples":
+        """The examples that `to_json` described."""
+        numbers = range(described["start"], described["stop"])
+        return cls(described["name"], described["folder"], described["split"], numbers)
 
 
 @functools.lru_cache

@@ -2,17 +2,24 @@
 
 RUN/checkpoints/step-200.index ...    the newest ones
 RUN/best/step-100.index ...           the one with the least validation error
+
+A checkpoint is whole when its index is there, which is written last and removed first.
+No checkpoint is ever overwritten: the second one of a step is step-200-2.
 """
 
+import contextlib
+import json
 import os
 import pathlib
 import re
 import shutil
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from alexnet_tf.runtime import errors
+from alexnet_tf.runtime import errors, files
 
 NEWEST = "checkpoints"
 BEST = "best"
@@ -46,26 +53,65 @@ def check_same_net(prefix: str, model: keras.Model) -> None:
             )
 
 
-def files_of(prefix: str) -> list[pathlib.Path]:
-    """The files of one checkpoint."""
+def files_of(prefix: str | os.PathLike[str]) -> list[pathlib.Path]:
+    """The files of one checkpoint; if it is whole, the first one is its index."""
     path = pathlib.Path(prefix)
-    return list(path.parent.glob(f"{path.name}.*"))
+    found = path.parent.glob(f"{path.name}.*")
+    index = path.with_name(f"{path.name}.index")
+    return sorted(
+        (file for file in found if file.suffix != ".broken"),
+        key=lambda file: (file != index, file.name),
+    )
 
 
 def remove_checkpoint(prefix: str) -> None:
-    """Removes the files of a checkpoint, even if its write failed halfway."""
+    """Removes the files of a checkpoint; no reader ever finds a part of it."""
     for file in files_of(prefix):
         file.unlink()
-    shutil.rmtree(f"{prefix}_temp", ignore_errors=True)
+        if file.suffix == ".index":
+            files.sync(file.parent)
+
+
+def remove_unfinished(folder: pathlib.Path) -> None:
+    """Removes what writes that failed or were killed have left in a folder."""
+    files.remove_leftovers(folder, locked=True)
+    for path in folder.glob("step-*_temp"):  # of earlier versions
+        shutil.rmtree(path)
+    for path in folder.glob("step-*.data-*"):
+        index = path.with_suffix(".index")
+        if path.suffix != ".broken" and not index.exists():
+            path.unlink()
+
+
+def unused_name(folder: pathlib.Path, step: int) -> str:
+    """The name for a new checkpoint of a step: step-200, or step-200-2 after that."""
+    earlier = [again for other, again, _ in _found(folder) if other == step]
+    return f"step-{step}-{max(earlier) + 1}" if earlier else f"step-{step}"
 
 
 def list_checkpoints(folder: str | os.PathLike[str]) -> list[str]:
     """Returns the prefixes of the whole checkpoints in a folder, oldest first."""
-    steps = []
-    for index in pathlib.Path(folder).glob("step-*.index"):
-        if match := re.fullmatch(r"step-(\d+)\.index", index.name):
-            steps.append((int(match[1]), str(index.with_suffix(""))))
-    return [prefix for _, prefix in sorted(steps)]
+    return [prefix for _, _, prefix in sorted(_found(pathlib.Path(folder)))]
+
+
+def step_of(prefix: str) -> int:
+    """The step of a checkpoint.
+
+    Example:
+        >>> step_of("runs/mine/checkpoints/step-200-2")
+        200
+    """
+    return int(pathlib.Path(prefix).name.split("-")[1])
+
+
+def _found(folder: pathlib.Path) -> list[tuple[int, int, str]]:
+    """(step, which one of this step, prefix) of each whole checkpoint, in any order."""
+    found = []
+    for index in folder.glob("step-*.index"):
+        if match := re.fullmatch(r"step-(\d+)(?:-(\d+))?\.index", index.name):
+            again = int(match[2] or 1)
+            found.append((int(match[1]), again, str(index.with_suffix(""))))
+    return found
 
 
 def newest_checkpoint(folder: str | os.PathLike[str]) -> str | None:
@@ -88,13 +134,26 @@ def locate_checkpoint(checkpoint: str | os.PathLike[str]) -> tuple[pathlib.Path,
         path = path.with_suffix("")
     if path.is_dir():
         run_dir = path.parent if path.name in (NEWEST, BEST) else path
-        found = newest_checkpoint(path if path != run_dir else path / NEWEST)
-        if found is None:
+        newest = newest_checkpoint(path if path != run_dir else path / NEWEST)
+        if newest is None:
             raise CheckpointError(f"{path} holds no checkpoint: {expected}")
-        return run_dir, found
-    if not path.with_name(path.name + ".index").exists():
+        return run_dir, newest
+    # A step that was saved again has a new name, which the old one stands for.
+    again = re.compile(rf"{re.escape(path.name)}(-\d+)?")
+    found = [
+        prefix
+        for prefix in list_checkpoints(path.parent)
+        if again.fullmatch(pathlib.Path(prefix).name)
+    ]
+    if not found:
         raise CheckpointError(f"there is no checkpoint {path}: {expected}")
-    return pathlib.Path(os.path.normpath(path.parent / "..")), str(path)
+    return pathlib.Path(os.path.normpath(path.parent / "..")), found[-1]
+
+
+def read_state(prefix: str) -> dict[str, Any]:
+    """Returns the state of a run that its checkpoint holds beside the weights."""
+    reader = tf.train.load_checkpoint(prefix)
+    return json.loads(reader.get_tensor(f"state/{_VALUE}"))
 
 
 def load_weights(prefix: str, model: keras.Model) -> None:
@@ -102,10 +161,17 @@ def load_weights(prefix: str, model: keras.Model) -> None:
 
     Raises CheckpointError for a checkpoint of another net, or a broken one.
     """
-    try:
+    with readable(prefix):
         check_same_net(prefix, model)
         weights = weights_by_path(model)
         tf.train.Checkpoint(weights=weights).read(prefix).expect_partial()
+
+
+@contextlib.contextmanager
+def readable(prefix: str) -> Iterator[None]:
+    """Raises CheckpointError if the block cannot read a checkpoint."""
+    try:
+        yield
     except UNREADABLE as error:
         raise CheckpointError(
             f"checkpoint {prefix} cannot be read: {errors.first_line(error)}"

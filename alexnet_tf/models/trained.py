@@ -9,6 +9,7 @@ reads them. Only evaluation needs a dataset.
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -28,7 +29,7 @@ from alexnet_tf.models import (
     layers,
 )
 from alexnet_tf.models import background as backgrounds
-from alexnet_tf.runtime import files, names
+from alexnet_tf.runtime import array_files, files, names
 
 MODEL_FILE = "model.json"
 MEAN_FILE = "mean.npy"
@@ -75,11 +76,60 @@ class TrainedNet:
             )
 
 
+def identity(net: TrainedNet) -> dict[str, Any]:
+    """What a checkpoint records of its net: what the shapes of its weights do not tell."""
+    mean = net.mean.astype(np.float32).tobytes()
+    return {
+        "architecture": architecture_json.to_json(net.architecture),
+        "dropout": net.dropout,
+        "mean": hashlib.sha256(mean).hexdigest(),
+    }
+
+
+def check_identity(prefix: str, net: TrainedNet) -> None:
+    """Raises CheckpointError if a checkpoint records that it is of another net.
+
+    Checkpoints of earlier versions record nothing, and are accepted.
+    """
+    recorded = checkpoint_files.read_state(prefix).get("net")
+    if recorded is None:
+        return
+    found = architecture_json.from_json(recorded["architecture"])
+    differs = _difference_of_architectures(found, net.architecture)
+    if not differs and recorded["dropout"] != net.dropout:
+        differs = f"its dropout is {recorded['dropout']}, expected {net.dropout}"
+    if not differs and recorded["mean"] != identity(net)["mean"]:
+        differs = "it was trained with another mean image, and so on other images"
+    if differs:
+        raise checkpoint_files.CheckpointError(
+            f"checkpoint {prefix} is of another run: {differs}. Use it in its own run "
+            "folder"
+        )
+
+
+def _difference_of_architectures(
+    found: architectures.Architecture, expected: architectures.Architecture
+) -> str:
+    """The first difference that changes what a net computes, or ""."""
+    name = f"its architecture is {found.name}, expected {expected.name}"
+    if len(found.layers) != len(expected.layers):
+        return f"{name}: it has {len(found.layers)} layers, not {len(expected.layers)}"
+    for one, other in zip(found.layers, expected.layers, strict=True):
+        if one != other:
+            return f"{name}: it has {one} in place of {other}"
+    for field in ("towers", "input_size", "record_size"):
+        ours, theirs = getattr(found, field), getattr(expected, field)
+        if ours != theirs:
+            return f"{name}: its {field} is {ours}, not {theirs}"
+    return ""
+
+
 def write_trained_net(run_dir: str | os.PathLike[str], net: TrainedNet) -> None:
     """Writes `model.json` and `mean.npy` into a run folder."""
     folder = pathlib.Path(run_dir)
-    with files.written_aside(folder / MEAN_FILE) as aside:
-        np.save(aside, net.mean.astype(np.float32))
+    mean = array_files.npy_bytes(net.mean.astype(np.float32))
+    with files.written_aside(folder / MEAN_FILE) as temporary:
+        temporary.write_bytes(mean)
     described = {
         "format": _FORMAT,
         "alexnet_tf": net.version,
@@ -89,7 +139,7 @@ def write_trained_net(run_dir: str | os.PathLike[str], net: TrainedNet) -> None:
         "dropout": net.dropout,
         "precision": net.precision,
         "background": list(net.background),
-        "mean": {"file": MEAN_FILE, "sha256": files.sha256(folder / MEAN_FILE)},
+        "mean": {"file": MEAN_FILE, "sha256": hashlib.sha256(mean).hexdigest()},
         "dataset": {
             "path": os.path.abspath(net.dataset_path),
             "digest": net.dataset_digest,
@@ -202,11 +252,14 @@ def restore(
             class names.
 
     Raises:
-        CheckpointError: there is no checkpoint, or it is of another net.
+        CheckpointError: there is no checkpoint, or it is broken, or of another net or
+            another run.
         FileNotFoundError: the run folder has no `model.json`.
     """
     run_dir, prefix = checkpoint_files.locate_checkpoint(which)
     trained = read_trained_net(run_dir)
+    with checkpoint_files.readable(prefix):
+        check_identity(prefix, trained)
     model = builder.build(
         trained.architecture,
         mean=None if inputs == "finished" else trained.mean,

@@ -42,7 +42,7 @@ def direct_convolution(x, kernel, bias, *, padding=(0, 0), name=None) -> tf.Tens
     values are summed in float32 and rounded once. When called eagerly and under
     `tf.GradientTape`, the gradients are TensorFlow's.
 
-    The op runs on the CPU only and has no second derivative.
+    The op runs on the CPU only. TensorFlow's own ops compute its second derivatives.
 
     Args:
         x: `[batch, height, width, channels]`, bfloat16.
@@ -97,6 +97,23 @@ def _weight_gradients(conv2d, dy):
     return library.ops.alexnet_tf_convolution_weight_gradients(
         x, dy, kernel_size=kernel_size, padding_before=padding, padding_after=padding
     )
+
+
+@tf.RegisterGradient(_WEIGHT_GRADIENTS)
+def _gradient_of_the_weight_gradients(op, ddkernel, ddbias):
+    """Both outputs are linear in x and in dy, so these are a convolution and its dx."""
+    x, dy = op.inputs
+    before, after = op.get_attr("padding_before"), op.get_attr("padding_after")
+    edges = [[0, 0], [before, after], [before, after], [0, 0]]
+    ddy = tf.nn.conv2d(tf.pad(x, edges), ddkernel, 1, "VALID") + ddbias
+    dx = tf.raw_ops.Conv2DBackpropInput(
+        input_sizes=tf.shape(x) + tf.reduce_sum(edges, 1),
+        filter=ddkernel,
+        out_backprop=dy,
+        strides=[1, 1, 1, 1],
+        padding="VALID",
+    )
+    return tf.slice(dx, [0, before, before, 0], tf.shape(x)), ddy
 
 
 @tf.RegisterGradient("AlexnetTf>Convolution")

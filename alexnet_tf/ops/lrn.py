@@ -2,11 +2,19 @@
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.ops import library, tracing
 
 _FORWARD = "AlexnetTf>LocalResponseNormalization"
+
+# The limits of custom_ops/limits.h.
+_LARGEST_SIZE = 65535
+_SMALLEST_K = float(np.finfo(np.float32).tiny)
+
+_TYPES = (tf.float32, tf.float16, tf.bfloat16)
+_CONSTANTS = ("size", "k", "alpha", "beta")
 
 
 def check_constants(size: int, k: float, alpha: float, beta: float) -> None:
@@ -14,13 +22,37 @@ def check_constants(size: int, k: float, alpha: float, beta: float) -> None:
 
     The LRN kernels check them too, because graphs may have been built elsewhere.
     """
-    if size < 1 or size % 2 == 0:
-        raise ValueError(f"size must be odd and at least 1, got {size}")
-    if not 0 < k < math.inf:
-        raise ValueError(f"k must be positive and finite, got {k}")
+    if not 1 <= size <= _LARGEST_SIZE or size % 2 == 0:
+        raise ValueError(
+            f"size must be odd and between 1 and {_LARGEST_SIZE}, got {size}"
+        )
+    if not _SMALLEST_K <= k < math.inf:
+        raise ValueError(
+            f"k must be finite and at least {_SMALLEST_K:.6g}, got {k:.6g}"
+        )
     for name, value in (("alpha", alpha), ("beta", beta)):
         if not 0 <= value < math.inf:
-            raise ValueError(f"{name} must be finite and at least 0, got {value}")
+            raise ValueError(f"{name} must be finite and at least 0, got {value:.6g}")
+    for name, exponent in (
+        ("k^-beta", -beta * math.log2(k)),
+        ("2 * alpha * beta", math.log2(2 * alpha * beta) if alpha * beta else 0),
+    ):
+        if exponent > 127:
+            raise ValueError(
+                f"{name} must be at most 2^127, got k {k:.6g}, alpha {alpha:.6g} and "
+                f"beta {beta:.6g}"
+            )
+
+
+def checked_input(x, types=_TYPES) -> tf.Tensor:
+    """Returns `x` as a tensor, or raises TypeError unless it has one of these types."""
+    x = tf.convert_to_tensor(x)
+    if x.dtype not in types:
+        *others, last = (dtype.name for dtype in types)
+        raise TypeError(
+            f"x must be {', '.join(others)} or {last}, got {x.dtype.name}: cast it"
+        )
+    return x
 
 
 def local_response_normalization(
@@ -30,16 +62,18 @@ def local_response_normalization(
 
     `y_i = x_i / (k + alpha * sum_j x_j^2)^beta`. The sum is over the existing channels
     `j` with `|j - i| <= size // 2`. The defaults are the paper's. The arithmetic is
-    float32 for every type. The gradient is computed from `x`, and has no gradient of
-    its own.
+    float32 for every type. The gradient is computed from `x`. It can be differentiated
+    again, which TensorFlow's own ops do.
 
     Args:
         x: `[batch, height, width, channels]`, float32, float16 or bfloat16.
-        size: the number of channels in the window, an odd number. It is the paper's n.
+        size: the number of channels in the window, an odd number of at most 65535. It
+            is the paper's n.
         k: the positive constant that is added to the sum.
         alpha: the factor of the sum itself. Caffe's and PyTorch's alpha is `size` times
             this one.
-        beta: the exponent, at least 0.
+        beta: the exponent, at least 0. `k^-beta` and `2 * alpha * beta` may be at most
+            2^127, so that they are finite in float32.
         name: the name of the op.
 
     Returns:
@@ -47,11 +81,12 @@ def local_response_normalization(
 
     Raises:
         ValueError: if a constant, or the rank of `x`, is wrong.
+        TypeError: if `x` has another type.
         tf.errors.InvalidArgumentError: if the rank is wrong and known only at run time.
     """
     check_constants(size, k, alpha, beta)
     return library.ops.alexnet_tf_local_response_normalization(
-        x, size=size, k=k, alpha=alpha, beta=beta, name=name
+        checked_input(x), size=size, k=k, alpha=alpha, beta=beta, name=name
     )
 
 
@@ -60,8 +95,22 @@ def _local_response_normalization_gradient(op, dy):
     return library.ops.alexnet_tf_local_response_normalization_grad(
         dy,
         op.inputs[0],
-        **{key: op.get_attr(key) for key in ("size", "k", "alpha", "beta")},
+        **{key: op.get_attr(key) for key in _CONSTANTS},
     )
+
+
+@tf.RegisterGradient(f"{_FORWARD}Grad")
+def _gradient_of_the_gradient(op, ddx):
+    dy, x = op.inputs
+    with tf.GradientTape() as tape:
+        tape.watch([dy, x])
+        wide = tf.cast(x, tf.float32)
+        constants = {key: op.get_attr(key) for key in _CONSTANTS}
+        dx = _stock_gradient(dy, wide, *_stock_scale(wide, **constants), **constants)
+        if op.get_attr("rectified"):
+            dx = tf.where(x > 0, dx, 0.0)
+        dx = tf.cast(dx, x.dtype)
+    return tape.gradient(dx, [dy, x], ddx)
 
 
 def relu(x, name=None) -> tf.Tensor:
@@ -88,12 +137,33 @@ def _relu_gradient(op, dy):
         return library.ops.alexnet_tf_local_response_normalization_grad(
             *normalization.inputs,
             rectified=True,
-            **{
-                key: normalization.get_attr(key)
-                for key in ("size", "k", "alpha", "beta")
-            },
+            **{key: normalization.get_attr(key) for key in _CONSTANTS},
         )
     return tf.raw_ops.ReluGrad(gradients=dy, features=y)
+
+
+def _window_sum(values: tf.Tensor, size: int) -> tf.Tensor:
+    """The sums over the windows of `size` channels, clipped at the ends of the row."""
+    channels = values.shape[-1]
+    half = size // 2
+    if channels is not None:  # a larger window is the whole row
+        half = min(half, max(0, channels - 1))
+    padded = tf.pad(values, [[0, 0]] * 3 + [[half, half]])
+    channels = tf.shape(values)[-1]
+    return tf.add_n([padded[..., d : d + channels] for d in range(2 * half + 1)])
+
+
+def _stock_scale(wide, *, size, k, alpha, beta) -> tuple[tf.Tensor, tf.Tensor]:
+    """s and s^-beta for x in float32."""
+    scale = k + alpha * _window_sum(tf.square(wide), size)
+    return scale, tf.pow(scale, -beta)
+
+
+def _stock_gradient(dy, wide, scale, power, *, size, k, alpha, beta) -> tf.Tensor:
+    """dx in float32, from x in float32 and what `_stock_scale` returns for it."""
+    direct = tf.cast(dy, tf.float32) * power
+    pulled = _window_sum(direct * wide / scale, size)
+    return direct - 2 * alpha * beta * wide * pulled
 
 
 def local_response_normalization_xla(
@@ -106,29 +176,21 @@ def local_response_normalization_xla(
     differentiated again.
     """
     check_constants(size, k, alpha, beta)
-
-    def window_sum(values):
-        # Values outside the row count as zero.
-        half = size // 2
-        channels = tf.shape(values)[-1]
-        padded = tf.pad(values, [[0, 0]] * 3 + [[half, half]])
-        return tf.add_n([padded[..., d : d + channels] for d in range(size)])
+    constants = {"size": size, "k": k, "alpha": alpha, "beta": beta}
 
     @tf.custom_gradient
     def normalize(x):
         wide = tf.cast(x, tf.float32)
-        scale = k + alpha * window_sum(tf.square(wide))
-        power = tf.pow(scale, -beta)
+        scale, power = _stock_scale(wide, **constants)
 
         def gradient(dy):
-            direct = tf.cast(dy, tf.float32) * power
-            pulled = window_sum(direct * wide / scale)
-            dx = direct - 2 * alpha * beta * wide * pulled
-            return tf.cast(dx, x.dtype)
+            return tf.cast(
+                _stock_gradient(dy, wide, scale, power, **constants), x.dtype
+            )
 
         return tf.cast(wide * power, x.dtype), gradient
 
     with tf.name_scope(name or "local_response_normalization"):
-        x = tf.convert_to_tensor(x)
+        x = checked_input(x)
         x.shape.assert_has_rank(4)
         return normalize(x)

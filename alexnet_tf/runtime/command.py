@@ -7,12 +7,12 @@ flag appear in a fraction of a second.
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from typing import Any, TypeVar
 
 from absl import app, flags, logging
 
-from alexnet_tf.runtime import errors, flag_files, log_noise, options
+from alexnet_tf.runtime import errors, log_noise, options
 
 Options = TypeVar("Options")
 
@@ -25,6 +25,7 @@ def run_command(
     kind: type[Options],
     main: Callable[[Options, Sequence[str]], None],
     usage: str | None,
+    complete: Callable[[Options, Set[str]], Options] = lambda chosen, given: chosen,
 ) -> None:
     """Runs the command `python -m alexnet_tf.NAME`.
 
@@ -33,6 +34,8 @@ def run_command(
         kind: the dataclass of its options.
         main: gets the options, and the arguments that are not flags.
         usage: what `--help` prints first: the docstring of the command's module.
+        complete: gets the options and the names of those that were given, and returns
+            the options with what else is known.
 
     An error that a user can correct is printed in one line, with exit status 1. Ctrl-C
     gives status 130. With --verbosity=1 an error keeps its traceback.
@@ -50,12 +53,14 @@ def run_command(
                     print(options.help_text(kind, usage or "", short=short), end="")
                     sys.stdout.flush()
                     sys.exit(0)
-            return flags.FLAGS([arguments[0], *flag_files.expand(arguments[1:])])
+            rest = options.parse_flags(flags.FLAGS, arguments[1:])
+            return [arguments[0], *rest]
 
     def body(arguments: Sequence[str]) -> None:
         log_noise.show_only_own_messages()
         with _reported(name):
-            main(options.collect(kind, flags.FLAGS), arguments[1:])
+            chosen = options.collect(kind, flags.FLAGS)
+            main(complete(chosen, options.given(flags.FLAGS)), arguments[1:])
             sys.stdout.flush()  # so that a full disk is reported too
 
     app.run(body, sys.argv, flags_parser=parse)

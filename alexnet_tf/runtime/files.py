@@ -71,13 +71,15 @@ def aside(path: pathlib.Path) -> Iterator[pathlib.Path]:
 def remove_leftovers(folder: pathlib.Path, *, locked: bool = False) -> None:
     """Removes the temporary files in `folder` of processes that have ended.
 
-    Files of another machine stay, because their writer may live. They are removed too
-    if `locked`, that is, if this process holds a lock that all writers take.
+    Files of another machine stay, because their writer may live. If `locked`, that is,
+    if this process holds a lock that all writers take, and is not writing there itself,
+    only the files of other processes that live on this machine stay.
     """
+    own = writers.this_process()
     for path in folder.glob(".partial-*"):
         if written := _ASIDE.fullmatch(path.name):
             alive = writers.is_alive(written[1])
-            if alive is False or (alive is None and locked):
+            if alive is False or (locked and (alive is None or written[1] == own)):
                 with contextlib.suppress(OSError):  # another process removes it too
                     _remove(path)
 

@@ -14,9 +14,12 @@ docs/flags.md. The type and the default of an option are those of its field; Non
         images: ImageOptions = options.group(ImageOptions, "Images")
 """
 
+import copy
 import dataclasses
 import math
 import os
+import pathlib
+import re
 import textwrap
 import types
 import typing
@@ -218,6 +221,11 @@ def collect(kind: type[Options], values: flags.FlagValues) -> Options:
     return kind(**{name: groups[name](**chosen) for name, chosen in found.items()})
 
 
+def given(values: flags.FlagValues) -> set[str]:
+    """The names of the flags that were given, on the command line or in a file."""
+    return {name for name in values if values[name].present}
+
+
 def parse(kind: type[Options], arguments: Sequence[str]) -> Options:
     """Returns a command's options from its arguments; a wrong one is a `flags.Error`.
 
@@ -228,9 +236,32 @@ def parse(kind: type[Options], arguments: Sequence[str]) -> Options:
     """
     values = flags.FlagValues()
     define(kind, values)
-    rest = values(["", *flag_files.expand(arguments)])
-    refuse_arguments(rest[1:])
+    refuse_arguments(parse_flags(values, arguments))
     return collect(kind, values)
+
+
+def parse_flags(values: flags.FlagValues, arguments: Sequence[str]) -> list[str]:
+    """Sets `values` from arguments and flag files; returns what is not a flag.
+
+    Raises flags.Error, with the file and the line if a flag file is wrong.
+    """
+    alone = copy.deepcopy(values)
+    expanded = flag_files.expand(arguments)
+    try:
+        return values(["", *expanded])[1:]
+    except flags.Error:
+        for line in expanded:
+            if isinstance(line, flag_files.Line):
+                _parse_line(copy.deepcopy(alone), line)
+        raise
+
+
+def _parse_line(values: flags.FlagValues, line: flag_files.Line) -> None:
+    """Sets `values` from one line of a flag file, or names the file and the line."""
+    try:
+        values(["", line])
+    except flags.Error as error:
+        raise flags.Error(f"{line.place}: {error}") from None
 
 
 def replace(options: Options, **changes: Any) -> Options:
@@ -275,8 +306,22 @@ def write(path: str | os.PathLike[str], options: Any) -> None:
 
 
 def read(path: str | os.PathLike[str], kind: type[Options]) -> Options:
-    """Returns the options in a flag file that `write` wrote."""
-    return parse(kind, [f"--flagfile={os.path.abspath(path)}"])
+    """Returns the options in a file that `write` wrote.
+
+    Such a file may come from a stranger, so each of its lines must be one option of the
+    command: it includes no other files. Otherwise it is a flags.Error.
+    """
+    names = {field.name for _, field in fields_of(kind)}
+    values = flags.FlagValues()
+    define(kind, values)
+    for line in flag_files.lines_of(pathlib.Path(path)):
+        match = re.match(r"--(\w+)=", line)
+        if match is None or match[1] not in names:
+            raise flags.Error(
+                f"{line.place}: expected one option as --name=value, got {str(line)!r}"
+            )
+        _parse_line(values, line)
+    return collect(kind, values)
 
 
 def refuse_arguments(arguments: Sequence[str]) -> None:

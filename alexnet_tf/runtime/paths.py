@@ -5,6 +5,8 @@ import re
 
 # "gs://bucket/run", but not "a:b", "./a://b" or "tfds:NAME".
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+# Also what Python takes for the end of a line.
+_CONTROL = re.compile("[\0-\x1f\x7f\x85\u2028\u2029]")
 
 
 def local(path: str) -> str:
@@ -12,8 +14,8 @@ def local(path: str) -> str:
 
     Raises:
         ValueError: the path is empty, an address such as gs://bucket, below the home
-            folder of a user who does not exist, or not in UTF-8. The message does not
-            repeat the path.
+            folder of a user who does not exist, or not printable in UTF-8. The message
+            does not repeat the path.
 
     Example:
         >>> local("data/cats:small")
@@ -26,8 +28,8 @@ def local(path: str) -> str:
             f"{address[0]} is not supported, only files and folders of this machine "
             "are: copy the data here, or mount it"
         )
-    if "\0" in path:
-        raise ValueError("a path cannot contain a NUL character")
+    if _CONTROL.search(path):
+        raise ValueError("the path contains a control character, such as a line break")
     expanded = os.path.expanduser(path)
     if expanded.startswith("~"):
         user = expanded.split("/")[0]

@@ -79,7 +79,9 @@ def assemble(
         schedule=make_schedule(options.recipe),
         batches=_batches(options, dataset, architecture, rows),
         validation=_validation(options, dataset, model, architecture),
-        checkpoints=checkpoint.Checkpoints(options.run.run_dir, model, rule.velocities),
+        checkpoints=checkpoint.Checkpoints(
+            options.run.run_dir, model, rule.velocities, net=described
+        ),
         batch_size=options.recipe.batch_size,
         steps_per_epoch=steps_per_epoch,
         last_step=last_step,

@@ -2,17 +2,14 @@
 
 RUN/resolved.flags          every option, as a flag file
 RUN/model.json, mean.npy    the trained net without its weights
+RUN/environment.json        the software and the processor, on which the last bits depend
 """
 
 import pathlib
 
-from absl import flags
-
 from alexnet_tf.models import checkpoint_files, trained
-from alexnet_tf.runtime import options
-from alexnet_tf.training import train_options
-
-RESOLVED = "resolved.flags"
+from alexnet_tf.runtime import files, options
+from alexnet_tf.training import environment, train_options
 
 
 def check_options(chosen: train_options.TrainOptions) -> None:
@@ -20,50 +17,47 @@ def check_options(chosen: train_options.TrainOptions) -> None:
 
     That is, if it holds a run and --resume is not given, if an option that the numbers
     of the run depend on differs, or if checkpoints are there and the files that say
-    what they were trained with are not.
+    what they were trained with are not. A run that begins must not have options that
+    nothing reads.
     """
     folder = pathlib.Path(chosen.run.run_dir)
-    begun = (folder / RESOLVED).exists()
+    begun = (folder / train_options.RECORD).exists()
     trained_steps = checkpoint_files.list_checkpoints(folder / checkpoint_files.NEWEST)
     if (begun or trained_steps) and not chosen.run.resume:
         raise ValueError(
             f"{folder} holds a run already: continue it with --resume, or choose "
             "another --run_dir"
         )
-    for name in (RESOLVED, trained.MODEL_FILE):
+    for name in (train_options.RECORD, trained.MODEL_FILE):
         if trained_steps and not (folder / name).exists():
             raise ValueError(
                 f"{folder / name} is missing, which says what the checkpoints beside it "
                 "were trained with: restore that file, or choose another --run_dir"
             )
-    if begun:
-        _compare_options(_read_options(folder / RESOLVED), chosen)
+    if not begun:
+        train_options.refuse_unread_options(chosen)
+    else:
+        _compare_options(train_options.read_record(folder), chosen)
 
 
 def record_run(chosen: train_options.TrainOptions, net: trained.TrainedNet) -> None:
     """Writes the options and the net into the run folder, before the first step.
 
+    Warns if the run was computed with other software or on another processor so far.
     Raises ValueError as `check_options` does, and if the dataset holds other images
     than those that the run was begun with.
     """
     check_options(chosen)
     folder = pathlib.Path(chosen.run.run_dir)
     # A run that was killed before its options were written has not begun.
-    if (folder / RESOLVED).exists() and (folder / trained.MODEL_FILE).exists():
+    if (folder / train_options.RECORD).exists() and (
+        folder / trained.MODEL_FILE
+    ).exists():
         _compare_datasets(folder, trained.read_trained_net(folder), net)
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
+    environment.record(folder)
     trained.write_trained_net(folder, net)
-    options.write(folder / RESOLVED, chosen)
-
-
-def _read_options(path: pathlib.Path) -> train_options.TrainOptions:
-    try:
-        return options.read(path, train_options.TrainOptions)
-    except flags.Error as error:
-        raise ValueError(
-            f"{path} cannot be read ({error}): it is damaged, or another version of "
-            "alexnet_tf wrote it. Choose another --run_dir"
-        ) from error
+    options.write(folder / train_options.RECORD, chosen)
 
 
 def _compare_options(
@@ -91,3 +85,24 @@ def _compare_datasets(
             f"digests differ; it was trained on {before.dataset_path}): give the dataset "
             "that it was trained on by --dataset, or choose another --run_dir"
         )
+
+
+def results(run_dir: str) -> list[str]:
+    """The newest and the best checkpoint of a run, each with its own validation error."""
+    found = []
+    for folder, which in (
+        (checkpoint_files.NEWEST, "newest"),
+        (checkpoint_files.BEST, "best"),
+    ):
+        prefix = checkpoint_files.newest_checkpoint(pathlib.Path(run_dir) / folder)
+        if prefix is None:
+            continue
+        with checkpoint_files.readable(prefix):
+            error = checkpoint_files.read_state(prefix).get("error")
+        measured = (
+            "not validated"
+            if error is None
+            else f"validation top-1 error {error:.2f} %"
+        )
+        found.append(f"{which} checkpoint {prefix}: {measured}")
+    return found

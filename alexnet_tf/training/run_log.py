@@ -60,17 +60,28 @@ class Log:
         self._path = self._run_dir / "log.jsonl"
         kept = []
         if self._path.exists():
-            for line in self._path.read_text().splitlines():
-                with contextlib.suppress(json.JSONDecodeError):  # cut off by a kill
+            # A kill or a power failure may have cut off a line, or left any bytes.
+            for line in self._path.read_text(errors="replace").splitlines():
+                with contextlib.suppress(ValueError, TypeError, KeyError):
                     if json.loads(line)["step"] <= step:
                         kept.append(line + "\n")
         files.write_text(self._path, "".join(kept))
         self._writers: dict[str, Any] = {}
 
     def write(self, kind: str, step: int, **values: float) -> None:
-        """Writes one record; `kind` is "train", "validation" or "weights"."""
-        with self._path.open("a") as file:
-            file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        """Writes one record; `kind` is "train", "validation" or "weights".
+
+        Raises OSError if it cannot be written, for example because the disk is full.
+        """
+        line = json.dumps({"kind": kind, "step": step, **values}) + "\n"
+        try:
+            with self._path.open("a") as file:
+                file.write(line)
+        except OSError as error:
+            raise OSError(
+                f"cannot write {self._path} ({error.strerror}): free the disk, then "
+                "--resume"
+            ) from error
         if kind not in self._writers:
             self._writers[kind] = tf.summary.create_file_writer(
                 str(self._run_dir / kind)
@@ -79,6 +90,10 @@ class Log:
             for name, value in values.items():
                 tf.summary.scalar(name, value)
         self._writers[kind].flush()
+
+    def sync(self) -> None:
+        """Flushes `log.jsonl` to the disk, so that it reaches as far as a checkpoint."""
+        files.sync(self._path)
 
 
 class NoLog(Log):
@@ -89,3 +104,6 @@ class NoLog(Log):
 
     def write(self, kind: str, step: int, **values: float) -> None:
         del kind, step, values
+
+    def sync(self) -> None:
+        pass

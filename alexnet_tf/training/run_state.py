@@ -13,17 +13,26 @@ class RunState:
         step: the number of steps that are done.
         best_error: the least validation top-1 error so far, in percent.
         validation_due: whether a signal prevented the validation of this step.
+        error: the validation top-1 error after this step, in percent; None if it was
+            not measured.
     """
 
     step: int = 0
     best_error: float = math.inf
     validation_due: bool = False
+    error: float | None = None
 
     def saved(self) -> dict[str, Any]:
         """Returns what a checkpoint keeps as JSON; it stores the step separately."""
-        return {"best_error": self.best_error, "validation_due": self.validation_due}
+        return {
+            "best_error": self.best_error,
+            "validation_due": self.validation_due,
+            "error": self.error,
+        }
 
     @classmethod
     def restored(cls, step: int, saved: dict[str, Any]) -> "RunState":
-        """Returns the state that `saved` returned."""
-        return cls(step, saved["best_error"], saved["validation_due"])
+        """Returns the state that `saved` returned; earlier versions saved no error."""
+        return cls(
+            step, saved["best_error"], saved["validation_due"], saved.get("error")
+        )

@@ -1,8 +1,15 @@
-"""The options of `python -m alexnet_tf.train`. No TensorFlow."""
+"""The options of `python -m alexnet_tf.train`, and their record. No TensorFlow."""
 
+import contextlib
 import dataclasses
+import json
 import math
+import os
+import pathlib
+from collections.abc import Set
 from typing import Literal
+
+from absl import flags
 
 from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import zoo
@@ -18,7 +25,8 @@ class DatasetOptions:
         "garments",
         "a prepared folder, or a source by its name: garments (embedded), imagenet2012, "
         "ilsvrc2010, tfds:NAME. A source is prepared in --data_dir on first use. When a "
-        "run is resumed, the same dataset may be in another place",
+        "run is resumed, the same dataset may be in another place; if it is not given, "
+        "it is expected where it was",
         changeable=True,
         is_path=True,
     )
@@ -106,7 +114,8 @@ class RunOptions:
     )
     resume: bool = option(
         False,
-        "continue the run in --run_dir, or begin it if there is none",
+        "continue the run in --run_dir, or begin it if there is none. Options that are "
+        "not given are those that the run was begun with",
         changeable=True,
     )
     epochs: float = option(
@@ -127,7 +136,9 @@ class RunOptions:
         "end, at the end only, or never (a dataset without a validation or test split)",
     )
     validate_epochs: float = option(
-        1.0, "passes between validations", check=options.above(0)
+        1.0,
+        "passes between validations, with --validation=epochs",
+        check=options.above(0),
     )
     checkpoint_steps: int = option(
         1000,
@@ -174,7 +185,7 @@ class RecipeOptions:
     )
     reference_batch_size: int = option(
         128,
-        "batch size that --learning_rate was found for",
+        "batch size that --learning_rate was found for, with --learning_rate_scaling",
         check=options.at_least(1),
     )
     momentum: float = option(
@@ -193,7 +204,7 @@ class RecipeOptions:
     )
     drop_epochs: tuple[float, ...] = option(
         (2.9,),
-        "epochs at which the learning rate is divided by ten",
+        "epochs at which the learning rate is divided by ten, with --schedule=epochs",
         check=options.at_least(0),
     )
     bias_drop_epochs: tuple[float, ...] | None = option(
@@ -222,7 +233,10 @@ class RecipeOptions:
         "2012 program; paper, alpha times the eigenvalue, as in the text",
     )
     color_noise_end_epoch: float = option(
-        2.4, "epoch at which color noise ends; inf: never", check=options.at_least(0)
+        2.4,
+        "epoch at which color noise ends; inf: never. Without color noise it changes "
+        "nothing",
+        check=options.at_least(0),
     )
     crop_sharing: int = option(
         1,
@@ -244,3 +258,98 @@ class TrainOptions:
     replicas: ReplicaOptions = options.group(ReplicaOptions, "Replicas")
     run: RunOptions = options.group(RunOptions, "Run")
     recipe: RecipeOptions = options.group(RecipeOptions, "Recipe")
+
+
+# Options that nothing reads unless another option has one of these values.
+_READ_WITH = {
+    "drop_epochs": ("schedule", ("epochs",)),
+    "bias_drop_epochs": ("schedule", ("epochs",)),
+    "conv1_drop_epoch": ("schedule", ("epochs",)),
+    "conv1_freeze_epoch": ("schedule", ("epochs",)),
+    "plateau_drops": ("schedule", ("plateau",)),
+    "validate_epochs": ("validation", ("epochs",)),
+    "reference_batch_size": ("learning_rate_scaling", ("linear", "sqrt")),
+}
+
+
+def refuse_unread_options(chosen: TrainOptions) -> None:
+    """Raises ValueError for an option that was given and that nothing would read."""
+    values, defaults = map(options.values_of, (chosen, TrainOptions()))
+    for name, (other, needed) in _READ_WITH.items():
+        value, default = values[name], defaults[name]
+        # No epochs at all are what the schedule does without them.
+        if values[other] in needed or value in (default, ()):
+            continue
+        leave = (
+            f"leave --{name} out"
+            if default is None
+            else f"leave --{name} out (its default is {options.text_of(default)})"
+        )
+        raise ValueError(
+            f"--{other}={values[other]} does not read --{name}="
+            f"{options.text_of(value)}: {leave}, or choose "
+            f"--{other}={' or '.join(needed)}"
+        )
+
+
+RECORD = "resolved.flags"  # in the run folder
+
+# These belong to a command line, not to a run.
+_OF_A_COMMAND = {"run_dir", "resume", "overfit_one_batch"}
+
+
+def read_record(run_dir: str | os.PathLike[str]) -> TrainOptions:
+    """Returns the options that a run was begun, or last resumed, with.
+
+    Raises ValueError if the record is damaged, or has options that this version lacks.
+    """
+    path = pathlib.Path(run_dir) / RECORD
+    try:
+        return options.read(path, TrainOptions)
+    except flags.Error as error:
+        raise ValueError(
+            f"{path} cannot be read ({error}): it is damaged, or another version of "
+            "alexnet_tf wrote it. Choose another --run_dir"
+        ) from error
+
+
+def complete(chosen: TrainOptions, given: Set[str]) -> TrainOptions:
+    """Returns the options of a resumed run: those that were given, and its record's.
+
+    Args:
+        chosen: the options of the command line, with defaults for the others.
+        given: the names of those that were given.
+
+    Raises:
+        ValueError: the record is damaged; or it is of several workers, and a worker
+            that does not see the run folder would have trained something else.
+    """
+    run_dir = pathlib.Path(chosen.run.run_dir)
+    if not chosen.run.resume or not (run_dir / RECORD).exists():
+        return chosen
+    recorded = read_record(run_dir)
+    if recorded.replicas.strategy == "multi_worker" and "strategy" not in given:
+        raise ValueError(
+            f"several workers trained {run_dir}: give --strategy=multi_worker to all of "
+            "them, or --strategy=none to continue with one process"
+        )
+    kept = given | _OF_A_COMMAND
+    if "epochs" in given:
+        kept |= {"max_steps"}  # which would override --epochs
+    values = {
+        name: value
+        for name, value in options.values_of(recorded).items()
+        if name not in kept
+    }
+    if not {"dataset", "data_dir"} & given and (path := _recorded_dataset(run_dir)):
+        values["dataset"] = path
+    return options.replace(chosen, **values)
+
+
+def _recorded_dataset(run_dir: pathlib.Path) -> str | None:
+    """The absolute path of a run's prepared dataset, if it is still there."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        described = json.loads((run_dir / "model.json").read_text(encoding="utf-8"))
+        path = described["dataset"]["path"]
+        return path if os.path.isdir(path) else None
+    return None

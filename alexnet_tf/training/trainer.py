@@ -123,6 +123,11 @@ class Trainer:
             lambda: self.checkpoints.save(self.state.step, saved, folder)
         )
 
+    def _save(self, log: run_log.Log, folder: str = checkpoint_files.NEWEST) -> str:
+        """Writes a checkpoint as `save` does, after the log of its steps."""
+        log.sync()
+        return self.save(folder)
+
     def run(self, log: run_log.Log) -> None:
         """Trains from this step to the last, or until a signal asks to stop.
 
@@ -137,7 +142,7 @@ class Trainer:
                 stopping = self._train(log, signals)
             if not stopping:
                 return
-            prefix = self.save()
+            prefix = self._save(log)
         received = signals.received
         by = "another worker" if received is None else signal.Signals(received).name
         logging.warning("%s: stopped at step %d, saved %s", by, self.state.step, prefix)
@@ -160,6 +165,7 @@ class Trainer:
                 result = step(inputs, labels, learning_rates.tensors())
                 window.add(result)
                 self.state.step += 1
+                self.state.error = None
                 bar.update(self.batch_size)
                 if signals.received is not None:
                     self.replicas.ask_to_stop()
@@ -212,7 +218,7 @@ class Trainer:
         if self.state.validation_due:
             return not self._validate(log, signals)
         if self._is_due(self.cadence.checkpoint):
-            self.save()
+            self._save(log)
         return False
 
     def _validate(self, log: run_log.Log, signals: stop_signals.StopSignals) -> bool:
@@ -221,13 +227,17 @@ class Trainer:
         if results is None:
             return False
         self.state.validation_due = False
+        self.state.error = error = results["top1_error"]
         log.write("validation", self.state.step, **results)
-        if self.schedule.observe(results["top1_error"]):
+        # A validation that is due only because the run ends here must not change a
+        # run that is extended.
+        in_turn = self.state.step % self.cadence.validation == 0
+        if in_turn and self.schedule.observe(error):
             progress.say(f"step {self.state.step}: learning rate divided by ten")
-        if results["top1_error"] < self.state.best_error:
-            self.state.best_error = results["top1_error"]
-            self.save(checkpoint_files.BEST)
-        self.save()
+        if error < self.state.best_error:
+            self.state.best_error = error
+            self._save(log, checkpoint_files.BEST)
+        self._save(log)
         return True
 
     def _measure(self, signals: stop_signals.StopSignals) -> dict[str, float] | None:

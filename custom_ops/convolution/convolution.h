@@ -22,6 +22,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "custom_ops/float16.h"
 #include "custom_ops/isa.h"
@@ -30,8 +31,9 @@ namespace alexnet_tf {
 
 struct ConvolutionShape {
   std::int64_t images, height, width, channels;  // of the input
-  std::int64_t kernel_size;                      // height and width
-  // Rows and columns of zeros in front of the input, and behind it.
+  std::int64_t kernel_size;  // height and width, 1 to kLargestExtent
+  // Rows and columns of zeros in front of the input, and behind it, 0 to
+  // kLargestExtent.
   std::int64_t padding_before, padding_after;
   std::int64_t filters;
 
@@ -60,14 +62,25 @@ void ConvolutionReferenceWeightGradients(const ConvolutionShape& shape,
 // parts of the images, each with a partial sum of its own. Then the two Finish
 // functions add up the partial sums and round them once.
 
+// Returns what is wrong with these attributes, or an empty string.
+std::string ConvolutionError(int kernel_size, int padding_before,
+                             int padding_after);
+
 // The number of floats in a partial sum. It holds both gradients, tile by tile.
 std::size_t WeightGradientSums(const ConvolutionShape& shape);
+
+// The number of floats of scratch space that AddWeightGradients needs for up to
+// `most_images` images, at least 1: 2^62 if it is larger. The space must be
+// aligned to 64 bytes, and may contain anything.
+std::int64_t WeightGradientScratch(const ConvolutionShape& shape,
+                                   std::int64_t most_images);
 
 // Adds to `sums` the contribution of the images `first` up to, but without,
 // `last`. Products of bfloat16 values are summed in float32.
 void AddWeightGradients(Isa isa, const ConvolutionShape& shape,
                         const BFloat16* x, const BFloat16* dy,
-                        std::int64_t first, std::int64_t last, float* sums);
+                        std::int64_t first, std::int64_t last, float* scratch,
+                        float* sums);
 
 // The number of blocks into which FinishWeightGradients cuts its work.
 std::int64_t WeightGradientBlocks(const ConvolutionShape& shape);

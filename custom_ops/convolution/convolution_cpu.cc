@@ -6,9 +6,9 @@
 
 #include <algorithm>
 #include <cstring>
-#include <new>
 
 #include "custom_ops/convolution/convolution.h"
+#include "custom_ops/limits.h"
 
 #if defined(ALEXNET_TF_AMX)
 #include <immintrin.h>
@@ -32,6 +32,8 @@ constexpr std::int64_t kSums = kSide * kSide;
 constexpr std::int64_t kInnerPositions = 320;
 // Images are packed in groups of this many bytes, half of a second-level cache.
 constexpr std::int64_t kPackedBytes = 1 << 20;
+// An image that takes more is more than any memory.
+constexpr std::int64_t kMostImageBytes = std::int64_t{1} << 50;
 
 std::int64_t RoundUp(std::int64_t value, std::int64_t unit) {
   return (value + unit - 1) / unit * unit;
@@ -128,10 +130,9 @@ struct PackedLayout {
                const SumLayout& sums, std::int64_t most_images)
       : filters(sums.filter_tiles * kSide),
         channels(sums.channel_tiles * kSide) {
-    const std::int64_t image_bytes =
-        (2 * channels + filters) * sizeof(BFloat16) * grid.Positions();
-    images = std::min(std::max<std::int64_t>(1, kPackedBytes / image_bytes),
-                      most_images);
+    images = std::min(
+        std::max<std::int64_t>(1, kPackedBytes / ImageBytes(grid, sums)),
+        most_images);
     positions = RoundUp(images * grid.Positions(), kDepth);
     // An odd number of cache lines, so that rows do not compete for the same
     // places in the cache.
@@ -139,6 +140,13 @@ struct PackedLayout {
     const std::int64_t reach = (shape.kernel_size - 1) * (grid.columns + 1);
     panel = (positions + RoundUp(reach, 2)) * kSide;
     copy = sums.channel_tiles * panel;
+    zeros = std::max(channels, filters);
+  }
+
+  // The bytes of an image in dy and in both copies of x.
+  static std::int64_t ImageBytes(const Grid& grid, const SumLayout& sums) {
+    return BoundedProduct({2 * sums.channel_tiles + sums.filter_tiles, kSide,
+                           sizeof(BFloat16), grid.rows, grid.columns});
   }
 
   const std::int64_t filters, channels;  // rounded up to whole tiles
@@ -147,42 +155,34 @@ struct PackedLayout {
   std::int64_t row;                      // from one filter of dy to the next
   std::int64_t panel;                    // from 16 channels of x to the next
   std::int64_t copy;                     // from one copy of x to the other
+  std::int64_t zeros;                    // for positions outside the images
 };
 
-// Memory for values, aligned to 64 bytes.
-class Buffer {
- public:
-  explicit Buffer(std::int64_t count)
-      : bytes_(count * sizeof(BFloat16)),
-        values_(static_cast<BFloat16*>(::operator new(bytes_, kAlignment))) {}
-  ~Buffer() { ::operator delete(values_, kAlignment); }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  BFloat16* get() const { return values_; }
-  void Clear() { std::memset(values_, 0, bytes_); }
-
- private:
-  static constexpr std::align_val_t kAlignment{64};
-  const std::size_t bytes_;
-  BFloat16* const values_;
-};
+// Takes `count` values from the scratch space, in whole lines of 64 bytes.
+BFloat16* Take(std::int64_t count, BFloat16** scratch) {
+  BFloat16* taken = *scratch;
+  *scratch += RoundUp(count, kDepth);
+  return taken;
+}
 
 // Packs groups of images, and passes blocks of them to Tiles::Multiply.
 template <typename Tiles>
 class Accumulator {
  public:
   // The shape must not be empty, and `most_images` must be at least 1.
-  Accumulator(const ConvolutionShape& shape, std::int64_t most_images)
+  Accumulator(const ConvolutionShape& shape, std::int64_t most_images,
+              BFloat16* scratch)
       : shape_(shape),
         grid_(shape),
         sum_layout_(shape),
         packed_(shape, grid_, sum_layout_, most_images),
-        packed_dy_(packed_.filters * packed_.row),
-        packed_x_(2 * packed_.copy),
-        zeros_(std::max(packed_.channels, packed_.filters)) {
-    zeros_.Clear();
+        packed_dy_(Take(packed_.filters * packed_.row, &scratch)),
+        packed_x_(Take(2 * packed_.copy, &scratch)),
+        zeros_(Take(packed_.zeros, &scratch)) {
+    std::memset(zeros_, 0, packed_.zeros * sizeof(BFloat16));
     // The last tile may have more rows than there are filters.
-    packed_dy_.Clear();
+    std::memset(packed_dy_, 0,
+                packed_.filters * packed_.row * sizeof(BFloat16));
   }
 
   void Add(const BFloat16* x, const BFloat16* dy, std::int64_t first,
@@ -201,12 +201,11 @@ class Accumulator {
   void PackOutputGradients(const BFloat16* dy, std::int64_t first,
                            std::int64_t last, float* bias) {
     Walk walk(grid_, dy, last, shape_.OutputHeight(), shape_.OutputWidth(),
-              shape_.filters, zeros_.get(), first * grid_.Positions());
+              shape_.filters, zeros_, first * grid_.Positions());
     for (std::int64_t k = 0; k < packed_.positions; k += kDepth) {
       const BFloat16* from[kDepth];
       for (const BFloat16*& at : from) at = walk.Next();
-      tiles_.Transpose(from, shape_.filters, packed_dy_.get() + k, packed_.row,
-                       bias);
+      tiles_.Transpose(from, shape_.filters, packed_dy_ + k, packed_.row, bias);
     }
   }
 
@@ -214,9 +213,9 @@ class Accumulator {
   void PackInputs(const BFloat16* x, std::int64_t first) {
     const std::int64_t lead = shape_.padding_before * (grid_.columns + 1);
     Walk walk(grid_, x, shape_.images, shape_.height, shape_.width,
-              shape_.channels, zeros_.get(), first * grid_.Positions() - lead);
+              shape_.channels, zeros_, first * grid_.Positions() - lead);
     const BFloat16* even = walk.Next();
-    for (BFloat16* to = packed_x_.get(); to < packed_x_.get() + packed_.panel;
+    for (BFloat16* to = packed_x_; to < packed_x_ + packed_.panel;
          to += 2 * kSide) {
       const BFloat16* odd = walk.Next();
       tiles_.Interleave(even, odd, shape_.channels, to, packed_.panel);
@@ -250,10 +249,9 @@ class Accumulator {
       const std::int64_t at = k + row * grid_.columns + column;
       tiles_.Multiply(std::min<std::int64_t>(2, sum_layout_.filter_tiles - f),
                       std::min<std::int64_t>(2, sum_layout_.channel_tiles - c),
-                      packed_dy_.get() + f * kSide * packed_.row + k,
-                      packed_.row,
-                      packed_x_.get() + at % 2 * packed_.copy +
-                          c * packed_.panel + at / 2 * 2 * kSide,
+                      packed_dy_ + f * kSide * packed_.row + k, packed_.row,
+                      packed_x_ + at % 2 * packed_.copy + c * packed_.panel +
+                          at / 2 * 2 * kSide,
                       packed_.panel, steps, sums + sum_layout_.Tile(f, c, i),
                       sum_layout_.Tile(1, 0, 0), sum_layout_.Tile(0, 1, 0));
     }
@@ -263,17 +261,18 @@ class Accumulator {
   const Grid grid_;
   const SumLayout sum_layout_;
   const PackedLayout packed_;
-  Buffer packed_dy_, packed_x_, zeros_;
+  BFloat16 *const packed_dy_, *const packed_x_, *const zeros_;
   const Tiles tiles_;
 };
 
 template <typename Tiles>
 void Add(const ConvolutionShape& shape, const BFloat16* x, const BFloat16* dy,
-         std::int64_t first, std::int64_t last, float* sums) {
+         std::int64_t first, std::int64_t last, float* scratch, float* sums) {
   if (first == last || Grid(shape).Positions() == 0 || shape.filters == 0) {
     return;
   }
-  Accumulator<Tiles>(shape, last - first).Add(x, dy, first, last, sums);
+  Accumulator<Tiles>(shape, last - first, reinterpret_cast<BFloat16*>(scratch))
+      .Add(x, dy, first, last, sums);
 }
 
 // Does what AmxTiles does, in plain loops.
@@ -525,6 +524,29 @@ class AmxTiles {
 
 }  // namespace
 
+std::string ConvolutionError(int kernel_size, int padding_before,
+                             int padding_after) {
+  std::string error = ExtentError("kernel_size", 1, kernel_size);
+  if (error.empty()) error = ExtentError("padding_before", 0, padding_before);
+  if (error.empty()) error = ExtentError("padding_after", 0, padding_after);
+  return error;
+}
+
+std::int64_t WeightGradientScratch(const ConvolutionShape& shape,
+                                   std::int64_t most_images) {
+  const Grid grid(shape);
+  const SumLayout sums(shape);
+  const std::int64_t image_bytes = PackedLayout::ImageBytes(grid, sums);
+  if (image_bytes == 0) return 0;
+  // Images of fewer bytes overflow nothing.
+  if (image_bytes > kMostImageBytes) return std::int64_t{1} << 62;
+  const PackedLayout packed(shape, grid, sums, most_images);
+  const std::int64_t values = RoundUp(packed.filters * packed.row, kDepth) +
+                              RoundUp(2 * packed.copy, kDepth) +
+                              RoundUp(packed.zeros, kDepth);
+  return values * sizeof(BFloat16) / sizeof(float);
+}
+
 std::int64_t WeightGradientBlocks(const ConvolutionShape& shape) {
   const SumLayout layout(shape);
   return layout.kernel_positions * layout.channel_tiles;
@@ -536,15 +558,16 @@ std::size_t WeightGradientSums(const ConvolutionShape& shape) {
 
 void AddWeightGradients(Isa isa, const ConvolutionShape& shape,
                         const BFloat16* x, const BFloat16* dy,
-                        std::int64_t first, std::int64_t last, float* sums) {
+                        std::int64_t first, std::int64_t last, float* scratch,
+                        float* sums) {
 #if defined(ALEXNET_TF_AMX)
   if (isa == Isa::kAmxBf16) {
-    return Add<AmxTiles>(shape, x, dy, first, last, sums);
+    return Add<AmxTiles>(shape, x, dy, first, last, scratch, sums);
   }
 #else
   static_cast<void>(isa);
 #endif
-  Add<PlainTiles>(shape, x, dy, first, last, sums);
+  Add<PlainTiles>(shape, x, dy, first, last, scratch, sums);
 }
 
 void FinishWeightGradients(const ConvolutionShape& shape, const float* sums,

@@ -1,6 +1,8 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 
 #include "absl/status/status.h"
+#include "custom_ops/convolution/convolution.h"
+#include "custom_ops/tensors.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
 
@@ -14,15 +16,19 @@ REGISTER_OP("AlexnetTf>ConvolutionWeightGradients")
     .Input("dy: bfloat16")
     .Output("kernel_gradient: bfloat16")
     .Output("bias_gradient: bfloat16")
-    .Attr("kernel_size: int >= 1")
-    .Attr("padding_before: int >= 0")
-    .Attr("padding_after: int >= 0")
+    .Attr("kernel_size: int")
+    .Attr("padding_before: int")
+    .Attr("padding_after: int")
     .SetShapeFn([](InferenceContext* c) -> absl::Status {
       ShapeHandle x, dy;
-      int kernel_size;
+      int kernel_size, padding_before, padding_after;
       TF_RETURN_IF_ERROR(c->GetAttr("kernel_size", &kernel_size));
-      TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 4, &x));
-      TF_RETURN_IF_ERROR(c->WithRank(c->input(1), 4, &dy));
+      TF_RETURN_IF_ERROR(c->GetAttr("padding_before", &padding_before));
+      TF_RETURN_IF_ERROR(c->GetAttr("padding_after", &padding_after));
+      TF_RETURN_IF_ERROR(StatusOf(
+          ConvolutionError(kernel_size, padding_before, padding_after)));
+      TF_RETURN_IF_ERROR(GetImages(c, 0, &x));
+      TF_RETURN_IF_ERROR(GetImages(c, 1, &dy));
       c->set_output(
           0, c->MakeShape({c->MakeDim(kernel_size), c->MakeDim(kernel_size),
                            c->Dim(x, 3), c->Dim(dy, 3)}));

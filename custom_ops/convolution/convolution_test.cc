@@ -5,17 +5,20 @@
 //   g++ -std=c++17 -O3 -I. custom_ops/convolution/convolution_test.cc
 //       custom_ops/convolution/convolution_cpu.cc
 //       custom_ops/convolution/convolution_reference.cc custom_ops/isa.cc
-//       -o convolution_test
+//       custom_ops/limits.cc -o convolution_test
 
 #include "custom_ops/convolution/convolution.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "custom_ops/limits.h"
 #include "custom_ops/testing.h"
 
 namespace alexnet_tf {
@@ -41,9 +44,13 @@ void CheckShape(Isa isa, const ConvolutionShape& s, std::int64_t parts) {
 
   const std::int64_t size = WeightGradientSums(s);
   GuardedArray<float> sums(parts * size);
+  // The scratch space may contain anything.
+  const std::int64_t images = std::max<std::int64_t>(1, s.images / parts + 1);
+  GuardedArray<float> scratch(WeightGradientScratch(s, images));
   for (std::int64_t part = 0; part < parts; ++part) {
+    Fill(std::numeric_limits<float>::quiet_NaN(), &scratch);
     AddWeightGradients(isa, s, x.data(), dy.data(), part * s.images / parts,
-                       (part + 1) * s.images / parts,
+                       (part + 1) * s.images / parts, scratch.data(),
                        sums.data() + part * size);
   }
   GuardedArray<BFloat16> kernel(s.kernel_size * s.kernel_size * s.channels *
@@ -78,7 +85,9 @@ void CheckNumbersWorkedByHand(Isa isa) {
   std::vector<BFloat16> ones(16), kernel(9), bias(1);
   for (BFloat16& one : ones) Narrow(1, &one);
   std::vector<float> sums(WeightGradientSums(shape));
-  AddWeightGradients(isa, shape, ones.data(), ones.data(), 0, 1, sums.data());
+  GuardedArray<float> scratch(WeightGradientScratch(shape, 1));
+  AddWeightGradients(isa, shape, ones.data(), ones.data(), 0, 1, scratch.data(),
+                     sums.data());
   FinishWeightGradients(shape, sums.data(), 1, 0, WeightGradientBlocks(shape),
                         kernel.data());
   FinishBiasGradients(shape, sums.data(), 1, bias.data());
@@ -129,7 +138,21 @@ void CheckShapes(Isa isa) {
   CheckShape(isa, {1, 0, 5, 3, 1, 0, 0, 4}, 1);
 }
 
+void CheckParams() {
+  Check(ConvolutionError(3, 0, kLargestExtent).empty(), "valid params");
+  Check(ConvolutionError(0, 0, 0).find("kernel_size") == 0, "kernel size 0");
+  Check(ConvolutionError(1 << 30, 0, 0).find("kernel_size") == 0, "too large");
+  Check(ConvolutionError(3, -1, 0).find("padding_before") == 0, "negative");
+  Check(ConvolutionError(3, 0, 1 << 30).find("padding_after") == 0, "padding");
+  // A grid of 2^34 positions of 2^31 filters.
+  const std::int64_t most = kLargestExtent;
+  Check(WeightGradientScratch({1, most, most, 0, most, most, most, 1LL << 31},
+                              1) == 1LL << 62,
+        "scratch space of more than any memory");
+}
+
 int Main() {
+  CheckParams();
   ForEachIsa({Isa::kBaseline, Isa::kAmxBf16}, [](Isa isa) {
     CheckNumbersWorkedByHand(isa);
     CheckShapes(isa);

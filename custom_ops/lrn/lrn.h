@@ -23,7 +23,7 @@
 namespace alexnet_tf {
 
 struct LrnParams {
-  int size = 5;  // the paper's n: odd, at least 1
+  int size = 5;  // the paper's n: odd, 1 to kLargestExtent
   float k = 2.0f;
   float alpha = 1e-4f;
   float beta = 0.75f;
@@ -31,10 +31,6 @@ struct LrnParams {
   // the CPU kernels support this.
   bool rectified = false;
 };
-
-// Returns an empty string if `params` are valid. Otherwise returns which one is
-// not, what was expected and what it is.
-std::string LrnParamsError(const LrnParams& params);
 
 // The formulas above in plain double-precision loops. The tests compare every
 // kernel with these functions.
@@ -46,15 +42,20 @@ void LrnReferenceGradient(const LrnParams& params, const double* dy,
 
 // Single-threaded vector kernels, where T is float, Half or BFloat16. Pointers
 // need the alignment of T only. `y` may be `x`, and `dx` may be `dy` or `x`.
-// With `stream`, the kernels use non-temporal stores if possible. This is for
+// `scratch` has room for LrnScratch() floats and may contain anything. With
+// `stream`, the kernels use non-temporal stores if possible. This is for
 // results that are too large to stay in the caches.
 template <typename T>
 void LrnForward(Isa isa, const LrnParams& params, const T* x, std::int64_t rows,
-                std::int64_t channels, T* y, bool stream = false);
+                std::int64_t channels, float* scratch, T* y,
+                bool stream = false);
 template <typename T>
 void LrnGradient(Isa isa, const LrnParams& params, const T* dy, const T* x,
-                 std::int64_t rows, std::int64_t channels, T* dx,
-                 bool stream = false);
+                 std::int64_t rows, std::int64_t channels, float* scratch,
+                 T* dx, bool stream = false);
+
+// The number of floats of scratch space that these functions need.
+std::int64_t LrnScratch(const LrnParams& params, std::int64_t channels);
 
 // The same on a GPU, for contiguous device memory, and not in place. `stream`
 // is a cudaStream_t. The functions return the cudaError_t of the launch, which

@@ -6,11 +6,11 @@
 // nothing there may have external linkage, because the linker could use its
 // copy everywhere.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <limits>
-#include <memory>
 #include <string>
 #include <type_traits>
 
@@ -29,6 +29,7 @@ namespace alexnet_tf {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kLargest = std::numeric_limits<float>::max();
 constexpr float kSmallest = std::numeric_limits<float>::min();
 
@@ -38,7 +39,7 @@ enum class Power { kThreeQuarters, kHalf, kOne, kAny };
 struct Constants {
   float k, alpha, beta;
   float beta_high, beta_low;  // their sum is beta; the first has 12 bits
-  float power_at_infinity;    // the limit of s^-beta
+  float power_of_infinity, power_of_nan;  // s^-beta, as std::pow has it
   float two_alpha_beta;
   std::int32_t passes_all;  // no bits if the input is rectified, else all
   std::int64_t half;        // neighbors on each side, at most all of them
@@ -497,6 +498,11 @@ std::int64_t RoundUp(std::int64_t n) {
   return (n + kMaxLanes - 1) / kMaxLanes * kMaxLanes;
 }
 
+// Half of the window. A window that is larger than the row is the whole row.
+std::int64_t HalfWindow(const LrnParams& params, std::int64_t channels) {
+  return std::min<std::int64_t>(params.size / 2, channels - 1);
+}
+
 Constants ConstantsOf(const LrnParams& params, std::int64_t channels) {
   Constants c;
   c.k = params.k;
@@ -507,11 +513,12 @@ Constants ConstantsOf(const LrnParams& params, std::int64_t channels) {
   bits &= 0xfffff000u;
   std::memcpy(&c.beta_high, &bits, sizeof(bits));
   c.beta_low = params.beta - c.beta_high;
-  c.power_at_infinity = params.beta == 0 ? 1 : 0;
-  c.two_alpha_beta = 2 * params.alpha * params.beta;
+  c.power_of_infinity = params.beta == 0 ? 1 : 0;
+  c.power_of_nan = params.beta == 0 ? 1 : kNan;
+  // In double precision, because 2 * alpha may overflow.
+  c.two_alpha_beta = 2.0 * params.alpha * params.beta;
   c.passes_all = params.rectified ? 0 : -1;
-  const std::int64_t half = params.size / 2;
-  c.half = half < channels ? half : channels - 1;
+  c.half = HalfWindow(params, channels);
   return c;
 }
 
@@ -547,92 +554,75 @@ void FinishStreaming() {
 #endif
 }
 
-// Cuts the rows into blocks that fit the scratch memory.
-class Blocks {
- public:
-  Blocks(const Constants& c, std::int64_t rows, std::int64_t channels) {
-    const std::int64_t pad = RoundUp(c.half);
-    const std::int64_t stride = RoundUp(channels) + pad;
-    block_ = kPlaneFloats / stride;
-    if (block_ < 1) block_ = 1;
-    if (block_ > rows) block_ = rows;
-    const std::int64_t plane = pad + block_ * stride;
-    memory_.reset(new float[kMaxPlanes * plane]());
-    scratch_ = {memory_.get() + pad, stride, plane};
+// How rows are cut into blocks, whose planes are the scratch space. Windows of
+// five stay in registers and need none.
+struct Blocks {
+  Blocks(const LrnParams& params, std::int64_t channels) {
+    if (params.size == 5) return;
+    pad = RoundUp(HalfWindow(params, channels));
+    stride = RoundUp(channels) + pad;
+    rows = std::max<std::int64_t>(1, kPlaneFloats / stride);
+    plane = pad + rows * stride;
   }
 
-  std::int64_t block() const { return block_; }
-  const Scratch& scratch() const { return scratch_; }
+  Scratch ScratchIn(float* memory) const {
+    // The padding of every row must be zero.
+    std::fill_n(memory, kMaxPlanes * plane, 0.0f);
+    return {memory + pad, stride, plane};
+  }
 
- private:
-  std::int64_t block_;
-  std::unique_ptr<float[]> memory_;
-  Scratch scratch_;
+  std::int64_t pad = 0, stride = 0, plane = 0;
+  std::int64_t rows = std::numeric_limits<std::int64_t>::max();
 };
 
 }  // namespace
 
-std::string LrnParamsError(const LrnParams& params) {
-  if (params.size < 1 || params.size % 2 == 0) {
-    return "size must be odd and at least 1, got " +
-           std::to_string(params.size);
-  }
-  // TensorFlow's threads flush smaller values to zero.
-  if (!(params.k >= std::numeric_limits<float>::min() &&
-        std::isfinite(params.k))) {
-    return "k must be positive and finite, got " + std::to_string(params.k);
-  }
-  if (!(params.alpha >= 0 && std::isfinite(params.alpha))) {
-    return "alpha must be finite and at least 0, got " +
-           std::to_string(params.alpha);
-  }
-  if (!(params.beta >= 0 && std::isfinite(params.beta))) {
-    return "beta must be finite and at least 0, got " +
-           std::to_string(params.beta);
-  }
-  return "";
+std::int64_t LrnScratch(const LrnParams& params, std::int64_t channels) {
+  return kMaxPlanes * Blocks(params, channels).plane;
 }
 
 template <typename T>
 void LrnForward(Isa isa, const LrnParams& params, const T* x, std::int64_t rows,
-                std::int64_t channels, T* y, bool stream) {
+                std::int64_t channels, float* scratch, T* y, bool stream) {
   if (rows == 0 || channels == 0) return;
   const Constants c = ConstantsOf(params, channels);
   stream = stream && InWholeLines(y, channels);
   const auto forward = Choose<T>(isa, params, channels, stream).forward;
-  const Blocks blocks(c, rows, channels);
-  for (std::int64_t row = 0; row < rows; row += blocks.block()) {
+  const Blocks blocks(params, channels);
+  const Scratch planes = blocks.ScratchIn(scratch);
+  for (std::int64_t row = 0; row < rows;) {
     const std::int64_t start = row * channels;
-    const std::int64_t left = rows - row;
-    forward(c, blocks.scratch(), x + start,
-            left < blocks.block() ? left : blocks.block(), channels, y + start);
+    const std::int64_t count = std::min(blocks.rows, rows - row);
+    forward(c, planes, x + start, count, channels, y + start);
+    row += count;
   }
   if (stream) FinishStreaming();
 }
 
 template <typename T>
 void LrnGradient(Isa isa, const LrnParams& params, const T* dy, const T* x,
-                 std::int64_t rows, std::int64_t channels, T* dx, bool stream) {
+                 std::int64_t rows, std::int64_t channels, float* scratch,
+                 T* dx, bool stream) {
   if (rows == 0 || channels == 0) return;
   const Constants c = ConstantsOf(params, channels);
   stream = stream && InWholeLines(dx, channels);
   const auto gradient = Choose<T>(isa, params, channels, stream).gradient;
-  const Blocks blocks(c, rows, channels);
-  for (std::int64_t row = 0; row < rows; row += blocks.block()) {
+  const Blocks blocks(params, channels);
+  const Scratch planes = blocks.ScratchIn(scratch);
+  for (std::int64_t row = 0; row < rows;) {
     const std::int64_t start = row * channels;
-    const std::int64_t left = rows - row;
-    gradient(c, blocks.scratch(), dy + start, x + start,
-             left < blocks.block() ? left : blocks.block(), channels,
-             dx + start);
+    const std::int64_t count = std::min(blocks.rows, rows - row);
+    gradient(c, planes, dy + start, x + start, count, channels, dx + start);
+    row += count;
   }
   if (stream) FinishStreaming();
 }
 
 #define INSTANTIATE(T)                                                       \
   template void LrnForward<T>(Isa, const LrnParams&, const T*, std::int64_t, \
-                              std::int64_t, T*, bool);                       \
+                              std::int64_t, float*, T*, bool);               \
   template void LrnGradient<T>(Isa, const LrnParams&, const T*, const T*,    \
-                               std::int64_t, std::int64_t, T*, bool);
+                               std::int64_t, std::int64_t, float*, T*, bool);
 INSTANTIATE(float)
 INSTANTIATE(Half)
 INSTANTIATE(BFloat16)

@@ -242,8 +242,10 @@ __global__ void __launch_bounds__(kThreads)
   const std::int64_t end = min(channels, i + half + 1);
   for (std::int64_t j = max(std::int64_t{0}, i - half); j < end; ++j) {
     const float s = Scale(c, row_x, j, half, channels);
-    pulled += ToFloat(row_dy[j]) * ToFloat(row_x[j]) *
-              InversePower<Power::kAny>(s, c.beta) / s;
+    // In the order of the other kernels, so that the same products overflow.
+    const float direct =
+        ToFloat(row_dy[j]) * InversePower<Power::kAny>(s, c.beta);
+    pulled += direct * ToFloat(row_x[j]) * (1 / s);
   }
   const float s = Scale(c, row_x, i, half, channels);
   const float direct =
@@ -254,15 +256,17 @@ __global__ void __launch_bounds__(kThreads)
 // ------------------------------------------------------------------- launchers
 
 Constants ConstantsOf(const LrnParams& params) {
-  return {params.k, params.alpha, params.beta, 2 * params.alpha * params.beta};
+  // In double precision, because 2 * alpha may overflow.
+  const float two_alpha_beta = 2.0 * params.alpha * params.beta;
+  return {params.k, params.alpha, params.beta, two_alpha_beta};
 }
 
 bool Aligned(const void* p) {
   return reinterpret_cast<std::uintptr_t>(p) % 16 == 0;
 }
 
-// The largest grid has 2^31 - 1 blocks of at least 15 KiB each, which is more
-// memory than any device has.
+// The largest grid has 2^31 - 1 blocks. A block works on at least 512 bytes, so
+// that grid would need a tensor of a tebibyte, more than any device has.
 unsigned Blocks(std::int64_t work, std::int64_t per_block) {
   return static_cast<unsigned>((work + per_block - 1) / per_block);
 }

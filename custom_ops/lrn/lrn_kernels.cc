@@ -6,10 +6,10 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "custom_ops/lrn/lrn.h"
+#include "custom_ops/sharding.h"
 #include "custom_ops/tensors.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/register_types.h"
-#include "tensorflow/core/util/work_sharder.h"
 
 #if defined(ALEXNET_TF_CUDA)
 #include "xla/stream_executor/stream.h"
@@ -18,7 +18,6 @@
 namespace alexnet_tf {
 namespace {
 
-using ::tensorflow::DeviceBase;
 using ::tensorflow::OpKernel;
 using ::tensorflow::OpKernelConstruction;
 using ::tensorflow::OpKernelContext;
@@ -28,29 +27,10 @@ using ::tensorflow::Tensor;
 class LrnOp : public OpKernel {
  public:
   explicit LrnOp(OpKernelConstruction* context) : OpKernel(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("size", &params_.size));
-    OP_REQUIRES_OK(context, context->GetAttr("k", &params_.k));
-    OP_REQUIRES_OK(context, context->GetAttr("alpha", &params_.alpha));
-    OP_REQUIRES_OK(context, context->GetAttr("beta", &params_.beta));
-    const std::string error = LrnParamsError(params_);
-    OP_REQUIRES(context, error.empty(), absl::InvalidArgumentError(error));
+    OP_REQUIRES_OK(context, GetConstants(context, &params_));
   }
 
  protected:
-  static absl::Status CheckRank(const char* name, const Tensor& tensor) {
-    if (tensor.dims() == 4) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat(
-        name, " must have rank 4, [batch, height, width, channels], got shape ",
-        tensor.shape().DebugString()));
-  }
-
-  static absl::Status CheckShapes(const Tensor& dy, const Tensor& x) {
-    if (dy.shape() == x.shape()) return absl::OkStatus();
-    return absl::InvalidArgumentError(
-        absl::StrCat("dy must have the shape of x, ", x.shape().DebugString(),
-                     ", got ", dy.shape().DebugString()));
-  }
-
   LrnParams params_;
 };
 
@@ -58,21 +38,6 @@ class LrnOp : public OpKernel {
 // read.
 bool ExceedsCaches(const Tensor& output) {
   return output.TotalBytes() >= std::size_t{32} << 20;
-}
-
-// Distributes the rows of `tensor` over TensorFlow's threads. Rows do not
-// depend on each other, so the results do not depend on how they are
-// distributed.
-template <typename Work>
-void ShardRows(OpKernelContext* context, const Tensor& tensor,
-               int64_t cycles_per_value, Work work) {
-  const int64_t channels = tensor.dim_size(3);
-  if (tensor.NumElements() == 0) return;
-  const DeviceBase::CpuWorkerThreads& workers =
-      *context->device()->tensorflow_cpu_worker_threads();
-  tensorflow::Shard(workers.num_threads, workers.workers,
-                    tensor.NumElements() / channels,
-                    channels * cycles_per_value, work);
 }
 
 class LrnCpuOp : public LrnOp {
@@ -87,6 +52,19 @@ class LrnCpuOp : public LrnOp {
   }
 
  protected:
+  // Distributes the rows of `tensor` over TensorFlow's threads. Rows do not
+  // depend on each other, so the results do not depend on how they are
+  // distributed.
+  template <typename Work>
+  absl::Status ShareOutRows(OpKernelContext* context, const Tensor& tensor,
+                            int64_t cycles_per_value, Work work) const {
+    if (tensor.NumElements() == 0) return absl::OkStatus();
+    const int64_t channels = tensor.dim_size(3);
+    return ShareOut(context, tensor.NumElements() / channels,
+                    channels * cycles_per_value, LrnScratch(params_, channels),
+                    work);
+  }
+
   Isa isa_;
 };
 
@@ -97,15 +75,20 @@ class LrnForwardCpuOp : public LrnCpuOp {
 
   void Compute(OpKernelContext* context) override {
     const Tensor& x = context->input(0);
-    OP_REQUIRES_OK(context, CheckRank("x", x));
+    OP_REQUIRES_OK(context, CheckImages("x", x.shape()));
     Tensor* y;
     OP_REQUIRES_OK(context, context->forward_input_or_allocate_output(
                                 {0}, 0, x.shape(), &y));
     const int64_t channels = x.dim_size(3);
-    ShardRows(context, x, 3, [&](int64_t first, int64_t last) {
-      LrnForward(isa_, params_, Data<T>(x) + first * channels, last - first,
-                 channels, Data<T>(y) + first * channels, ExceedsCaches(*y));
-    });
+    OP_REQUIRES_OK(
+        context, ShareOutRows(context, x, 3,
+                              [&](int64_t first, int64_t last, float* scratch) {
+                                const int64_t start = first * channels;
+                                LrnForward(isa_, params_, Data<T>(x) + start,
+                                           last - first, channels, scratch,
+                                           Data<T>(y) + start,
+                                           ExceedsCaches(*y));
+                              }));
   }
 };
 
@@ -117,18 +100,21 @@ class LrnGradientCpuOp : public LrnCpuOp {
   void Compute(OpKernelContext* context) override {
     const Tensor& dy = context->input(0);
     const Tensor& x = context->input(1);
-    OP_REQUIRES_OK(context, CheckRank("x", x));
-    OP_REQUIRES_OK(context, CheckShapes(dy, x));
+    OP_REQUIRES_OK(context, CheckImages("x", x.shape()));
+    OP_REQUIRES_OK(context, CheckSameShape("dy", dy, "x", x));
     Tensor* dx;
     OP_REQUIRES_OK(context, context->forward_input_or_allocate_output(
                                 {0, 1}, 0, x.shape(), &dx));
     const int64_t channels = x.dim_size(3);
-    ShardRows(context, x, 6, [&](int64_t first, int64_t last) {
-      const int64_t start = first * channels;
-      LrnGradient(isa_, params_, Data<T>(dy) + start, Data<T>(x) + start,
-                  last - first, channels, Data<T>(dx) + start,
-                  ExceedsCaches(*dx));
-    });
+    OP_REQUIRES_OK(
+        context,
+        ShareOutRows(
+            context, x, 6, [&](int64_t first, int64_t last, float* scratch) {
+              const int64_t start = first * channels;
+              LrnGradient(isa_, params_, Data<T>(dy) + start,
+                          Data<T>(x) + start, last - first, channels, scratch,
+                          Data<T>(dx) + start, ExceedsCaches(*dx));
+            }));
   }
 };
 
@@ -188,7 +174,7 @@ class LrnForwardGpuOp : public LrnGpuOp {
 
   void Compute(OpKernelContext* context) override {
     const Tensor& x = context->input(0);
-    OP_REQUIRES_OK(context, CheckRank("x", x));
+    OP_REQUIRES_OK(context, CheckImages("x", x.shape()));
     Tensor* y;
     OP_REQUIRES_OK(context, context->allocate_output(0, x.shape(), &y));
     if (x.NumElements() == 0) return;
@@ -208,8 +194,8 @@ class LrnGradientGpuOp : public LrnGpuOp {
   void Compute(OpKernelContext* context) override {
     const Tensor& dy = context->input(0);
     const Tensor& x = context->input(1);
-    OP_REQUIRES_OK(context, CheckRank("x", x));
-    OP_REQUIRES_OK(context, CheckShapes(dy, x));
+    OP_REQUIRES_OK(context, CheckImages("x", x.shape()));
+    OP_REQUIRES_OK(context, CheckSameShape("dy", dy, "x", x));
     Tensor* dx;
     OP_REQUIRES_OK(context, context->allocate_output(0, x.shape(), &dx));
     if (x.NumElements() == 0) return;

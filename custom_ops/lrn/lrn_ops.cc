@@ -1,5 +1,6 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 
+#include "custom_ops/lrn/lrn.h"
 #include "custom_ops/tensors.h"
 #include "tensorflow/core/framework/op.h"
 
@@ -13,7 +14,7 @@ REGISTER_OP("AlexnetTf>LocalResponseNormalization")
     .Attr("k: float = 2.0")
     .Attr("alpha: float = 1e-4")
     .Attr("beta: float = 0.75")
-    .SetShapeFn(MergedShape)
+    .SetShapeFn(NormalizationShape<LrnParams>)
     .Doc(R"doc(
 Divides each value by a power of the squares of its neighbors' values in the
 channel dimension: `y_i = x_i / (k + alpha * sum_j x_j^2)^beta`. The sum is over
@@ -21,10 +22,11 @@ the channels `j` with `|j - i| <= size / 2`.
 
 x: `[batch, height, width, channels]`.
 y: Has the shape and type of `x`.
-size: The number of channels in the window, an odd number. It is the paper's n.
+size: The number of channels in the window, an odd number of at most 65535. It is
+  the paper's n.
 k: The positive constant that is added to the sum.
 alpha: The factor of the sum itself, not of its mean.
-beta: The exponent.
+beta: The exponent. `k^-beta` may be at most 2^127.
 )doc");
 
 REGISTER_OP("AlexnetTf>LocalResponseNormalizationGrad")
@@ -37,7 +39,7 @@ REGISTER_OP("AlexnetTf>LocalResponseNormalizationGrad")
     .Attr("alpha: float = 1e-4")
     .Attr("beta: float = 0.75")
     .Attr("rectified: bool = false")
-    .SetShapeFn(MergedShape)
+    .SetShapeFn(NormalizationShape<LrnParams>)
     .Doc(R"doc(
 Computes the gradient of `AlexnetTf>LocalResponseNormalization` from its input.
 

@@ -5,7 +5,7 @@
 //
 //   g++ -std=c++17 -O3 -fno-math-errno -I. custom_ops/lrn/lrn_test.cc
 //       custom_ops/lrn/lrn_cpu.cc custom_ops/lrn/lrn_reference.cc
-//       custom_ops/isa.cc -o lrn_test
+//       custom_ops/isa.cc custom_ops/limits.cc -o lrn_test
 
 #include "custom_ops/lrn/lrn.h"
 
@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "custom_ops/limits.h"
 #include "custom_ops/testing.h"
 
 namespace alexnet_tf {
@@ -84,15 +85,27 @@ struct Rows {
         x(count),
         dy(count),
         y(count),
-        dx(count) {
+        dx(count),
+        scratch(LrnScratch(params, channels)) {
     for (std::int64_t i = 0; i < count; ++i) {
       Set(&x[i], x_values[i]);
       Set(&dy[i], dy_values[i]);
       Set(&y[i], 12345);
       Set(&dx[i], 12345);
     }
-    LrnForward(isa, params, x.data(), rows, channels, y.data());
-    LrnGradient(isa, params, dy.data(), x.data(), rows, channels, dx.data());
+    Forward(x.data(), y.data());
+    Gradient(dy.data(), x.data(), dx.data());
+  }
+
+  void Forward(const T* from, T* to, bool stream = false) {
+    Fill(std::numeric_limits<float>::quiet_NaN(), &scratch);
+    LrnForward(isa, params, from, rows, channels, scratch.data(), to, stream);
+  }
+
+  void Gradient(const T* from_dy, const T* from_x, T* to, bool stream = false) {
+    Fill(std::numeric_limits<float>::quiet_NaN(), &scratch);
+    LrnGradient(isa, params, from_dy, from_x, rows, channels, scratch.data(),
+                to, stream);
   }
 
   std::string Name(const std::string& what) const {
@@ -106,6 +119,7 @@ struct Rows {
   const LrnParams params;
   const std::int64_t rows, channels, count;
   GuardedArray<T> x, dy, y, dx;
+  GuardedArray<float> scratch;
 };
 
 template <typename T>
@@ -152,11 +166,9 @@ bool SameBits(GuardedArray<T>* a, GuardedArray<T>* b) {
 template <typename T>
 void CheckStreamed(Rows<T>* r, const std::string& name) {
   GuardedArray<T> result(r->count);
-  LrnForward(r->isa, r->params, r->x.data(), r->rows, r->channels,
-             result.data(), true);
+  r->Forward(r->x.data(), result.data(), true);
   Check(SameBits(&result, &r->y), name + "y streamed");
-  LrnGradient(r->isa, r->params, r->dy.data(), r->x.data(), r->rows,
-              r->channels, result.data(), true);
+  r->Gradient(r->dy.data(), r->x.data(), result.data(), true);
   Check(SameBits(&result, &r->dx), name + "dx streamed");
 }
 
@@ -166,15 +178,12 @@ void CheckInPlace(Rows<T>* r, const std::string& name) {
   GuardedArray<T> over_x(r->count), over_dy(r->count);
   std::copy(r->x.begin(), r->x.end(), over_x.begin());
   std::copy(r->dy.begin(), r->dy.end(), over_dy.begin());
-  LrnGradient(r->isa, r->params, over_dy.data(), over_x.data(), r->rows,
-              r->channels, over_dy.data());
-  LrnForward(r->isa, r->params, over_x.data(), r->rows, r->channels,
-             over_x.data());
+  r->Gradient(over_dy.data(), over_x.data(), over_dy.data());
+  r->Forward(over_x.data(), over_x.data());
   Check(SameBits(&over_x, &r->y), name + "y over x");
   Check(SameBits(&over_dy, &r->dx), name + "dx over dy");
   std::copy(r->x.begin(), r->x.end(), over_x.begin());
-  LrnGradient(r->isa, r->params, r->dy.data(), over_x.data(), r->rows,
-              r->channels, over_x.data());
+  r->Gradient(r->dy.data(), over_x.data(), over_x.data());
   Check(SameBits(&over_x, &r->dx), name + "dx over x");
 }
 
@@ -218,10 +227,10 @@ void CheckRandom(Isa isa) {
 }
 
 // One special value, at every place of a row. NaN spreads over its window, and
-// values beside an infinity become zero.
+// values beside an infinity become zero, unless beta is 0.
 void CheckSpecialValues(Isa isa) {
   for (int size : {5, 9}) {
-    for (float beta : {0.75f, 0.5f, 1.0f, 0.6f}) {
+    for (float beta : {0.75f, 0.5f, 1.0f, 0.6f, 0.0f}) {
       for (double special : {kNan, -kNan, kInf, -kInf}) {
         const std::int64_t channels = 37;
         std::vector<double> x(channels * channels, 1.5);
@@ -258,18 +267,33 @@ void CheckExtremes(Isa isa) {
 void CheckNumbersWorkedByHand(Isa isa) {
   const float x[] = {1, 2, 3};
   float y[3];
-  LrnForward(isa, {3, 1.0f, 1.0f, 1.0f}, x, 1, 3, y);
+  const LrnParams params{3, 1.0f, 1.0f, 1.0f};
+  std::vector<float> scratch(LrnScratch(params, 3));
+  LrnForward(isa, params, x, 1, 3, scratch.data(), y);
   const double want[] = {1.0 / 6, 2.0 / 15, 3.0 / 14};
   for (int i = 0; i < 3; ++i) CheckNear(y[i], want[i], 1e-7, "by hand: y", i);
 }
 
 void CheckParams() {
-  Check(LrnParamsError({}).empty(), "defaults");
-  Check(LrnParamsError({4, 2, 1, 1}).find("size") == 0, "even size");
-  Check(LrnParamsError({-1, 2, 1, 1}).find("size") == 0, "negative size");
-  Check(LrnParamsError({5, 0, 1, 1}).find("k ") == 0, "zero k");
-  Check(LrnParamsError({5, 2, -1, 1}).find("alpha") == 0, "negative alpha");
-  Check(LrnParamsError({5, 2, 1, NAN}).find("beta") == 0, "beta of NaN");
+  const auto refused = [](const char* what, int size, float k, float alpha,
+                          float beta) {
+    const std::string error = NormalizationError(size, k, alpha, beta);
+    Check(error.find(what) == 0, std::string(what) + ": " + error);
+  };
+  Check(NormalizationError(5, 2, 1e-4f, 0.75f).empty(), "the paper's");
+  Check(NormalizationError(kLargestExtent, 1e-30f, 1, 1).empty(), "large");
+  refused("size", 4, 2, 1, 1);
+  refused("size", -1, 2, 1, 1);
+  refused("size", kLargestExtent + 2, 2, 1, 1);
+  refused("size", 2147483647, 2, 1, 1);
+  refused("k ", 5, 0, 1, 1);
+  refused("k ", 5, 1e-40f, 1, 1);
+  refused("k ", 5, kInf, 1, 1);
+  refused("alpha", 5, 2, -1, 1);
+  refused("alpha", 5, 2, kInf, 1);
+  refused("beta", 5, 2, 1, NAN);
+  refused("k^-beta", 5, 1e-20f, 1, 2);
+  refused("2 * alpha * beta", 5, 2, 1e38f, 1);
   Isa isa;
   Check(!ChooseIsa("mmx", &isa).empty(), "unknown instruction set");
   Check(ChooseIsa("baseline", &isa).empty() && isa == Isa::kBaseline,

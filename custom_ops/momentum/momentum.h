@@ -13,6 +13,7 @@
 #define ALEXNET_TF_CUSTOM_OPS_MOMENTUM_MOMENTUM_H_
 
 #include <cstdint>
+#include <string>
 
 #include "custom_ops/float16.h"
 
@@ -23,6 +24,9 @@ struct MomentumParams {
   float momentum;
   float weight_decay;
 };
+
+// Returns what is wrong with these attributes, or an empty string.
+std::string MomentumError(float momentum, float weight_decay, int copies);
 
 // The rule above in double precision, for `count` values. The tests compare the
 // fast kernels with it.

@@ -3,6 +3,7 @@
 // Memory bandwidth limits this op at any vector width, so the code that the
 // compiler makes for its default instruction set is fast enough.
 
+#include "custom_ops/limits.h"
 #include "custom_ops/momentum/momentum.h"
 
 namespace alexnet_tf {
@@ -34,6 +35,16 @@ void StepWithOptionalCopy(const MomentumParams& params, const T* gradient,
 }
 
 }  // namespace
+
+std::string MomentumError(float momentum, float weight_decay, int copies) {
+  std::string error = FactorError("momentum", momentum);
+  if (error.empty()) error = FactorError("weight_decay", weight_decay);
+  if (error.empty() && (copies < 0 || copies > 1)) {
+    error =
+        "copies must be empty or one variable, got " + std::to_string(copies);
+  }
+  return error;
+}
 
 void MomentumStep(const MomentumParams& params, const float* gradient,
                   std::int64_t count, float* v, float* w, BFloat16* copy) {

@@ -1,5 +1,8 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 
+#include <algorithm>
+#include <functional>
+#include <iterator>
 #include <optional>
 
 #include "absl/status/status.h"
@@ -60,19 +63,28 @@ struct Values {
   BFloat16* copy = nullptr;
 };
 
+// Finds the variable whose handle is the input `index`.
+absl::Status LookUp(OpKernelContext* context, int index,
+                    RefCountPtr<Var>* variable) {
+  const Tensor& input = context->input(index);
+  if (!tensorflow::TensorShapeUtils::IsScalar(input.shape())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the handle of a variable must be a scalar, got shape ",
+                     input.shape().DebugString()));
+  }
+  return LookupResource(context, HandleFromInput(context, index), variable);
+}
+
 absl::Status LookUp(OpKernelContext* context, Variables* variables) {
   constexpr int kVar = 0, kVelocity = 1, kCopy = 4;
-  TF_RETURN_IF_ERROR(
-      LookupResource(context, HandleFromInput(context, kVar), &variables->var));
-  TF_RETURN_IF_ERROR(LookupResource(
-      context, HandleFromInput(context, kVelocity), &variables->velocity));
+  TF_RETURN_IF_ERROR(LookUp(context, kVar, &variables->var));
+  TF_RETURN_IF_ERROR(LookUp(context, kVelocity, &variables->velocity));
   if (variables->var.get() == variables->velocity.get()) {
     return absl::InvalidArgumentError(
         "var and velocity must be two variables, got one");
   }
   if (context->num_inputs() == kCopy) return absl::OkStatus();
-  TF_RETURN_IF_ERROR(LookupResource(context, HandleFromInput(context, kCopy),
-                                    &variables->copy));
+  TF_RETURN_IF_ERROR(LookUp(context, kCopy, &variables->copy));
   if (variables->copy.get() == variables->var.get() ||
       variables->copy.get() == variables->velocity.get()) {
     return absl::InvalidArgumentError(
@@ -80,6 +92,25 @@ absl::Status LookUp(OpKernelContext* context, Variables* variables) {
   }
   return absl::OkStatus();
 }
+
+// Holds the locks of the op's variables, which are all different. They are
+// taken in the order of their addresses, as TensorFlow's own ops do, because
+// two ops that take the same locks in different orders may wait for each other
+// forever.
+class Locks {
+ public:
+  explicit Locks(const Variables& variables) {
+    Var* sorted[] = {variables.var.get(), variables.velocity.get(),
+                     variables.copy.get()};
+    std::sort(std::begin(sorted), std::end(sorted), std::less<Var*>());
+    for (int i = 0; i < 3; ++i) {
+      if (sorted[i] != nullptr) locks_[i].emplace(*sorted[i]->mu());
+    }
+  }
+
+ private:
+  std::optional<mutex_lock> locks_[3];
+};
 
 // Checks types and shapes. The caller must hold the variables' locks.
 absl::Status GetValues(OpKernelContext* context, const Variables& variables,
@@ -116,9 +147,8 @@ class DecayedMomentumOp : public OpKernel {
     OP_REQUIRES_OK(context, context->GetAttr("weight_decay", &weight_decay_));
     int copies;
     OP_REQUIRES_OK(context, context->GetAttr("num_copies", &copies));
-    OP_REQUIRES(context, copies <= 1,
-                absl::InvalidArgumentError(absl::StrCat(
-                    "copies must be empty or one variable, got ", copies)));
+    OP_REQUIRES_OK(context,
+                   StatusOf(MomentumError(momentum_, weight_decay_, copies)));
   }
 
   void Compute(OpKernelContext* context) override {
@@ -132,10 +162,7 @@ class DecayedMomentumOp : public OpKernel {
                     absl::StrCat("learning_rate must be a scalar, got shape ",
                                  learning_rate.shape().DebugString())));
 
-    const mutex_lock var_lock(*variables.var->mu());
-    const mutex_lock velocity_lock(*variables.velocity->mu());
-    std::optional<mutex_lock> copy_lock;
-    if (variables.copy) copy_lock.emplace(*variables.copy->mu());
+    const Locks locks(variables);
     Values values;
     OP_REQUIRES_OK(context, GetValues(context, variables, gradient, &values));
     Step(context, learning_rate.scalar<float>()(), gradient, values);

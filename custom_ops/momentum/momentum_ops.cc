@@ -1,5 +1,7 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 
+#include "custom_ops/momentum/momentum.h"
+#include "custom_ops/tensors.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
 
@@ -7,6 +9,8 @@ namespace alexnet_tf {
 
 using ::tensorflow::shape_inference::InferenceContext;
 using ::tensorflow::shape_inference::ShapeHandle;
+
+constexpr int kGradient = 2;
 
 REGISTER_OP("AlexnetTf>ResourceApplyDecayedMomentum")
     .Input("var: resource")
@@ -19,9 +23,21 @@ REGISTER_OP("AlexnetTf>ResourceApplyDecayedMomentum")
     .Attr("momentum: float")
     .Attr("weight_decay: float")
     .SetIsStateful()
-    .SetShapeFn([](InferenceContext* c) {
+    .SetShapeFn([](InferenceContext* c) -> absl::Status {
+      float momentum, weight_decay;
+      int copies;
+      TF_RETURN_IF_ERROR(c->GetAttr("momentum", &momentum));
+      TF_RETURN_IF_ERROR(c->GetAttr("weight_decay", &weight_decay));
+      TF_RETURN_IF_ERROR(c->GetAttr("num_copies", &copies));
+      TF_RETURN_IF_ERROR(
+          StatusOf(MomentumError(momentum, weight_decay, copies)));
       ShapeHandle scalar;
-      return c->WithRank(c->input(3), 0, &scalar);
+      // Handles of variables and the learning rate are scalars.
+      for (int i = 0; i < c->num_inputs(); ++i) {
+        if (i == kGradient) continue;
+        TF_RETURN_IF_ERROR(c->WithRank(c->input(i), 0, &scalar));
+      }
+      return absl::OkStatus();
     })
     .Doc(R"doc(
 Applies the update rule of the AlexNet paper, section 5, in one pass, in place:

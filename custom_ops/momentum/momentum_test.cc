@@ -5,7 +5,7 @@
 //   g++ -std=c++17 -O3 -I. custom_ops/momentum/momentum_test.cc
 //       custom_ops/momentum/momentum_cpu.cc
 //       custom_ops/momentum/momentum_reference.cc custom_ops/isa.cc
-//       -o momentum_test
+//       custom_ops/limits.cc -o momentum_test
 
 #include "custom_ops/momentum/momentum.h"
 
@@ -59,7 +59,15 @@ void CheckNumbersWorkedByHand() {
         "v = 0.5 * 0.5 - 0.25 * (2 + 1 * 1) = -0.5, w = 1 - 0.5");
 }
 
+void CheckParams() {
+  Check(MomentumError(0.9f, 5e-4f, 1).empty(), "valid params");
+  Check(MomentumError(NAN, 0, 0).find("momentum") == 0, "momentum of NaN");
+  Check(MomentumError(0, INFINITY, 0).find("weight_decay") == 0, "infinite");
+  Check(MomentumError(0, 0, 2).find("copies") == 0, "two copies");
+}
+
 int Main() {
+  CheckParams();
   CheckNumbersWorkedByHand();
   for (std::int64_t count : {0, 1, 3, 4, 15, 16, 17, 1001}) {
     for (bool copies : {false, true}) {

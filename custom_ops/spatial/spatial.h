@@ -23,7 +23,7 @@
 namespace alexnet_tf {
 
 struct SpatialParams {
-  int size = 5;  // odd, at least 1
+  int size = 5;  // odd, 1 to kLargestExtent
   float k = 1;
   float alpha = 4e-5f;
   float beta = 0.75f;

@@ -68,20 +68,22 @@ class Image {
   Image(const SpatialParams& params, const SpatialShape& shape)
       : params_(params),
         shape_(shape),
-        half_(params.size / 2),
+        half_rows_(Half(params, shape.height)),
+        half_columns_(Half(params, shape.width)),
+        kept_(2 * half_rows_ + 1),
         length_(shape.width * shape.channels) {}
 
   std::size_t Scratch() const {
-    return (2 * params_.size + half_ + 1 + 1) * length_;
+    return (2 * kept_ + half_rows_ + 1 + 1) * length_;
   }
 
   template <typename T>
   void Forward(const T* x, float* scratch, T* y) const {
-    const Ring squares(Take(&scratch, params_.size), params_.size, length_);
+    const Ring squares(Take(&scratch, kept_), kept_, length_);
     float* line = Take(&scratch, 1);
     std::int64_t next = 0;
     for (std::int64_t row = 0; row < shape_.height; ++row) {
-      AddSquaresUpTo(row + half_, x, &next, line, squares);
+      AddSquaresUpTo(row + half_rows_, x, &next, line, squares);
       SumRows(squares, row, line);
       const T* x_row = x + row * length_;
       T* y_row = y + row * length_;
@@ -98,19 +100,19 @@ class Image {
   // sum trails by half a window, because it needs `pulls` of later rows.
   template <typename T>
   void Gradient(const T* dy, const T* x, float* scratch, T* dx) const {
-    const Ring squares(Take(&scratch, params_.size), params_.size, length_);
-    const Ring pulls(Take(&scratch, params_.size), params_.size, length_);
-    const Ring direct(Take(&scratch, half_ + 1), half_ + 1, length_);
+    const Ring squares(Take(&scratch, kept_), kept_, length_);
+    const Ring pulls(Take(&scratch, kept_), kept_, length_);
+    const Ring direct(Take(&scratch, half_rows_ + 1), half_rows_ + 1, length_);
     float* line = Take(&scratch, 1);
     std::int64_t next = 0;
-    for (std::int64_t row = 0; row < shape_.height + half_; ++row) {
+    for (std::int64_t row = 0; row < shape_.height + half_rows_; ++row) {
       if (row < shape_.height) {
-        AddSquaresUpTo(row + half_, x, &next, line, squares);
+        AddSquaresUpTo(row + half_rows_, x, &next, line, squares);
         SumRows(squares, row, line);
         ComputePull(dy + row * length_, x + row * length_, line, direct[row]);
         SumColumns(line, pulls[row]);
       }
-      const std::int64_t done = row - half_;
+      const std::int64_t done = row - half_rows_;
       if (done < 0) continue;
       SumRows(pulls, done, line);
       FinishGradient(direct[done], x + done * length_, line,
@@ -119,6 +121,13 @@ class Image {
   }
 
  private:
+  // Half of a window along a side of this length. A window that is larger than
+  // the image is the whole image.
+  static std::int64_t Half(const SpatialParams& params, std::int64_t length) {
+    return std::max<std::int64_t>(
+        0, std::min<std::int64_t>(params.size / 2, length - 1));
+  }
+
   float* Take(float** scratch, std::int64_t rows) const {
     float* taken = *scratch;
     *scratch += rows * length_;
@@ -142,7 +151,8 @@ class Image {
   template <typename T>
   void FinishGradient(const float* direct, const T* x, const float* pulled,
                       T* dx) const {
-    const float factor = 2 * params_.alpha * params_.beta;
+    // In double precision, because 2 * alpha may overflow.
+    const float factor = 2.0 * params_.alpha * params_.beta;
     for (std::int64_t i = 0; i < length_; ++i) {
       Narrow(direct[i] - factor * Widen(x[i]) * pulled[i], &dx[i]);
     }
@@ -181,8 +191,10 @@ class Image {
   void SumColumns(const float* values, float* sums) const {
     const std::int64_t channels = shape_.channels;
     for (std::int64_t column = 0; column < shape_.width; ++column) {
-      const std::int64_t first = std::max<std::int64_t>(column - half_, 0);
-      const std::int64_t last = std::min(column + half_, shape_.width - 1);
+      const std::int64_t first =
+          std::max<std::int64_t>(column - half_columns_, 0);
+      const std::int64_t last =
+          std::min(column + half_columns_, shape_.width - 1);
       const auto term = [=](std::int64_t i) {
         return values + (first + i) * channels;
       };
@@ -191,15 +203,16 @@ class Image {
   }
 
   void SumRows(const Ring& rows, std::int64_t row, float* sums) const {
-    const std::int64_t first = std::max<std::int64_t>(row - half_, 0);
-    const std::int64_t last = std::min(row + half_, shape_.height - 1);
+    const std::int64_t first = std::max<std::int64_t>(row - half_rows_, 0);
+    const std::int64_t last = std::min(row + half_rows_, shape_.height - 1);
     const auto term = [=](std::int64_t i) { return rows[first + i]; };
     Sum(term, last - first + 1, length_, sums);
   }
 
   const SpatialParams params_;
   const SpatialShape shape_;
-  const std::int64_t half_;
+  const std::int64_t half_rows_, half_columns_;
+  const std::int64_t kept_;  // rows of a window
   const std::int64_t length_;
 };
 

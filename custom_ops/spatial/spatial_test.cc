@@ -6,7 +6,7 @@
 //   g++ -std=c++17 -O3 -fno-math-errno -I. custom_ops/spatial/spatial_test.cc
 //       custom_ops/spatial/spatial_cpu.cc
 //       custom_ops/spatial/spatial_reference.cc custom_ops/isa.cc
-//       -o spatial_test
+//       custom_ops/limits.cc -o spatial_test
 
 #include "custom_ops/spatial/spatial.h"
 
@@ -97,7 +97,7 @@ int Main() {
   const SpatialShape shapes[] = {{8, 9, 1},  {7, 6, 5}, {1, 1, 33}, {3, 12, 16},
                                  {12, 2, 8}, {0, 4, 3}, {4, 0, 3},  {4, 4, 0}};
   for (const SpatialShape& shape : shapes) {
-    for (int size : {1, 3, 5, 7, 9, 31}) {
+    for (int size : {1, 3, 5, 7, 9, 31, 65535}) {
       for (float beta : {0.75f, 0.5f, 1.0f, 0.0f}) {
         CheckImage<float>({size, 1.0f, 0.01f, beta}, shape);
         CheckImage<BFloat16>({size, 2.0f, 0.1f, beta}, shape);

@@ -47,7 +47,7 @@ struct WinogradParams {
   int outputs;      // 2 or 4
   int kernel_size;  // 3 or 5; t is then 4, 6 or 8
   // Rows and columns of zeros in front of the convolution's input, and behind
-  // it.
+  // it, 0 to kLargestExtent.
   int padding_before;
   int padding_after;
 };
@@ -59,7 +59,8 @@ struct WinogradShape {
   std::int64_t channels;
 };
 
-// Returns what is wrong with `params`, or an empty string.
+// Returns what is wrong with `params`, or an empty string. The functions below
+// need valid params, and dimensions of at most kLargestDimension.
 std::string WinogradError(const WinogradParams& params);
 
 // The number of places in a transformed tile, t * t.
@@ -69,6 +70,11 @@ std::int64_t WinogradPlaces(const WinogradParams& params);
 // result.
 std::int64_t WinogradTiles(const WinogradParams& params,
                            const WinogradShape& shape);
+
+// Returns what is wrong with tiles of these images, or an empty string: there
+// may be at most 2^60 values.
+std::string WinogradShapeError(const WinogradParams& params,
+                               const WinogradShape& shape);
 
 // Below, images are [images, height, width, channels], and transformed tiles
 // are [t * t, images * tiles, channels].

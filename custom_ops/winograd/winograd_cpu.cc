@@ -3,9 +3,11 @@
 // The matrices, the places of tiles in an image, and the choice of kernels. As
 // in lrn_cpu.cc, one binary holds the kernels of every instruction set.
 
+#include <algorithm>
 #include <cstring>
 #include <type_traits>
 
+#include "custom_ops/limits.h"
 #include "custom_ops/winograd/winograd.h"
 
 namespace alexnet_tf {
@@ -81,10 +83,8 @@ struct Grid {
       : shape(the_shape), step(params.outputs) {
     const bool input = params.side == WinogradSide::kInput;
     padding = input ? params.padding_before : 0;
-    const std::int64_t grow = input ? params.padding_before +
-                                          params.padding_after -
-                                          params.kernel_size + 1
-                                    : 0;
+    const std::int64_t grow =
+        input ? padding + params.padding_after - params.kernel_size + 1 : 0;
     rows = (shape.height + grow + step - 1) / step;
     columns = (shape.width + grow + step - 1) / step;
   }
@@ -179,12 +179,10 @@ std::string WinogradError(const WinogradParams& params) {
     return "kernel_size must be 3 or 5, got " +
            std::to_string(params.kernel_size);
   }
-  if (params.padding_before < 0 || params.padding_after < 0) {
-    return "padding_before and padding_after must be at least 0, got " +
-           std::to_string(params.padding_before) + " and " +
-           std::to_string(params.padding_after);
-  }
-  return "";
+  const std::string error =
+      ExtentError("padding_before", 0, params.padding_before);
+  if (!error.empty()) return error;
+  return ExtentError("padding_after", 0, params.padding_after);
 }
 
 std::int64_t WinogradPlaces(const WinogradParams& params) {
@@ -196,6 +194,22 @@ std::int64_t WinogradTiles(const WinogradParams& params,
                            const WinogradShape& shape) {
   const Grid grid(params, shape);
   return grid.rows > 0 && grid.columns > 0 ? grid.rows * grid.columns : 0;
+}
+
+std::string WinogradShapeError(const WinogradParams& params,
+                               const WinogradShape& shape) {
+  // Images without channels count too, because their number of tiles is a
+  // dimension.
+  const std::int64_t values = BoundedProduct(
+      {shape.images, WinogradTiles(params, shape), WinogradPlaces(params),
+       std::max<std::int64_t>(1, shape.channels)});
+  if (values <= std::int64_t{1} << 60) return "";
+  return "the tiles may have at most 2^60 values, which " +
+         std::to_string(shape.images) + " images of " +
+         std::to_string(shape.height) + " x " + std::to_string(shape.width) +
+         " x " + std::to_string(shape.channels) + " with padding_before " +
+         std::to_string(params.padding_before) + " and padding_after " +
+         std::to_string(params.padding_after) + " exceed";
 }
 
 std::size_t WinogradScratch(const WinogradShape& shape) {

@@ -1,16 +1,15 @@
 // Copyright 2026 The alexnet_tf authors. Apache-2.0.
 
 #include <cstdint>
-#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "custom_ops/sharding.h"
 #include "custom_ops/tensors.h"
 #include "custom_ops/winograd/winograd.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/register_types.h"
-#include "tensorflow/core/util/work_sharder.h"
 
 namespace alexnet_tf {
 namespace {
@@ -35,8 +34,7 @@ class WinogradOp : public OpKernel {
                    context->GetAttr("padding_after", &params_.padding_after));
     params_.side =
         side == "input" ? WinogradSide::kInput : WinogradSide::kOutput;
-    const std::string wrong = WinogradError(params_);
-    OP_REQUIRES(context, wrong.empty(), absl::InvalidArgumentError(wrong));
+    OP_REQUIRES_OK(context, StatusOf(WinogradError(params_)));
     const std::string error = ChooseIsaFromEnvironment(&isa_);
     OP_REQUIRES(context, error.empty(), absl::FailedPreconditionError(error));
   }
@@ -45,14 +43,10 @@ class WinogradOp : public OpKernel {
   // Computes the shape of the tensor of tiles from the shape of the images.
   absl::Status GetTilesShape(const TensorShape& images, TensorShape* tiles,
                              WinogradShape* shape) const {
-    if (images.dims() != 4) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("images must have rank 4, [batch, height, width, "
-                       "channels], got shape ",
-                       images.DebugString()));
-    }
+    TF_RETURN_IF_ERROR(CheckImages("images", images));
     *shape = {images.dim_size(0), images.dim_size(1), images.dim_size(2),
               images.dim_size(3)};
+    TF_RETURN_IF_ERROR(StatusOf(WinogradShapeError(params_, *shape)));
     return TensorShape::BuildTensorShape(
         {WinogradPlaces(params_),
          shape->images * WinogradTiles(params_, *shape), shape->channels},
@@ -60,16 +54,14 @@ class WinogradOp : public OpKernel {
   }
 
   // Distributes the images over TensorFlow's threads, which call
-  // work(first, last).
+  // work(first, last, scratch).
   template <typename Work>
-  void ForImages(OpKernelContext* context, const WinogradShape& shape,
-                 Work work) const {
+  absl::Status ForImages(OpKernelContext* context, const WinogradShape& shape,
+                         std::int64_t scratch, Work work) const {
+    if (shape.images == 0 || shape.channels == 0) return absl::OkStatus();
     const std::int64_t values = WinogradTiles(params_, shape) *
                                 WinogradPlaces(params_) * shape.channels;
-    if (shape.images == 0 || shape.channels == 0) return;
-    const auto& workers = *context->device()->tensorflow_cpu_worker_threads();
-    tensorflow::Shard(workers.num_threads, workers.workers, shape.images,
-                      2 * values, work);
+    return ShareOut(context, shape.images, 2 * values, scratch, work);
   }
 
   WinogradParams params_;
@@ -89,10 +81,13 @@ class WinogradToTilesOp : public WinogradOp {
                    GetTilesShape(images.shape(), &tiles_shape, &shape));
     Tensor* tiles;
     OP_REQUIRES_OK(context, context->allocate_output(0, tiles_shape, &tiles));
-    ForImages(context, shape, [&](std::int64_t first, std::int64_t last) {
-      WinogradToTiles(isa_, params_, shape, Data<T>(images), first, last,
-                      Data<T>(tiles));
-    });
+    OP_REQUIRES_OK(
+        context, ForImages(context, shape, 0,
+                           [&](std::int64_t first, std::int64_t last, float*) {
+                             WinogradToTiles(isa_, params_, shape,
+                                             Data<T>(images), first, last,
+                                             Data<T>(tiles));
+                           }));
   }
 };
 
@@ -123,12 +118,14 @@ class WinogradFromTilesOp : public WinogradOp {
                     ", got ", tiles.shape().DebugString())));
     Tensor* images;
     OP_REQUIRES_OK(context, context->allocate_output(0, images_shape, &images));
-    ForImages(context, shape, [&](std::int64_t first, std::int64_t last) {
-      // The scratch space may contain anything.
-      const std::unique_ptr<float[]> scratch(new float[WinogradScratch(shape)]);
-      WinogradFromTiles(isa_, params_, shape, Data<T>(tiles), first, last,
-                        scratch.get(), Data<T>(images));
-    });
+    if (images->NumElements() == 0) return;
+    OP_REQUIRES_OK(
+        context,
+        ForImages(context, shape, WinogradScratch(shape),
+                  [&](std::int64_t first, std::int64_t last, float* scratch) {
+                    WinogradFromTiles(isa_, params_, shape, Data<T>(tiles),
+                                      first, last, scratch, Data<T>(images));
+                  }));
   }
 };
 

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "custom_ops/tensors.h"
 #include "custom_ops/winograd/winograd.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
@@ -21,33 +22,42 @@ absl::Status GetParams(InferenceContext* c, WinogradParams* params) {
   TF_RETURN_IF_ERROR(c->GetAttr("padding_before", &params->padding_before));
   TF_RETURN_IF_ERROR(c->GetAttr("padding_after", &params->padding_after));
   params->side = side == "input" ? WinogradSide::kInput : WinogradSide::kOutput;
-  const std::string error = WinogradError(*params);
-  return error.empty() ? absl::OkStatus() : absl::InvalidArgumentError(error);
+  return StatusOf(WinogradError(*params));
 }
 
-absl::Status ToTilesShape(InferenceContext* c) {
+// Computes the shape of the tensor of tiles from the shape of the images, as
+// far as that is known.
+absl::Status GetTiles(InferenceContext* c, ShapeHandle images,
+                      ShapeHandle* tiles) {
   WinogradParams params;
   TF_RETURN_IF_ERROR(GetParams(c, &params));
-  ShapeHandle images;
-  TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 4, &images));
   const WinogradShape shape{
       c->Value(c->Dim(images, 0)), c->Value(c->Dim(images, 1)),
       c->Value(c->Dim(images, 2)), c->Value(c->Dim(images, 3))};
   const bool known = shape.images >= 0 && shape.height >= 0 && shape.width >= 0;
-  c->set_output(
-      0, c->MakeShape(
-             {c->MakeDim(WinogradPlaces(params)),
-              known ? c->MakeDim(shape.images * WinogradTiles(params, shape))
-                    : c->UnknownDim(),
-              c->Dim(images, 3)}));
+  if (known) TF_RETURN_IF_ERROR(StatusOf(WinogradShapeError(params, shape)));
+  *tiles = c->MakeShape(
+      {c->MakeDim(WinogradPlaces(params)),
+       known ? c->MakeDim(shape.images * WinogradTiles(params, shape))
+             : c->UnknownDim(),
+       c->Dim(images, 3)});
+  return absl::OkStatus();
+}
+
+absl::Status ToTilesShape(InferenceContext* c) {
+  ShapeHandle images, tiles;
+  TF_RETURN_IF_ERROR(GetImages(c, 0, &images));
+  TF_RETURN_IF_ERROR(GetTiles(c, images, &tiles));
+  c->set_output(0, tiles);
   return absl::OkStatus();
 }
 
 absl::Status FromTilesShape(InferenceContext* c) {
-  ShapeHandle tiles, images;
-  TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 3, &tiles));
+  ShapeHandle images, tiles;
   TF_RETURN_IF_ERROR(c->MakeShapeFromShapeTensor(1, &images));
   TF_RETURN_IF_ERROR(c->WithRank(images, 4, &images));
+  TF_RETURN_IF_ERROR(GetTiles(c, images, &tiles));
+  TF_RETURN_IF_ERROR(c->Merge(c->input(0), tiles, &tiles));
   c->set_output(0, images);
   return absl::OkStatus();
 }

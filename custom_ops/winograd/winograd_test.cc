@@ -7,7 +7,7 @@
 //   g++ -std=c++17 -O3 -fno-math-errno -I. custom_ops/winograd/winograd_test.cc
 //       custom_ops/winograd/winograd_cpu.cc
 //       custom_ops/winograd/winograd_reference.cc custom_ops/isa.cc
-//       -o winograd_test
+//       custom_ops/limits.cc -o winograd_test
 
 #include "custom_ops/winograd/winograd.h"
 
@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "custom_ops/limits.h"
 #include "custom_ops/testing.h"
 
 namespace alexnet_tf {
@@ -180,7 +181,16 @@ void CheckParams() {
   Check(WinogradError(valid).empty(), "valid params");
   Check(WinogradError(outputs).find("outputs") == 0, "3 outputs");
   Check(WinogradError(kernel_size).find("kernel_size") == 0, "kernel size 4");
-  Check(WinogradError(padding).find("padding") == 0, "negative padding");
+  Check(WinogradError(padding).find("padding_after") == 0, "negative padding");
+  padding.padding_after = 1 << 30;
+  Check(WinogradError(padding).find("padding_after") == 0, "large padding");
+  padding.padding_before = padding.padding_after = kLargestExtent;
+  Check(WinogradError(padding).empty(), "the largest padding");
+  Check(WinogradTiles(padding, {1, 3, 3, 1}) == 32768 * 32768,
+        "tiles of the largest padding");
+  Check(WinogradShapeError(padding, {1, 3, 3, 1}).empty(), "2^36 values");
+  Check(!WinogradShapeError(padding, {1 << 20, 1 << 30, 0, 1}).empty(),
+        "more than 2^60 values");
 }
 
 int Main() {

@@ -5,7 +5,7 @@ from PIL import Image
 
 from alexnet_tf import prepare
 from alexnet_tf.data import prepared_dataset
-from tests.support import commands, images
+from tests.support import case_folders, commands, images
 
 
 @pytest.mark.parametrize(
@@ -49,10 +49,76 @@ def test_the_command_checks_its_output_before_it_opens_the_source(tmp_path):
 def test_the_command_verifies_existing_output_without_opening_the_source(
     small_dataset, capsys
 ):
+    commands.run_prepare(output=str(small_dataset.path), verify=True)
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"{small_dataset.path}: 24 train")
+    assert printed.endswith("; verified\n")
+
+
+def test_the_command_compares_existing_output_with_a_source_that_is_given(tmp_path):
+    first, second = case_folders.two_of_one_name(tmp_path)
+    data = {"data_dir": str(tmp_path / "data"), "size": 8}
+    commands.run_prepare(source=f"folder:{first}", verify=True, **data)
+    commands.run_prepare(source=f"folder:{first}", verify=True, **data)
+    with pytest.raises(ValueError, match=f"from folder:{first}, and not .*:{second}"):
+        commands.run_prepare(source=f"folder:{second}", verify=True, **data)
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        commands.run_prepare(source="folder:/nowhere/images", verify=True, **data)
+    (first / "a" / "000.jpg").unlink()
+    with pytest.raises(ValueError, match="whose images have changed since"):
+        commands.run_prepare(source=f"folder:{first}", verify=True, **data)
+
+
+def test_the_command_ends_with_a_summary(tmp_path, capsys):
+    root = case_folders.things_beside_classes(tmp_path / "images")
+    (root / "val" / "b" / "000.jpg").write_bytes(b"no image")
+    (root / "val" / "b" / "001.jpg").unlink()
     commands.run_prepare(
-        source="folder:/nowhere", output=str(small_dataset.path), verify=True
+        source=f"folder:{root}", output=str(tmp_path / "made"), size=8, max_bad_files=1
     )
-    assert capsys.readouterr().out.endswith("; verified\n")
+    *summary, last = capsys.readouterr().out.splitlines()
+    assert summary == [
+        f"folder:{root} has 2 classes: a, b",
+        "train: 10 images, 5 per class",
+        "validation: 2 images, 0 to 2 per class; none of: b",
+        f"not used: 1 image in {root}, in no class folder: 000.jpg",
+        f"not used: what lies in {root} beside the splits: bird",
+        f"not used: 2 images in {root}/train, in no class folder: 000.jpg, 001.jpg",
+        "left out: 1 image that cannot be read",
+    ]
+    assert last.startswith(
+        f"{tmp_path / 'made'}: 10 train, 2 validation images of 8 x 8"
+    )
+
+
+def contents(folder):
+    """Every path below a folder, with its size and times."""
+    return {
+        path: (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in [folder, *folder.rglob("*")]
+    }
+
+
+def test_a_dry_run_prints_the_summary_and_writes_nothing(tmp_path, capsys, monkeypatch):
+    root = case_folders.split_lacks_a_class(tmp_path / "images")
+    monkeypatch.chdir(tmp_path)
+    before = contents(tmp_path)
+    commands.run_prepare(source=f"folder:{root}", dry_run=True)
+    assert contents(tmp_path) == before
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [
+        f"folder:{root} has 3 classes: a, b, c",
+        "train: 15 images, 5 per class",
+        "validation: 4 images, 0 to 2 per class; none of: c",
+    ]
+    assert printed.err == ""
+
+
+def test_a_dry_run_does_not_build_a_tfds_dataset(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="TFDS has not built garments in .*--dry_run"):
+        commands.run_prepare(source="garments", dry_run=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_rejects_arguments_that_are_not_flags():

@@ -76,6 +76,30 @@ def test_a_run_killed_twenty_times_is_bit_equal_to_an_uninterrupted_run(
     assert runs.same_weights(tmp_path / "whole", tmp_path / "killed")
 
 
+def test_resuming_needs_no_option_of_the_run_again(small_dataset, tmp_path):
+    """Also from another folder, and although the run's options are not the defaults."""
+    command = runs.train_command(
+        *(small_dataset, tmp_path / "run", "--max_steps=2", "--seed=5"),
+    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    resume = [
+        *(sys.executable, "-m", "alexnet_tf.train"),
+        *(f"--run_dir={tmp_path / 'run'}", "--resume"),
+    ]
+    for more, ended, words in (
+        (["--max_steps=3"], 0, "step 3 of 3"),
+        ([], 0, "step 3 of 3"),
+        (["--seed=0"], 1, "started with --seed=5, and now it is --seed=0"),
+    ):
+        done = subprocess.run(
+            [*resume, *more], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+        assert done.returncode == ended, done.stderr[-2000:]
+        assert words in done.stdout + done.stderr
+    assert [r["step"] for r in runs.log_of(tmp_path / "run")] == [1, 2, 3]
+
+
 def test_sigterm_saves_a_checkpoint_and_ends_with_status_0(small_dataset, tmp_path):
     process = subprocess.Popen(
         runs.train_command(

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from alexnet_tf.data import (
     sources,
 )
 from alexnet_tf.models import resizing
-from tests.support import image_sources, images
+from tests.support import case_folders, image_sources, images
 
 
 def test_every_image_is_resized_and_written_once_in_order(prepared):
@@ -44,6 +45,9 @@ def test_the_description_says_what_was_prepared(prepared):
         "encoding": "raw",
         "classes": ["a", "b", "c"],
         "counts": {"train": 10, "test": 4},
+        "source": "made:here",
+        "fingerprint": "0123",
+        "class_counts": {"train": [4, 3, 3], "test": [1, 2, 1]},
         "background": [255, 255, 255],
     }
     assert prepared == prepared_dataset.read_description(prepared.path)
@@ -474,15 +478,19 @@ def test_a_folder_that_is_not_prepared_is_rejected(tmp_path):
     [("garments", "garments-8"), ("tfds:three/plain", "three-plain-8")],
 )
 def test_a_named_dataset_is_prepared_only_on_first_use(
-    tmp_path, monkeypatch, dataset, folder
+    tmp_path, monkeypatch, capsys, dataset, folder
 ):
     asked = []
+    source = image_sources.make_source(map(image_sources.example, range(3)))
 
     def open_source(specification, *, data_dir, manual_dir):
         asked.append((specification, data_dir))
-        return image_sources.make_source(map(image_sources.example, range(3)))
+        return source
 
     monkeypatch.setattr(sources, "open_source", open_source)
+    monkeypatch.setattr(
+        sources, "identify", lambda *_: (source.specification, source.fingerprint)
+    )
     data_dir = str(tmp_path / "data")
     found = [
         preparation.find_or_prepare(dataset, size=8, encoding="raw", data_dir=data_dir)
@@ -491,6 +499,183 @@ def test_a_named_dataset_is_prepared_only_on_first_use(
     assert found[0] == found[1]
     assert found[0].path == tmp_path / "data" / folder
     assert asked == [(dataset, data_dir)]
+    printed = capsys.readouterr().err
+    assert (
+        printed.count("made:here has 3 classes: a, b, c\ntrain: 3 images, 1 per") == 1
+    )
+
+
+def find_folder(root, tmp_path):
+    return preparation.find_or_prepare(
+        f"folder:{root}", size=8, encoding="raw", data_dir=str(tmp_path / "data")
+    )
+
+
+def test_a_folder_of_the_same_name_is_another_source(tmp_path):
+    first, second = case_folders.two_of_one_name(tmp_path)
+    prepared = find_folder(first, tmp_path)
+    assert prepared.classes == ("a", "b")
+    assert find_folder(first, tmp_path) == prepared
+    with pytest.raises(
+        ValueError,
+        match=f"data/images-8 was prepared from folder:{first}, and not from "
+        f"folder:{second}. .*--dataset={tmp_path}/data/images-8. .*"
+        f"prepare --source=folder:{second} --size=8 --output=",
+    ):
+        find_folder(second, tmp_path)
+    with pytest.raises(FileNotFoundError, match="nowhere/images: no such folder"):
+        find_folder("/nowhere/images", tmp_path)
+    named = preparation.find_or_prepare(
+        str(prepared.path), size=8, encoding="raw", data_dir="nowhere"
+    )
+    assert named == prepared
+
+
+def test_a_copy_with_the_same_files_and_times_is_another_source(tmp_path):
+    first, _ = case_folders.two_of_one_name(tmp_path)
+    shutil.copytree(first, tmp_path / "C" / "images")
+    find_folder(first, tmp_path)
+    with pytest.raises(ValueError, match="and not from folder:.*/C/images"):
+        find_folder(tmp_path / "C" / "images", tmp_path)
+
+
+@pytest.mark.parametrize("change", ["content", "time", "added", "removed", "class"])
+def test_records_of_a_folder_that_has_changed_are_refused(tmp_path, change):
+    root = case_folders.write_classes(tmp_path / "images", 6, "a", "b")
+    find_folder(root, tmp_path)
+    path = root / "a" / "000.jpg"
+    if change == "content":
+        path.write_bytes((root / "b" / "003.jpg").read_bytes())
+    elif change == "time":
+        os.utime(path, ns=(1, 1))
+    elif change == "added":
+        case_folders.write_images(root / "a" / "more", 1)
+    elif change == "removed":
+        path.unlink()
+    else:
+        (root / "a").rename(root / "c")
+    with pytest.raises(
+        ValueError,
+        match=f"prepared from folder:{root}, whose images have changed since",
+    ):
+        find_folder(root, tmp_path)
+
+
+def test_a_way_to_the_same_folder_is_the_same_source(tmp_path, monkeypatch):
+    root = case_folders.write_classes(tmp_path / "images", 6, "a", "b")
+    prepared = find_folder(root, tmp_path)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "other").symlink_to(root)
+    monkeypatch.chdir(root)
+    for way in ("../images/", ".", tmp_path / "links" / "other"):
+        assert find_folder(way, tmp_path) == prepared
+
+
+def make_earlier(dataset):
+    """Rewrites the description of a dataset as an earlier version wrote it."""
+    path = dataset.path / "dataset.json"
+    described = json.loads(path.read_text())
+    for name in ("source", "fingerprint", "class_counts"):
+        del described[name]
+    path.write_text(json.dumps(described))
+
+
+def test_records_of_an_earlier_version_are_refused_for_a_folder(tmp_path):
+    root = case_folders.write_classes(tmp_path / "images", 6, "a", "b")
+    prepared = find_folder(root, tmp_path)
+    make_earlier(prepared)
+    with pytest.raises(
+        ValueError,
+        match="images-8 was prepared by an earlier version of alexnet_tf, which did not "
+        f"record .* of other images than those of folder:{root}. .*--dataset=",
+    ):
+        find_folder(root, tmp_path)
+    named = preparation.find_or_prepare(
+        str(prepared.path), size=8, encoding="raw", data_dir="nowhere"
+    )
+    assert (named.counts, named.source) == (prepared.counts, None)
+
+
+def test_an_interrupted_preparation_does_not_continue_with_other_images(
+    tmp_path, small_shards
+):
+    root = case_folders.write_classes(tmp_path / "images", 12, "a", "b")
+    bad = root / "b" / "999.jpg"
+    bad.write_bytes(b"no image")
+
+    def prepare(**options):
+        source = sources.open_source(f"folder:{root}", holdout=0)
+        return preparation.prepare_dataset(
+            source, tmp_path / "made", size=8, encoding="jpeg", **options
+        )
+
+    with pytest.raises(image_decoding.BadImageError, match="999"):
+        prepare()
+    assert list((tmp_path / "made.partial" / "complete").iterdir())
+    status = (root / "a" / "000.jpg").stat()
+    os.utime(root / "a" / "000.jpg", ns=(0, 0))
+    with pytest.raises(
+        ValueError, match=r"made\.partial was started with different im"
+    ):
+        prepare(max_bad_files=1)
+    os.utime(root / "a" / "000.jpg", ns=(0, status.st_mtime_ns))
+    assert prepare(max_bad_files=1).counts == {"train": 24}
+
+
+def test_what_is_left_of_a_finished_preparation_is_no_obstacle(tmp_path, small_shards):
+    # A kill between the last rename and the removal of the notes leaves the notes.
+    output, options = interrupted(tmp_path, at=25)
+    shutil.rmtree(tmp_path / "made.partial" / "complete")
+    source = image_sources.make_source(map(image_sources.example, range(12)))
+    dataset = preparation.prepare_dataset(source, output, **options | {"size": 9})
+    assert dataset.counts == {"train": 12}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_odd_files_are_counted_as_bad_files(tmp_path, caplog, workers):
+    source = sources.open_source(
+        f"folder:{case_folders.odd_files(tmp_path / 'images')}", holdout=0
+    )
+    options = {"size": 8, "encoding": "raw", "workers": workers}
+    with pytest.raises(image_decoding.BadImageError, match=r"jpg: .*--max_bad_files"):
+        preparation.prepare_dataset(
+            source, tmp_path / "made", max_bad_files=6, **options
+        )
+    dataset = preparation.prepare_dataset(
+        source, tmp_path / "made", max_bad_files=7, **options
+    )
+    assert dataset.class_counts == {"train": [6, 6]}
+    logged = [record.getMessage() for record in caplog.records]
+    assert len([text for text in logged if text.startswith("left out: /")]) == 7
+    assert "left out: 7 images that cannot be read" in preparation.summary(
+        dataset, source
+    )
+
+
+def test_an_image_without_a_label_is_a_bad_file(tmp_path):
+    train = [
+        image_sources.example(0),
+        source_types.Example("image 1", -1, image_sources.Reader(1)),
+    ]
+    with pytest.raises(image_decoding.BadImageError, match="image 1: it has no label"):
+        preparation.prepare_dataset(
+            image_sources.make_source(train), tmp_path / "made", size=8, encoding="raw"
+        )
+
+
+def test_the_summary_names_classes_without_readable_images(tmp_path):
+    train = [*map(image_sources.example, (0, 1, 3)), image_sources.broken_example(2)]
+    source = image_sources.make_source(train, [image_sources.example(1)])
+    dataset = preparation.prepare_dataset(
+        source, tmp_path / "made", size=8, encoding="raw", max_bad_files=1
+    )
+    assert preparation.summary(dataset, source).splitlines() == [
+        "made:here has 3 classes: a, b, c",
+        "train: 3 images, 0 to 2 per class; none of: c",
+        "test: 1 image, 0 to 1 per class; none of: a, c",
+        "left out: 1 image that cannot be read",
+    ]
 
 
 def test_a_source_with_a_test_split_prints_no_hint(tmp_path, capsys):
@@ -503,14 +688,29 @@ def test_a_source_with_a_test_split_prints_no_hint(tmp_path, capsys):
 
 def test_file_names_that_are_not_utf_8_are_kept(tmp_path):
     folder = os.fsencode(tmp_path / "images")
-    for name in (b"a", b"b"):
-        os.makedirs(os.path.join(folder, name))
-        path = os.path.join(folder, name, b"gr\xfcn.png")
+    paths = [os.path.join(folder, name, b"gr\xfcn\n.png") for name in (b"a", b"b")]
+    for path in paths:
+        os.makedirs(os.path.dirname(path))
         with open(path, "wb") as file:
             Image.fromarray(images.random_image(0)).save(file, "PNG")
-    source = sources.open_source(f"folder:{tmp_path / 'images'}", holdout=0.2)
+    source = sources.open_source(f"folder:{tmp_path / 'images'}", holdout=0)
     dataset = preparation.prepare_dataset(
         source, tmp_path / "made", size=8, encoding="raw"
     )
     (shard,) = dataset.shards("train")
-    assert image_sources.read_names(shard) == [path]
+    assert image_sources.read_names(shard) == paths
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_bad_file_whose_name_is_not_utf_8_is_shown_escaped(tmp_path, caplog, workers):
+    root = case_folders.write_classes(tmp_path / "images", 2, "a", "b")
+    (root / "b" / os.fsdecode(b"caf\xe9\n.jpg")).write_bytes(b"no image")
+    source = sources.open_source(f"folder:{root}", holdout=0)
+    options = {"size": 8, "encoding": "raw", "workers": workers}
+    with pytest.raises(
+        image_decoding.BadImageError, match=r"/b/caf\\xe9\\n\.jpg: not a"
+    ):
+        preparation.prepare_dataset(source, tmp_path / "made", **options)
+    preparation.prepare_dataset(source, tmp_path / "made", max_bad_files=1, **options)
+    (logged,) = [record.getMessage() for record in caplog.records]
+    assert logged.startswith(rf"left out: {root}/b/caf\xe9\n.jpg: not a readable image")

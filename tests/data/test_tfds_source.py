@@ -2,12 +2,19 @@
 
 import dataclasses
 import pickle
+import shutil
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from alexnet_tf.data import archives, prepared_dataset, records, sources
+from alexnet_tf.data import (
+    archives,
+    preparation,
+    prepared_dataset,
+    records,
+    sources,
+)
 from alexnet_tf.data.builders.ilsvrc2010 import make_dummy_data
 from alexnet_tf.runtime import lock
 from tests.support import commands
@@ -75,6 +82,100 @@ def test_a_tfds_dataset_is_built_and_read(tmp_path):
     assert {e.name: e.label for e in sent}.items() <= {
         name: label for name, (_, _, label) in found.items()
     }.items()
+
+
+def test_splits_of_other_names_and_without_labels_are_reported(tmp_path, monkeypatch):
+    def generate(builder, count):
+        del builder
+        for number in range(count):
+            label = -1 if count == 2 else number % 2
+            yield number, {"image": np.zeros((5, 4, 3), np.uint8), "label": label}
+
+    monkeypatch.setattr(TinyImages, "_generate_examples", generate)
+    source = sources.open_source("tfds:tiny_images", data_dir=str(tmp_path))
+    assert list(source.splits) == ["train"]
+    assert sorted(source.notes) == [
+        "left out: tiny_images/test (2 examples), because its images have no labels",
+        "left out: tiny_images/unlabeled (1 example), because it is not one of train, "
+        "validation and test",
+    ]
+
+
+@pytest.mark.parametrize("names", [("training", "valid"), ("Train", "dev")])
+def test_splits_of_tfds_may_have_other_names(tmp_path, monkeypatch, names):
+    def generate(builder, dl_manager):
+        del dl_manager
+        return {name: builder._generate_examples(2) for name in (*names, "eval")}
+
+    monkeypatch.setattr(TinyImages, "_split_generators", generate)
+    source = sources.open_source("tfds:tiny_images", data_dir=str(tmp_path))
+    counts = {split: len(examples) for split, examples in source.splits.items()}
+    assert counts == {"train": 2, "validation": 2}
+    (note,) = source.notes
+    assert note.endswith("is the validation split")
+
+
+def find(name, tmp_path):
+    return preparation.find_or_prepare(
+        f"tfds:{name}", size=8, encoding="raw", data_dir=str(tmp_path)
+    )
+
+
+def test_records_know_the_version_of_a_tfds_dataset(tmp_path, monkeypatch):
+    prepared = find("tiny_images", tmp_path)
+    assert prepared.source == "tfds:tiny_images/1.0.0"
+    assert find("tiny_images", tmp_path) == prepared
+    # Without TFDS's own files the version is still compared, and nothing is built.
+    shutil.rmtree(tmp_path / "tfds")
+    assert find("tiny_images", tmp_path) == prepared
+    assert not (tmp_path / "tfds").exists()
+    monkeypatch.setattr(TinyImages, "VERSION", tfds.core.Version("1.0.1"))
+    with pytest.raises(
+        ValueError, match="tiny_images/1.0.0, and not from tfds:tiny_images/1.0.1"
+    ):
+        find("tiny_images", tmp_path)
+
+
+def test_records_of_a_tfds_dataset_that_was_built_anew_are_refused(
+    tmp_path, monkeypatch
+):
+    find("tiny_images", tmp_path)
+    shutil.rmtree(tmp_path / "tfds")
+    build = TinyImages._generate_examples
+    monkeypatch.setattr(
+        TinyImages,
+        "_generate_examples",
+        lambda self, count: build(self, min(count + 1, 3)),
+    )
+    sources.open_source("tfds:tiny_images", data_dir=str(tmp_path))
+    with pytest.raises(
+        ValueError, match="tiny_images/1.0.0, whose images have changed"
+    ):
+        find("tiny_images", tmp_path)
+
+
+def test_records_of_a_tfds_dataset_that_does_not_exist_are_not_used(tmp_path):
+    find("tiny_images", tmp_path)
+    (tmp_path / "tiny_images-8").rename(tmp_path / "no_such_images-8")
+    with pytest.raises(ValueError, match="tfds:no_such_images: TFDS has no such"):
+        find("no_such_images", tmp_path)
+
+
+def test_class_names_of_tfds_are_checked_before_it_is_built(tmp_path, monkeypatch):
+    describe = TinyImages._info
+
+    def with_other_names(builder):
+        info = describe(builder)
+        info.features["label"]._str2int = {"dark": 0, "li\nght": 1}
+        info.features["label"]._int2str = ["dark", "li\nght"]
+        return info
+
+    monkeypatch.setattr(TinyImages, "_info", with_other_names)
+    with pytest.raises(
+        ValueError, match=r"tiny_images: the class name 'li\\nght' has a"
+    ):
+        sources.open_source("tfds:tiny_images", data_dir=str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_tfds_dataset_is_built_by_one_process_at_a_time(tmp_path, monkeypatch):

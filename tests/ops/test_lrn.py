@@ -342,13 +342,24 @@ def test_empty_tensors(shape, dtype):
 @pytest.mark.parametrize(
     ("constants", "message"),
     [
-        ({"size": 4}, "size must be odd and at least 1, got 4"),
-        ({"size": -3}, "size must be odd and at least 1, got -3"),
-        ({"k": 0.0}, "k must be positive and finite, got 0"),
-        ({"k": float("inf")}, "k must be positive and finite, got inf"),
+        ({"size": 4}, "size must be odd and between 1 and 65535, got 4"),
+        ({"size": -3}, "size must be odd and between 1 and 65535, got -3"),
+        ({"size": 2**31 - 1}, "size must be .* between 1 and 65535, got 2147483647"),
+        ({"k": 0.0}, "k must be finite and at least 1.17549e-38, got 0"),
+        ({"k": 1e-40}, "k must be finite and at least 1.17549e-38, got (0|1e-40)"),
+        ({"k": float("inf")}, "k must be finite and at least 1.17549e-38, got inf"),
         ({"alpha": -1e-4}, "alpha must be finite and at least 0, got -0.0001"),
         ({"beta": -0.5}, "beta must be finite and at least 0, got -0.5"),
         ({"beta": float("nan")}, "beta must be finite and at least 0, got nan"),
+        (
+            {"k": 2.0**-64, "beta": 2.0},
+            r"k\^-beta must be at most 2\^127, got k 5.42101e-20, alpha 0.0001 and "
+            "beta 2",
+        ),
+        (
+            {"alpha": 2.0**126, "beta": 1.5},
+            r"2 \* alpha \* beta must be at most 2\^127, got k 2, alpha 8.50706e\+37",
+        ),
     ],
 )
 def test_wrong_constants_are_rejected_by_name(constants, message):
@@ -356,12 +367,21 @@ def test_wrong_constants_are_rejected_by_name(constants, message):
     for function in (
         ops.local_response_normalization,
         ops.local_response_normalization_xla,
+        ops.spatial_normalization,
+        ops.spatial_normalization_stock,
     ):
         with pytest.raises(ValueError, match=message):
-            function(x, **constants)
-    # A graph from elsewhere meets the kernel's own check.
-    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        library.ops.alexnet_tf_local_response_normalization(x, **(PAPER | constants))
+            function(x, **PAPER | constants)
+    # A graph from elsewhere meets the op's own check.
+    constants = PAPER | constants
+    for op, count in (
+        (library.ops.alexnet_tf_local_response_normalization, 1),
+        (library.ops.alexnet_tf_local_response_normalization_grad, 2),
+        (library.ops.alexnet_tf_spatial_normalization, 1),
+        (library.ops.alexnet_tf_spatial_normalization_grad, 2),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            op(*[x] * count, **constants)
 
 
 def test_wrong_ranks_and_shapes_are_rejected():
@@ -453,13 +473,17 @@ print(hashlib.sha256(y.numpy().tobytes() + dx.numpy().tobytes()).hexdigest())
     assert len(digests) == 1
 
 
-def test_gradient_of_the_gradient_is_rejected():
-    x, _ = random_pair([1, 1, 1, 8])
-    with tf.GradientTape() as outer:
-        outer.watch(x)
-        _, dx = op_and_gradient(x, tf.ones_like(x))
-    with pytest.raises(LookupError, match="LocalResponseNormalizationGrad"):
-        outer.gradient(dx, x)
+@pytest.mark.parametrize("dtype", [tf.float64, tf.int32], ids=lambda d: d.name)
+def test_other_types_are_rejected_by_every_form(dtype):
+    x = tf.ones([1, 2, 2, 8], dtype)
+    for function in (
+        ops.local_response_normalization,
+        ops.local_response_normalization_xla,
+        ops.spatial_normalization,
+        ops.spatial_normalization_stock,
+    ):
+        with pytest.raises(TypeError, match=f"x must be float32.* got {dtype.name}"):
+            function(x, **PAPER)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.name)

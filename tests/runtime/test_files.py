@@ -201,10 +201,23 @@ def test_what_a_killed_process_left_is_removed_by_the_next_writer(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
+STOPPED = KILLED.replace("SIGKILL", "SIGSTOP")
+
+
 def test_the_files_of_a_live_writer_stay(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", STOPPED, tmp_path]) as process:
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        files.write_text(tmp_path / "other", "whole")
+        files.remove_leftovers(tmp_path, locked=True)
+        assert len(list(tmp_path.glob(".partial-*"))) == 2
+        process.kill()
+    files.remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def test_a_process_does_not_remove_what_it_is_writing(tmp_path):
     with files.written_aside(tmp_path / "first") as first:
         first.write_text("half")
-        files.remove_leftovers(tmp_path, locked=True)
         files.write_text(tmp_path / "second", "whole")
         assert first.read_text() == "half"
 

@@ -1,5 +1,7 @@
 """A flag file is used completely, or rejected with its name and the line."""
 
+import os
+
 import pytest
 from absl import flags
 
@@ -36,7 +38,15 @@ def test_a_byte_order_mark_and_other_line_endings_are_accepted(write, data):
     assert found == ["--batch_size=8", "--resume"]
 
 
-@pytest.mark.parametrize("line", ["batch_size=8", "learning_rate 0.1", "--", "'--a=1'"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("batch_size=8", "learning_rate 0.1", "--", "'--a=1'", "\0-\0-"),
+        *("--batch_size 8", "--batch_size  =8", "--flagfile other.flags", "- -resume"),
+        *("--a=0.5  # mine", "--run_dir=runs/x\t// mine", "--resume # again"),
+        *('--run_dir="my run"', "--run_dir='x'", "--run_dir=$HOME/x", "--a=${B}"),
+    ],
+)
 def test_a_line_that_is_not_a_flag_is_rejected_with_file_and_line(write, line):
     path = write(f"--resume\n\n{line}\n")
     with pytest.raises(flags.Error, match=r"a\.flags, line 3: .*got ") as error:
@@ -44,9 +54,49 @@ def test_a_line_that_is_not_a_flag_is_rejected_with_file_and_line(write, line):
     assert repr(line) in str(error.value)
 
 
-def test_a_file_that_is_not_utf_8_is_rejected(write):
-    path = write("--run_dir=caf\xe9".encode("latin-1"))
-    with pytest.raises(flags.Error, match=r"a\.flags: the file is not UTF-8"):
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--run_dir=a#b",
+        "--a=#1",
+        "--a=b c",
+        "--a='x",
+        "--a=",
+        "--run_dir=http//x",
+        "--a=x$y",
+    ],
+)
+def test_a_value_may_contain_signs_that_begin_no_comment(write, line):
+    assert flag_files.expand([f"--flagfile={write(line)}"]) == [line]
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        ("--run_dir=caf\xe9".encode("latin-1"), "it is not"),
+        ("--resume\n".encode("utf-16"), "it is UTF-16"),
+        (b"\xfe\xff" + "--resume\n".encode("utf-16-be"), "it is UTF-16"),
+    ],
+)
+def test_a_file_that_is_not_utf_8_is_rejected(write, data, found):
+    with pytest.raises(
+        flags.Error, match=rf"a\.flags must be UTF-8, and {found}: save"
+    ):
+        flag_files.expand([f"--flagfile={write(data)}"])
+
+
+def test_what_is_not_a_regular_file_is_rejected_without_waiting_for_it(tmp_path):
+    os.mkfifo(tmp_path / "fifo.flags")
+    for path in (tmp_path / "fifo.flags", tmp_path, "/dev/null"):
+        with pytest.raises(flags.Error, match=f"{path} is a folder or a device"):
+            flag_files.expand([f"--flagfile={path}"])
+
+
+@pytest.mark.parametrize(
+    ("path", "message"), [("gs://b/a.flags", "gs:// is not"), ("", "path is empty")]
+)
+def test_a_path_that_is_not_on_this_machine_is_rejected(path, message):
+    with pytest.raises(flags.Error, match=f"--flagfile={path}: .*{message}"):
         flag_files.expand([f"--flagfile={path}"])
 
 

@@ -219,6 +219,64 @@ def test_written_options_are_read_back(tmp_path_factory, changes):
     assert options.read(path, TrainOptions) == chosen
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--learning_rat=0.1", "Unknown command line flag 'learning_rat'"),
+        ("--holdout=0.1", "Unknown command line flag 'holdout'"),
+        ("--batch_size=0", "flag --batch_size=0: must be at least 1"),
+        ("--batch_size=many", "batch_size"),
+        ("--run_dir=s3://b", "s3:// is not supported"),
+    ],
+)
+def test_a_wrong_flag_in_a_file_is_rejected_with_file_and_line(tmp_path, line, message):
+    (tmp_path / "inner.flags").write_text(f"# mine\n\n{line}\n")
+    (tmp_path / "a.flags").write_text(f"--seed=1\n--flagfile={tmp_path}/inner.flags\n")
+    with pytest.raises(flags.Error, match=rf"inner\.flags, line 3: .*{message}"):
+        parsed(f"--flagfile={tmp_path / 'a.flags'}", "--resume")
+
+
+def test_a_wrong_flag_beside_a_file_is_not_blamed_on_the_file(tmp_path):
+    (tmp_path / "a.flags").write_text("--seed=1\n")
+    with pytest.raises(flags.Error, match="^flag --batch_size=0"):
+        parsed(f"--flagfile={tmp_path / 'a.flags'}", "--batch_size=0")
+
+
+@pytest.mark.parametrize(
+    ("before", "end"), [("", "\r\n"), ("\ufeff", "\n"), ("\ufeff", "\r\n")]
+)
+def test_a_record_with_a_byte_order_mark_or_crlf_means_the_same(tmp_path, before, end):
+    path = tmp_path / "resolved.flags"
+    wanted = options.replace(DEFAULTS, batch_size=7, run_dir="runs/my run", resume=True)
+    options.write(path, wanted)
+    lines = path.read_text().splitlines()
+    path.write_bytes((before + end.join([*lines, ""])).encode())
+    assert options.read(path, TrainOptions) == wanted
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("--flagfile=other.flags", "-flagfile=other.flags", "--flagfile", "--"),
+        *("--learning_rat=1", "--holdout=0.1", "--undefok=seed", "--verbosity=1"),
+        *("--resume", "seed=1", "--seed 1", "stray"),
+    ],
+)
+def test_a_record_holds_options_of_the_command_and_nothing_else(tmp_path, line):
+    (tmp_path / "other.flags").write_text("--seed=1\n")
+    path = tmp_path / "resolved.flags"
+    path.write_text(f"--batch_size=7\n{line}\n")
+    with pytest.raises(flags.Error, match=r"resolved\.flags, line 2: expected one opt"):
+        options.read(path, TrainOptions)
+
+
+def test_a_wrong_value_in_a_record_is_rejected_with_the_line(tmp_path):
+    path = tmp_path / "resolved.flags"
+    path.write_text("--seed=3\n--batch_size=0\n")
+    with pytest.raises(flags.Error, match=r"resolved\.flags, line 2: .*at least 1"):
+        options.read(path, TrainOptions)
+
+
 def test_later_flags_override_a_written_file(tmp_path):
     path = tmp_path / "resolved.flags"
     wanted = options.replace(DEFAULTS, batch_size=7, drop_epochs=(1.0, 2.5))

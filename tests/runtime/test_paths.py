@@ -44,7 +44,9 @@ def test_a_tilde_names_a_home_folder_only_at_the_beginning(monkeypatch, tmp_path
     ("path", "message"),
     [
         ("", "the path is empty"),
-        ("a\0b", "cannot contain a NUL character"),
+        ("a\0b", "contains a control character"),
+        ("a\n--seed=1", "contains a control character, such as a line break"),
+        ("a\u2028b", "contains a control character"),
         ("~nobody-here/x", r"no home folder of ~nobody-here.*it is \./~nobody-here"),
         ("caf\udce9", "not in UTF-8"),
     ],

@@ -48,7 +48,9 @@ def make_source(train, test=()):
     splits = {"train": list(train)}
     if test:
         splits["test"] = list(test)
-    return source_types.Source("made", ("a", "b", "c"), splits)
+    return source_types.Source(
+        "made", ("a", "b", "c"), splits, specification="made:here", fingerprint="0123"
+    )
 
 
 def resized(number, size):

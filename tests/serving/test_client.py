@@ -188,6 +188,24 @@ def test_a_server_with_smaller_batches_is_named_at_once():
         assert len(seen) == 1
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        "Unrecognized servable version label: beta",
+        'Serving signature key "serving_default" not found.',
+        "input tensor alias not found in signature: image_bytes",
+    ],
+)
+def test_a_rejection_before_the_images_are_looked_at_is_final(error):
+    with (
+        scripted_servers.rest((400, {"error": error})) as (url, seen),
+        clients.Client(url, timeout_s=600) as client,
+    ):
+        with pytest.raises(clients.RejectedError, match=error[:20]):
+            client.classify(IMAGE)
+        assert len(seen) == 1
+
+
 def test_requests_above_the_limit_are_sent_in_parts():
     def double(body):
         rows = body["inputs"]["numbers"]

@@ -22,6 +22,7 @@ import time
 import requests
 
 from alexnet_tf.runtime import files
+from alexnet_tf.serving import client as clients
 from tests.support import ROOT
 
 _HERE = pathlib.Path(__file__).parent
@@ -82,6 +83,11 @@ def write_config(folder, *, stable, canary, versions=(1, 2)):
         f'version_labels {{ key: "stable" value: {stable} }} '
         f'version_labels {{ key: "canary" value: {canary} }} }} }}',
     )
+
+
+def client(address, **options):
+    """A client that a slow machine does not bring to its time-out."""
+    return clients.Client(address, **({"timeout_s": LIMIT_S} | options))
 
 
 class Server:

@@ -181,13 +181,13 @@ class Version:
 
     def run(self, name, inputs):
         if name not in self.signatures:
-            raise errors.InvalidArgumentError(None, None, f"no signature {name!r}")
-        signature = self.signatures[name]
-        if set(inputs) != set(signature.inputs):
             raise errors.InvalidArgumentError(
-                None,
-                None,
-                f"the inputs must be {set(signature.inputs)}, got {set(inputs)}",
+                None, None, f'Serving signature key "{name}" not found.'
+            )
+        signature = self.signatures[name]
+        if wrong := set(inputs) ^ set(signature.inputs):
+            raise errors.InvalidArgumentError(
+                None, None, f"input tensor alias not found in signature: {min(wrong)}"
             )
         feed = {}
         for key, value in inputs.items():
@@ -478,7 +478,9 @@ def predict_json(loaded, body):
     """Answers the JSON of a predict request."""
     signature = body.get("signature_name", "serving_default")
     if signature not in loaded.signatures:
-        raise errors.InvalidArgumentError(None, None, f"no signature {signature!r}")
+        raise errors.InvalidArgumentError(
+            None, None, f'Serving signature key "{signature}" not found.'
+        )
     wanted = loaded.signatures[signature].inputs
     inputs = {}
     for key, value in body["inputs"].items():

@@ -1,5 +1,6 @@
 """The files of tools/serving are read by the server's protos, and run."""
 
+import contextlib
 import importlib.util
 import os
 import pathlib
@@ -115,6 +116,16 @@ def test_the_docker_image_has_the_version_of_this_tensorflow():
     assert image.startswith(f"tensorflow/serving:{minor}.")
 
 
+@contextlib.contextmanager
+def serving(folder, environment):
+    """A serve.sh that the end of the block stops."""
+    with servers.serve(folder, environment) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
 @pytest.fixture(params=[servers.NAME])
 def environment(tmp_path):
     """The environment of serve.sh: free ports, and the server of `servers.py`."""
@@ -123,6 +134,7 @@ def environment(tmp_path):
         "PORT": str(servers.free_port()),
         "REST_PORT": str(servers.free_port()),
         "TF_MODEL_SERVER": str(tmp_path / "server"),
+        "WAIT_S": str(servers.LIMIT_S),
     }
 
 
@@ -133,21 +145,22 @@ def test_serve_waits_until_the_model_answers_and_stops_cleanly(
 ):
     if by_docker:
         environment = with_docker(environment, tmp_path)
-    process = servers.serve(exported.parent, environment)
-    for line in process.stdout:
-        if line.startswith("serving "):
-            break
-    else:
-        pytest.fail(process.stderr.read())
     address = f"http://127.0.0.1:{environment['REST_PORT']}"
-    with clients.Client(address, attempts=1) as client:
+    options = {"attempts": 1}
+    with (
+        serving(exported.parent, environment) as process,
+        servers.client(address, **options) as client,
+    ):
+        for line in process.stdout:
+            if line.startswith("serving "):
+                break
+        else:
+            pytest.fail(process.stderr.read())
         assert client.predict("predict_images", {"image": [[[[0, 0, 0]]]]})
         process.send_signal(signal.SIGTERM)
         assert process.wait(servers.LIMIT_S) == 0
         with pytest.raises(clients.ServerError):
             client.predict("predict_images", {"image": [[[[0, 0, 0]]]]})
-    process.stdout.close()
-    process.stderr.close()
 
 
 # Does what `docker run` does with the arguments of serve.sh: it runs the image's entry
@@ -190,9 +203,9 @@ def with_docker(environment, folder):
 
 def serve_and_fail(folder, environment):
     """The exit status and the standard error of a serve.sh that cannot serve."""
-    process = servers.serve(folder, environment)
-    _, errors = process.communicate(timeout=servers.LIMIT_S)
-    return process.returncode, errors
+    with serving(folder, environment) as process:
+        _, errors = process.communicate(timeout=servers.LIMIT_S)
+        return process.returncode, errors
 
 
 def test_serve_explains_how_to_export_if_there_is_no_export(tmp_path, environment):
@@ -248,10 +261,10 @@ def test_server_and_client_can_read_the_tls_files(exported, tmp_path, name):
         secure = f"grpcs://{running.grpc}"
         black = {"image": [[[[0, 0, 0]]]]}
         authority = str(tmp_path / "tls" / "ca.pem")
-        with clients.Client(secure, ca_file=authority, attempts=1) as client:
+        with servers.client(secure, ca_file=authority, attempts=1) as client:
             assert client.predict("predict_images", black)["scores"].shape[0] == 1
         with (
-            clients.Client(secure, attempts=1) as stranger,
+            servers.client(secure, attempts=1) as stranger,
             pytest.raises(clients.ServerError, match="UNAVAILABLE"),
         ):
             stranger.predict("predict_images", black)
@@ -284,14 +297,14 @@ def test_serve_does_not_take_the_answer_of_another_server_for_its_own(
     started = tmp_path / "started"
     script = f"touch {shlex.quote(str(started))}; exec sleep 3600"
     servers.write_script(tmp_path / "server", ["sh", "-c", script])
-    process = servers.serve(exported.parent, environment)
-    while not started.exists():
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.01)
     available = (200, {"model_version_status": [{"state": "AVAILABLE"}]})
-    with scripted_servers.rest(available, port=int(environment["REST_PORT"])):
-        _, errors = process.communicate(timeout=servers.LIMIT_S)
-    assert process.returncode == 1
+    with serving(exported.parent, environment) as process:
+        while not started.exists():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        with scripted_servers.rest(available, port=int(environment["REST_PORT"])):
+            _, errors = process.communicate(timeout=servers.LIMIT_S)
+        assert process.returncode == 1
     assert f"port {environment['REST_PORT']} belongs to another server" in errors
 
 

@@ -32,6 +32,14 @@ LONGEST_WAIT_S = 5.0
 # What a server answers to a request with more rows than a batch may have.
 _ABOVE_THE_LIMIT = "larger than maximum input batch size"
 
+# How a server rejects a request before it looks at the images. Repeating does not help.
+_FINAL = (
+    _ABOVE_THE_LIMIT,
+    "Unrecognized servable version label",
+    "Serving signature",
+    "input tensor alias not found",
+)
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -212,9 +220,11 @@ class Client:
                 return call()
             except errors.RejectedError as error:
                 left_s = deadline - time.monotonic()
-                hint = self._hint(error)
-                if not sound or left_s <= 0 or self._attempts == 1 or hint:
-                    raise error.at(self._transport.address, hint) from error
+                final = any(text in str(error) for text in _FINAL)
+                if not sound or final or left_s <= 0 or self._attempts == 1:
+                    raise error.at(
+                        self._transport.address, self._hint(error)
+                    ) from error
                 wait_s = min(wait_s, left_s)
             except errors.ServerError as error:
                 failures += 1

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from alexnet_tf.data import image_statistics, record_files
+from alexnet_tf.models import background as backgrounds
 from alexnet_tf.runtime import files, names
 
 # The splits to evaluate on, the preferred one first.
@@ -42,6 +43,7 @@ class Dataset:
         source, fingerprint: the specification and the fingerprint of what was prepared,
             as `source_types.Source` has them; None if an earlier version prepared it.
         class_counts: for each split, the number of records of each class; None likewise.
+        background: the color behind transparent pixels.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Dataset:
     source: str | None = None
     fingerprint: str | None = None
     class_counts: dict[str, list[int]] | None = None
+    background: backgrounds.Color = backgrounds.WHITE
 
     @property
     def evaluation_split(self) -> str:
@@ -161,6 +164,9 @@ def read_description(path: str | os.PathLike[str]) -> Dataset:
     try:
         described["classes"] = names.checked_all(described["classes"], os.fspath(file))
         _ = record_files.SUFFIXES[described["encoding"]]
+        described["background"] = backgrounds.from_json(
+            described.get("background"), str(file)
+        )
         return Dataset(**described, path=folder)
     except (KeyError, TypeError) as error:
         raise ValueError(

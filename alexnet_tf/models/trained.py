@@ -28,6 +28,7 @@ from alexnet_tf.models import (
     devices,
     layers,
 )
+from alexnet_tf.models import background as backgrounds
 from alexnet_tf.runtime import array_files, files, names
 
 MODEL_FILE = "model.json"
@@ -50,6 +51,7 @@ class TrainedNet:
         dataset_path: the absolute path of the dataset in training.
         dataset_digest: of `prepared_dataset.Dataset.digest`.
         version: of the package that wrote it.
+        background: the color behind transparent pixels in training.
     """
 
     architecture: architectures.Architecture
@@ -60,6 +62,7 @@ class TrainedNet:
     dataset_path: str
     dataset_digest: str
     version: str = alexnet_tf.__version__
+    background: backgrounds.Color = backgrounds.WHITE
 
     def __post_init__(self):
         side, classes = self.architecture.input_size, self.architecture.classes
@@ -135,6 +138,7 @@ def write_trained_net(run_dir: str | os.PathLike[str], net: TrainedNet) -> None:
         "input_size": net.architecture.input_size,
         "dropout": net.dropout,
         "precision": net.precision,
+        "background": list(net.background),
         "mean": {"file": MEAN_FILE, "sha256": hashlib.sha256(mean).hexdigest()},
         "dataset": {
             "path": os.path.abspath(net.dataset_path),
@@ -193,6 +197,7 @@ def _trained_net_of(
             described["dataset"]["path"],
             described["dataset"]["digest"],
             described["alexnet_tf"],
+            backgrounds.from_json(described.get("background"), str(path)),
         )
     except ValueError as error:
         raise ValueError(

@@ -43,6 +43,7 @@ def verify_export(
         classes=restored.trained.class_names,
         top=origin["top"],
         crops=origin["crops"],
+        background=restored.trained.background,
     ).all()
     for signature, inputs, outputs in replays:
         (rows,) = inputs.values()

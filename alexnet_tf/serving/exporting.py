@@ -140,11 +140,13 @@ def _write_saved_model(
         classes=restored.trained.class_names,
         top=top,
         crops=crops,
+        background=restored.trained.background,
     )
     origin = {
         "checkpoint": os.path.abspath(restored.checkpoint),
         # For a run folder that is copied together with its exports.
         "checkpoint_from_here": os.path.relpath(restored.checkpoint, path),
+        "background": list(restored.trained.background),
         "crops": crops,
         "dtype": dtype,
         "top": top,

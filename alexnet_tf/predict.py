@@ -21,10 +21,10 @@ from alexnet_tf.runtime.options import option
 class ModelOptions:
     """The model, if it runs in this process."""
 
-    model: str = option(
-        "runs/default/export",
+    model: str | None = option(
+        None,
         "an exported model version, or the folder of model versions (the highest is "
-        "taken)",
+        "taken; default: runs/default/export)",
         is_path=True,
     )
 
@@ -96,7 +96,9 @@ def main(chosen: PredictOptions, arguments: Sequence[str]) -> None:
     from alexnet_tf.serving import classification
 
     server = chosen.server
-    where = server.server or chosen.model.model
+    _refuse_two_places(chosen)
+    model = chosen.model.model or "runs/default/export"
+    where = server.server or model
     client: dict[str, Any] = {
         "model": server.model_name,
         "version": server.model_version,
@@ -120,7 +122,7 @@ def main(chosen: PredictOptions, arguments: Sequence[str]) -> None:
             classifier = stack.enter_context(
                 classification.server_classifier(server.server, **client)
                 if server.server is not None
-                else classification.local_classifier(chosen.model.model)
+                else classification.local_classifier(model)
             )
         predictions, failed = classification.classify_files(
             arguments, classifier, top=chosen.output.top
@@ -128,6 +130,23 @@ def main(chosen: PredictOptions, arguments: Sequence[str]) -> None:
     print(classification.predictions_text(predictions, chosen.output.format))
     if failed:
         raise ValueError(f"{failed} of {len(arguments)} files were not classified")
+
+
+def _refuse_two_places(chosen: PredictOptions) -> None:
+    """Raises ValueError if options of a model here and of a server are mixed."""
+    server = chosen.server
+    if server.server is not None and chosen.model.model is not None:
+        raise ValueError(
+            f"--model={chosen.model.model} and --server={server.server} are two places: "
+            "leave one of them out"
+        )
+    for name in ("model_version", "ca_file"):
+        value = getattr(server, name)
+        if server.server is None and value is not None:
+            raise ValueError(
+                f"--{name}={value} is of a server: name it by --server=localhost:8500, "
+                f"or leave --{name} out"
+            )
 
 
 if __name__ == "__main__":

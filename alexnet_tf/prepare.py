@@ -74,6 +74,10 @@ class OutputOptions:
     encoding: Literal["auto", "jpeg", "raw"] = option(
         "auto", "jpeg (quality 95) or raw bytes; auto: raw up to 64 pixels"
     )
+    background: str | None = option(
+        None,
+        "color behind transparent pixels: white, black, gray or #rrggbb (default: white)",
+    )
     verify: bool = option(
         False,
         "read every record back; if there is a dataset at --output already, it is only "
@@ -122,6 +126,8 @@ def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
             source_summary,
             sources,
         )
+        from alexnet_tf.models import background
+    color = background.parse(chosen.output.background or "white")
     specification = chosen.source.source or _DEFAULT_SOURCE
     output, verify = _output(chosen, specification), chosen.output.verify
     if chosen.output.dry_run:
@@ -129,11 +135,16 @@ def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
         print(source_summary.of_source(_open_source(chosen, specification)))
         return
     if verify and output.exists():
+        found = prepared_dataset.read_description(output)
         if chosen.source.source is not None:
             preparation.refuse_other_source(
-                prepared_dataset.read_description(output),
-                specification,
-                chosen.output.data_dir,
+                found, specification, chosen.output.data_dir
+            )
+        if chosen.output.background is not None and color != found.background:
+            raise ValueError(
+                f"{output} was prepared with the background {found.background}, not "
+                f"--background={chosen.output.background}: prepare it again to another "
+                "--output, or leave --background out"
             )
     else:
         preparation.refuse_existing(output)  # before archives are read for hours
@@ -143,6 +154,7 @@ def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
             output,
             size=chosen.output.size,
             encoding=_encoding(chosen.output),
+            background=color,
             max_bad_files=chosen.source.max_bad_files,
             workers=chosen.work.workers,
             beam_pipeline_options=chosen.work.beam_pipeline_options,

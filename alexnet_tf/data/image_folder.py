@@ -149,7 +149,7 @@ class _FileReader:
 
     def __call__(self) -> np.ndarray:
         data = image_files.read(self.path)
-        return image_decoding.decode(data, names.escaped(self.path))
+        return image_decoding.decode_with_alpha(data, self.path)
 
 
 class _Tree:

@@ -21,6 +21,7 @@ import alexnet_tf
 from alexnet_tf.data import (
     beam_shards,
     folder_listing,
+    image_decoding,
     image_statistics,
     prepared_dataset,
     shards,
@@ -28,6 +29,7 @@ from alexnet_tf.data import (
     source_types,
     sources,
 )
+from alexnet_tf.models import background as backgrounds
 from alexnet_tf.runtime import files, lock, progress, worker_processes
 
 _SHARD_BYTES = 128 << 20
@@ -42,6 +44,7 @@ def prepare_dataset(
     *,
     size: int,
     encoding: str,
+    background: backgrounds.Color = backgrounds.WHITE,
     max_bad_files: int = 0,
     workers: int | None = None,
     beam_pipeline_options: str | None = None,
@@ -57,6 +60,7 @@ def prepare_dataset(
         output: the folder to write.
         size: side of the records' images in pixels.
         encoding: "jpeg" (quality 95) or "raw".
+        background: the color behind transparent pixels.
         max_bad_files: how many unreadable images are left out, with a warning, before
             one is an error.
         workers: the number of processes; by default one per core, but fewer for few
@@ -87,7 +91,9 @@ def prepare_dataset(
     partial = output.with_name(output.name + ".partial")
     with lock.exclusive(partial, "wait for it, or choose another --output"):
         try:
-            preparation = _Preparation(source, partial, size, encoding, max_bad_files)
+            preparation = _Preparation(
+                source, partial, size, encoding, background, max_bad_files
+            )
             preparation.write_missing_shards(workers, beam_pipeline_options)
             preparation.write_description()
             files.move(preparation.complete, output)
@@ -118,6 +124,7 @@ class _Preparation:
         partial: pathlib.Path,
         size: int,
         encoding: str,
+        background: backgrounds.Color,
         max_bad_files: int,
     ):
         self.complete = partial / "complete"
@@ -125,6 +132,7 @@ class _Preparation:
         self._partial = partial
         self._size = size
         self._encoding = encoding
+        self._background = background
         self._max_bad_files = max_bad_files
         self._jobs: dict[str, list[shards.Job]] = {
             split: list(self._jobs_of_split(split, examples))
@@ -144,6 +152,7 @@ class _Preparation:
                 examples[bounds[shard] : bounds[shard + 1]],
                 self._size,
                 self._encoding,
+                self._background,
                 for_statistics=split == "train",
                 max_bad_files=self._max_bad_files,
             )
@@ -182,6 +191,7 @@ class _Preparation:
             "classes": len(self._source.classes),
             "size": self._size,
             "encoding": self._encoding,
+            "background": list(self._background),
             "alexnet_tf": alexnet_tf.__version__,
             "tensorflow": tf.__version__,
             "pillow": PIL.__version__,
@@ -228,6 +238,7 @@ class _Preparation:
             self._source.specification,
             self._source.fingerprint,
             class_counts,
+            background=self._background,
         )
         prepared_dataset.write_description(dataset, statistics.result())
         for name in (prepared_dataset.DESCRIPTION, prepared_dataset.STATISTICS):
@@ -242,6 +253,7 @@ class _Preparation:
         """(records per split and class, statistics, SHA-256 by file name) of all."""
         statistics = image_statistics.StatisticsAccumulator(self._size)
         class_counts, digests, allowed = {}, {}, self._max_bad_files
+        deep: set[image_decoding.Deep] = set()
         for split, jobs in self._jobs.items():
             counts = class_counts[split] = [0] * len(self._source.classes)
             for job in jobs:
@@ -254,11 +266,14 @@ class _Preparation:
                     counts[label] += count
                 statistics.merge(finished.statistics)
                 digests[job.path.name] = finished.sha256
+                deep |= finished.deep
                 for reason in finished.left_out:
                     logging.warning("left out: %s", reason)
                 allowed = _count_bad_files(finished.left_out, allowed)
             if not any(counts):
                 raise ValueError(f"the {split} split has no readable image")
+        if deep:
+            progress.say(f"warning: {image_decoding.deep_summary(deep)}")
         return class_counts, statistics, digests
 
 

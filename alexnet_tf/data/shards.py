@@ -20,6 +20,7 @@ from alexnet_tf.data import (
     records,
     source_types,
 )
+from alexnet_tf.models import background as backgrounds
 from alexnet_tf.models import resizing
 from alexnet_tf.runtime import files
 
@@ -45,6 +46,7 @@ class Job:
         examples: the images of the shard.
         size: side of the records' images in pixels.
         encoding: "jpeg" or "raw".
+        background: the color behind transparent pixels.
         for_statistics: whether the images count in the statistics, as those of the
             training split do.
         max_bad_files: how many unreadable images are left out before one is an error.
@@ -54,6 +56,7 @@ class Job:
     examples: Sequence[source_types.Example]
     size: int
     encoding: str
+    background: backgrounds.Color
     for_statistics: bool
     max_bad_files: int
 
@@ -69,6 +72,7 @@ class Finished:
         class_counts: the number of its records with each label.
         left_out: for each image that could not be read, the reason.
         statistics: the sums over its images.
+        deep: which of its images have 16 bits per sample.
     """
 
     images: int
@@ -77,6 +81,7 @@ class Finished:
     class_counts: tuple[int, ...]
     left_out: tuple[str, ...]
     statistics: image_statistics.StatisticsAccumulator
+    deep: frozenset[image_decoding.Deep] = frozenset()
 
 
 def default_workers(images: int) -> int:
@@ -111,14 +116,20 @@ def write_shard_of_job(job: Job, advance: Callable[[], object]) -> Finished:
             encoded = records.encode_image(image, job.encoding)
             yield name, record_files.Record(encoded, label)
 
-    with files.written_aside(job.path) as aside:
+    with files.written_aside(job.path) as aside, image_decoding.deep_images() as deep:
         record_files.write_shard(
             aside, counted_records(), encoding=job.encoding, size=job.size
         )
         size, digest = aside.stat().st_size, files.sha256(aside)
     class_counts = tuple(np.bincount(np.array(labels, int)).tolist())
     finished = Finished(
-        len(labels), size, digest, class_counts, tuple(left_out), statistics
+        len(labels),
+        size,
+        digest,
+        class_counts,
+        tuple(left_out),
+        statistics,
+        frozenset(deep),
     )
     _write_note(finished, job.path)  # only now, when the shard is on the disk
     return finished
@@ -135,7 +146,8 @@ def _readable_squares(
         try:
             if example.label < 0:
                 raise image_decoding.BadImageError(f"{example.name}: it has no label")
-            image = _resized_square(example.read(), job.size)
+            image = backgrounds.compose(example.read(), job.background)
+            image = _resized_square(image, job.size)
         except image_decoding.BadImageError as error:
             if len(left_out) == job.max_bad_files:
                 raise too_many_bad_files(str(error)) from error
@@ -164,6 +176,7 @@ def note_path(path: pathlib.Path) -> pathlib.Path:
 
 
 def _write_note(finished: Finished, path: pathlib.Path) -> None:
+    deep = sorted(finished.deep)
     with files.written_aside(note_path(path)) as aside:
         np.savez(
             aside,
@@ -175,6 +188,8 @@ def _write_note(finished: Finished, path: pathlib.Path) -> None:
             count=finished.statistics.count,
             sum=finished.statistics.sum,
             products=finished.statistics.products,
+            deep=np.array([name for name, _ in deep], dtype=np.str_),
+            dark=np.array([dark for _, dark in deep], dtype=bool),
         )
 
 
@@ -193,6 +208,9 @@ def read_finished(path: pathlib.Path) -> Finished | None:
                 tuple(note["class_counts"].tolist()),
                 tuple(map(str, note["left_out"])),
                 statistics,
+                frozenset(
+                    zip(note["deep"].tolist(), note["dark"].tolist(), strict=True)
+                ),
             )
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None

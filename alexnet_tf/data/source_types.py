@@ -40,7 +40,7 @@ class Example:
     Attributes:
         name: the name of the image's file, for records and error messages.
         label: the index of its class, or -1 if nobody knows it.
-        read: returns the image, uint8 RGB [H, W, 3], or raises
+        read: returns the image, uint8 RGB [H, W, 3], or RGBA [H, W, 4], or raises
             `image_decoding.BadImageError`.
     """
 

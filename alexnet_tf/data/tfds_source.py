@@ -262,4 +262,4 @@ class _BytesReader:
     name: str
 
     def __call__(self) -> np.ndarray:
-        return image_decoding.decode(self.data, self.name)
+        return image_decoding.decode_with_alpha(self.data, self.name)

@@ -88,8 +88,13 @@ def AlexNet(
         classifier_activation=classifier_activation,
         name=name,
     )
+    class_names = found.class_names if found and include_top else None
     described = layers.Provenance(
-        architecture_json.to_json(net), dropout, name="provenance", dtype="float32"
+        architecture_json.to_json(net),
+        dropout,
+        class_names if class_names and len(class_names) == net.classes else None,
+        name="provenance",
+        dtype="float32",
     )
     model = keras.Model(model.input, described(model.output), name=name)
     if found is not None:
@@ -101,7 +106,8 @@ class _Weights:
     """A file of weights, and its record of the net that they belong to.
 
     Attributes:
-        architecture, dropout: those of the net; None if the file does not record them.
+        architecture, dropout, class_names: those of the net; None if the file does not
+            record them.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -120,11 +126,13 @@ class _Weights:
                 found = {
                     "architecture": described.architecture,
                     "dropout": described.dropout,
+                    "class_names": described.class_names,
                 }
         else:
             found = _provenance_in(self.path) or {}
         self.architecture: dict[str, Any] | None = found.get("architecture")
         self.dropout: layers.DropoutConvention | None = found.get("dropout")
+        self.class_names: Sequence[str] | None = found.get("class_names")
 
     def net(self) -> architectures.Architecture:
         """The net that the weights belong to; ValueError if this version lacks it."""
@@ -254,12 +262,25 @@ def preprocess_input(x, mean: Sequence[float] | np.ndarray = MEAN_RGB):
 
 
 def decode_predictions(
-    preds, top: int = 5, class_names: Sequence[str] | None = None
+    preds,
+    top: int = 5,
+    class_names: "Sequence[str] | keras.Model | loaded_net.LoadedNet | None" = None,
 ) -> list[list[tuple[int, str, float]]]:
     """Returns the `top` classes of each row of `preds` [N, classes], best first.
 
-    Returns one list per image of (class index, class name, score). Without
-    `class_names` a class is called by its index.
+    Args:
+        preds: the scores.
+        top: how many classes of each row.
+        class_names: the names of the classes, or the net that computed `preds`: what
+            `load` returns, or a model that holds its class names, as one of a `.keras`
+            file does. Without it a class is called by its index.
+
+    Returns:
+        One list per image of (class index, class name, score).
+
+    Raises:
+        ValueError: the number of names is another than that of the classes, or the net
+            does not hold its class names.
 
     Example:
         >>> decode_predictions([[0.1, 0.9]], top=1, class_names=["cat", "dog"])
@@ -268,6 +289,10 @@ def decode_predictions(
     preds = np.asarray(preds)
     if preds.ndim != 2:
         raise ValueError(f"preds must be [N, classes], got shape {preds.shape}")
+    if isinstance(class_names, keras.Model):
+        class_names = loaded_net.LoadedNet(class_names)
+    if isinstance(class_names, loaded_net.LoadedNet):
+        class_names = class_names.class_names
     if class_names is not None and len(class_names) != preds.shape[1]:
         raise ValueError(
             f"class_names has {len(class_names)} names for {preds.shape[1]} classes"

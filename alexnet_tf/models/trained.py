@@ -28,6 +28,7 @@ from alexnet_tf.models import (
     devices,
     layers,
 )
+from alexnet_tf.models import background as backgrounds
 from alexnet_tf.runtime import array_files, files, names
 
 MODEL_FILE = "model.json"
@@ -68,6 +69,7 @@ class TrainedNet:
             imported.
         dataset_digest: of `prepared_dataset.Dataset.digest`; None if it was imported.
         version: of the package that wrote it.
+        background: the color behind transparent pixels in training.
         imported: the file that the weights are from; None if the net was trained here.
     """
 
@@ -79,6 +81,7 @@ class TrainedNet:
     dataset_path: str | None
     dataset_digest: str | None
     version: str = alexnet_tf.__version__
+    background: backgrounds.Color = backgrounds.WHITE
     imported: "Imported | None" = None
 
     def __post_init__(self):
@@ -155,6 +158,7 @@ def write_trained_net(run_dir: str | os.PathLike[str], net: TrainedNet) -> None:
         "input_size": net.architecture.input_size,
         "dropout": net.dropout,
         "precision": net.precision,
+        "background": list(net.background),
         "mean": {"file": MEAN_FILE, "sha256": hashlib.sha256(mean).hexdigest()},
         "dataset": None
         if net.dataset_path is None
@@ -216,6 +220,7 @@ def _trained_net_of(
             dataset["path"],
             dataset["digest"],
             described["alexnet_tf"],
+            backgrounds.from_json(described.get("background"), str(path)),
             None if imported is None else Imported(**imported),
         )
     except ValueError as error:
@@ -243,6 +248,22 @@ class Restored:
     @property
     def architecture(self) -> architectures.Architecture:
         return self.trained.architecture
+
+
+def fingerprint(restored: Restored) -> dict[str, str]:
+    """What decides the answers of a restored net, each as text or as a SHA-256 digest.
+
+    The index of a checkpoint holds checksums of all its values, by the layers' names.
+    """
+    net = restored.trained
+    class_names = json.dumps(net.class_names).encode()
+    return {
+        "weights": files.sha256(f"{restored.checkpoint}.index"),
+        "class names": hashlib.sha256(class_names).hexdigest(),
+        "mean image": hashlib.sha256(net.mean.tobytes()).hexdigest(),
+        "dropout convention": net.dropout,
+        "dataset digest": net.dataset_digest,
+    }
 
 
 def restore(

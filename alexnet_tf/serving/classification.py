@@ -4,11 +4,11 @@ Importing this module imports no TensorFlow; a server over REST needs none.
 """
 
 import contextlib
-import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from alexnet_tf.runtime import log_noise, progress, tables
+from alexnet_tf.data import image_decoding, image_files
+from alexnet_tf.runtime import log_noise, names, progress, tables
 from alexnet_tf.serving import client as clients
 
 PROGRESS_FROM = 10  # files from which a progress bar is shown
@@ -26,15 +26,17 @@ class Prediction(NamedTuple):
     scores: list[float]
 
 
-def _read(file: str) -> bytes:
-    return pathlib.Path(file).read_bytes()
+def _read_for_server(file: str) -> bytes:
+    return image_decoding.for_server(image_files.read(file), file)
 
 
 @contextlib.contextmanager
 def server_classifier(server: str, **options: Any) -> Iterator[Classifier]:
     """Asks a server; `options` are those of `client.Client`."""
     with clients.Client(server, **options) as client:
-        yield lambda files: client.map(lambda f: client.classify(_read(f)), files)
+        yield lambda files: client.map(
+            lambda file: client.classify_sound(_read_for_server(file)), files
+        )
 
 
 @contextlib.contextmanager
@@ -44,7 +46,7 @@ def local_classifier(model: str) -> Iterator[Classifier]:
 
     loaded = local_model.Model(model)
     yield lambda files: clients.map_serially(
-        lambda file: loaded.classify(_read(file)), files
+        lambda file: loaded.classify(image_files.read(file), file), files
     )
 
 
@@ -53,34 +55,40 @@ def classify_files(
 ) -> tuple[list[Prediction], int]:
     """The `top` classes of each file, and how many files were not classified.
 
-    For such a file one line on standard error says why. Other errors are raised.
+    For such a file one line on standard error says why. Other errors are raised. Images
+    of 16 bits per sample are reported at the end.
     """
     predictions, failed = [], 0
     bar: Any = contextlib.nullcontext()
     if len(files) >= PROGRESS_FROM:
         bar = progress.bar(len(files), "classifying", "image")
-    with bar as shown:
+    with bar as shown, image_decoding.deep_images() as deep:
         for file, answer in classifier(files):
             if shown is not None:
                 shown.update()
-            if isinstance(answer, OSError | ValueError | clients.ServerError):
-                progress.say(f"{file}: {answer}")
+            if isinstance(answer, image_decoding.BadImageError):
+                progress.say(str(answer))  # it names the file
+                failed += 1
+            elif isinstance(answer, OSError | ValueError | clients.ServerError):
+                progress.say(f"{names.escaped(file)}: {answer}")
                 failed += 1
             elif isinstance(answer, Exception):
                 raise answer
             else:
                 classes, scores = answer
                 predictions.append(Prediction(file, classes[:top], scores[:top]))
+    if deep:
+        progress.say(f"warning: {image_decoding.deep_summary(deep)}")
     return predictions, failed
 
 
 def predictions_text(predictions: Sequence[Prediction], format: tables.Format) -> str:
-    """The predictions as a table, JSON or CSV."""
+    """The predictions as a table, JSON or CSV; a table shows each name in one line."""
     lines, rows = [], []
     for file, classes, scores in predictions:
-        lines.append(file)
+        lines.append(names.escaped(file))
         for rank, (name, score) in enumerate(zip(classes, scores, strict=True), 1):
-            lines.append(f"  {100 * score:6.2f} %  {name}")
+            lines.append(f"  {100 * score:6.2f} %  {names.escaped(name)}")
             rows.append([file, rank, name, f"{score:.6f}"])
     return tables.render(
         format,
@@ -95,7 +103,7 @@ def time_server(
     server: str, files: Sequence[str], *, in_flight: int, **options: Any
 ) -> list[clients.Measured]:
     """Times a server with the images at 1, 2, 4 ... `in_flight` at the same time."""
-    images = [_read(file) for file in files]
+    images = [_read_for_server(file) for file in files]
     steps = sorted({*(2**n for n in range(in_flight.bit_length())), in_flight})
     measured = []
     with progress.bar(len(steps) * REQUESTS, "measuring", "request") as bar:

@@ -2,10 +2,11 @@
 
 The first bytes of an image choose its decoder, and bytes that begin in any other way
 reach no decoder: TensorFlow's general decoder, `tf.io.decode_image`, ends the process
-on an animated WebP. The size is read from the header and compared with `MAX_PIXELS`
-before anything is decoded. Whatever else could take a long time or much memory (the
-frames of a GIF, the scans of a JPEG) is limited. If an image is rejected, the graph
-raises an InvalidArgumentError that describes it.
+on an animated WebP. The size is read from the header and compared with `image_limits`
+before anything is decoded, and the size of what was decoded is compared again.
+`graph_parsing` leaves out metadata and limits whatever else could take a long time or
+much memory. If an image is rejected, the graph raises an InvalidArgumentError that
+describes it.
 
 The graph holds stock operations only. EXIF orientation is not applied: an image comes
 out as it is stored.
@@ -13,24 +14,19 @@ out as it is stored.
 
 import tensorflow as tf
 
+from alexnet_tf.data import image_parsing
+from alexnet_tf.models import background as backgrounds
 from alexnet_tf.models import image_limits
+from alexnet_tf.serving import graph_parsing
+from alexnet_tf.serving.graph_parsing import require
 
-MAX_PIXELS = image_limits.MAX_PIXELS_SERVED
-MAX_ASPECT = image_limits.MAX_ASPECT
+_HEADER = 70  # bytes; every field that is read from the header lies within them
 
-MAX_BYTES = 64 * 2**20
-
-# Each scan of a progressive JPEG passes over all its pixels; encoders write about ten.
-MAX_SCANS = 100
-
-_HEADER = 64  # bytes; every field that is read below lies within them
-
-# The values of a BMP's field "compression" that are decoded.
-_UNCOMPRESSED, _BITFIELDS = 0, 3
-
-# The bytes that begin a block of a GIF.
-_GIF_EXTENSION, _GIF_IMAGE = 0x21, 0x2C
-_GIF_TRAILER = b"\x3b"
+# The values of a BMP's field "compression" that are decoded, and the masks of the
+# second, of which the last is that of alpha.
+_UNCOMPRESSED, _BIT_FIELDS = 0, 3
+_BMP_MASKS = (0xFF0000, 0xFF00, 0xFF)
+_BMP_ALPHA = 0xFF000000
 
 
 def check_size(height: tf.Tensor, width: tf.Tensor, name: str) -> tf.Operation:
@@ -43,13 +39,14 @@ def check_size(height: tf.Tensor, width: tf.Tensor, name: str) -> tf.Operation:
     When the assertion runs, it raises InvalidArgumentError if the image has no pixels
     or more than `MAX_PIXELS`, or if one side is more than `MAX_ASPECT` times the other.
     """
+    most, aspect = image_limits.MAX_PIXELS, image_limits.MAX_ASPECT
     height, width = tf.cast(height, tf.int64), tf.cast(width, tf.int64)
     shorter, longer = tf.minimum(height, width), tf.maximum(height, width)
     allowed = (
         (shorter >= 1)
-        & (longer <= MAX_PIXELS)
-        & (shorter * longer <= MAX_PIXELS)
-        & (longer <= MAX_ASPECT * shorter)
+        & (longer <= most)
+        & (shorter * longer <= most)
+        & (longer <= aspect * shorter)
     )
     text = tf.strings.join(
         [
@@ -57,157 +54,259 @@ def check_size(height: tf.Tensor, width: tf.Tensor, name: str) -> tf.Operation:
             tf.strings.as_string(height),
             " rows of ",
             tf.strings.as_string(width),
-            f" pixels; an image must have 1 to {MAX_PIXELS} pixels, and no side may be "
-            f"more than {MAX_ASPECT} times the other",
+            f" pixels; an image must have 1 to {most} pixels, and no side may be more "
+            f"than {aspect} times the other",
         ]
     )
     return tf.debugging.Assert(allowed, [text])
 
 
-def decode(encoded: tf.Tensor) -> tf.Tensor:
-    """Decodes the bytes of a JPEG, PNG, GIF or BMP.
-
-    Grayscale, CMYK and palette images become RGB, 16 bits become 8, and alpha is
-    dropped, so that a transparent pixel shows its color. Of a GIF only the first frame
-    is read. A BMP must be uncompressed, with 8, 24 or 32 bits.
+def announced_size(encoded: tf.Tensor) -> tf.Tensor:
+    """The height and the width that the header of an image announces.
 
     Args:
         encoded: scalar string.
+
+    Returns:
+        int32 [2].
+
+    Raises:
+        InvalidArgumentError: when the graph runs, if the image is too large or of a
+            kind that is not decoded.
+    """
+    encoded = require(
+        tf.strings.length(encoded) <= image_limits.MAX_BYTES,
+        f"more than {image_limits.MAX_BYTES} bytes",
+        encoded,
+    )
+    size = _by_kind(
+        encoded,
+        jpeg=lambda: tf.cast(tf.io.extract_jpeg_shape(encoded)[:2], tf.int64),
+        png=lambda: tf.stack(
+            [_field(encoded, 20, 4, ">"), _field(encoded, 16, 4, ">")]
+        ),
+        gif=lambda: tf.stack([_field(encoded, 8, 2), _field(encoded, 6, 2)]),
+        bmp=lambda: _bmp_size(encoded),
+    )
+    with tf.control_dependencies([check_size(size[0], size[1], "image_bytes")]):
+        return tf.cast(size, tf.int32)
+
+
+def decode(
+    encoded: tf.Tensor,
+    size: tf.Tensor | None = None,
+    background: backgrounds.Color = backgrounds.WHITE,
+) -> tf.Tensor:
+    """Decodes the bytes of a JPEG, PNG, GIF or BMP.
+
+    Grayscale, CMYK and palette images become RGB, and 16 bits become 8. Of a GIF only
+    the first image is read. A BMP must be uncompressed, with 8, 24 or 32 bits.
+
+    Args:
+        encoded: scalar string.
+        size: what `announced_size` returns, if it is known already.
+        background: the color behind transparent pixels.
 
     Returns:
         uint8 RGB [H, W, 3].
 
     Raises:
         InvalidArgumentError: when the graph runs, if the image is damaged, too large,
-            or of another format. The message begins with the input's name,
+            or of another kind. The message begins with the input's name,
             `image_bytes`, or is the decoder's.
     """
-    encoded = _require(
-        tf.strings.length(encoded) <= MAX_BYTES, f"more than {MAX_BYTES} bytes", encoded
+    size = announced_size(encoded) if size is None else size
+    with tf.control_dependencies([size]):
+        encoded = tf.identity(encoded)
+    image = _by_kind(
+        encoded,
+        jpeg=lambda: _decode_jpeg(encoded),
+        png=lambda: _decode_png(encoded, background),
+        gif=lambda: _decode_gif(encoded, size, background),
+        bmp=lambda: _decode_bmp(encoded, background),
     )
+    shape = tf.shape(image)
+    check = tf.debugging.Assert(
+        tf.reduce_all(shape[:2] == size),
+        ["image_bytes: the header announces another size than the image has"],
+    )
+    with tf.control_dependencies([check]):
+        return tf.ensure_shape(image, [None, None, 3])
+
+
+def _by_kind(encoded: tf.Tensor, **results) -> tf.Tensor:
+    """What one of `results`, functions named by the kinds, returns for an image."""
 
     def begins(magic: bytes) -> tf.Tensor:
         return tf.strings.substr(encoded, 0, len(magic)) == magic
 
-    def unknown():
-        nothing = _require(tf.constant(False), "not a JPEG, PNG, GIF or BMP", encoded)
-        return tf.reshape(tf.io.decode_raw(nothing, tf.uint8), [1, 1, -1])
+    def refused():
+        kind = tf.constant("")
+        for place, start, name in image_limits.OTHER_KINDS:
+            # A short file ends before `place`, where substr would raise an error.
+            long_enough = tf.strings.length(encoded) >= place
+            found = tf.strings.substr(
+                encoded, tf.where(long_enough, place, 0), len(start)
+            )
+            kind = tf.where(long_enough & (found == start), f", but {name}", kind)
+        check = tf.debugging.Assert(
+            False,
+            [tf.strings.join(["image_bytes: not a JPEG, PNG, GIF or BMP", kind])],
+        )
+        with tf.control_dependencies([check]):
+            return results["jpeg"]()
 
-    image = tf.case(
+    return tf.case(
         [
-            (begins(b"\xff\xd8\xff"), lambda: _decode_jpeg(encoded)),
-            (begins(b"\x89PNG\r\n\x1a\n"), lambda: _decode_png(encoded)),
-            (begins(b"GIF87a") | begins(b"GIF89a"), lambda: _decode_gif(encoded)),
-            (begins(b"BM"), lambda: _decode_bmp(encoded)),
+            (begins(b"\xff\xd8\xff"), results["jpeg"]),
+            (begins(image_parsing.PNG_START), results["png"]),
+            (begins(b"GIF87a") | begins(b"GIF89a"), results["gif"]),
+            (begins(b"BM"), results["bmp"]),
         ],
-        default=unknown,
+        default=refused,
     )
-    return tf.ensure_shape(image, [None, None, 3])
 
 
-def _require(condition: tf.Tensor, message: str, encoded: tf.Tensor) -> tf.Tensor:
-    """Returns `encoded` once `condition` holds.
-
-    A decoder that reads the returned tensor runs after the check.
-    """
-    check = tf.debugging.Assert(condition, [f"image_bytes: {message}"])
-    with tf.control_dependencies([check]):
-        return tf.identity(encoded)
-
-
-def _require_size(height: tf.Tensor, width: tf.Tensor, encoded: tf.Tensor) -> tf.Tensor:
-    """Returns `encoded` once its size is found to be allowed."""
-    with tf.control_dependencies([check_size(height, width, "image_bytes")]):
-        return tf.identity(encoded)
-
-
-def _header_number(
-    encoded: tf.Tensor, position: int, length: int, *, little_endian: bool
+def _field(
+    encoded: tf.Tensor, position: int, length: int, order: str = "<"
 ) -> tf.Tensor:
     """The unsigned integer in `length` bytes of the header, int64.
 
-    Bytes that a short file does not have are read as zeros.
+    Bytes that a short file does not have are read as zeros. `order` is "<" if the first
+    byte is the lowest, and ">" if it is the highest.
     """
     header = tf.strings.substr(encoded, 0, _HEADER) + b"\0" * _HEADER
     digits = tf.io.decode_raw(
         tf.strings.substr(header, position, length), tf.uint8, fixed_length=length
     )
     places = [256**place for place in range(length)]
-    weights = tf.constant(places if little_endian else places[::-1], tf.int64)
+    weights = tf.constant(places if order == "<" else places[::-1], tf.int64)
     return tf.reduce_sum(tf.cast(digits, tf.int64) * weights)
 
 
+def _compose(image: tf.Tensor, background: backgrounds.Color) -> tf.Tensor:
+    """`backgrounds.compose` in the graph: uint8 [..., 4] to uint8 [..., 3]."""
+    rgb, alpha = image[..., :3], tf.cast(image[..., 3:], tf.uint16)
+    behind = tf.constant(background, tf.uint16)
+    summed = tf.cast(rgb, tf.uint16) * alpha + behind * (255 - alpha) + 127
+    return tf.cast(summed // 255, tf.uint8)
+
+
 def _decode_jpeg(encoded: tf.Tensor) -> tf.Tensor:
-    shape = tf.io.extract_jpeg_shape(encoded)
-    encoded = _require_size(shape[0], shape[1], encoded)
-    # Within the data of a scan ff is followed by 0, so this counts where scans begin.
-    scans = tf.size(tf.strings.split(encoded, b"\xff\xda")) - 1
-    encoded = _require(
-        scans <= MAX_SCANS, f"JPEG with more than {MAX_SCANS} scans", encoded
-    )
     # This transform gives the same pixels as Pillow, by which preparation decodes.
-    return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
-
-
-def _decode_png(encoded: tf.Tensor) -> tf.Tensor:
-    width = _header_number(encoded, 16, 4, little_endian=False)
-    height = _header_number(encoded, 20, 4, little_endian=False)
-    return tf.io.decode_png(_require_size(height, width, encoded), channels=3)
-
-
-def _bmp_field(encoded: tf.Tensor, position: int, length: int) -> tf.Tensor:
-    return _header_number(encoded, position, length, little_endian=True)
-
-
-def _decode_bmp(encoded: tf.Tensor) -> tf.Tensor:
-    encoded = _require_bmp_header(encoded)
-    bits = _bmp_field(encoded, 28, 2)
-    return tf.case(
-        [
-            (bits == 8, lambda: _decode_palette_bmp(encoded)),
-            (bits == 24, lambda: tf.io.decode_bmp(encoded, channels=3)),
-        ],
-        default=lambda: tf.io.decode_bmp(encoded, channels=4)[..., :3],
+    return tf.io.decode_jpeg(
+        graph_parsing.check_scans(encoded), channels=3, dct_method="INTEGER_ACCURATE"
     )
 
 
-def _require_bmp_header(encoded: tf.Tensor) -> tf.Tensor:
-    """Returns `encoded` once its header is found to be one that can be decoded."""
-    bits, compression = _bmp_field(encoded, 28, 2), _bmp_field(encoded, 30, 4)
+def _decode_png(encoded: tf.Tensor, background: backgrounds.Color) -> tf.Tensor:
+    png = graph_parsing.Png(encoded)
+
+    def with_alpha():
+        image = tf.io.decode_png(png.encoded, channels=4)
+        # If libpng ignores a damaged tRNS chunk, TensorFlow fills in an alpha that is
+        # the largest value of the image's own bits and not of 8 bits.
+        alpha = tf.cast(image[..., 3], tf.int32)
+        filler = tf.bitwise.left_shift(1, png.depth) - 1
+        ignored = (png.depth < 8) & tf.reduce_all(alpha == filler)
+        return tf.cond(
+            ignored, lambda: image[..., :3], lambda: _compose(image, background)
+        )
+
+    return tf.cond(
+        png.has_alpha,
+        with_alpha,
+        lambda: tf.io.decode_png(png.encoded, channels=3),
+    )
+
+
+def _decode_gif(
+    encoded: tf.Tensor, size: tf.Tensor, background: backgrounds.Color
+) -> tf.Tensor:
+    # TensorFlow's decoder reads every frame and turns transparent into black, so it is
+    # given the first image alone, and returns the indices of its colors.
+    height, width = size[0], size[1]
+    gif = graph_parsing.Gif(encoded, height, width)
+    indices = tf.cast(tf.io.decode_gif(gif.encoded)[0, :, :, 0], tf.int32)
+    rows, columns = tf.shape(indices)[0], tf.shape(indices)[1]
+    # Around the image, the canvas is transparent: index 256.
+    canvas = tf.pad(
+        indices,
+        [
+            [gif.top, height - gif.top - rows],
+            [gif.left, width - gif.left - columns],
+        ],
+        constant_values=256,
+    )
+    colors = tf.concat([gif.palette, tf.zeros([1, 4], tf.uint8)], axis=0)
+    return tf.gather(_compose(colors, background), canvas)
+
+
+def _bmp_size(encoded: tf.Tensor) -> tf.Tensor:
+    """The size of a BMP, once its header is found to be one that can be decoded."""
+    bits, compression = _field(encoded, 28, 2), _field(encoded, 30, 4)
     found = tf.strings.join(
         [
+            "image_bytes: BMP must be uncompressed, with 8, 24 or 32 bits; it has ",
             tf.strings.as_string(bits),
             " bits, compression ",
             tf.strings.as_string(compression),
         ]
     )
-    known = (compression == _UNCOMPRESSED) & ((bits == 8) | (bits == 24) | (bits == 32))
-    known |= (compression == _BITFIELDS) & (bits == 32)
-    known &= _bmp_field(encoded, 14, 4) >= 40  # the length of the header's second part
+    length = _field(encoded, 14, 4)  # of the header's second part
+    plain = (compression == _UNCOMPRESSED) & ((bits == 8) | (bits == 24) | (bits == 32))
+    fields = (compression == _BIT_FIELDS) & (bits == 32)
+    for number, mask in enumerate(_BMP_MASKS):
+        fields &= _field(encoded, 54 + 4 * number, 4) == mask
+    alpha = _bmp_alpha_mask(encoded)
+    fields &= (alpha == 0) | (alpha == _BMP_ALPHA)
     check = tf.debugging.Assert(
-        known,
-        ["image_bytes: BMP must be uncompressed, with 8, 24 or 32 bits; it has", found],
+        (plain | fields) & (length >= 40),
+        [found],
     )
     with tf.control_dependencies([check]):
-        encoded = tf.identity(encoded)
-    width, height = _bmp_field(encoded, 18, 4), _bmp_field(encoded, 22, 4)
-    height = tf.minimum(
-        height, 2**32 - height
-    )  # negative if rows go from top to bottom
-    encoded = _require_size(height, width, encoded)
-    size = tf.cast(tf.strings.length(encoded), tf.int64)
-    return _require(
-        _bmp_field(encoded, 10, 4) <= size,
+        width, height = _field(encoded, 18, 4), _field(encoded, 22, 4)
+    # The height is negative if the rows go from top to bottom.
+    return tf.stack([tf.minimum(height, 2**32 - height), width])
+
+
+def _bmp_alpha_mask(encoded: tf.Tensor) -> tf.Tensor:
+    """The mask of alpha; 0 if the header is too short to have one."""
+    return tf.where(_field(encoded, 14, 4) >= 56, _field(encoded, 66, 4), 0)
+
+
+def _decode_bmp(encoded: tf.Tensor, background: backgrounds.Color) -> tf.Tensor:
+    encoded = require(
+        _field(encoded, 10, 4) <= tf.cast(tf.strings.length(encoded), tf.int64),
         "BMP whose pixels begin after the end of the file",
         encoded,
+    )
+    bits = _field(encoded, 28, 2)
+    has_alpha = _field(encoded, 30, 4) == _BIT_FIELDS
+    has_alpha &= _bmp_alpha_mask(encoded) == _BMP_ALPHA
+
+    def with_fourth_channel():
+        image = tf.io.decode_bmp(encoded, channels=4)
+        return tf.cond(
+            has_alpha, lambda: _compose(image, background), lambda: image[..., :3]
+        )
+
+    return tf.case(
+        [
+            (bits == 8, lambda: _decode_palette_bmp(encoded)),
+            (bits == 24, lambda: tf.io.decode_bmp(encoded, channels=3)),
+        ],
+        default=with_fourth_channel,
     )
 
 
 def _decode_palette_bmp(encoded: tf.Tensor) -> tf.Tensor:
     """The pixels of a BMP with 8 bits. TensorFlow's decoder returns their indices."""
     # The palette lies between the header and the pixels: blue, green, red, unused.
-    start = tf.cast(14 + _bmp_field(encoded, 14, 4), tf.int32)
-    stop = tf.cast(_bmp_field(encoded, 10, 4), tf.int32)
+    start = 14 + _field(encoded, 14, 4)
+    colors = _field(encoded, 46, 4)
+    colors = tf.where(colors == 0, tf.constant(256, tf.int64), colors)
+    stop = tf.minimum(_field(encoded, 10, 4), start + 4 * tf.minimum(colors, 256))
     palette = tf.io.decode_raw(encoded, tf.uint8)[start:stop]
     palette = tf.reshape(palette[: tf.size(palette) // 4 * 4], [-1, 4])[:, 2::-1]
     indices = tf.cast(tf.io.decode_bmp(encoded)[..., 0], tf.int32)
@@ -217,84 +316,3 @@ def _decode_palette_bmp(encoded: tf.Tensor) -> tf.Tensor:
     )
     with tf.control_dependencies([check]):
         return tf.gather(palette, indices)
-
-
-class _GifBytes:
-    """The bytes of a GIF, and how far its parts extend. Positions are int32 scalars."""
-
-    def __init__(self, encoded: tf.Tensor):
-        self.size = tf.strings.length(encoded)
-        # The zeros after the end stop the search for the end of a file that is cut off.
-        self._data = tf.io.decode_raw(encoded + b"\0" * _HEADER, tf.uint8)
-
-    def byte(self, position) -> tf.Tensor:
-        """The byte at `position`, int32; 0 after the end of the file."""
-        return tf.cast(self._data[tf.minimum(position, self.size)], tf.int32)
-
-    def number(self, position) -> tf.Tensor:
-        """The unsigned integer in the two bytes at `position`, int32."""
-        pair = tf.cast(self._data[position : position + 2], tf.int32)
-        low, high = tf.unstack(pair, num=2)
-        return low + 256 * high
-
-    def color_table_length(self, flags_position) -> tf.Tensor:
-        """How many bytes the color table has that the flags at a position announce."""
-        flags = self.byte(flags_position)
-        count = tf.bitwise.left_shift(2, tf.bitwise.bitwise_and(flags, 7))
-        return tf.where(flags >= 128, 3 * count, 0)
-
-    def after_blocks(self, position) -> tf.Tensor:
-        """The position after a chain of blocks.
-
-        Each block is a byte with its length and that many bytes; length 0 is the end.
-        """
-        (last,) = tf.while_loop(
-            lambda p: self.byte(p) != 0,
-            lambda p: [p + 1 + self.byte(p)],
-            [position],
-        )
-        return last + 1
-
-    def after_extensions(self, position) -> tf.Tensor:
-        """The position after the extensions that begin at `position`."""
-        (end,) = tf.while_loop(
-            lambda p: self.byte(p) == _GIF_EXTENSION,
-            lambda p: [self.after_blocks(p + 2)],
-            [position],
-        )
-        return end
-
-
-def _decode_gif(encoded: tf.Tensor) -> tf.Tensor:
-    # TensorFlow's decoder reads every frame, so it is given a file that ends after the
-    # first one. That file also leaves out the extensions before the frame, because one
-    # of them makes a color transparent, and the decoder turns transparent into black.
-    gif = _GifBytes(encoded)
-    header_length = 13 + gif.color_table_length(10)
-    frame = gif.after_extensions(header_length)
-    checked = _require_gif_frame(gif, frame, encoded)
-    end = gif.after_blocks(frame + 11 + gif.color_table_length(frame + 9))
-    checked = _require(
-        end <= gif.size, "GIF that is cut off within its first image", checked
-    )
-    header = tf.strings.substr(checked, 0, header_length)
-    first = tf.strings.substr(checked, frame, end - frame)
-    return tf.io.decode_gif(header + first + _GIF_TRAILER)[0]
-
-
-def _require_gif_frame(gif: _GifBytes, frame, encoded: tf.Tensor) -> tf.Tensor:
-    """Returns `encoded` once an image is found at `frame`, within the GIF's canvas."""
-    encoded = _require(
-        (gif.byte(frame) == _GIF_IMAGE) & (frame + 10 <= gif.size),
-        "GIF without an image",
-        encoded,
-    )
-    with tf.control_dependencies([encoded]):
-        left, top, columns, rows = (gif.number(frame + 1 + 2 * n) for n in range(4))
-    width, height = gif.number(6), gif.number(8)
-    encoded = _require_size(height, width, encoded)
-    return _require(
-        (left + columns <= width) & (top + rows <= height),
-        "GIF whose first image is larger than its canvas",
-        encoded,
-    )

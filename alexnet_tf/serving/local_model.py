@@ -1,13 +1,19 @@
 """An exported SavedModel, loaded in this process."""
 
+import json
 import os
 
+from alexnet_tf.data import image_decoding
+from alexnet_tf.models import background as backgrounds
 from alexnet_tf.runtime import errors
 from alexnet_tf.serving import client, model_versions
 
 
 class Model:
-    """A version of an exported model. It classifies encoded images, as a server does.
+    """A version of an exported model. It classifies encoded images.
+
+    They are decoded by preparation's decoder, so EXIF orientation is applied, and every
+    kind of image that can be prepared can be classified.
 
     Args:
         path: the folder of one version, or the folder that holds the versions. Of
@@ -26,20 +32,33 @@ class Model:
         # The import takes seconds, and a command that asks a server does not need it.
         import tensorflow as tf
 
+        from alexnet_tf.serving import saved_model
+
         folder = model_versions.find_version(path, "model")
+        origin = saved_model.origin_file(folder)
+        recorded = json.loads(origin.read_text()) if origin.exists() else {}
+        self._background = backgrounds.from_json(
+            recorded.get("background"), str(origin)
+        )
         self._tf = tf
         self._loaded = tf.saved_model.load(str(folder))
-        self._classify = self._loaded.signatures["serving_default"]
+        self._classify = self._loaded.signatures["predict_images"]
 
-    def classify(self, image_bytes: bytes) -> client.Scored:
-        """Returns the best classes of one encoded image (JPEG, PNG, GIF or BMP).
+    def classify(self, image_bytes: bytes, name: str = "image") -> client.Scored:
+        """Returns the best classes of one encoded image.
+
+        Args:
+            image_bytes: JPEG, PNG, GIF, BMP or WebP.
+            name: the name of the file, for the error message.
 
         Raises:
-            ValueError: the image cannot be decoded, or it is too large.
+            image_decoding.BadImageError: the image cannot be decoded, or it is too
+                large.
         """
         tf = self._tf
+        pixels = image_decoding.decode(image_bytes, name, self._background)
         try:
-            outputs = self._classify(image_bytes=tf.constant([image_bytes]))
+            outputs = self._classify(image=tf.constant(pixels[None]))
         except tf.errors.InvalidArgumentError as error:
             raise ValueError(errors.first_line(error)) from error
         return client.Scored(

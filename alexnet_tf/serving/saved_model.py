@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from alexnet_tf.models import architecture as architectures
+from alexnet_tf.models import background as backgrounds
 from alexnet_tf.serving import signatures, tflite_onnx, warmup_requests
 
 LABELS = tflite_onnx.LABELS
@@ -30,6 +31,7 @@ def save_model(
     classes: Sequence[str],
     top: int,
     crops: int,
+    background: backgrounds.Color = backgrounds.WHITE,
 ) -> None:
     """Writes a SavedModel with every signature of `signatures`, and warm-up requests.
 
@@ -38,10 +40,15 @@ def save_model(
         path: a folder that does not exist.
         architecture: the net's.
         classes: their names.
-        top, crops: see `signatures.Signatures`.
+        top, crops, background: see `signatures.Signatures`.
     """
     served = signatures.Signatures(
-        net, architecture, classes=classes, top=top, crops=crops
+        net,
+        architecture,
+        classes=classes,
+        top=top,
+        crops=crops,
+        background=background,
     ).all()
     archive = keras.export.ExportArchive()
     for name, (function, spec) in served.items():

@@ -6,17 +6,22 @@ first dimension.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from alexnet_tf.models import architecture as architectures
-from alexnet_tf.models import layers, resizing
+from alexnet_tf.models import background as backgrounds
+from alexnet_tf.models import image_limits, layers, resizing
 from alexnet_tf.serving import graph_decoding
 
 DEFAULT = "serving_default"
 CLASSIFY = "classify"
+
+
+# Images of one request that are decoded at the same time, if they are not too large.
+_AT_ONCE = 10
 
 
 class Signature(NamedTuple):
@@ -37,6 +42,7 @@ class Signatures:
         top: how many classes to return, best first.
         crops: 1 for the center crop, or 10 for the views of the paper's section 4.1.
             Probabilities and features are averaged over the views.
+        background: the color behind transparent pixels.
 
     Raises:
         ValueError: `crops` is neither 1 nor 10.
@@ -56,6 +62,7 @@ class Signatures:
         classes: Sequence[str],
         top: int,
         crops: int,
+        background: backgrounds.Color = backgrounds.WHITE,
     ):
         if crops not in (1, resizing.VIEWS):
             raise ValueError(f"crops must be 1 or {resizing.VIEWS}, got {crops}")
@@ -69,6 +76,7 @@ class Signatures:
         self._crop = architecture.input_size
         self._top = min(top, len(classes))
         self._crops = crops
+        self._background = background
 
     def all(self) -> dict[str, Signature]:
         """Returns every signature by its name."""
@@ -113,6 +121,7 @@ class Signatures:
         Returns:
             The outputs of `classify_encoded`.
         """
+        image = _check_count(image)
         shape = tf.shape(image)
         with tf.control_dependencies(
             [graph_decoding.check_size(shape[1], shape[2], "image")]
@@ -120,7 +129,8 @@ class Signatures:
             image = tf.identity(image)
         if image.dtype.is_floating:
             image = tf.debugging.check_numerics(image, "image")
-        return self._classify_views(self._map_batch(self._views, image))
+        sizes = tf.tile(shape[None, 1:3], [shape[0], 1])
+        return self._classify_views(self._map_batch(self._views, image, sizes))
 
     def classify_examples(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """Classifies the encoded images in examples, for a server's Classify API.
@@ -160,22 +170,57 @@ class Signatures:
 
     def _decode_views(self, image_bytes: tf.Tensor) -> tf.Tensor:
         """Encoded images, string [N], to their views, uint8 [N, crops, C, C, 3]."""
-        return self._map_batch(
-            lambda encoded: self._views(graph_decoding.decode(encoded)), image_bytes
-        )
-
-    def _map_batch(self, function: Callable, batch: tf.Tensor) -> tf.Tensor:
-        """Calls `function` for each image of a batch: uint8 [N, crops, C, C, 3]."""
-        # For an empty batch, the convolutions that a server fuses fail with an error
-        # that nobody could understand.
+        image_bytes = _check_count(image_bytes)
+        total = tf.reduce_sum(tf.cast(tf.strings.length(image_bytes), tf.int64))
+        most = image_limits.MAX_REQUEST_BYTES
         check = tf.debugging.Assert(
-            tf.shape(batch)[0] > 0, ["the batch contains no images"]
+            total <= most, [f"image_bytes: more than {most} bytes in one request"]
         )
         with tf.control_dependencies([check]):
-            batch = tf.identity(batch)
+            image_bytes = tf.identity(image_bytes)
+        sizes = tf.map_fn(
+            graph_decoding.announced_size,
+            image_bytes,
+            fn_output_signature=tf.TensorSpec([2], tf.int32),
+        )
+        return self._map_batch(
+            lambda one: self._views(
+                graph_decoding.decode(one[0], one[1], self._background)
+            ),
+            (image_bytes, sizes),
+            sizes,
+        )
+
+    def _map_batch(self, function: Callable, batch: Any, sizes: tf.Tensor) -> tf.Tensor:
+        """Calls `function` for each image of a batch: uint8 [N, crops, C, C, 3].
+
+        Args:
+            function: from one image to its views.
+            batch: tensors whose first dimension is the batch.
+            sizes: int32 [N, 2], the height and the width of each image.
+        """
+        pixels = tf.reduce_prod(tf.cast(sizes, tf.int64), axis=1)
+        most = image_limits.MAX_REQUEST_PIXELS
+        check = tf.debugging.Assert(
+            tf.reduce_sum(pixels) <= most, [f"more than {most} pixels in one request"]
+        )
+        with tf.control_dependencies([check]):
+            batch = tf.nest.map_structure(tf.identity, batch)
+        largest, _ = tf.math.top_k(pixels, tf.minimum(tf.size(pixels), _AT_ONCE))
         shape = [self._crops, self._crop, self._crop, 3]
-        return tf.map_fn(
-            function, batch, fn_output_signature=tf.TensorSpec(shape, tf.uint8)
+
+        def mapped(at_once: int) -> Callable[[], tf.Tensor]:
+            return lambda: tf.map_fn(
+                function,
+                batch,
+                fn_output_signature=tf.TensorSpec(shape, tf.uint8),
+                parallel_iterations=at_once,
+            )
+
+        return tf.cond(
+            tf.reduce_sum(largest) <= image_limits.MAX_PIXELS_AT_ONCE,
+            mapped(_AT_ONCE),
+            mapped(1),
         )
 
     def _run_net(self, views: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -204,3 +249,16 @@ class Signatures:
             "scores": scores,
             "probabilities": probabilities,
         }
+
+
+def _check_count(batch: tf.Tensor) -> tf.Tensor:
+    """Returns `batch` once it is found to have images, and not too many of them."""
+    count, most = tf.shape(batch)[0], image_limits.MAX_REQUEST_IMAGES
+    # For an empty batch, the convolutions that a server fuses fail with an error that
+    # nobody could understand.
+    checks = [
+        tf.debugging.Assert(count > 0, ["the batch contains no images"]),
+        tf.debugging.Assert(count <= most, [f"more than {most} images in one request"]),
+    ]
+    with tf.control_dependencies(checks):
+        return tf.identity(batch)

@@ -28,14 +28,18 @@ FILE = "tf_serving_warmup_requests"
 def example_images() -> dict[str, bytes]:
     """Returns one colorful image of 80 x 64 pixels in each format that is served.
 
+    The PNG is partly transparent, so that its answer depends on the background.
+
     The keys are "PNG", "JPEG", "GIF" and "BMP", the values are the encoded bytes.
     """
     coarse = np.random.default_rng(0).integers(0, 256, (4, 5, 3)).astype(np.uint8)
     image = Image.fromarray(coarse).resize((80, 64), Image.Resampling.BILINEAR)
+    transparent = image.copy()
+    transparent.putalpha(Image.linear_gradient("L").resize(image.size))
     encoded = {}
     for kind in ("PNG", "JPEG", "GIF", "BMP"):
         buffer = io.BytesIO()
-        image.save(buffer, kind)
+        (transparent if kind == "PNG" else image).save(buffer, kind)
         encoded[kind] = buffer.getvalue()
     return encoded
 
@@ -61,7 +65,7 @@ def write_warmup_requests(
             others are called by the Predict API.
     """
     encoded = list(example_images().values())
-    pixels = np.asarray(Image.open(io.BytesIO(encoded[0])))
+    pixels = np.asarray(Image.open(io.BytesIO(encoded[0])).convert("RGB"))
     folder = pathlib.Path(path) / FOLDER
     folder.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(folder / FILE)) as writer:

@@ -65,6 +65,7 @@ def assemble(
         options.net.precision,
         str(dataset.path),
         dataset.digest(),
+        background=dataset.background,
     )
     devices = replicas.tower_devices(options.devices.tower_devices, net.towers)
     with replicas.scope():

@@ -48,6 +48,7 @@ def test_the_description_says_what_was_prepared(prepared):
         "source": "made:here",
         "fingerprint": "0123",
         "class_counts": {"train": [4, 3, 3], "test": [1, 2, 1]},
+        "background": [255, 255, 255],
     }
     assert prepared == prepared_dataset.read_description(prepared.path)
 

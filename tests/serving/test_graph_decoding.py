@@ -15,7 +15,7 @@ import tensorflow as tf
 from PIL import Image
 
 from alexnet_tf.data import image_decoding
-from alexnet_tf.models import resizing
+from alexnet_tf.models import image_limits, resizing
 from alexnet_tf.serving import graph_decoding
 
 decode = tf.function(
@@ -156,7 +156,7 @@ def test_a_bomb_takes_no_memory():
     code = (
         "import resource, sys\n"
         "import tensorflow as tf\n"
-        "from alexnet_tf.models import resizing\n"
+        "from alexnet_tf.models import image_limits, resizing\n"
         "from alexnet_tf.serving import graph_decoding\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "def resized(data): return resizing.resize(graph_decoding.decode(data), 256)\n"
@@ -207,7 +207,7 @@ def test_a_file_of_too_many_bytes_is_rejected():
     with pytest.raises(
         tf.errors.InvalidArgumentError, match="more than 67108864 bytes"
     ):
-        decode(GOOD["png"] + bytes(graph_decoding.MAX_BYTES))
+        decode(GOOD["png"] + bytes(image_limits.MAX_BYTES))
 
 
 def bmp_with(position, form, value):

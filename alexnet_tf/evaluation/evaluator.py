@@ -147,17 +147,18 @@ def dataset_of(
         FileNotFoundError: the net's own dataset no longer exists.
         ValueError: the images have another size, or the classes differ.
     """
-    if path is None and net.dataset_path is None:
+    own = net.dataset_path
+    if path is None and own is None:
         raise ValueError(
             "the net was imported and has no dataset of its own: name the images to "
             "evaluate it on by --dataset=FOLDER"
         )
-    if path is None and not os.path.isdir(net.dataset_path or ""):
+    if path is None and not os.path.isdir(own or ""):
         raise FileNotFoundError(
-            f"the net was trained on {net.dataset_path}, which is not there: say where "
-            "the images are now by --dataset=FOLDER"
+            f"the net was trained on {own}, which is not there: say where the images are "
+            "now by --dataset=FOLDER"
         )
-    dataset = prepared_dataset.read_description(path or net.dataset_path or "")
+    dataset = prepared_dataset.read_description(path or own or "")
     size = net.architecture.record_size
     if dataset.size != size:
         raise ValueError(
@@ -169,10 +170,11 @@ def dataset_of(
             f"{dataset.path} has other classes than the net was trained on: "
             f"{_first_difference(dataset.classes, net.class_names)}"
         )
-    if path is None and dataset.digest() != net.dataset_digest:
+    before = net.dataset_digest or ""
+    if path is None and dataset.digest() != before:
         raise ValueError(
             f"{dataset.path} holds other images than those that the net was trained on: "
-            f"its digest is {dataset.digest()[:12]}, and it was {net.dataset_digest[:12]}. "
+            f"its digest is {dataset.digest()[:12]}, and it was {before[:12]}. "
             "To evaluate on them nevertheless, name them by "
             f"--dataset={dataset.path}"
         )

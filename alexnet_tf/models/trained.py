@@ -262,7 +262,7 @@ def fingerprint(restored: Restored) -> dict[str, str]:
         "class names": hashlib.sha256(class_names).hexdigest(),
         "mean image": hashlib.sha256(net.mean.tobytes()).hexdigest(),
         "dropout convention": net.dropout,
-        "dataset digest": net.dataset_digest,
+        "dataset digest": net.dataset_digest or "",  # "" of an imported net
     }
 
 

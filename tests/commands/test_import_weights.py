@@ -59,39 +59,55 @@ def torch_file(folder):
     return files.write_torch(folder / "net.pth", files.state_dict(weights))
 
 
-def test_the_whole_net_of_the_zoo_is_imported_checked_and_named(tmp_path):
-    """As a user would: 1,000 classes, all weights, a process of its own."""
-    path = zoo_file(tmp_path, classes=1000, shrink=1)
+def test_a_net_of_the_zoo_is_imported_checked_and_described(
+    tmp_path, small_nets, capsys
+):
     run = tmp_path / "run"
+    run_import(from_=zoo_file(tmp_path, classes=1000), output=run, check=True)
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert len(lines) == 17
+    assert re.split(r"  +", lines[1]) == [
+        *("conv1_w_0", "12x3x11x11"),
+        "transposed OIHW to HWIO, BGR reversed, outputs split between towers",
+        "conv1_tower{0..1}/kernel",
+    ]
+    assert "inputs permuted CHW to towers, HWC" in lines[11]
+    assert "caffe_alexnet, 1000 classes, 227 pixels" in printed.err
+    assert "57.1 / 80.2 %" in printed.err
+    assert "reads images of 224 pixels; it is imported at 227" in printed.err
+    assert re.search(r"logits differ by at most [\d.]+e-0[5-9]", printed.err)
+    net = trained.read_trained_net(run)
+    assert net.class_names[0] == "n01440764"
+    assert net.mean[5, 7].tolist() == [123, 117, 104]
+    assert net.dropout == "inverted"
+    assert net.imported == trained.Imported("net.onnx", "ONNX", net.imported.sha256)
+
+
+@pytest.mark.long  # the whole net takes a minute and 3 GB
+@pytest.mark.parametrize("kind", ["onnx", "caffemodel", "npy"])
+def test_a_whole_net_is_imported_and_checked_by_the_command(kind, tmp_path):
+    weights = files.random_weights(files.shapes_of("caffe"))
+    path, more = tmp_path / f"net.{kind}", ["--check"]
+    if kind == "onnx":
+        onnx.save(files.zoo_graph(weights), path)
+    elif kind == "npy":
+        files.write_numpy(path, weights)
+        more += ["--architecture=caffe_alexnet"]
+    else:
+        files.write_caffemodel(path, weights, form="v1")
+    del weights
     done = subprocess.run(
         [
             *(sys.executable, "-m", "alexnet_tf.import_weights"),
-            *(f"--from={path}", f"--output={run}", "--check"),
+            *(f"--from={path}", f"--output={tmp_path / 'run'}", *more),
         ],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    lines = done.stdout.splitlines()
-    assert re.split(r"  +", lines[1]) == [
-        *("conv1_w_0", "96x3x11x11"),
-        "transposed OIHW to HWIO, BGR reversed, outputs split between towers",
-        "conv1_tower{0..1}/kernel",
-    ]
-    assert "inputs permuted CHW to towers, HWC" in lines[11]
-    assert len(lines) == 17
-    assert "caffe_alexnet, 1000 classes, 227 pixels" in done.stderr
-    assert "57.1 / 80.2 %" in done.stderr
-    assert "reads images of 224 pixels; it is imported at 227" in done.stderr
     assert re.search(r"logits differ by at most [\d.]+e-0[5-9]", done.stderr)
-    net = trained.read_trained_net(run)
-    assert net.class_names[0] == "n01440764"
-    assert net.mean[5, 7].tolist() == [123, 117, 104]
-    assert net.dropout == "inverted"
-    assert net.imported == trained.Imported(
-        "net.onnx", "ONNX", net.imported.sha256, known_as=""
-    )
 
 
 def test_a_known_digest_is_named_with_its_net(

@@ -58,7 +58,7 @@ def test_a_run_that_was_killed_before_it_began_may_begin_with_other_images(
     other = tmp_path / "other"
     shutil.copytree(small_dataset.path, other)
     with (other / "SHA256SUMS").open("a") as sums:
-        sums.write("of another preparation\n")
+        sums.write("another preparation\n")
     runs.record(options.replace(chosen, dataset=str(other)))
     again = options.replace(chosen, resume=True)
     with pytest.raises(ValueError, match="was trained on other images"):

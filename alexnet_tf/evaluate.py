@@ -1,10 +1,10 @@
 """Measures the errors of a trained net with the center crop and with ten crops.
 
     python -m alexnet_tf.evaluate --checkpoint=runs/mine
-    python -m alexnet_tf.evaluate --checkpoint=runs/mine --dataset=data/new --split=test
+    python -m alexnet_tf.evaluate --checkpoint=runs/mine/best --split=test
 
-Errors are in percent, paper section 4.1. The results are also written to
-evaluation.json in the run folder.
+Errors are in percent, paper section 4.1. The first line says which checkpoint, dataset
+and split they belong to. They are also written to evaluation.json in the run folder.
 """
 
 import dataclasses
@@ -31,8 +31,8 @@ class NetOptions:
 
     checkpoint: str = option(
         "runs/default",
-        "a run folder (its newest checkpoint), or one checkpoint as "
-        "RUN/checkpoints/step-200",
+        "a run folder (its newest checkpoint), RUN/best (the one with the least "
+        "validation error), or one checkpoint as RUN/checkpoints/step-200",
         is_path=True,
     )
     precision: Literal["auto", "float32", "tf32", "bfloat16"] = option(
@@ -83,17 +83,24 @@ OPTIONS = EvaluateOptions
 
 
 def text(results: Mapping[str, Any], format: tables.Format) -> str:
-    """Returns the results as a table, JSON or CSV."""
+    """Returns the results, and what they are results of, as a table, JSON or CSV."""
+    what = {name: results[name] for name in ("checkpoint", "step", "dataset", "split")}
     count = f"{results['images']:,} images"
-    lines = [f"{count:18}" + "".join(f"{name:>12}" for name in WAYS.values())]
+    lines = [
+        f"{what['checkpoint']} (step {what['step']}), {what['split']} split of "
+        f"{what['dataset']}",
+        f"{count:18}" + "".join(f"{name:>12}" for name in WAYS.values()),
+    ]
     for measure, name in MEASURES.items():
         cells = "".join(f"{results[way][measure]:12.2f}" for way in WAYS)
         lines.append(f"{name:18}{cells}")
     return tables.render(
         format,
         data=results,
-        columns=["", *MEASURES],
-        rows=[[way, *(results[way][m] for m in MEASURES)] for way in WAYS],
+        columns=["", *MEASURES, *what],
+        rows=[
+            [way, *(results[way][m] for m in MEASURES), *what.values()] for way in WAYS
+        ],
         table="\n".join(lines),
     )
 
@@ -102,7 +109,7 @@ def main(chosen: EvaluateOptions, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments)
     with log_noise.held_back():
         from alexnet_tf.evaluation import evaluator
-        from alexnet_tf.models import devices, trained
+        from alexnet_tf.models import checkpoint_files, devices, trained
 
         devices.configure(chosen.devices.logical_cpus, chosen.devices.logical_gpus)
     devices.allow_tf32(chosen.net.precision == "tf32")
@@ -112,27 +119,31 @@ def main(chosen: EvaluateOptions, arguments: Sequence[str]) -> None:
         tower_devices=chosen.devices.tower_devices,
     )
     dataset = evaluator.dataset_of(restored.trained, chosen.data.dataset)
-    split = chosen.data.split or dataset.evaluation_split
+    split = chosen.data.split
+    if split is None:
+        split = dataset.evaluation_split
     print(
         f"evaluating {restored.checkpoint} on the {split} split of {dataset.path}",
         file=sys.stderr,
     )
-    results = evaluator.Evaluation(restored.model)(
+    measured = evaluator.Evaluation(restored.model)(
         dataset,
         split,
         crop=restored.architecture.input_size,
         batch_size=chosen.data.batch_size,
         damaged=chosen.data.damaged_records,
     )
-    print(text(results, chosen.output.format))
-    described = {
+    results = {
         "checkpoint": restored.checkpoint,
+        "step": checkpoint_files.step_of(restored.checkpoint),
         "dataset": str(dataset.path),
         "split": split,
         "precision": devices.precision(chosen.net.precision),
+        **measured,
     }
+    print(text(results, chosen.output.format))
     output = restored.run_dir / "evaluation.json"
-    files.write_text(output, json.dumps({**described, **results}, indent=1) + "\n")
+    files.write_text(output, json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

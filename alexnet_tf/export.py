@@ -24,9 +24,9 @@ class NetOptions:
 
     checkpoint: str | None = option(
         None,
-        "a run folder (its newest checkpoint), or one checkpoint as "
-        "RUN/checkpoints/step-200 (default: runs/default; with --check, the checkpoint "
-        "that the export was made of)",
+        "a run folder (its newest checkpoint), RUN/best (the one with the least "
+        "validation error), or one checkpoint as RUN/checkpoints/step-200 (default: "
+        "runs/default; with --check, the checkpoint that the export was made of)",
         is_path=True,
     )
 
@@ -100,8 +100,10 @@ OPTIONS = ExportOptions
 def main(chosen: ExportOptions, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments)
     with log_noise.held_back():
+        from alexnet_tf.models import checkpoint_files
         from alexnet_tf.serving import export_verification, exporting
     if chosen.check.check is not None:
+        _refuse_output_options(chosen.output)
         print(f"checking {chosen.check.check}", file=sys.stderr)
         path, names = export_verification.verify_export(
             chosen.check.check, chosen.net.checkpoint
@@ -109,7 +111,9 @@ def main(chosen: ExportOptions, arguments: Sequence[str]) -> None:
         print(f"{path}: good: {', '.join(names)}")
         return
     output = chosen.output
-    checkpoint = chosen.net.checkpoint or "runs/default"
+    _, checkpoint = checkpoint_files.locate_checkpoint(
+        chosen.net.checkpoint or "runs/default"
+    )
     print(f"exporting {checkpoint} as {output.format}", file=sys.stderr)
     path = exporting.export(
         checkpoint,
@@ -122,6 +126,16 @@ def main(chosen: ExportOptions, arguments: Sequence[str]) -> None:
         calibration_dataset=output.calibration_dataset,
     )
     print(path)
+
+
+def _refuse_output_options(output: OutputOptions) -> None:
+    """Raises ValueError if there is an option that --check, which writes nothing, ignores."""
+    for field in dataclasses.fields(output):
+        if getattr(output, field.name) != field.default:
+            raise ValueError(
+                f"--check examines an export that is there, and --{field.name} is for "
+                "writing one: leave one of the two out"
+            )
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ def test_the_flags_of_the_paper_are_those_of_the_text():
         "tower_devices": ("/GPU:0", "/GPU:1"),
         "weight_decay": 0.0005,
         "init": "paper",
+        "dropout": "original",
         "bias_learning_rate_factor": 1.0,
         "color_noise": "paper",
         "color_noise_end_epoch": math.inf,

@@ -75,17 +75,24 @@ class Dataset:
     def digest(self) -> str:
         """SHA-256 of the `SHA256SUMS` file, which identifies a preparation.
 
-        Different data give a different digest.
+        Different data give a different digest. Of the files themselves, the description
+        and the statistics are compared with it, because training takes labels and mean
+        from them; the records carry hashes of their own.
 
         Raises:
-            ValueError: the file is missing.
+            ValueError: the file is missing, or one of those two is another.
         """
-        path = self.path / DIGESTS
-        if not path.exists():
-            raise ValueError(
-                f"{path} is missing: restore it, or prepare the dataset again"
-            )
-        return files.sha256(path)
+        recorded = read_digests(self.path)
+        for name in (DESCRIPTION, STATISTICS):
+            found = files.sha256(self.path / name)
+            if recorded.get(name) != found:
+                raise ValueError(
+                    f"{self.path / name} was changed after the preparation: its digest "
+                    f"is {found[:12]}, and {DIGESTS} has "
+                    f"{recorded.get(name, 'none')[:12]}. Restore it, or prepare the "
+                    "dataset again"
+                )
+        return files.sha256(self.path / DIGESTS)
 
     def shards(self, split: str) -> list[pathlib.Path]:
         """The files that hold the records of a split, in order.
@@ -147,7 +154,7 @@ def read_description(path: str | os.PathLike[str]) -> Dataset:
     file = folder / DESCRIPTION
     try:
         described = json.loads(file.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(
             f"{folder} is not a prepared dataset, because it has no {DESCRIPTION}: "
             "prepare one with python -m alexnet_tf.prepare --source=... --output=..."
@@ -178,13 +185,14 @@ def read_digests(folder: pathlib.Path) -> dict[str, str]:
     """The SHA-256 of each file in a dataset's folder by its name, from `SHA256SUMS`.
 
     Raises:
-        ValueError: the file is missing.
+        ValueError: the file is missing, or damaged.
     """
+    file = folder / DIGESTS
     try:
-        lines = (folder / DIGESTS).read_text().splitlines()
+        lines = file.read_text(encoding="utf-8").splitlines()
+        return {name: digest for digest, name in (line.split() for line in lines)}
     except FileNotFoundError:
-        raise ValueError(
-            f"{folder} has no {DIGESTS}, because an older alexnet_tf prepared it: "
-            "prepare it again"
-        ) from None
-    return {name: digest for digest, name in (line.split() for line in lines)}
+        what = "is missing"
+    except ValueError:
+        what = "is damaged"
+    raise ValueError(f"{file} {what}: restore it, or prepare the dataset again")

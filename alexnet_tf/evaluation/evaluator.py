@@ -138,7 +138,7 @@ class Evaluation:
 
 
 def dataset_of(
-    net: trained.TrainedNet, path: str | None = None
+    net: trained.TrainedNet, path: str | os.PathLike[str] | None = None
 ) -> prepared_dataset.Dataset:
     """Returns the dataset to evaluate a net on: that at `path`, or the net's own.
 
@@ -165,8 +165,9 @@ def dataset_of(
         )
     if path is None and dataset.digest() != net.dataset_digest:
         raise ValueError(
-            f"{dataset.path} holds other images than those that the net was trained on "
-            "(the digests differ): to evaluate on them nevertheless, name them by "
+            f"{dataset.path} holds other images than those that the net was trained on: "
+            f"its digest is {dataset.digest()[:12]}, and it was {net.dataset_digest[:12]}. "
+            "To evaluate on them nevertheless, name them by "
             f"--dataset={dataset.path}"
         )
     return dataset

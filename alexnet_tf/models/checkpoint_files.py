@@ -27,6 +27,8 @@ BEST = "best"
 # What TensorFlow raises for a file that is cut off, altered, or not a checkpoint.
 UNREADABLE = (tf.errors.OpError, IndexError, RuntimeError, ValueError)
 
+_FILE_OF_A_CHECKPOINT = re.compile(r"\.(index|data-\d+-of-\d+)$")
+
 # How TensorFlow ends the name of a variable's value in a checkpoint.
 _VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
 
@@ -130,11 +132,14 @@ def locate_checkpoint(checkpoint: str | os.PathLike[str]) -> tuple[pathlib.Path,
         "expected a run folder of alexnet_tf.train, or one checkpoint as "
         "RUN/checkpoints/step-200"
     )
-    if path.suffix == ".index":
-        path = path.with_suffix("")
+    path = (
+        path.with_name(_FILE_OF_A_CHECKPOINT.sub("", path.name)) if path.name else path
+    )
     if path.is_dir():
-        run_dir = path.parent if path.name in (NEWEST, BEST) else path
-        newest = newest_checkpoint(path if path != run_dir else path / NEWEST)
+        # A run may be called "best", and a path may be "." or end in "..".
+        is_run = (path / NEWEST).is_dir() or _last_part(path) not in (NEWEST, BEST)
+        run_dir = path if is_run else pathlib.Path(os.path.normpath(path / ".."))
+        newest = newest_checkpoint(path / NEWEST if is_run else path)
         if newest is None:
             raise CheckpointError(f"{path} holds no checkpoint: {expected}")
         return run_dir, newest
@@ -148,6 +153,10 @@ def locate_checkpoint(checkpoint: str | os.PathLike[str]) -> tuple[pathlib.Path,
     if not found:
         raise CheckpointError(f"there is no checkpoint {path}: {expected}")
     return pathlib.Path(os.path.normpath(path.parent / "..")), found[-1]
+
+
+def _last_part(path: pathlib.Path) -> str:
+    return os.path.basename(os.path.abspath(path))
 
 
 def read_state(prefix: str) -> dict[str, Any]:

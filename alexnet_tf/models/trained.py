@@ -226,6 +226,22 @@ class Restored:
         return self.trained.architecture
 
 
+def fingerprint(restored: Restored) -> dict[str, str]:
+    """What decides the answers of a restored net, each as text or as a SHA-256 digest.
+
+    The index of a checkpoint holds checksums of all its values, by the layers' names.
+    """
+    net = restored.trained
+    class_names = json.dumps(net.class_names).encode()
+    return {
+        "weights": files.sha256(f"{restored.checkpoint}.index"),
+        "class names": hashlib.sha256(class_names).hexdigest(),
+        "mean image": hashlib.sha256(net.mean.tobytes()).hexdigest(),
+        "dropout convention": net.dropout,
+        "dataset digest": net.dataset_digest,
+    }
+
+
 def restore(
     which: str | os.PathLike[str],
     *,

@@ -35,7 +35,7 @@ def server_classifier(server: str, **options: Any) -> Iterator[Classifier]:
     """Asks a server; `options` are those of `client.Client`."""
     with clients.Client(server, **options) as client:
         yield lambda files: client.map(
-            lambda file: client.classify(_read_for_server(file)), files
+            lambda file: client.classify_sound(_read_for_server(file)), files
         )
 
 

@@ -36,6 +36,7 @@ def verify_export(
     replays = preflight.check_export(path)
     origin = _read_origin(path)
     restored = trained.restore(checkpoint or _checkpoint_of(path, origin))
+    _compare_fingerprints(path, origin, restored)
     wanted = signatures.Signatures(
         restored.model,
         restored.architecture,
@@ -77,6 +78,21 @@ def _checkpoint_of(path: pathlib.Path, origin: dict[str, Any]) -> str:
         f"the checkpoint that {path} was made of is not at {origin['checkpoint']} any "
         "more: say where it is by --checkpoint"
     )
+
+
+def _compare_fingerprints(
+    path: pathlib.Path, origin: dict[str, Any], restored: trained.Restored
+) -> None:
+    """Raises CheckError if the checkpoint's net is another than when it was exported."""
+    made_of = origin.get("made_of", {})  # exports of earlier versions lack it
+    for what, found in trained.fingerprint(restored).items():
+        recorded = made_of.get(what, found)
+        if recorded != found:
+            raise preflight.CheckError(
+                f"{path} was made of {origin['checkpoint']} with the {what} "
+                f"{recorded[:12]}, and {restored.checkpoint} has {found[:12]}: export "
+                "it again, or name the checkpoint that it was made of by --checkpoint"
+            )
 
 
 def _compare(

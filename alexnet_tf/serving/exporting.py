@@ -5,7 +5,7 @@ import os
 import pathlib
 from typing import Literal
 
-from alexnet_tf.data import prepared_dataset
+from alexnet_tf.evaluation import evaluator
 from alexnet_tf.models import trained
 from alexnet_tf.serving import model_versions, saved_model, tflite_onnx
 
@@ -48,7 +48,7 @@ def export(
         folder: of model versions; default RUN/export.
         version: default the next free one.
         crops, top: of a SavedModel; see `signatures.Signatures`.
-        calibration_dataset: a prepared folder, for int8.
+        calibration_dataset: a prepared folder of the net's classes, for int8.
 
     Raises:
         ValueError: an option does not go with the format, or int8 has no dataset.
@@ -110,13 +110,7 @@ def _write_tflite(
 ) -> None:
     calibration = None  # of floating-point types
     if calibration_dataset is not None:
-        dataset = prepared_dataset.read_description(calibration_dataset)
-        if dataset.size != restored.architecture.record_size:
-            raise ValueError(
-                f"--calibration_dataset={calibration_dataset} has images of "
-                f"{dataset.size} pixels, and the net needs "
-                f"{restored.architecture.record_size}"
-            )
+        dataset = evaluator.dataset_of(restored.trained, calibration_dataset)
         calibration = tflite_onnx.calibration_images(
             dataset, restored.architecture.input_size
         )
@@ -156,5 +150,6 @@ def _write_saved_model(
         "crops": crops,
         "dtype": dtype,
         "top": top,
+        "made_of": trained.fingerprint(restored),
     }
     saved_model.origin_file(aside).write_text(json.dumps(origin, indent=1) + "\n")

@@ -11,14 +11,18 @@ from collections.abc import Iterator
 
 from alexnet_tf.runtime import files
 
+# The folders that a server takes for versions, and what is written in any format.
+_DIGITS = re.compile("[0-9]+")
+_EXPORT = re.compile(r"([0-9]+)(\.keras|\.tflite|\.onnx)?")
+
 
 def next_version(folder: pathlib.Path) -> int:
     """Returns the highest version in `folder` plus one, or 1 if there is none.
 
     Files such as 3.tflite count as versions too.
     """
-    found = [int(c.stem) for c in folder.glob("*") if re.fullmatch(r"\d+", c.stem)]
-    return max(found, default=0) + 1
+    found = [_EXPORT.fullmatch(child.name) for child in folder.glob("*")]
+    return max((int(match[1]) for match in found if match), default=0) + 1
 
 
 def find_version(path: str | os.PathLike[str], flag: str) -> pathlib.Path:
@@ -35,7 +39,7 @@ def find_version(path: str | os.PathLike[str], flag: str) -> pathlib.Path:
     folder = pathlib.Path(path)
     if (folder / "saved_model.pb").exists():
         return folder
-    found = [c for c in folder.glob("*") if c.name.isdigit() and c.is_dir()]
+    found = [c for c in folder.glob("*") if _DIGITS.fullmatch(c.name) and c.is_dir()]
     if not found:
         raise FileNotFoundError(
             f"--{flag}={path} holds neither a SavedModel nor numbered versions of one. "
@@ -60,11 +64,16 @@ def new_version(path: pathlib.Path) -> Iterator[pathlib.Path]:
         with new_version(pathlib.Path("runs/demo/export/2")) as aside:
             saved_model.save_model(net, aside, ...)
     """
+    _require_absent(path)
+    files.make_folder(path.parent)
+    with files.written_aside(path) as aside:
+        yield aside
+        _require_absent(path)  # another export may have written it meanwhile
+
+
+def _require_absent(path: pathlib.Path) -> None:
     if path.exists():
         raise FileExistsError(
             f"{path} already exists and is not overwritten: remove it, or choose "
             "another number with --version"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with files.written_aside(path) as aside:
-        yield aside

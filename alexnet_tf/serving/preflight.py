@@ -9,19 +9,20 @@ For that reason this module must not import any module that loads them.
 
 import os
 import pathlib
-import pickle
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf import message
+from google.protobuf import message as protobuf_message
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow.python.framework import kernels, op_def_registry
+from tensorflow_serving.apis import prediction_log_pb2
 
 from alexnet_tf.runtime import errors
 from alexnet_tf.serving import warmup_requests
@@ -32,7 +33,8 @@ _PYTHON_OPERATIONS = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 # The attribute of a function or a node that XLA has to compile.
 _XLA = "_XlaMustCompile"
 
-_REFUSED = 1  # the exit status of the process if the export was refused
+# The exit status of the process if the export was refused. Python itself uses 1 and 2.
+_REFUSED = 3
 
 
 class CheckError(ValueError):
@@ -84,10 +86,55 @@ def check_export(path: str | os.PathLike[str]) -> list[Replay]:
             raise CheckError(done.stderr.strip().splitlines()[-1])
         if done.returncode:
             raise CheckError(
-                f"{path}: the process that ran the export ended with status "
-                f"{done.returncode}: {done.stderr[-1000:]}"
+                f"{path}: the process that ran the export {_how_it_ended(done)}"
             )
-        return [Replay(*parts) for parts in pickle.loads(answers.read_bytes())]
+        try:
+            return _read_replays(answers)
+        except (tf.errors.OpError, protobuf_message.DecodeError) as error:
+            raise CheckError(
+                f"{path}: the answers of the process that ran the export cannot be "
+                f"read: {errors.first_line(error)}"
+            ) from None
+
+
+def _how_it_ended(done: subprocess.CompletedProcess[str]) -> str:
+    """For example "was ended by SIGSEGV: last line of its output"."""
+    last = errors.one_line(done.stderr.strip().rpartition("\n")[2]) or "no message"
+    if done.returncode < 0:
+        return f"was ended by {signal.Signals(-done.returncode).name}: {last}"
+    return f"ended with status {done.returncode}: {last}"
+
+
+# The process has run a graph that may be a stranger's. Therefore its answers come as
+# the records of requests and responses that servers log, which hold nothing but arrays;
+# reading a pickle would run what it says.
+
+
+def _write_replays(replays: Iterable[Replay], file: str) -> None:
+    with tf.io.TFRecordWriter(file) as writer:
+        for replay in replays:
+            log = prediction_log_pb2.PredictLog()
+            log.request.model_spec.signature_name = replay.signature
+            for arrays, message in (
+                (replay.inputs, log.request.inputs),
+                (replay.outputs, log.response.outputs),
+            ):
+                for name, array in arrays.items():
+                    message[name].CopyFrom(tf.make_tensor_proto(array))
+            writer.write(log.SerializeToString())
+
+
+def _read_replays(file: pathlib.Path) -> list[Replay]:
+    replays = []
+    for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+        log = prediction_log_pb2.PredictLog.FromString(record)
+        inputs, outputs = (
+            {name: tf.make_ndarray(value) for name, value in message.items()}
+            for message in (log.request.inputs, log.response.outputs)
+        )
+        name = log.request.model_spec.signature_name
+        replays.append(Replay(name, inputs, outputs))
+    return replays
 
 
 def examine_export(path: pathlib.Path) -> list[Replay]:
@@ -108,7 +155,7 @@ def _read_served_graph(path: pathlib.Path) -> meta_graph_pb2.MetaGraphDef:
         saved = saved_model_pb2.SavedModel.FromString(
             (path / "saved_model.pb").read_bytes()
         )
-    except (OSError, message.DecodeError) as error:
+    except (OSError, protobuf_message.DecodeError) as error:
         raise CheckError(f"{path}: the SavedModel cannot be read: {error}") from None
     served = [g for g in saved.meta_graphs if "serve" in g.meta_info_def.tags]
     if len(served) != 1:
@@ -262,9 +309,7 @@ def _main(path: str, answers: str) -> None:
     except (CheckError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         sys.exit(_REFUSED)
-    # As plain tuples, because this module is __main__ here, and a class of __main__
-    # cannot be read by the caller.
-    pathlib.Path(answers).write_bytes(pickle.dumps([*map(tuple, found)]))
+    _write_replays(found, answers)
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def _changes(path: pathlib.Path, now: dict[str, str]) -> list[str]:
         return [
             f"{name} was {before[name] or 'unset'} and is {value or 'unset'}"
             for name, value in now.items()
-            if name in before and before[name] != value
+            if before.get(name, value) != value
         ]
-    except (ValueError, TypeError):
+    except (ValueError, AttributeError):
         return [f"{path} is damaged, so that nothing is known of it"]

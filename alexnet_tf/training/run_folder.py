@@ -43,6 +43,7 @@ def check_options(chosen: train_options.TrainOptions) -> None:
 def record_run(chosen: train_options.TrainOptions, net: trained.TrainedNet) -> None:
     """Writes the options and the net into the run folder, before the first step.
 
+    Removes what a killed process left unfinished there; the folder must be locked.
     Warns if the run was computed with other software or on another processor so far.
     Raises ValueError as `check_options` does, and if the dataset holds other images
     than those that the run was begun with.
@@ -55,6 +56,8 @@ def record_run(chosen: train_options.TrainOptions, net: trained.TrainedNet) -> N
     ).exists():
         _compare_datasets(folder, trained.read_trained_net(folder), net)
     files.make_folder(folder)
+    for name in (checkpoint_files.NEWEST, checkpoint_files.BEST):
+        checkpoint_files.remove_unfinished(folder / name)
     environment.record(folder)
     trained.write_trained_net(folder, net)
     options.write(folder / train_options.RECORD, chosen)

@@ -58,7 +58,6 @@ class WinogradOp : public OpKernel {
   template <typename Work>
   absl::Status ForImages(OpKernelContext* context, const WinogradShape& shape,
                          std::int64_t scratch, Work work) const {
-    if (shape.images == 0 || shape.channels == 0) return absl::OkStatus();
     const std::int64_t values = WinogradTiles(params_, shape) *
                                 WinogradPlaces(params_) * shape.channels;
     return ShareOut(context, shape.images, 2 * values, scratch, work);
@@ -81,6 +80,7 @@ class WinogradToTilesOp : public WinogradOp {
                    GetTilesShape(images.shape(), &tiles_shape, &shape));
     Tensor* tiles;
     OP_REQUIRES_OK(context, context->allocate_output(0, tiles_shape, &tiles));
+    if (tiles->NumElements() == 0) return;
     OP_REQUIRES_OK(
         context, ForImages(context, shape, 0,
                            [&](std::int64_t first, std::int64_t last, float*) {

@@ -9,7 +9,7 @@ import pytest
 
 from alexnet_tf import evaluate, export, predict
 from alexnet_tf.evaluation import evaluator
-from alexnet_tf.models import devices, trained
+from alexnet_tf.models import checkpoint_files, devices, trained
 from alexnet_tf.runtime import options
 from alexnet_tf.serving import classification, export_verification, exporting
 
@@ -20,7 +20,7 @@ def test_the_options_of_evaluate_reach_the_net_and_the_evaluation(
     asked = {}
     restored = types.SimpleNamespace(
         run_dir=tmp_path,
-        checkpoint="step-5",
+        checkpoint="/run/step-5",
         trained="the net",
         model="the model",
         architecture=types.SimpleNamespace(input_size=24),
@@ -71,11 +71,11 @@ def test_the_options_of_evaluate_reach_the_net_and_the_evaluation(
             {"crop": 24, "batch_size": 7, "damaged": "skip"},
         ),
     }
-    assert json.loads(capsys.readouterr().out) == results
     written = json.loads((tmp_path / "evaluation.json").read_text())
+    assert written == json.loads(capsys.readouterr().out)
     assert written == results | {
-        **{"checkpoint": "step-5", "dataset": "/images", "split": "test"},
-        "precision": "bfloat16",
+        **{"checkpoint": "/run/step-5", "step": 5, "dataset": "/images"},
+        **{"split": "test", "precision": "bfloat16"},
     }
 
 
@@ -96,16 +96,22 @@ def test_the_options_of_export_reach_it(monkeypatch, capsys):
         asked.update(named, checkpoint=checkpoint)
         return pathlib.Path("/out/4")
 
+    def locate(checkpoint):
+        return None, f"{checkpoint}/step-5"
+
     monkeypatch.setattr(exporting, "export", write)
+    monkeypatch.setattr(checkpoint_files, "locate_checkpoint", locate)
     given = {
         **{"checkpoint": "runs/x", "format": "tflite", "dtype": "int8", "version": 4},
         **{"crops": 10, "top": 3, "calibration_dataset": "data/x"},
     }
     export.main(options.replace(export.OPTIONS(), output="/out", **given), [])
-    assert asked == {**given, "folder": "/out"}
-    assert capsys.readouterr().out == "/out/4\n"
+    assert asked == {**given, "checkpoint": "runs/x/step-5", "folder": "/out"}
+    printed = capsys.readouterr()
+    assert printed.out == "/out/4\n"
+    assert printed.err == "exporting runs/x/step-5 as tflite\n"
     export.main(export.OPTIONS(), [])
-    assert (asked["checkpoint"], asked["folder"]) == ("runs/default", None)
+    assert (asked["checkpoint"], asked["folder"]) == ("runs/default/step-5", None)
     assert (asked["version"], asked["top"]) == (None, exporting.DEFAULT_TOP)
 
 
@@ -122,6 +128,20 @@ def test_the_options_of_a_check_reach_it(monkeypatch, capsys):
     export.main(options.replace(export.OPTIONS(), check="/out"), [])
     assert asked == [("/out", "runs/moved"), ("/out", None)]
     assert capsys.readouterr().out.startswith("/out/4: good: classify, features\n")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *({"output": "/out"}, {"version": 3}, {"format": "keras"}, {"dtype": "int8"}),
+        *({"crops": 10}, {"top": 3}, {"calibration_dataset": "data/x"}),
+    ],
+)
+def test_a_check_refuses_the_options_of_an_export(given):
+    chosen = options.replace(export.OPTIONS(), check="/out", **given)
+    (name,) = given
+    with pytest.raises(ValueError, match=f"--check examines .*, and --{name} is for"):
+        export.main(chosen, [])
 
 
 @pytest.mark.parametrize("bench", [False, True])

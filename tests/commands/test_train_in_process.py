@@ -1,5 +1,6 @@
 """The command `train`: what it sets up, records, and leaves to the chief."""
 
+import dataclasses
 import json
 import signal
 
@@ -7,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from alexnet_tf import train
-from alexnet_tf.models import checkpoint_files, trained
+from alexnet_tf.models import builder, checkpoint_files, trained, zoo
 from alexnet_tf.runtime import options
 from alexnet_tf.training import replication, run_log, train_options
 from tests.support import runs
@@ -36,6 +37,34 @@ def test_the_precision_that_auto_stands_for_is_recorded(chosen, tmp_path, monkey
         ("enable_op_determinism", ()),
         ("enable_tensor_float_32_execution", (False,)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ("inverted", "pytorch")),
+        ({"dropout": "original", "init": "paper"}, ("original", "paper")),
+    ],
+)
+def test_conventions_that_are_not_given_are_the_architectures_and_are_recorded(
+    chosen, tmp_path, monkeypatch, given, expected
+):
+    net = dataclasses.replace(
+        zoo.find("cifar10_13pct"), dropout="inverted", initialization="pytorch"
+    )
+    monkeypatch.setitem(zoo.ARCHITECTURES, "cifar10_13pct", net)
+    started = []
+    build = builder.build
+    monkeypatch.setattr(
+        builder,
+        "build",
+        lambda *given, **named: started.append(named) or build(*given, **named),
+    )
+    train.main(options.replace(chosen, architecture="cifar10_13pct", **given), [])
+    recorded = options.read(tmp_path / "run/resolved.flags", train_options.TrainOptions)
+    assert (recorded.net.dropout, recorded.net.init) == expected
+    assert trained.read_trained_net(tmp_path / "run").dropout == expected[0]
+    assert (started[0]["dropout"], started[0]["initialization"]) == expected
 
 
 class Worker(replication.Replicas):

@@ -111,5 +111,5 @@ def test_a_wrong_count_is_found(copy):
 
 def test_a_folder_without_digests_must_be_prepared_again(copy):
     (copy / "SHA256SUMS").unlink()
-    with pytest.raises(ValueError, match="no SHA256SUMS.*prepare it again"):
+    with pytest.raises(ValueError, match="SHA256SUMS is missing: restore it"):
         dataset_verification.verify_dataset(copy)

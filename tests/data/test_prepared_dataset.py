@@ -1,6 +1,7 @@
 """The description of a prepared dataset is written and read back."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -105,3 +106,25 @@ def test_class_names_are_checked_when_they_are_read(
     prepared_dataset.write_description(dataset, statistics)
     with pytest.raises(ValueError, match=rf"dataset\.json: .*{problem}"):
         prepared_dataset.read_description(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "statistics.npz"])
+def test_labels_and_mean_that_were_changed_after_the_preparation_are_refused(
+    small_dataset, tmp_path, name
+):
+    shutil.copytree(small_dataset.path, tmp_path / "data")
+    changed = prepared_dataset.read_description(tmp_path / "data")
+    assert changed.digest() == small_dataset.digest()
+    with (tmp_path / "data" / name).open("ab") as file:
+        file.write(b"\n")
+    with pytest.raises(ValueError, match=f"{name} was changed .* its digest is .* has"):
+        changed.digest()
+
+
+def test_a_list_of_digests_that_is_damaged_is_named(small_dataset, tmp_path):
+    shutil.copytree(small_dataset.path, tmp_path / "data")
+    changed = prepared_dataset.read_description(tmp_path / "data")
+    for content in (b"one\n", b"\xff\xff\n"):
+        (tmp_path / "data/SHA256SUMS").write_bytes(content)
+        with pytest.raises(ValueError, match="SHA256SUMS is damaged: restore it"):
+            changed.digest()

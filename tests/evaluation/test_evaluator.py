@@ -12,7 +12,8 @@ import tensorflow as tf
 from alexnet_tf import evaluate
 from alexnet_tf.data import input_pipeline, prepared_dataset, records
 from alexnet_tf.evaluation import evaluator, metrics
-from alexnet_tf.models import builder, layers, trained, zoo
+from alexnet_tf.models import builder, checkpoint_files, layers, trained, zoo
+from alexnet_tf.runtime import options
 
 
 def credit(scores, label, k):
@@ -146,25 +147,63 @@ def test_images_that_the_net_cannot_be_measured_on_are_refused(
 
 
 RESULTS = {
+    **{"checkpoint": "runs/x/best/step-200", "step": 200},
+    **{"dataset": "data/x", "split": "test", "precision": "float32"},
     "center_crop": {"top1_error": 40.7, "top5_error": 18.25, "loss": 1.75},
     "ten_crop": {"top1_error": 39.0, "top5_error": 16.6, "loss": 1.5},
     "images": 50000,
 }
 
 
-def test_the_table_shows_both_methods_side_by_side():
+def test_the_table_shows_both_methods_side_by_side_and_what_they_belong_to():
     lines = evaluate.text(RESULTS, "table").splitlines()
-    assert lines[0].split() == ["50,000", "images", "center", "crop", "ten", "crops"]
-    assert lines[1].split() == ["top-1", "error,", "%", "40.70", "39.00"]
-    assert lines[2].split() == ["top-5", "error,", "%", "18.25", "16.60"]
+    assert lines[0] == "runs/x/best/step-200 (step 200), test split of data/x"
+    assert lines[1].split() == ["50,000", "images", "center", "crop", "ten", "crops"]
+    assert lines[2].split() == ["top-1", "error,", "%", "40.70", "39.00"]
+    assert lines[3].split() == ["top-5", "error,", "%", "18.25", "16.60"]
 
 
 def test_json_and_csv_hold_the_same_numbers():
     assert json.loads(evaluate.text(RESULTS, "json")) == RESULTS
     header, center, ten = evaluate.text(RESULTS, "csv").splitlines()
-    assert header == ",top1_error,top5_error,loss"
-    assert center == "center_crop,40.7,18.25,1.75"
-    assert ten == "ten_crop,39,16.6,1.5"
+    assert header == ",top1_error,top5_error,loss,checkpoint,step,dataset,split"
+    of = "runs/x/best/step-200,200,data/x,test"
+    assert center == f"center_crop,40.7,18.25,1.75,{of}"
+    assert ten == f"ten_crop,39,16.6,1.5,{of}"
+
+
+@pytest.mark.parametrize("named", ["", "best", "checkpoints", "prefix", "index"])
+def test_a_checkpoint_is_named_in_many_ways_and_the_result_says_which_it_is(
+    trained_run, capsys, named
+):
+    newest = checkpoint_files.newest_checkpoint(trained_run / "checkpoints")
+    best = checkpoint_files.newest_checkpoint(trained_run / "best")
+    asked = {"prefix": newest, "index": f"{newest}.index"}.get(
+        named, str(trained_run / named)
+    )
+    chosen = options.replace(
+        evaluate.OPTIONS(), checkpoint=asked, precision="float32", format="json"
+    )
+    evaluate.main(chosen, [])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["checkpoint"] == (best if named == "best" else newest)
+    assert printed["step"] == checkpoint_files.step_of(printed["checkpoint"])
+    assert printed == json.loads((trained_run / "evaluation.json").read_text())
+
+
+def test_a_split_with_an_empty_name_is_not_the_default(trained_run):
+    with pytest.raises(ValueError, match="has no split ''"):
+        evaluate.main(
+            options.replace(evaluate.OPTIONS(), checkpoint=str(trained_run), split=""),
+            [],
+        )
+
+
+def test_top_five_of_seven_classes_counts_five():
+    scores = [0.3, 0.2, 0.15, 0.12, 0.1, 0.08, 0.05]
+    assert [credit(scores, label, 5) for label in range(7)] == [1, 1, 1, 1, 1, 0, 0]
+    tied = [0.3, 0.2, 0.15, 0.12, 0.08, 0.08, 0.07]  # two share the fifth place
+    assert [credit(tied, label, 5) for label in range(7)] == [1, 1, 1, 1, 0.5, 0.5, 0]
 
 
 def test_the_command_evaluates_a_run_and_writes_its_errors(trained_run):

@@ -235,6 +235,109 @@ def test_two_devices_compute_the_same_as_one():
     """)
 
 
+# The net whose normalizations read the channels of both towers, as Caffe's do.
+BOTH = """
+import dataclasses
+NET = dataclasses.replace(NET, layers=tuple(
+    dataclasses.replace(layer, inputs="both")
+    if isinstance(layer, A.ResponseNormalization) else layer for layer in NET.layers
+))
+"""
+
+
+@pytest.mark.gpu
+def test_normalization_over_all_channels_equals_that_of_one_tower_on_two_devices():
+    in_a_process(f"""
+    {textwrap.indent(BOTH, "    ").strip()}
+    import keras
+    from alexnet_tf import ops
+
+    weight = tf.constant(np.random.default_rng(1).normal(size=(6, 15, 15, 8)), tf.float32)
+    gradients = []
+    for placement in (["/CPU:0", "/CPU:0"], ["/CPU:0", "/CPU:1"]):
+        net = build(placement)
+        names = ("conv1_relu_tower", "conv1_responsenormalization_tower")
+        parts = keras.Model(net.input, [
+            [net.get_layer(f"{{name}}{{tower}}").output for tower in (0, 1)]
+            for name in names
+        ])
+        kernels = [net.get_layer(f"conv1_tower{{tower}}").kernel for tower in (0, 1)]
+
+        @tf.function
+        def run(inputs):
+            relu, normalized = (tf.concat(part, -1) for part in parts(inputs))
+            alone = ops.local_response_normalization(relu)
+            return relu, normalized, alone, [
+                towers.colocated_gradients(tf.reduce_sum(weight * y), kernels)
+                for y in (normalized, alone)
+            ]
+
+        relu, found, alone, (ours, expected) = run(batch()[0])
+        assert float(tf.reduce_max(relu)) > 10
+        np.testing.assert_array_equal(found, alone)
+        for one, other in zip(ours, expected):
+            scale = np.abs(other).max()
+            np.testing.assert_allclose(one, other, rtol=0, atol=2e-6 * scale)
+        gradients.append(ours)
+    for one, two in zip(*gradients):
+        np.testing.assert_allclose(one, two, rtol=0, atol=2e-6 * np.abs(one).max())
+    """)
+
+
+@pytest.mark.gpu
+def test_normalization_over_all_channels_runs_on_both_devices_forward_and_backward():
+    crossing = in_a_process(f"""
+    {textwrap.indent(BOTH, "    ").strip()}
+    net = build(["/CPU:0", "/CPU:1"])
+    rule = optimizer.MomentumSGD(net.trainable_variables, [0.0] * 26)
+    batches = tf.data.Dataset.from_tensors(batch())
+    graph = training_step.Step(net, rule).trace(batches).graph
+    count = {{}}
+    for op in graph.get_operations():
+        if "LocalResponseNormalization" in op.type:
+            places = count.setdefault(op.type, [])
+            places.append(devices.canonical(op.device))
+            assert ("_device1" in op.name) == (places[-1] == "CPU:1"), op.name
+    assert {{kind: sorted(places) for kind, places in count.items()}} == {{
+        "AlexnetTf>LocalResponseNormalization": ["CPU:0"] * 2 + ["CPU:1"] * 2,
+        "AlexnetTf>LocalResponseNormalizationGrad": ["CPU:0"] * 2 + ["CPU:1"] * 2,
+    }}
+    forward = tf.function(lambda x: net(x, training=False))
+    for op in forward.get_concrete_function(batch()[0]).graph.get_operations():
+        for tensor in op.inputs:
+            if tensor.op.device and op.device and tensor.op.device != op.device:
+                print(op.name.split("/")[1].removesuffix("_1"))
+    """)
+    assert {
+        name for name in crossing.split() if name.startswith(("conv1", "conv2"))
+    } == {
+        "conv1_responsenormalization_inputs_0",
+        "conv1_responsenormalization_inputs_1",
+        "conv2_responsenormalization_inputs_0",
+        "conv2_responsenormalization_inputs_1",
+    }
+
+
+@pytest.mark.gpu
+def test_with_normalization_over_all_channels_two_devices_train_as_one():
+    in_a_process(f"""
+    {textwrap.indent(BOTH, "    ").strip()}
+    results = []
+    for placement in (["/CPU:0", "/CPU:0"], ["/CPU:0", "/CPU:1"]):
+        net = build(placement)
+        rule = optimizer.MomentumSGD(net.trainable_variables, [5e-4] * 26)
+        step = training_step.Step(net, rule).trace(tf.data.Dataset.from_tensors(batch()))
+        learning_rates = schedule.LearningRates(0.01, 0.02, 1.0).tensors()
+        for _ in range(3):
+            loss = step(*batch(), learning_rates).numpy()
+        results.append((loss, net.get_weights()))
+    (one_loss, one), (two_loss, two) = results
+    np.testing.assert_allclose(one_loss, two_loss, rtol=1e-6)
+    for ours, theirs in zip(one, two, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
+    """)
+
+
 def test_a_gradient_tape_does_not_split_the_backward_pass():
     """Why `colocated_gradients` exists: if this fails, a tape is good enough."""
     devices = in_a_process("""

@@ -1,5 +1,6 @@
 """A run folder is enough to use a trained net, and all its exports agree."""
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -300,27 +301,28 @@ WITH_DROPOUT = architectures.Architecture(
 )
 
 
-def write_run(folder, *, dropout):
+def write_run(folder, *, dropout, architecture=WITH_DROPOUT, mean=100):
     """Writes the run folder of a net with dropout; returns its model without a mean."""
     net = trained.TrainedNet(
-        WITH_DROPOUT,
+        architecture,
         ("a", "b"),
-        np.full((4, 4, 3), 100, np.float32),
+        np.full((4, 4, 3), mean, np.float32),
         dropout,
         "float32",
         "/nowhere",
         "0",
     )
     model = builder.build(
-        WITH_DROPOUT, dropout=dropout, seed=5, classifier_activation="softmax"
+        architecture, dropout=dropout, seed=5, classifier_activation="softmax"
     )
     for weight in model.trainable_variables:
         weight.assign(weight * 10)
+    folder.mkdir(exist_ok=True)
     trained.write_trained_net(folder, net)
     velocities = [tf.zeros_like(w.value) for w in model.trainable_variables]
     with tf.device("/CPU:0"):
         velocities = [tf.Variable(velocity) for velocity in velocities]
-    saved = checkpoint.Checkpoints(folder, model, velocities)
+    saved = checkpoint.Checkpoints(folder, model, velocities, net=net)
     saved.save(1, {})
     saved.save(2, {}, "best")
     return model
@@ -400,3 +402,71 @@ def test_a_net_is_restored_on_its_devices_and_in_its_precision(tmp_path):
     narrow = trained.restore(tmp_path, precision="bfloat16").model.get_layer("fc1")
     assert (wide.compute_dtype, narrow.compute_dtype) == ("float32", "bfloat16")
     assert narrow.kernel.dtype == "float32"
+
+
+OTHER_LAYER = dataclasses.replace(
+    WITH_DROPOUT,
+    name="other",
+    layers=(
+        *WITH_DROPOUT.layers[:2],
+        architectures.Dropout(0.25),
+        *WITH_DROPOUT.layers[3:],
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"dropout": "inverted"}, "its dropout is inverted, expected original"),
+        ({"mean": 90}, "it was trained with another mean image"),
+        (
+            {"architecture": OTHER_LAYER},
+            r"its architecture is other, expected small: it has Dropout\(.*0\.25\)",
+        ),
+        (
+            {
+                "architecture": dataclasses.replace(
+                    WITH_DROPOUT,
+                    layers=WITH_DROPOUT.layers[:2] + WITH_DROPOUT.layers[3:],
+                )
+            },
+            "it has 3 layers, not 4",
+        ),
+        (
+            {"architecture": dataclasses.replace(WITH_DROPOUT, record_size=8)},
+            "its record_size is 8, not 4",
+        ),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused_though_its_shapes_are_equal(
+    tmp_path, other, words
+):
+    write_run(tmp_path / "run", dropout="original")
+    write_run(tmp_path / "other", **{"dropout": "original", **other})
+    shutil.copytree(
+        tmp_path / "other/checkpoints", tmp_path / "run/checkpoints", dirs_exist_ok=True
+    )
+    with pytest.raises(checkpoint_files.CheckpointError, match=words):
+        trained.restore(tmp_path / "run")
+    with pytest.raises(checkpoint_files.CheckpointError, match="in its own run folder"):
+        alexnet_tf.load(tmp_path / "run")
+    with pytest.raises(checkpoint_files.CheckpointError, match=words):
+        exporting.export(tmp_path / "run", format="keras", folder=tmp_path / "export")
+    assert trained.restore(tmp_path / "run/best").checkpoint.endswith("step-2")
+
+
+def test_a_checkpoint_that_does_not_record_its_net_is_accepted(tmp_path):
+    """Those of earlier versions do not."""
+    model = write_run(tmp_path, dropout="original")
+    velocities = [tf.Variable(w.value) for w in model.trainable_variables]
+    checkpoint.Checkpoints(tmp_path, model, velocities).save(7, {})
+    assert trained.restore(tmp_path).checkpoint.endswith("step-7")
+
+
+def test_a_net_whose_description_alone_differs_is_the_same_net(tmp_path):
+    write_run(tmp_path / "run", dropout="original")
+    described = dataclasses.replace(WITH_DROPOUT, description="in other words")
+    write_run(tmp_path / "other", dropout="original", architecture=described)
+    other = trained.read_trained_net(tmp_path / "other")
+    trained.check_identity(str(tmp_path / "run/checkpoints/step-1"), other)

@@ -159,6 +159,35 @@ def test_wrong_shapes_of_the_gradient_op_are_rejected(x, dy, kernel_size, messag
         )
 
 
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        (
+            {"kernel_size": 2**31 - 1},
+            "kernel_size must be between 1 and 65535, got 2147483647",
+        ),
+        ({"kernel_size": 1, "before": 2**30}, "padding_before .* got 1073741824"),
+        ({"kernel_size": 1, "after": -1}, "padding_after .* between 0 .* got -1"),
+    ],
+)
+def test_attributes_of_the_gradient_op_that_overflow_are_rejected(attributes, message):
+    x = tf.zeros([1, 4, 4, 2], tf.bfloat16)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        weight_gradients(x, x, **attributes)
+
+
+def test_gradients_without_values_may_have_any_shape_that_fits():
+    # The products of these dimensions exceed 2^63 unless the zero comes first.
+    x = tf.zeros([0, 4, 4, 2**20], tf.bfloat16)
+    dy = tf.zeros([0, 4, 4, 0], tf.bfloat16)
+    kernel, bias = weight_gradients(x, dy, kernel_size=65535, before=65534)
+    assert kernel.shape == [65535, 65535, 2**20, 0]
+    assert bias.shape == [0]
+    wide = tf.zeros([0, 4, 4, 2**31 - 1], tf.bfloat16)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="overflow"):
+        weight_gradients(wide, wide, kernel_size=65535, before=65534)
+
+
 def gradients_of(convolve, x, kernel, bias, dy):
     @tf.function
     def graph():

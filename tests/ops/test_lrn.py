@@ -555,3 +555,66 @@ def test_library_runs_where_its_manylinux_does():
     }
     assert newest["GLIBC"] <= ((2, 34) if ops.cuda_version() else (2, 28))
     assert newest["GLIBCXX"] <= (3, 4, 25)
+
+
+def special_reference(x, dy, size, k, alpha, beta):
+    """y and dx by IEEE's rules, where a sum above float32's range is infinite."""
+    with np.errstate(all="ignore"):
+        x, dy = x.astype(np.float64), dy.astype(np.float64)
+        sums = window_sum(x * x, size)
+        sums[sums > np.finfo(np.float32).max] = np.inf
+        scale = k + (alpha * sums if alpha else np.where(np.isfinite(sums), 0, np.nan))
+        scale[scale > np.finfo(np.float32).max] = np.inf
+        power = np.power(scale, -beta)
+        direct = dy * power
+        pulled = 2 * alpha * beta * x * window_sum(direct * x * (1 / scale), size)
+        return x * power, direct - pulled
+
+
+FLOAT32 = np.finfo(np.float32)
+SPECIAL_VALUES = [np.nan, np.inf, -np.inf, 1e25, -1e30, 1e-42, 0.0]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("isa", [*ISAS, "xla"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.name)
+@pytest.mark.parametrize("beta", [0.75, 0.5, 1.0, 0.6, 0.0])
+def test_nan_infinity_and_overflow_follow_the_rules(isa, dtype, beta, monkeypatch):
+    function = ops.local_response_normalization
+    if isa == "xla":
+        function = ops.local_response_normalization_xla
+    else:
+        monkeypatch.setenv("ALEXNET_TF_ISA", isa)
+    random = np.random.default_rng(20120930)
+    for size in (3, 5, 9):
+        constants = {"size": size, "k": 2.0, "alpha": 0.5, "beta": beta}
+        x, dy = (random.normal(size=[8, 1, 5, 37]) for _ in range(2))
+        for values in (x, dy):
+            places = random.random(values.shape) < 0.02
+            values[places] = random.choice(SPECIAL_VALUES, places.sum())
+        x, dy = tf.cast(x, dtype), tf.cast(dy, dtype)
+
+        run = tf.function(
+            lambda x, dy, constants=constants: op_and_gradient(
+                x, dy, function, **constants
+            ),
+            jit_compile=isa == "xla",
+        )
+        try:
+            y, dx = run(x, dy)
+        except tf.errors.FailedPreconditionError as error:
+            pytest.skip(error.message)
+        wanted = special_reference(as_double(x), as_double(dy), **constants)
+        limits = np.finfo(dtype.as_numpy_dtype) if dtype == tf.float16 else FLOAT32
+        for name, got, want in zip(["y", "dx"], (y, dx), wanted, strict=True):
+            got = as_double(got)
+            np.testing.assert_array_equal(
+                np.isnan(got), np.isnan(want), err_msg=f"{name}, size {size}"
+            )
+            # Around the end of the range either side of it is right.
+            sure = np.isfinite(want) & (np.abs(want) < float(limits.max) / 2)
+            np.testing.assert_allclose(
+                got[sure], want[sure], rtol=1e-2, atol=1e-2, err_msg=f"{name} {size}"
+            )
+            infinite = np.isinf(want) & (np.abs(want) > 0)
+            np.testing.assert_array_equal(got[infinite], want[infinite])

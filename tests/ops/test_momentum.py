@@ -17,19 +17,24 @@ import tensorflow as tf
 from alexnet_tf import ops
 
 one, other = tf.Variable(tf.zeros([4])), tf.Variable(tf.zeros([4]))
-gradient, learning_rate = tf.ones([4]), tf.constant(0.0)
-start = threading.Barrier(2)
 
-def update(variable, velocity):
-    start.wait()
-    for _ in range(20000):
+def updates(variable, velocity):
+    # In a graph of its own, so that Python's lock does not keep the two apart.
+    def update(step):
         ops.apply_decayed_momentum(
-            variable, velocity, gradient,
-            learning_rate=learning_rate, momentum=0.5, weight_decay=0.0,
+            variable, velocity, tf.ones([4]),
+            learning_rate=0.0, momentum=0.5, weight_decay=0.0,
         )
+        return [step + 1]
+
+    @tf.function(autograph=False)
+    def graph():
+        tf.while_loop(lambda step: step < 100_000, update, [0])
+
+    return graph.get_concrete_function()
 
 threads = [
-    threading.Thread(target=update, args=variables, daemon=True)
+    threading.Thread(target=updates(*variables), daemon=True)
     for variables in ((one, other), (other, one))
 ]
 for thread in threads:
@@ -41,7 +46,7 @@ print("both ended")
 
 
 def test_two_updates_of_the_same_variables_in_opposite_orders_do_not_deadlock():
-    # The time-out ends only a deadlock: the updates take about a second.
+    # The time-out ends only a deadlock: the updates take a few seconds.
     done = subprocess.run(
         [sys.executable, "-c", IN_OPPOSITE_ORDERS],
         cwd=cpp.ROOT,

@@ -147,6 +147,44 @@ def test_an_empty_batch_gives_an_empty_result():
     assert y.shape == [0, 6, 6, 6]
 
 
+def test_images_without_columns_take_no_time_however_many_rows_there_are():
+    tiles = library.ops.alexnet_tf_winograd_to_tiles(
+        tf.zeros([2**20, 2**20, 0, 5]),
+        side="output",
+        outputs=2,
+        kernel_size=3,
+        padding_before=0,
+        padding_after=0,
+    )
+    assert tiles.shape == [16, 0, 5]
+
+
+@pytest.mark.parametrize(
+    ("padding", "message"),
+    [
+        ((2**30, 0), "padding_before must be between 0 and 65535, got 1073741824"),
+        ((0, 65536), "padding_after must be between 0 and 65535, got 65536"),
+        ((65535, 65535), "at most 2\\^60 values, which 2097152 images of 2097152 x "),
+    ],
+)
+def test_padding_and_tiles_that_overflow_are_rejected(padding, message):
+    before, after = padding
+    attributes = {"outputs": 2, "kernel_size": 3, "side": "input"}
+    attributes |= {"padding_before": before, "padding_after": after}
+    images = tf.zeros([2**21, 2**21, 0, 1])
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        library.ops.alexnet_tf_winograd_to_tiles(images, **attributes)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        library.ops.alexnet_tf_winograd_from_tiles(
+            tf.zeros([16, 1, 1]), images.shape, **attributes
+        )
+    # A graph is refused while it is built.
+    with pytest.raises((tf.errors.InvalidArgumentError, ValueError), match=message):
+        tf.function(library.ops.alexnet_tf_winograd_to_tiles).get_concrete_function(
+            tf.TensorSpec(images.shape), **attributes
+        )
+
+
 def test_shapes_are_known_while_tracing():
     spec = tf.TensorSpec([None, 13, 13, 4])
 

@@ -36,7 +36,7 @@ def start():
 
 def test_every_signature_agrees_with_keras(address, png, keras_answers):
     data, pixels = png
-    with clients.Client(address) as client:
+    with servers.client(address) as client:
         for signature, inputs in (
             ("serving_default", {"image_bytes": [data]}),
             ("predict_images", {"image": pixels[None]}),
@@ -65,7 +65,7 @@ def test_every_signature_agrees_with_keras(address, png, keras_answers):
 def test_a_version_or_a_label_selects_the_version_that_answers(
     address, png, version, letter
 ):
-    with clients.Client(address, version=version) as client:
+    with servers.client(address, version=version) as client:
         assert {name[0] for name in client.classify(png[0]).classes} == {letter}
 
 
@@ -73,7 +73,7 @@ def test_a_label_moves_to_a_new_version_and_back_without_a_restart(server, png):
     def until_stable_is(letter):
         server.wait_until(lambda: client.classify(png[0]).classes[0].startswith(letter))
 
-    with clients.Client(server.grpc, version="stable", attempts=1) as client:
+    with servers.client(server.grpc, version="stable", attempts=1) as client:
         servers.write_config(server.log.parent, stable=2, canary=2)
         until_stable_is("c")
         servers.write_config(server.log.parent, stable=1, canary=2)
@@ -92,7 +92,7 @@ def test_the_error_names_a_model_or_version_that_is_not_served(
     address, png, options, message
 ):
     with (
-        clients.Client(address, attempts=1, **options) as client,
+        servers.client(address, attempts=1, **options) as client,
         pytest.raises(clients.ServerError, match=message),
     ):
         client.classify(png[0])
@@ -127,9 +127,10 @@ def truncated():
 def test_a_bad_image_is_rejected_and_the_server_keeps_answering(
     address, png, data, message
 ):
-    with clients.Client(address, timeout_s=60, attempts=1) as client:
+    """The client would not send it; strangers do."""
+    with servers.client(address) as client:
         with pytest.raises(clients.RejectedError, match=message):
-            client.classify(data)
+            client._transport.predict("serving_default", {"image_bytes": [data]})
         assert client.classify(png[0]).scores
 
 
@@ -147,13 +148,87 @@ def test_a_bad_image_is_rejected_and_the_server_keeps_answering(
 def test_a_request_that_does_not_match_a_signature_is_an_error(
     address, png, signature, inputs
 ):
-    image = inputs.get("image")
-    if image is not None and image.dtype == float and address.startswith("http"):
-        inputs = {"image": [[[["red", "green", "blue"]]]]}  # JSON has no types
-    with clients.Client(address, attempts=1) as client:
+    with servers.client(address) as client:
         with pytest.raises(clients.ServerError):
-            client.predict(signature, inputs)
+            client._transport.predict(signature, inputs)
         assert client.classify(png[0]).scores
+
+
+def test_the_rest_api_wraps_what_the_client_refuses(server):
+    """This is why the client looks at the values before it sends them."""
+    out_of_range = {"image": [[[[300, -1, 0]]]]}
+    wrapped = {"image": np.array([[[[300 % 256, 255, 0]]]], np.uint8)}
+    with servers.client(server.rest) as client:
+        found = client._transport.predict("predict_images", out_of_range)
+        answer = client.predict("predict_images", wrapped)
+        np.testing.assert_allclose(found["scores"], answer["scores"], atol=1e-6)
+        with pytest.raises(clients.RejectedError, match="from 0 to 255, got 300"):
+            client.predict("predict_images", out_of_range)
+
+
+def batching(start, exported, folder):
+    """A server that merges up to eight images, if they come within 50 ms."""
+    shutil.copytree(exported, folder / "alexnet" / "1")
+    limits = {
+        "max_batch_size": 8,
+        "batch_timeout_micros": 50_000,
+        "max_enqueued_batches": 100,
+        "num_batch_threads": 1,
+    }
+    (folder / "batching.config").write_text(
+        "\n".join(f"{name} {{ value: {value} }}" for name, value in limits.items())
+    )
+    return start(
+        folder,
+        f"--model_base_path={folder / 'alexnet'}",
+        "--enable_batching",
+        f"--batching_parameters_file={folder / 'batching.config'}",
+    )
+
+
+def test_a_server_that_batches_rejects_no_good_image(start, exported, png, tmp_path):
+    """Neither for the caller's own bad images nor for those of someone else."""
+    running = batching(start, exported, tmp_path)
+    images = [truncated() if n % 8 == 3 else png[0] for n in range(48)]
+    options = {"in_flight": 8}
+
+    def send_bad_images():
+        with servers.client(running.rest) as stranger:
+            for _ in range(20):
+                with contextlib.suppress(clients.ServerError):
+                    stranger._transport.predict(
+                        "serving_default", {"image_bytes": [truncated()]}
+                    )
+
+    stranger = threading.Thread(target=send_bad_images)
+    stranger.start()
+    for address in (running.grpc, running.rest):
+        with servers.client(address, **options) as client:
+            found = list(client.map(client.classify, images))
+            wanted = client.classify(png[0]).classes
+        for image, answer in found:
+            if image == png[0]:
+                assert not isinstance(answer, Exception), answer
+                assert answer.classes == wanted
+            else:
+                assert isinstance(answer, clients.RejectedError)
+    stranger.join()
+
+
+def test_a_request_above_the_limit_of_a_batch_is_sent_in_parts(
+    start, exported, png, tmp_path
+):
+    running = batching(start, exported, tmp_path)
+    inputs = {"image_bytes": [png[0]] * 19}
+    with servers.client(running.grpc, max_batch=8) as client:
+        assert client.predict("features", inputs)["features"].shape[0] == 19
+        with pytest.raises(clients.RejectedError, match="Task size 19 is larger than"):
+            client._transport.predict("features", inputs)
+    with (
+        servers.client(running.grpc) as client,
+        pytest.raises(clients.RejectedError, match=r"batch size 8 .*max_batch=32"),
+    ):
+        client.predict("features", inputs)
 
 
 def test_the_rest_api_rejects_url_safe_base64(server, png):
@@ -181,11 +256,11 @@ def large():
 
 def test_a_time_out_is_an_error_and_the_server_keeps_answering(address, png):
     with (
-        clients.Client(address, timeout_s=0.01) as hasty,
+        servers.client(address, timeout_s=0.01) as hasty,
         pytest.raises(clients.ServerError, match=r"no answer within 0\.01 s"),
     ):
         hasty.classify(large())
-    with clients.Client(address, timeout_s=60) as client:
+    with servers.client(address) as client:
         assert client.classify(png[0]).scores
 
 
@@ -196,7 +271,10 @@ def test_under_load_a_new_version_takes_over_and_a_broken_one_does_not(
     models = tmp_path / "alexnet"
     servers.copy_with_capital_classes(exported, models / "1")
     running = start(
-        tmp_path, f"--model_base_path={models}", "--file_system_poll_wait_seconds=1"
+        tmp_path,
+        f"--model_base_path={models}",
+        "--file_system_poll_wait_seconds=1",
+        "--max_num_load_retries=0",
     )
     stop = threading.Event()
 
@@ -216,7 +294,7 @@ def test_under_load_a_new_version_takes_over_and_a_broken_one_does_not(
         finally:
             stop.set()
 
-    with clients.Client(running.grpc, attempts=1, in_flight=2) as client:
+    with servers.client(running.grpc, attempts=1, in_flight=2) as client:
         thread = threading.Thread(target=swap)
         thread.start()
         answers = [
@@ -231,10 +309,10 @@ def test_under_load_a_new_version_takes_over_and_a_broken_one_does_not(
 def test_no_request_fails_if_the_server_restarts(start, exported, png, tmp_path):
     shutil.copytree(exported, tmp_path / "alexnet" / "1")
     running = start(tmp_path, f"--model_base_path={tmp_path / 'alexnet'}")
-    options = {"attempts": 12, "in_flight": 2}
+    options = {"attempts": 1000, "in_flight": 2}
     with (
-        clients.Client(running.grpc, **options) as grpc,
-        clients.Client(running.rest, **options) as rest,
+        servers.client(running.grpc, **options) as grpc,
+        servers.client(running.rest, **options) as rest,
     ):
 
         def stream():

@@ -5,9 +5,11 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from alexnet_tf.models import checkpoint_files, trained
 from alexnet_tf.serving import export_verification, exporting, preflight, saved_model
+from alexnet_tf.training import checkpoint
 
 
 def test_an_export_with_other_weights_than_its_checkpoint_is_rejected(
@@ -76,3 +78,59 @@ def test_an_export_of_an_earlier_version_asks_for_a_checkpoint_that_is_gone(
     saved_model.origin_file(path).write_text(json.dumps(origin))
     with pytest.raises(checkpoint_files.CheckpointError, match="by --checkpoint"):
         export_verification.verify_export(path)
+
+
+@pytest.fixture
+def compare(exported, trained_run, tmp_path):
+    """Compares what the export was made of with a copy of its run, after `change`."""
+
+    def compare(change):
+        run = tmp_path / "run"
+        shutil.copytree(trained_run, run)
+        change(run)
+        origin = json.loads(saved_model.origin_file(exported).read_text())
+        export_verification._compare_fingerprints(
+            exported, origin, trained.restore(run)
+        )
+
+    return compare
+
+
+def test_a_copy_of_the_run_is_the_net_that_was_exported(compare):
+    compare(lambda run: (run / "log.jsonl").unlink())
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"class_names": ["class1", "class0", "class2"]}, "class names"),
+        ({"dataset": {"path": "/x", "digest": "0" * 64}}, "dataset digest"),
+    ],
+)
+def test_a_run_folder_that_describes_another_net_since_is_refused(
+    compare, changes, what
+):
+    """An export answers with the names that it was made with."""
+
+    def change(run):
+        file = run / trained.MODEL_FILE
+        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+    message = f"was made of .* with the {what} .* and .* has"
+    with pytest.raises(preflight.CheckError, match=message):
+        compare(change)
+
+
+def test_a_checkpoint_of_the_same_name_with_other_weights_is_refused(compare):
+    def change(run):
+        restored = trained.restore(run)
+        weights = restored.model.trainable_variables
+        weights[-1].assign(weights[-1] + 1)
+        checkpoint_files.remove_checkpoint(restored.checkpoint)
+        velocities = [tf.Variable(tf.zeros(variable.shape)) for variable in weights]
+        again = checkpoint.Checkpoints(run, restored.model, velocities)
+        step = checkpoint_files.step_of(restored.checkpoint)
+        assert again.save(step, {}) == restored.checkpoint
+
+    with pytest.raises(preflight.CheckError, match="was made of .* with the weights"):
+        compare(change)

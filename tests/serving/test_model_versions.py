@@ -35,6 +35,41 @@ def test_an_existing_version_is_not_overwritten(tmp_path):
         pass
 
 
+def test_only_names_of_digits_are_versions(tmp_path):
+    """Neither leftovers of a killed export nor digits that a server does not read."""
+    leftovers = (".partial-host-7-0a-9", ".partial-host-7-0a-9.tflite")
+    for name in ("2", "1.keras", "\u00b2", "\u0669", "4.partial", "-5", *leftovers):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "saved_model.pb").touch()
+    assert model_versions.next_version(tmp_path) == 3
+    assert model_versions.find_version(tmp_path, "model") == tmp_path / "2"
+
+
+def write_after_another(path, write):
+    with model_versions.new_version(path) as aside:
+        write(aside, "mine")
+        write(path, "the other's")
+
+
+def write_file(path, text):
+    path.write_text(text)
+
+
+def write_folder(path, text):
+    path.mkdir()
+    (path / "saved_model.pb").write_text(text)
+
+
+@pytest.mark.parametrize("write", [write_file, write_folder])
+def test_two_exports_at_once_do_not_overwrite_each_other(tmp_path, write):
+    path = tmp_path / "1"
+    with pytest.raises(FileExistsError, match="already exists and is not overwritten"):
+        write_after_another(path, write)
+    found = path / "saved_model.pb" if path.is_dir() else path
+    assert found.read_text() == "the other's"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def write_half_and_fail(path):
     with model_versions.new_version(path) as aside:
         aside.mkdir()

@@ -1,10 +1,13 @@
 """The preflight accepts a good export and refuses each broken one with the reason."""
 
+import pathlib
+import pickle
 import shutil
 import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
@@ -201,3 +204,71 @@ def test_an_output_without_one_row_per_image_is_rejected(tmp_path):
     warmup_requests.write_warmup_requests(tmp_path / "1", spec, signatures.CLASSIFY)
     with pytest.raises(preflight.CheckError, match="not batched: 4 images gave"):
         preflight.examine_export(tmp_path / "1")
+
+
+def test_replays_keep_every_bit_on_their_way_from_the_process(tmp_path):
+    replay = preflight.Replay(
+        "features",
+        {"image_bytes": np.array([b"ends in zeros\0\0", b"", b"\xff\0x"], object)},
+        {
+            "scores": np.array([[0.1, 1e-42], [np.nan, np.inf]], np.float32),
+            "classes": np.array([["caf\u00e9".encode()], [b"cat"]], object),
+            "image": np.arange(6, dtype=np.uint8).reshape(1, 2, 3),
+        },
+    )
+    preflight._write_replays([replay, replay], str(tmp_path / "replays"))
+    for found in preflight._read_replays(tmp_path / "replays"):
+        assert found.signature == "features"
+        for arrays, wanted in zip(found[1:], replay[1:], strict=True):
+            assert set(arrays) == set(wanted)
+            for name, array in wanted.items():
+                np.testing.assert_array_equal(arrays[name], array)
+                assert arrays[name].dtype == array.dtype
+
+
+class Harmful:
+    """What an export could send instead of answers; to unpickle it creates a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return pathlib.Path.touch, (self.path,)
+
+
+def ending_with(monkeypatch, status, output="", answers=None):
+    """Lets the process that runs an export end in another way."""
+
+    def run(command, **options):
+        if answers is not None:
+            pathlib.Path(command[-1]).write_bytes(answers)
+        return subprocess.CompletedProcess(command, status, "", output)
+
+    monkeypatch.setattr(preflight.subprocess, "run", run)
+
+
+def test_answers_of_the_process_are_read_and_never_run(tmp_path, monkeypatch):
+    harmful = pickle.dumps(Harmful(tmp_path / "harm"))
+    ending_with(monkeypatch, 0, answers=harmful)
+    with pytest.raises(preflight.CheckError, match="cannot be read"):
+        preflight.check_export(tmp_path)
+    assert not (tmp_path / "harm").exists()
+    pickle.loads(harmful)
+    assert (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "output", "message"),
+    [
+        (-11, "", "was ended by SIGSEGV: no message$"),
+        (1, "Traceback\n  File x\nKeyError: 'y'\n", "ended with status 1: KeyError"),
+        (3, "noise\nwhy it was refused\n", "^why it was refused$"),
+    ],
+)
+def test_a_process_that_fails_is_explained_in_one_line(
+    tmp_path, monkeypatch, status, output, message
+):
+    ending_with(monkeypatch, status, output)
+    with pytest.raises(preflight.CheckError, match=message) as caught:
+        preflight.check_export(tmp_path)
+    assert "\n" not in str(caught.value)

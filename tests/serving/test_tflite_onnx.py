@@ -10,8 +10,9 @@ import pytest
 import tensorflow as tf
 
 from alexnet_tf.data import records
-from alexnet_tf.models import layers, resizing, trained
+from alexnet_tf.models import builder, layers, resizing, trained, zoo
 from alexnet_tf.serving import tflite_onnx
+from tests.support import nets, plain_nets
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +127,32 @@ def test_onnx_agrees_with_keras(trained_run, tmp_path, crops_and_probabilities):
     np.testing.assert_allclose(found, wanted, atol=1e-5)
     labels = session.get_modelmeta().custom_metadata_map["labels"]
     assert labels.split() == ["class0", "class1", "class2"]
+
+
+@pytest.mark.parametrize("name", ["caffe_alexnet", "caffenet", "torchvision"])
+def test_nets_of_other_libraries_agree_with_keras_in_both_formats(tmp_path, name):
+    """With normalization over both towers, and pooling that rounds down."""
+    import onnxruntime
+
+    plan = nets.narrowed(zoo.find(name), 99)
+    built = builder.build(plan, lrn="stock", jit=False, classifier_activation="softmax")
+    weights = plain_nets.random_weights(nets.NARROW, groups=plan.towers, side=2)
+    weights["fc8"] = tuple(weight * 0.01 for weight in weights["fc8"])
+    plain_nets.set_weights(built, weights, plan.towers)
+    images = nets.random_inputs(3, 99) + 128
+    mean = np.full((99, 99, 3), 120, np.float32)
+    wanted = built(images - mean).numpy()
+    assert wanted.std() > 0.01
+    named = {"mean": mean, "classes": [f"class{i}" for i in range(5)]}
+    tflite_onnx.save_onnx(built, tmp_path / "net.onnx", **named)
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
+    (found,) = session.run(["probabilities"], {"image": images})
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    tflite_onnx.save_tflite(
+        built, tmp_path / "net.tflite", precision="float32", **named
+    )
+    np.save(tmp_path / "images.npy", images)
+    command = [sys.executable, "-c", INTERPRETER, tmp_path / "net.tflite", tmp_path]
+    subprocess.run(list(map(str, command)), check=True)
+    for found in np.load(tmp_path / "found.npy"):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)

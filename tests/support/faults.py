@@ -33,8 +33,8 @@ from alexnet_tf.runtime import writers
 MODES = ("fail", "full", "stop", "power", "bytes")
 
 # The numbers in faults.c. `EXIT` ends the process instead, with status 86.
-_FAIL_ONCE, _FULL, _FROZEN, EXIT = 1, 2, 3, 4
-_NUMBERS = {"fail": _FAIL_ONCE, "full": _FULL}
+_FAIL_ONCE, FULL, _FROZEN, EXIT = 1, 2, 3, 4
+_NUMBERS = {"fail": _FAIL_ONCE, "full": FULL}
 _ERRORS = {"full": errno.ENOSPC}
 
 
@@ -93,7 +93,7 @@ def at_every_point(
         _be_another_process()
         prepare(place)
         _be_another_process()
-        sizes = _sizes(place)
+        sizes = sizes_in(place)
         with _armed(place, mode, point, folder / "journal", graves) as counted:
             failed = True
             with contextlib.suppress(Exception):
@@ -101,7 +101,7 @@ def at_every_point(
                 failed = False
         reached = counted[0] >= point
         if mode in ("power", "bytes"):
-            _lose_power(place, folder / "journal", sizes, keep_names=mode == "bytes")
+            lose_power(place, folder / "journal", sizes, keep_names=mode == "bytes")
         try:
             check(place, not failed, False)
             _be_another_process()
@@ -145,14 +145,23 @@ def _armed(place, mode, point, journal, graves):
         counted.append(library.faults_disarm())
 
 
-def _sizes(place: pathlib.Path) -> dict[int, int]:
+def sizes_in(place: pathlib.Path) -> dict[int, int]:
     """The sizes of the files by inode, all of which count as synced."""
     found = [path.lstat() for path in place.rglob("*") if path.is_file()]
     return {status.st_ino: status.st_size for status in found}
 
 
-def _lose_power(place, journal, synced, *, keep_names) -> None:
-    """Undoes what the journal says was done and not synced."""
+def lose_power(
+    place: pathlib.Path,
+    journal: pathlib.Path,
+    synced: dict[int, int],
+    *,
+    keep_names: bool = False,
+) -> None:
+    """Undoes what the journal says was done below `place` and not synced.
+
+    `synced` is what `sizes_in` returned before.
+    """
     entries = [line.split("\t") for line in journal.read_text().splitlines()]
     written = set()
     for (before, *_), (what, *values) in itertools.pairwise([[""], *entries]):

@@ -24,6 +24,27 @@ SMALL = architecture.Architecture(
 ).with_classes(5)
 
 
+# The outputs of every layer of `narrowed` nets.
+NARROW = {"conv1": 8, "conv2": 16, "conv3": 12, "conv4": 12, "conv5": 8}
+NARROW |= {"fc6": 24, "fc7": 20, "fc8": 5}
+
+
+def narrowed(net, side):
+    """An AlexNet with a few filters and units, for images of `side` pixels."""
+    return dataclasses.replace(
+        net,
+        input_size=side,
+        layers=tuple(
+            dataclasses.replace(layer, filters=NARROW[layer.name])
+            if isinstance(layer, architecture.Convolution)
+            else dataclasses.replace(layer, units=NARROW[layer.name])
+            if isinstance(layer, architecture.Dense)
+            else layer
+            for layer in net.layers
+        ),
+    )
+
+
 def small_net(**options):
     """A model of SMALL; `options` are those of `builder.build`."""
     return builder.build(SMALL, **options)

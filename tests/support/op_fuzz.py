@@ -48,10 +48,13 @@ class Case:
     attributes: Mapping[str, object]
     valid: bool
     large: bool = False  # so that memory may run short
+    variables: tuple[tf.Variable, ...] = ()  # whose handles are among the tensors
 
     def __str__(self):
         shapes = [f"{t.dtype.name}{t.shape.as_list()}" for t in self.tensors]
-        attributes = [f"{key}={value!r}" for key, value in self.attributes.items()]
+        attributes = [
+            f"{key}={value!r}" for key, value in self.attributes.items() if value != []
+        ]
         return f"{self.op}({', '.join(shapes + attributes)})"
 
 
@@ -85,7 +88,7 @@ def product(shape: list[int]) -> int:
 def creatable(shape: list[int]) -> bool:
     """Whether TensorFlow can represent a tensor of this shape."""
     products = itertools.accumulate(map(int, shape), operator.mul)
-    return max(products, default=1) <= 2**63 - 1
+    return max([*products, *shape], default=1) <= 2**63 - 1
 
 
 def tensor(draw: random.Random, shape: list[int], dtype) -> tf.Tensor | None:
@@ -190,8 +193,8 @@ def winograd(draw: random.Random) -> Case | None:
             return None
         name, tensors = "WinogradToTiles", (images,)
     else:
-        if draw.random() < 0.1:
-            shape[draw.randrange(len(shape))] = -1 if shape else 0
+        if shape and draw.random() < 0.1:
+            shape[draw.randrange(len(shape))] = -1
             valid = False
         elif max(shape, default=0) > LARGEST_DIMENSION:
             return None
@@ -245,11 +248,45 @@ def weight_gradients(draw: random.Random) -> Case | None:
     )
 
 
+def momentum(draw: random.Random) -> Case | None:
+    shape = dimensions(draw)
+    shapes = [shape if draw.random() < 0.9 else dimensions(draw) for _ in range(4)]
+    dtypes = [
+        *(tf.float32, tf.float32, tf.bfloat16),
+        draw.choice([tf.float32, tf.bfloat16]),
+    ]
+    values = [tensor(draw, s, d) for s, d in zip(shapes, dtypes, strict=True)]
+    if any(value is None for value in values):
+        return None
+    *variables, gradient = [tf.Variable(v) for v in values[:3]] + values[3:]
+    copied = draw.random() < 0.5
+    learning_rate = tf.fill([1] if draw.random() < 0.05 else [], 0.1)
+    attributes: dict[str, object] = {
+        "copies": [variables[2].handle] if copied else [],
+        "momentum": constant(draw, 0.9),
+        "weight_decay": constant(draw, 5e-4),
+    }
+    used = [*shapes[:2], shapes[3], *([shapes[2]] if copied else [])]
+    valid = (
+        all(s == used[0] for s in used)
+        and learning_rate.shape.rank == 0
+        and all(0 <= attributes[key] < np.inf for key in ("momentum", "weight_decay"))
+    )
+    return Case(
+        "ResourceApplyDecayedMomentum",
+        (variables[0].handle, variables[1].handle, gradient, learning_rate),
+        attributes,
+        bool(valid),
+        variables=tuple(variables),
+    )
+
+
 CASES: list[Callable[[random.Random], Case | None]] = [
     local_response,
     spatial,
     winograd,
     weight_gradients,
+    momentum,
 ]
 
 
@@ -268,7 +305,7 @@ def call(library, case: Case, draw: random.Random):
     """Runs the case, in a graph or eagerly."""
     pieces = "".join(c if c.islower() else "_" + c.lower() for c in case.op)
     op = getattr(library, "alexnet_tf" + pieces)
-    if draw.random() < 0.5:
+    if case.variables or draw.random() < 0.5:
         return op(*case.tensors, **case.attributes)
     signatures = [signature(draw, value) for value in case.tensors]
     function = tf.function(
@@ -282,10 +319,9 @@ def call(library, case: Case, draw: random.Random):
 def outcome(library, case: Case, draw: random.Random) -> tuple[str, str]:
     """What the case gave, in a word, and the text of its error."""
     try:
-        results = tf.nest.flatten(call(library, case, draw))
-        for result in results:
+        for result in tf.nest.flatten(call(library, case, draw)):
             # NumPy cannot represent every shape without elements.
-            if 0 not in result.shape:
+            if isinstance(result, tf.Tensor) and 0 not in result.shape:
                 np.asarray(tf.cast(result, tf.float64))
     except tf.errors.ResourceExhaustedError as error:
         return "memory" if case.large else "ResourceExhaustedError", str(error)

@@ -4,12 +4,15 @@ If `TF_MODEL_SERVER` names a tensorflow_model_server, or the path has one, the t
 that server and call it `model_server`. Otherwise they ask the stand-in,
 `session_server.py`, and call it `session_loader`. The name is in the id of every test
 that asks a server.
+
+Every server ends when the tests end, even if they are killed.
 """
 
 import contextlib
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -18,7 +21,20 @@ import time
 
 import requests
 
-STAND_IN = [sys.executable, str(pathlib.Path(__file__).parent / "session_server.py")]
+from alexnet_tf.runtime import files
+from alexnet_tf.serving import client as clients
+from tests.support import ROOT
+
+_HERE = pathlib.Path(__file__).parent
+STAND_IN = [sys.executable, str(_HERE / "session_server.py")]
+
+LIMIT_S = 900  # for what takes seconds on an idle machine
+
+
+def ending_with_the_tests(command, by="SIGKILL"):
+    """`command`, in a form that is sent the signal `by` when this process ends."""
+    wrapper = [sys.executable, str(_HERE / "ends_with.py")]
+    return [*wrapper, str(os.getpid()), by, *command]
 
 
 def find_server(environment):
@@ -32,12 +48,13 @@ def find_server(environment):
     return ("model_server", [real]) if real else ("session_loader", STAND_IN)
 
 
-NAME, COMMAND = find_server(os.environ)
+NAME, _PROGRAM = find_server(os.environ)
+COMMAND = ending_with_the_tests(_PROGRAM)
 
 
 def write_script(path, command):
     """Writes an executable that runs `command`, followed by its own arguments."""
-    path.write_text(f'#!/bin/sh\nexec {" ".join(command)} "$@"\n')
+    path.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
     path.chmod(0o755)
 
 
@@ -55,15 +72,22 @@ def copy_with_capital_classes(exported, path):
     graph.write_bytes(re.sub(rb"class(\d)", rb"Class\1", graph.read_bytes()))
 
 
-def write_config(folder, *, stable, canary):
-    """Writes a server's config that loads versions 1 and 2 and labels them."""
-    (folder / "models.config").write_text(
+def write_config(folder, *, stable, canary, versions=(1, 2)):
+    """Writes a server's config that loads `versions` and labels two of them."""
+    listed = " ".join(f"versions: {version}" for version in versions)
+    files.write_text(
+        folder / "models.config",
         'model_config_list { config { name: "alexnet" model_platform: "tensorflow" '
         f'base_path: "{folder / "alexnet"}" '
-        "model_version_policy { specific { versions: 1 versions: 2 } } "
+        f"model_version_policy {{ specific {{ {listed} }} }} "
         f'version_labels {{ key: "stable" value: {stable} }} '
-        f'version_labels {{ key: "canary" value: {canary} }} }} }}'
+        f'version_labels {{ key: "canary" value: {canary} }} }} }}',
     )
+
+
+def client(address, **options):
+    """A client that a slow machine does not bring to its time-out."""
+    return clients.Client(address, **({"timeout_s": LIMIT_S} | options))
 
 
 class Server:
@@ -110,8 +134,8 @@ class Server:
         self.wait_until(lambda: text in self.log.read_text())
 
     def wait_until(self, condition):
-        """Waits at most two minutes for `condition()`, while the server runs."""
-        limit = time.monotonic() + 120
+        """Waits for `condition()` while the server runs."""
+        limit = time.monotonic() + LIMIT_S
         while time.monotonic() < limit:
             if condition():
                 return
@@ -122,3 +146,15 @@ class Server:
     def stop(self):
         self.process.kill()
         self.process.wait()
+
+
+def serve(folder, environment):
+    """Starts tools/serving/serve.sh with variables added to the environment."""
+    command = [str(ROOT / "tools" / "serving" / "serve.sh"), str(folder)]
+    return subprocess.Popen(
+        ending_with_the_tests(command, by="SIGTERM"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )

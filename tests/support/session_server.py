@@ -3,8 +3,18 @@
 It accepts the server's flags and serves the gRPC PredictionService of
 tensorflow-serving-api and the JSON of the REST API. It runs exports through
 TensorFlow's C++ session loader, replays their warm-up requests first, and follows model
-versions and labels. It has never loaded this package's operations. It does not batch
-and has no monitoring. To start it by hand:
+versions and labels. It has never loaded this package's operations. It has no
+monitoring. Where the real server's behaviour surprises, it behaves in the same way:
+
+- Labels are checked before versions are added, so one edit of the config that adds a
+  version and moves a label to it is refused, at every poll.
+- A version that does not load is tried again `--max_num_load_retries` times, and no
+  other version is loaded meanwhile.
+- With `--enable_batching`, one bad request fails all that share its batch, a request
+  above the limit is rejected, and one without rows waits for another request.
+- Numbers that a JSON request has for an integer input are wrapped in silence.
+
+To start it by hand:
 
     python tests/support/session_server.py --rest_api_port=8501 --model_name=alexnet \
       --model_base_path=$PWD/runs/demo/export
@@ -12,11 +22,13 @@ and has no monitoring. To start it by hand:
 
 import argparse
 import base64
+import collections
 import concurrent.futures
 import http.server
 import json
 import pathlib
 import re
+import sys
 import threading
 import time
 
@@ -35,18 +47,120 @@ from tensorflow_serving.config import model_server_config_pb2
 
 STATUS = {
     errors.InvalidArgumentError: (grpc.StatusCode.INVALID_ARGUMENT, 400),
+    errors.FailedPreconditionError: (grpc.StatusCode.FAILED_PRECONDITION, 400),
     errors.NotFoundError: (grpc.StatusCode.NOT_FOUND, 404),
     errors.UnavailableError: (grpc.StatusCode.UNAVAILABLE, 503),
+    errors.ResourceExhaustedError: (grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
+    errors.OpError: (grpc.StatusCode.INTERNAL, 500),
 }
+
+
+def status_of(error):
+    """The gRPC code and the HTTP status of an error of TensorFlow's."""
+    return next(status for kind, status in STATUS.items() if isinstance(error, kind))
+
+
+class Batches:
+    """Merges the requests of one signature into batches, as BatchingSession does.
+
+    `run` is called with the arrays of a whole batch, by name.
+    """
+
+    def __init__(self, run, limits):
+        self.call = run
+        self.limits = limits
+        self.waiting = collections.deque()  # (since when, rows, inputs, future)
+        self.changed = threading.Condition()
+        for _ in range(limits["num_batch_threads"]):
+            threading.Thread(target=self.work, daemon=True).start()
+
+    def run(self, inputs):
+        rows = max(len(value) for value in inputs.values())
+        if rows > self.limits["max_batch_size"]:
+            raise errors.InvalidArgumentError(
+                None,
+                None,
+                f"Task size {rows} is larger than maximum input batch size "
+                f"{self.limits['max_batch_size']}",
+            )
+        future = concurrent.futures.Future()
+        with self.changed:
+            most = self.limits["max_enqueued_batches"] * self.limits["max_batch_size"]
+            if self.rows() + rows > most:
+                raise errors.UnavailableError(
+                    None,
+                    None,
+                    "The batch scheduling queue to which this task was submitted is full",
+                )
+            self.waiting.append((time.monotonic(), rows, inputs, future))
+            self.changed.notify()
+        return future.result()
+
+    def rows(self):
+        return sum(rows for _, rows, _, _ in self.waiting)
+
+    def due_in_s(self):
+        """When the next batch is due. One that has no rows is never due."""
+        if not self.rows():
+            return None
+        if self.rows() >= self.limits["max_batch_size"]:
+            return 0
+        age = time.monotonic() - self.waiting[0][0]
+        return max(0, self.limits["batch_timeout_micros"] / 1e6 - age)
+
+    def work(self):
+        while True:
+            with self.changed:
+                while self.due_in_s() != 0:
+                    self.changed.wait(self.due_in_s())
+                batch, rows = [], 0
+                while (
+                    self.waiting
+                    and rows + self.waiting[0][1] <= self.limits["max_batch_size"]
+                ):
+                    rows += self.waiting[0][1]
+                    batch.append(self.waiting.popleft())
+            self.answer(batch)
+
+    def answer(self, batch):
+        futures = [future for *_, future in batch]
+        try:
+            requests = [inputs for _, _, inputs, _ in batch]
+            if len({str({k: v.shape[1:] for k, v in r.items()}) for r in requests}) > 1:
+                raise errors.FailedPreconditionError(
+                    None,
+                    None,
+                    "Tensors from different tasks have different shapes and padding is "
+                    "turned off",
+                )
+            merged = {k: np.concatenate([r[k] for r in requests]) for k in requests[0]}
+            outputs = self.call(merged)
+        except Exception as error:
+            for future in futures:
+                future.set_exception(error)
+            return
+        ends = np.cumsum([rows for _, rows, _, _ in batch])[:-1]
+        parts = {key: np.split(value, ends) for key, value in outputs.items()}
+        for number, future in enumerate(futures):
+            future.set_result({key: part[number] for key, part in parts.items()})
+
+
+def batching_limits(arguments):
+    """The limits of `--batching_parameters_file`, or None without batching."""
+    if arguments.enable_batching != "true":
+        return None
+    text = pathlib.Path(arguments.batching_parameters_file).read_text()
+    return {k: int(v) for k, v in re.findall(r"(\w+) *{ *value: *(\d+) *}", text)}
 
 
 class Version:
     """One loaded SavedModel, which has answered its warm-up requests."""
 
-    def __init__(self, path):
+    def __init__(self, path, limits=None):
         self.session = tf.compat.v1.Session(graph=tf.Graph())
         graph = tf.compat.v1.saved_model.loader.load(self.session, ["serve"], str(path))
         self.signatures = graph.signature_def
+        self.batches = {}  # warm-up requests are not batched
         requests = path / "assets.extra" / "tf_serving_warmup_requests"
         with self.session.graph.as_default():
             records = list(tf.compat.v1.io.tf_record_iterator(str(requests)))
@@ -60,16 +174,20 @@ class Version:
                 request = log.classify_log.request
                 self.classify(request.model_spec.signature_name, request.input)
         print(f"warmed up {path.name} with {len(records)} requests", flush=True)
+        self.batches = {
+            name: Batches(lambda inputs, name=name: self.compute(name, inputs), limits)
+            for name in (self.signatures if limits else ())
+        }
 
     def run(self, name, inputs):
         if name not in self.signatures:
-            raise errors.InvalidArgumentError(None, None, f"no signature {name!r}")
-        signature = self.signatures[name]
-        if set(inputs) != set(signature.inputs):
             raise errors.InvalidArgumentError(
-                None,
-                None,
-                f"the inputs must be {set(signature.inputs)}, got {set(inputs)}",
+                None, None, f'Serving signature key "{name}" not found.'
+            )
+        signature = self.signatures[name]
+        if wrong := set(inputs) ^ set(signature.inputs):
+            raise errors.InvalidArgumentError(
+                None, None, f"input tensor alias not found in signature: {min(wrong)}"
             )
         feed = {}
         for key, value in inputs.items():
@@ -78,7 +196,15 @@ class Version:
                 raise errors.InvalidArgumentError(
                     None, None, f"{key} must be {dtype.name}, got {value.dtype}"
                 )
-            feed[signature.inputs[key].name] = value
+            feed[key] = value
+        if name in self.batches:
+            return self.batches[name].run(feed)
+        return self.compute(name, feed)
+
+    def compute(self, name, inputs):
+        """The outputs of a signature for arrays of the right names and types."""
+        signature = self.signatures[name]
+        feed = {signature.inputs[key].name: value for key, value in inputs.items()}
         fetch = {key: value.name for key, value in signature.outputs.items()}
         return self.session.run(fetch, feed)
 
@@ -88,16 +214,23 @@ class Version:
 
 
 class Models:
-    """The models of a config. A thread calls `follow`, to keep up with its changes."""
+    """The models of a config. A thread calls `follow`, to keep up with its changes.
+
+    `versions` has, by model and number, a loaded `Version` or the error of one that
+    does not load. Its values are replaced and never changed, because requests read them
+    in other threads.
+    """
 
     def __init__(self, arguments):
         self.arguments = arguments
-        self.loaded = {}
-        self.failed = set()
+        self.limits = batching_limits(arguments)
+        self.configs = {}
+        self.versions = {}
         self.read_config()
         self.update()
 
     def read_config(self):
+        """Takes the config over, or raises an error and leaves everything as it was."""
         config = model_server_config_pb2.ModelServerConfig()
         if self.arguments.model_config_file:
             text = pathlib.Path(self.arguments.model_config_file).read_text()
@@ -107,58 +240,139 @@ class Models:
                 name=self.arguments.model_name,
                 base_path=self.arguments.model_base_path,
             )
-        self.configs = {c.name: c for c in config.model_config_list.config}
+        configs = {c.name: c for c in config.model_config_list.config}
+        for name, config in configs.items():
+            for label, version in config.version_labels.items():
+                self.check_label(name, label, version)
+        self.configs = configs
+
+    def check_label(self, name, label, version):
+        """Checks that a label may point to a version, before any version is added."""
+        if self.arguments.allow_version_labels_for_unavailable_models == "true":
+            known = self.configs[name].version_labels if name in self.configs else {}
+            if known.get(label, version) == version:  # a label that does not move
+                return
+        if version not in self.loaded(name):
+            raise errors.FailedPreconditionError(
+                None,
+                None,
+                f"Request to assign label to version {version} of model {name}, which "
+                "is not currently available for inference",
+            )
+
+    def loaded(self, name):
+        """The versions of a model that answer, by number."""
+        return {
+            number: version
+            for number, version in self.versions.get(name, {}).items()
+            if isinstance(version, Version)
+        }
 
     def follow(self):
         """Reads the config and the folders again and again."""
         while True:
             time.sleep(self.arguments.file_system_poll_wait_seconds)
             if self.arguments.model_config_file_poll_wait_seconds:
-                self.read_config()
+                try:
+                    self.read_config()
+                except Exception as error:  # a broken file, or a label that is refused
+                    print(
+                        "PollFilesystemAndReloadConfig failed to ReloadConfig: "
+                        f"{getattr(error, 'message', error)}",
+                        flush=True,
+                    )
             self.update()
 
     def update(self):
         """Loads what is wanted, and only then unloads what is not."""
         for name, config in self.configs.items():
-            loaded = self.loaded.setdefault(name, {})
             folder = pathlib.Path(config.base_path)
-            found = {int(c.name) for c in folder.glob("*") if c.name.isdigit()}
+            found = {
+                int(child.name)
+                for child in folder.glob("*")
+                if re.fullmatch("[0-9]+", child.name)
+            }
             specific = set(config.model_version_policy.specific.versions)
             wanted = found & specific if specific else set(sorted(found)[-1:])
-            for version in wanted - set(loaded) - self.failed:
-                try:
-                    loaded[version] = Version(folder / str(version))
-                except (errors.OpError, OSError) as error:
-                    message = f"Loading servable: {name} {version} failed: {error}"
-                    print(message, flush=True)
-                    self.failed.add(version)
-            if wanted & set(loaded):
-                for version in set(loaded) - wanted:
-                    del loaded[version]
+            for version in sorted(wanted - set(self.versions.get(name, {}))):
+                loaded = self.load(name, folder / str(version))
+                self.versions[name] = self.versions.get(name, {}) | {version: loaded}
+            if wanted & set(self.loaded(name)):
+                kept = self.versions[name]
+                self.versions[name] = {k: v for k, v in kept.items() if k in wanted}
 
-    def find(self, name, version=None, label=None):
+    def load(self, name, path):
+        """A loaded version, or its last error after all retries."""
+        for attempt in range(self.arguments.max_num_load_retries + 1):
+            if attempt:
+                time.sleep(self.arguments.load_retry_interval_micros / 1e6)
+            try:
+                return Version(path, self.limits)
+            except Exception as error:  # of any type: the files may be damaged
+                last = str(error)
+                print(
+                    f"Loading servable: {name} {path.name} failed: {last}", flush=True
+                )
+        return last
+
+    def find_number(self, name, version=None, label=None):
+        """The number of the version that a request names."""
         if name not in self.configs:
-            raise errors.NotFoundError(None, None, f"no model {name!r}")
+            raise errors.NotFoundError(
+                None, None, f"Could not find any versions of model {name}"
+            )
         if label:
             labels = self.configs[name].version_labels
             if label not in labels:
                 raise errors.InvalidArgumentError(
                     None, None, f"Unrecognized servable version label: {label}"
                 )
-            version = labels[label]
-        loaded = self.loaded[name]
-        if version is None:
-            if not loaded:
-                raise errors.UnavailableError(None, None, f"{name} is not loaded")
-            version = max(loaded)
+            return labels[label]
+        if version is None and not self.loaded(name):
+            raise errors.UnavailableError(None, None, f"{name} is not loaded")
+        return max(self.loaded(name)) if version is None else version
+
+    def find(self, name, version=None, label=None):
+        """The loaded version that a request names."""
+        version = self.find_number(name, version, label)
+        loaded = self.loaded(name)
         if version not in loaded:
-            raise errors.NotFoundError(None, None, f"no version {version} of {name}")
+            raise errors.NotFoundError(
+                None, None, f"Servable not found for request: {name}/{version}"
+            )
         return loaded[version]
 
     def find_by_spec(self, spec):
         """The version that a request names in its model_spec."""
         version = spec.version.value if spec.HasField("version") else None
         return self.find(spec.name, version, spec.version_label)
+
+    def status(self, name, version=None, label=None):
+        """The states of one version, or of all, as the REST API gives them."""
+        known = self.versions.get(name, {})
+        if version is not None or label:
+            number = self.find_number(name, version, label)
+            known = {k: v for k, v in known.items() if k == number}
+            if not known:
+                raise errors.NotFoundError(
+                    None, None, f"Could not find version {number} of model {name}"
+                )
+        elif not known:
+            raise errors.NotFoundError(
+                None, None, f"Could not find any versions of model {name}"
+            )
+        return {
+            "model_version_status": [
+                {
+                    "version": str(number),
+                    "state": "AVAILABLE" if isinstance(found, Version) else "END",
+                    "status": {"error_code": "OK", "error_message": ""}
+                    if isinstance(found, Version)
+                    else {"error_code": "UNKNOWN", "error_message": found},
+                }
+                for number, found in sorted(known.items(), reverse=True)
+            ]
+        }
 
 
 class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -199,8 +413,8 @@ def guarded(answer, context):
     """`answer()`; an error of TensorFlow's becomes the status of a gRPC call."""
     try:
         return answer()
-    except tuple(STATUS) as error:
-        context.abort(STATUS[type(error)][0], error.message)
+    except errors.OpError as error:
+        context.abort(status_of(error)[0], error.message)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -230,8 +444,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             name, version, label, method = match.groups()
             number = int(version) if version else None
             code, body = 200, answer(name, number, label, method)
-        except tuple(STATUS) as error:
-            code, body = STATUS[type(error)][1], {"error": error.message}
+        except errors.OpError as error:
+            code, body = status_of(error)[1], {"error": error.message}
         data = json.dumps(body).encode()
         self.send_response(code)
         self.send_header("Content-Type", "application/json")
@@ -240,13 +454,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def status(self, name, version, label, method):
-        self.models.find(name, version, label)
-        versions = sorted(self.models.loaded[name])
-        return {
-            "model_version_status": [
-                {"version": str(v), "state": "AVAILABLE"} for v in versions
-            ]
-        }
+        return self.models.status(name, version, label)
 
     def method(self, body, name, version, label, method):
         loaded = self.models.find(name, version, label)
@@ -270,18 +478,14 @@ def predict_json(loaded, body):
     """Answers the JSON of a predict request."""
     signature = body.get("signature_name", "serving_default")
     if signature not in loaded.signatures:
-        raise errors.InvalidArgumentError(None, None, f"no signature {signature!r}")
+        raise errors.InvalidArgumentError(
+            None, None, f'Serving signature key "{signature}" not found.'
+        )
     wanted = loaded.signatures[signature].inputs
     inputs = {}
     for key, value in body["inputs"].items():
         kind = tf.as_dtype(wanted[key].dtype) if key in wanted else tf.string
-        plain = decoded(value)
-        try:
-            inputs[key] = np.array(
-                plain, object if kind == tf.string else kind.as_numpy_dtype
-            )
-        except ValueError as error:
-            raise errors.InvalidArgumentError(None, None, str(error)) from None
+        inputs[key] = array_of(decoded(value), kind)
     outputs = {
         key: [
             [c.decode() if isinstance(c, bytes) else float(c) for c in row]
@@ -290,6 +494,21 @@ def predict_json(loaded, body):
         for key, value in loaded.run(signature, inputs).items()
     }
     return {"outputs": outputs if len(outputs) > 1 else next(iter(outputs.values()))}
+
+
+def array_of(value, kind):
+    """The array of a JSON request. Integers are wrapped in silence, as the server does."""
+    try:
+        if kind == tf.string:
+            return np.array(value, object)
+        if not kind.is_integer:
+            return np.array(value, kind.as_numpy_dtype)
+        numbers = np.array(value)
+        if numbers.dtype.kind not in "iu" and numbers.size:
+            raise ValueError(f"JSON Value: is not an {kind.name}")
+        return numbers.astype(kind.as_numpy_dtype)
+    except (ValueError, OverflowError) as error:
+        raise errors.InvalidArgumentError(None, None, str(error)) from None
 
 
 def decoded(value):
@@ -327,8 +546,10 @@ def parser():
     found.add_argument("--model_name", default="default")
     found.add_argument("--file_system_poll_wait_seconds", type=int, default=1)
     found.add_argument("--ssl_config_file", default="")
-    # These are accepted, and have no effect.
+    found.add_argument("--max_num_load_retries", type=int, default=5)
+    found.add_argument("--load_retry_interval_micros", type=int, default=60_000_000)
     found.add_argument("--batching_parameters_file", default="")
+    # This is accepted, and has no effect.
     found.add_argument("--monitoring_config_file", default="")
     for name in ("enable_batching", "allow_version_labels_for_unavailable_models"):
         found.add_argument(f"--{name}", nargs="?", const="true", default="false")
@@ -337,7 +558,10 @@ def parser():
 
 def main():
     arguments = parser().parse_args()
-    models = Models(arguments)  # before the ports open, as in the real server
+    try:
+        models = Models(arguments)  # before the ports open, as in the real server
+    except errors.OpError as error:
+        sys.exit(f"Failed to start server. Error: {error.message}")
     threading.Thread(target=models.follow, daemon=True).start()
     server = grpc.server(
         concurrent.futures.ThreadPoolExecutor(8),

@@ -1,12 +1,18 @@
 """The files of tools/serving are read by the server's protos, and run."""
 
+import contextlib
+import importlib.util
 import os
 import pathlib
 import re
+import select
+import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 
 import pytest
 import tensorflow as tf
@@ -21,7 +27,7 @@ from google.protobuf import (
 from tensorflow_serving.config import model_server_config_pb2
 
 from alexnet_tf.serving import client as clients
-from tests.support import ROOT, servers, session_server
+from tests.support import ROOT, scripted_servers, servers, session_server
 
 SERVING = ROOT / "tools" / "serving"
 
@@ -93,7 +99,9 @@ def test_the_compose_file_mounts_the_configs_and_binds_ports_to_localhost():
             assert (SERVING / pathlib.Path(value).name).is_file(), flag
     # The server would read them with the variables' defaults.
     words = [re.sub(r"\$\{\w+:-(.*?)\}", r"\1", flag) for flag in serving["command"]]
-    assert session_server.parser().parse_args(words).model_config_file
+    parsed_flags = session_server.parser().parse_args(words)
+    assert parsed_flags.model_config_file
+    assert parsed_flags.max_num_load_retries == 0
     for service in compose["services"].values():
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
 
@@ -108,14 +116,14 @@ def test_the_docker_image_has_the_version_of_this_tensorflow():
     assert image.startswith(f"tensorflow/serving:{minor}.")
 
 
-def serve(folder, environment):
-    return subprocess.Popen(
-        [str(SERVING / "serve.sh"), str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    )
+@contextlib.contextmanager
+def serving(folder, environment):
+    """A serve.sh that the end of the block stops."""
+    with servers.serve(folder, environment) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(params=[servers.NAME])
@@ -126,6 +134,7 @@ def environment(tmp_path):
         "PORT": str(servers.free_port()),
         "REST_PORT": str(servers.free_port()),
         "TF_MODEL_SERVER": str(tmp_path / "server"),
+        "WAIT_S": str(servers.LIMIT_S),
     }
 
 
@@ -136,28 +145,27 @@ def test_serve_waits_until_the_model_answers_and_stops_cleanly(
 ):
     if by_docker:
         environment = with_docker(environment, tmp_path)
-    process = serve(exported.parent, environment)
-    for line in process.stdout:
-        if line.startswith("serving "):
-            break
-    else:
-        pytest.fail(process.stderr.read())
     address = f"http://127.0.0.1:{environment['REST_PORT']}"
-    with clients.Client(address, attempts=1) as client:
+    options = {"attempts": 1}
+    with (
+        serving(exported.parent, environment) as process,
+        servers.client(address, **options) as client,
+    ):
+        for line in process.stdout:
+            if line.startswith("serving "):
+                break
+        else:
+            pytest.fail(process.stderr.read())
         assert client.predict("predict_images", {"image": [[[[0, 0, 0]]]]})
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(servers.LIMIT_S) == 0
         with pytest.raises(clients.ServerError):
             client.predict("predict_images", {"image": [[[[0, 0, 0]]]]})
-    process.stdout.close()
-    process.stderr.close()
 
 
 # Does what `docker run` does with the arguments of serve.sh: it runs the image's entry
 # point, with the ports and the folder of this machine instead of the container's.
-DOCKER = (
-    f"#!{sys.executable}"
-    + """
+DOCKER = """
 import os, re, sys
 words = sys.argv[1:]
 if words == ["info"]:
@@ -172,15 +180,16 @@ os.execv(os.environ["SERVER"], [os.environ["SERVER"], "--port=" + inside["8500"]
     "--rest_api_port=" + inside["8501"], "--model_name=alexnet",
     "--model_base_path=" + folder, *flags])
 """
-)
 
 
 def with_docker(environment, folder):
     """An environment without a server on the path, and with the docker above."""
     binaries = folder / "bin"
     binaries.mkdir()
-    (binaries / "docker").write_text(DOCKER)
-    (binaries / "docker").chmod(0o755)
+    (folder / "docker.py").write_text(DOCKER)
+    servers.write_script(
+        binaries / "docker", [sys.executable, str(folder / "docker.py")]
+    )
     for name in ("bash", "env", "curl", "dirname", "grep", "sleep", "sh"):
         (binaries / name).symlink_to(shutil.which(name))
     server = environment["TF_MODEL_SERVER"]
@@ -194,9 +203,9 @@ def with_docker(environment, folder):
 
 def serve_and_fail(folder, environment):
     """The exit status and the standard error of a serve.sh that cannot serve."""
-    process = serve(folder, environment)
-    _, errors = process.communicate(timeout=60)
-    return process.returncode, errors
+    with serving(folder, environment) as process:
+        _, errors = process.communicate(timeout=servers.LIMIT_S)
+        return process.returncode, errors
 
 
 def test_serve_explains_how_to_export_if_there_is_no_export(tmp_path, environment):
@@ -252,16 +261,210 @@ def test_server_and_client_can_read_the_tls_files(exported, tmp_path, name):
         secure = f"grpcs://{running.grpc}"
         black = {"image": [[[[0, 0, 0]]]]}
         authority = str(tmp_path / "tls" / "ca.pem")
-        request = {"image_bytes": [b"not an image"]}
+        with servers.client(secure, ca_file=authority, attempts=1) as client:
+            assert client.predict("predict_images", black)["scores"].shape[0] == 1
         with (
-            clients.Client(secure, ca_file=authority, attempts=1) as client,
-            pytest.raises(clients.RejectedError, match="not a JPEG"),
-        ):
-            client.predict("serving_default", request)
-        with (
-            clients.Client(secure, attempts=1) as stranger,
+            servers.client(secure, attempts=1) as stranger,
             pytest.raises(clients.ServerError, match="UNAVAILABLE"),
         ):
             stranger.predict("predict_images", black)
     finally:
         running.stop()
+
+
+def listening(port):
+    """A socket that listens on a port, as another server does."""
+    found = socket.socket()
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    found.bind(("127.0.0.1", port))
+    found.listen()
+    return found
+
+
+@pytest.mark.parametrize("name", ["PORT", "REST_PORT"])
+def test_serve_refuses_a_port_that_another_server_has(exported, environment, name):
+    with listening(int(environment[name])):
+        code, errors = serve_and_fail(exported.parent, environment)
+    assert code == 1
+    assert f"port {environment[name]} is taken by another server" in errors
+    assert f"choose another port by {name}" in errors
+
+
+def test_serve_does_not_take_the_answer_of_another_server_for_its_own(
+    exported, environment, tmp_path
+):
+    """The other one gets the port between the check and the start."""
+    started = tmp_path / "started"
+    script = f"touch {shlex.quote(str(started))}; exec sleep 3600"
+    servers.write_script(tmp_path / "server", ["sh", "-c", script])
+    available = (200, {"model_version_status": [{"state": "AVAILABLE"}]})
+    with serving(exported.parent, environment) as process:
+        while not started.exists():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        with scripted_servers.rest(available, port=int(environment["REST_PORT"])):
+            _, errors = process.communicate(timeout=servers.LIMIT_S)
+        assert process.returncode == 1
+    assert f"port {environment['REST_PORT']} belongs to another server" in errors
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("PORT", "eighty", "PORT must be a whole number above 0, got eighty"),
+        ("REST_PORT", "0", "REST_PORT must be a whole number above 0, got 0"),
+        ("WAIT_S", "-1", "WAIT_S must be a whole number above 0, got -1"),
+    ],
+)
+def test_serve_checks_its_numbers(exported, environment, name, value, message):
+    code, errors = serve_and_fail(exported.parent, environment | {name: value})
+    assert (code, message in errors) == (1, True)
+    same = environment | {"REST_PORT": environment["PORT"]}
+    code, errors = serve_and_fail(exported.parent, same)
+    assert (code, "PORT and REST_PORT must differ" in errors) == (1, True)
+
+
+def test_a_killed_test_run_leaves_no_server_behind(exported, tmp_path):
+    """Neither one that a thread started, which has ended, nor the one of serve.sh."""
+    code = (
+        "import pathlib, subprocess, sys, threading, time\n"
+        "from tests.support import servers\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "script = ['sh', '-c', f'echo $$ > {folder}/pid; exec sleep 3600']\n"
+        "script = servers.ending_with_the_tests(script)\n"
+        "servers.write_script(folder / 'server', script)\n"
+        "environment = {'PORT': str(servers.free_port())}\n"
+        "environment['REST_PORT'] = str(servers.free_port())\n"
+        "environment['TF_MODEL_SERVER'] = str(folder / 'server')\n"
+        "started = [servers.serve(sys.argv[2], environment)]\n"
+        "command = servers.ending_with_the_tests(['sleep', '3600'])\n"
+        "def start():\n"
+        "    started.append(subprocess.Popen(command))\n"
+        "thread = threading.Thread(target=start)\n"
+        "thread.start()\n"
+        "thread.join()\n"
+        "while not (folder / 'pid').exists() or not (folder / 'pid').read_text():\n"
+        "    time.sleep(0.01)\n"
+        "pid = (folder / 'pid').read_text().strip()\n"
+        "print(pid, *[process.pid for process in started], flush=True)\n"
+        "input()\n"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path), str(exported.parent)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    watched = [os.pidfd_open(int(number)) for number in run.stdout.readline().split()]
+    assert len(watched) == 3
+    assert select.select(watched, [], [], 0.2)[0] == []
+    run.kill()
+    run.wait()
+    for descriptor in watched:  # until the process has ended
+        assert select.select([descriptor], [], [], servers.LIMIT_S)[0]
+        os.close(descriptor)
+    run.stdin.close()
+    run.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def move_label():
+    """The module tools/serving/move_label.py."""
+    path = SERVING / "move_label.py"
+    spec = importlib.util.spec_from_file_location("move_label", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", [servers.NAME])
+def test_a_label_moves_in_two_steps_and_stays_if_a_version_is_broken(
+    exported, tmp_path, move_label, monkeypatch, name
+):
+    monkeypatch.setattr(move_label, "POLL_S", 0.05)
+    for version in ("1", "2", "3"):
+        shutil.copytree(exported, tmp_path / "alexnet" / version)
+    shutil.rmtree(tmp_path / "alexnet" / "3" / "variables")
+    config = tmp_path / "models.config"
+    servers.write_config(tmp_path, stable=1, canary=1, versions=(1,))
+    config.write_text("# Why.\n\n" + config.read_text())
+    config.chmod(0o640)
+    running = servers.Server(
+        tmp_path,
+        f"--model_config_file={config}",
+        "--model_config_file_poll_wait_seconds=1",
+        "--allow_version_labels_for_unavailable_models=true",
+        "--max_num_load_retries=0",
+    )
+
+    def state(place):
+        return [
+            (entry["version"], entry["state"])
+            for entry in move_label.status(running.rest, "alexnet", place)
+        ]
+
+    def move(label, version):
+        options = {"server": running.rest, "model": "alexnet"}
+        limit = {"timeout_s": servers.LIMIT_S}
+        move_label.move(config, label=label, version=version, **options, **limit)
+
+    try:
+        # One edit that adds a version and moves a label to it is refused at every poll.
+        before = config.read_text()
+        servers.write_config(tmp_path, stable=1, canary=2, versions=(1, 2))
+        running.wait_for_log("which is not currently available for inference")
+        assert state("/versions/2") == []
+        assert state("/labels/canary") == [("1", "AVAILABLE")]
+        config.write_text(before)
+        config.chmod(0o640)
+        move("canary", 2)
+        assert state("/labels/canary") == [("2", "AVAILABLE")]
+        assert state("/labels/stable") == [("1", "AVAILABLE")]
+        assert config.read_text().startswith("# Why.\n\nmodel_config_list")
+        assert config.stat().st_mode & 0o777 == 0o640
+        before = config.read_text()
+        with pytest.raises(move_label.MoveError, match="3 cannot be loaded"):
+            move("canary", 3)
+        assert config.read_text() == before
+        assert state("/labels/canary") == [("2", "AVAILABLE")]
+        move("stable", 2)
+        assert state("/labels/stable") == [("2", "AVAILABLE")]
+        move("stable", 1)
+        assert state("/labels/stable") == [("1", "AVAILABLE")]
+    finally:
+        running.stop()
+
+
+def run_move_label(*arguments):
+    return subprocess.run(
+        [sys.executable, str(SERVING / "move_label.py"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_label_that_cannot_move_is_explained_and_the_config_stays(tmp_path):
+    """No server answers, and configs that have no such model or no list of versions."""
+    config = tmp_path / "models.config"
+    shutil.copy(SERVING / "models.config", config)
+    before = config.read_text()
+    server = f"--server=http://127.0.0.1:{servers.free_port()}"
+    done = run_move_label(f"--config={config}", "--version=2", server, "--timeout_s=0")
+    assert done.returncode == 1
+    assert "was not AVAILABLE at http://127.0.0.1:" in done.stderr
+    assert "--model_config_file_poll_wait_seconds" in done.stderr
+    assert config.read_text() == before
+    for text, message in (
+        (before.replace('"alexnet"', '"other"'), "no model alexnet, it has other"),
+        (before.replace("specific { versions: 1 }", "latest {}"), "only the newest"),
+        ("model_config_list {", "the config cannot be read: "),
+    ):
+        config.write_text(text)
+        done = run_move_label(f"--config={config}", "--version=2", server)
+        assert (done.returncode, message in done.stderr) == (1, True), done.stderr
+        assert "Traceback" not in done.stderr
+        assert config.read_text() == text
+    done = run_move_label(f"--config={tmp_path / 'absent'}", "--version=2", server)
+    assert (done.returncode, "No such file" in done.stderr) == (1, True)

@@ -152,6 +152,20 @@ def test_a_plateau_drops_as_often_as_asked_for():
     assert made.learning_rates(0.0).weights == pytest.approx(0.001)
 
 
+def test_the_factor_of_the_biases_holds_under_a_plateau():
+    made = assembly.make_schedule(
+        recipe(
+            **{"schedule": "plateau", "learning_rate": 0.01},
+            bias_learning_rate_factor=3.0,
+        )
+    )
+    for weights in (0.01, 0.001):
+        found = made.learning_rates(0.0)
+        assert (found.weights, found.biases) == pytest.approx((weights, 3 * weights))
+        for _ in range(4):
+            made.observe(50.0)
+
+
 @pytest.mark.parametrize("validation", ["end", "never"])
 def test_a_plateau_without_validations_is_refused(chosen, validation):
     changed = options.replace(chosen, schedule="plateau", validation=validation)

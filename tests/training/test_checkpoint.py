@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from alexnet_tf.models import checkpoint_files
+from alexnet_tf.runtime import files
 from alexnet_tf.training import checkpoint
 from tests.support import ROOT
 
@@ -139,6 +140,76 @@ def test_a_path_without_a_checkpoint_is_rejected_with_what_is_expected(tmp_path)
             checkpoint_files.CheckpointError, match="expected a run folder"
         ):
             checkpoint_files.locate_checkpoint(path)
+
+
+@pytest.mark.parametrize("keep", [1, 2, 3, 4])
+@pytest.mark.parametrize("saves", [1, 2, 3, 6])
+def test_as_many_checkpoints_are_kept_as_asked_for(tmp_path, keep, saves):
+    saved, _ = saver(tmp_path, net(), keep)
+    for step in range(1, saves + 1):
+        saved.save(10 * step, {})
+    found = checkpoint_files.list_checkpoints(tmp_path / "checkpoints")
+    expected = range(1, saves + 1)[-keep:]
+    assert [checkpoint_files.step_of(p) for p in found] == [10 * s for s in expected]
+
+
+def test_of_three_checkpoints_the_newest_whole_one_is_restored(tmp_path):
+    saved, _ = saver(tmp_path, net(), keep=3)
+    *_, newest = [saved.save(step, {"at": step}) for step in (1, 2, 3)]
+    pathlib.Path(f"{newest}.data-00000-of-00001").write_bytes(b"")
+    assert saved.restore() == (2, {"at": 2})
+
+
+def test_a_step_that_is_saved_again_keeps_the_first_until_the_second_is_whole(
+    tmp_path, monkeypatch
+):
+    saved, _ = saver(tmp_path, net())
+    first = saved.save(5, {"at": 1})
+    folder = tmp_path / "checkpoints"
+    seen = []
+    move = files.move
+
+    def observed(source, target):
+        seen.append(checkpoint_files.newest_checkpoint(folder))
+        move(source, target)
+        seen.append(checkpoint_files.newest_checkpoint(folder))
+
+    monkeypatch.setattr(files, "move", observed)
+    second = saved.save(5, {"at": 2})
+    assert seen == [first] * 3 + [second]
+    assert checkpoint_files.list_checkpoints(folder) == [second]
+    assert saver(tmp_path, net())[0].restore() == (5, {"at": 2})
+    # The name that a user knows still finds it.
+    assert checkpoint_files.locate_checkpoint(first) == (tmp_path, second)
+    third = saved.save(5, {})
+    assert third not in (first, second)
+    assert checkpoint_files.list_checkpoints(folder) == [third]
+
+
+def test_the_best_checkpoint_replaces_one_of_a_later_step(tmp_path):
+    """A run that went on from an older checkpoint has a best one of its own."""
+    saved, _ = saver(tmp_path, net())
+    saved.save(30, {}, checkpoint_files.BEST)
+    best = saved.save(20, {}, checkpoint_files.BEST)
+    assert checkpoint_files.list_checkpoints(tmp_path / "best") == [best]
+
+
+def test_an_older_checkpoint_that_cannot_be_removed_does_not_end_the_run(
+    tmp_path, monkeypatch, caplog
+):
+    saved, _ = saver(tmp_path, net(), keep=1)
+    first = saved.save(1, {})
+    with monkeypatch.context() as patch:
+
+        def fail(prefix):
+            raise OSError("input/output error")
+
+        patch.setattr(checkpoint_files, "remove_checkpoint", fail)
+        saved.save(2, {})
+    assert f"cannot remove the older checkpoint {first}" in caplog.text
+    newest = saved.save(3, {})
+    found = checkpoint_files.list_checkpoints(tmp_path / "checkpoints")
+    assert found == [newest]
 
 
 SAVE_WITHOUT_SPACE = """

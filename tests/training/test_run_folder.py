@@ -1,11 +1,12 @@
 """A run folder belongs to one run, which is continued only with the same options."""
 
+import pathlib
 import shutil
 
 import pytest
 
 from alexnet_tf.data import prepared_dataset
-from alexnet_tf.models import trained
+from alexnet_tf.models import checkpoint_files, trained
 from alexnet_tf.runtime import options
 from alexnet_tf.training import run_folder, train_options
 from tests.support import runs
@@ -57,7 +58,7 @@ def test_a_run_that_was_killed_before_it_began_may_begin_with_other_images(
     other = tmp_path / "other"
     shutil.copytree(small_dataset.path, other)
     with (other / "SHA256SUMS").open("a") as sums:
-        sums.write("of another preparation\n")
+        sums.write("another preparation\n")
     runs.record(options.replace(chosen, dataset=str(other)))
     again = options.replace(chosen, resume=True)
     with pytest.raises(ValueError, match="was trained on other images"):
@@ -122,3 +123,70 @@ def test_resuming_with_a_changed_option_is_rejected(small_dataset, tmp_path):
         ValueError, match=r"--learning_rate=0.001, and now it is --learning_rate=0.5"
     ):
         runs.record(changed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"schedule": "plateau", "drop_epochs": (1.5,)},
+            r"--schedule=plateau does not read --drop_epochs=1\.5: leave --drop_epochs "
+            r"out \(its default is 2\.9\), or choose --schedule=epochs",
+        ),
+        (
+            {"schedule": "plateau", "bias_drop_epochs": (1.0,)},
+            "leave --bias_drop_epochs out, or",
+        ),
+        ({"schedule": "plateau", "conv1_drop_epoch": 1.0}, "--conv1_drop_epoch=1.0"),
+        ({"schedule": "plateau", "conv1_freeze_epoch": 1.0}, "--conv1_freeze_epoch"),
+        ({"plateau_drops": 1}, "--schedule=epochs does not read --plateau_drops=1"),
+        ({"validation": "end", "validate_epochs": 2.0}, "choose --validation=epochs"),
+        ({"validation": "never", "validate_epochs": 2.0}, "does not read"),
+        ({"reference_batch_size": 64}, "choose --learning_rate_scaling=linear or sqrt"),
+    ],
+)
+def test_an_option_that_nothing_reads_is_refused(
+    small_dataset, tmp_path, changes, words
+):
+    settings = runs.train_options_of(small_dataset, tmp_path / "run", **changes)
+    with pytest.raises(ValueError, match=words):
+        run_folder.check_options(settings)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"schedule": "plateau"},
+        {"schedule": "plateau", "plateau_drops": 1},
+        {"conv1_drop_epoch": 1.0, "bias_drop_epochs": (1.0,), "drop_epochs": (2.0,)},
+        {"learning_rate_scaling": "sqrt", "reference_batch_size": 64},
+        {"validate_epochs": 2.0},
+    ],
+)
+def test_an_option_that_is_read_is_accepted(small_dataset, tmp_path, changes):
+    run_folder.check_options(
+        runs.train_options_of(small_dataset, tmp_path / "run", **changes)
+    )
+
+
+def test_a_run_that_began_with_an_option_that_nothing_reads_is_continued(chosen):
+    """An earlier version accepted it."""
+    changed = options.replace(chosen, plateau_drops=1)
+    options.write(pathlib.Path(chosen.run.run_dir) / "resolved.flags", changed)
+    run_folder.check_options(changed)
+
+
+def test_a_checkpoint_of_another_run_is_not_resumed(chosen, small_dataset, tmp_path):
+    other = runs.train_options_of(
+        small_dataset, tmp_path / "other", dropout="inverted", max_steps=1
+    )
+    runs.train(other)
+    shutil.rmtree(tmp_path / "run/checkpoints")
+    shutil.copytree(tmp_path / "other/checkpoints", tmp_path / "run/checkpoints")
+    with pytest.raises(
+        checkpoint_files.CheckpointError,
+        match="of another run: its dropout is inverted, expected original",
+    ):
+        runs.trainer_of(chosen).restore()

@@ -14,6 +14,7 @@ from alexnet_tf.data import prepared_dataset
 from alexnet_tf.models import checkpoint_files, layers
 from alexnet_tf.runtime import options
 from alexnet_tf.training import (
+    run_folder,
     run_log,
     schedule,
     train_options,
@@ -76,6 +77,19 @@ def test_a_flat_loss_is_reported_once(small_dataset, tmp_path, caplog):
         runs.train(settings, flat_loss=4)
     (warning,) = [r.message for r in caplog.records if "ln(classes)" in r.message]
     assert warning.startswith("step 4: the loss has stayed near ln(classes) = 1.099")
+
+
+def test_a_flat_loss_is_counted_in_steps_and_not_in_lines_of_the_log(
+    small_dataset, tmp_path, caplog
+):
+    settings = runs.train_options_of(
+        small_dataset, tmp_path / "run", learning_rate=0.0, log_steps=3, epochs=4.0
+    )
+    with caplog.at_level("WARNING", logger="absl"):
+        runs.train(settings, flat_loss=5)
+    (warning,) = [r.message for r in caplog.records if "ln(classes)" in r.message]
+    assert warning.startswith("step 6: ")
+    assert "for 6 steps" in warning
 
 
 def test_the_net_learns_the_small_images(small_dataset, tmp_path):
@@ -260,6 +274,79 @@ def test_a_loss_that_is_nan_stops_the_run(small_dataset, tmp_path):
     assert checkpoint_files.newest_checkpoint(tmp_path / "run/checkpoints").endswith(
         "step-2"
     )
+
+
+def test_a_loss_that_is_nan_stops_the_run_at_the_next_line_of_the_log(
+    small_dataset, tmp_path
+):
+    """Long before a checkpoint is due, which would find the weights."""
+    settings = runs.train_options_of(
+        *(small_dataset, tmp_path / "run"),
+        **{"epochs": 10.0, "log_steps": 2, "checkpoint_steps": 1000},
+        validation="never",
+    )
+    training = runs.trainer_of(settings)
+    runs.record(settings)
+    bias = training.net.trainable_variables[-1]  # of the logits
+    bias.assign(np.full(bias.shape, np.nan))
+    with pytest.raises(trainer.DivergedError, match="^step 2: the loss is nan"):
+        training.run(run_log.Log(tmp_path / "run", 0))
+
+
+@pytest.mark.parametrize(
+    ("errors", "best"),
+    [((50, 40, 60, 45), 6), ((50, 60, 40, 30), 12), ((20, 30, 40, 50), 3)],
+)
+def test_the_best_checkpoint_is_that_of_the_least_error(
+    small_dataset, tmp_path, errors, best
+):
+    settings = runs.train_options_of(small_dataset, tmp_path / "run", epochs=4.0)
+    training = runs.trainer_of(settings)
+    runs.record(settings)
+    given = iter(errors)
+    training.validation = lambda each_batch: {"top1_error": float(next(given))}
+    training.run(run_log.Log(tmp_path / "run", 0))
+    (prefix,) = checkpoint_files.list_checkpoints(tmp_path / "run/best")
+    assert checkpoint_files.step_of(prefix) == best
+    assert checkpoint_files.read_state(prefix)["error"] == min(errors)
+    newest = checkpoint_files.newest_checkpoint(tmp_path / "run/checkpoints")
+    assert run_folder.results(str(tmp_path / "run")) == [
+        f"newest checkpoint {newest}: validation top-1 error {errors[-1]:.2f} %",
+        f"best checkpoint {prefix}: validation top-1 error {min(errors):.2f} %",
+    ]
+
+
+def test_a_newest_checkpoint_that_was_not_validated_has_no_error(
+    small_dataset, tmp_path
+):
+    """Not that of an earlier validation either."""
+    settings = runs.train_options_of(small_dataset, tmp_path / "run", epochs=4.0)
+    training = runs.trainer_of(settings)
+    runs.record(settings)
+    training.replicas.stop_agreed = lambda result: training.state.step == 4
+    training.run(run_log.Log(tmp_path / "run", 0))
+    newest, best = run_folder.results(str(tmp_path / "run"))
+    assert newest.endswith("step-4: not validated")
+    assert "step-3: validation top-1 error " in best
+
+
+def test_the_validation_at_the_end_does_not_change_a_run_that_is_extended(
+    small_dataset, tmp_path
+):
+    def settings(name, **changes):
+        return runs.train_options_of(small_dataset, tmp_path / name, **changes)
+
+    def plateau():  # it drops at each validation but the first
+        return schedule.Plateau(1e-3, patience=1, gain=100.0, most_drops=3)
+
+    # Three steps per epoch: the first part ends in the middle of the second one.
+    runs.train(settings("parts", max_steps=4), schedule=plateau())
+    parts = runs.train(settings("parts", max_steps=9), resume=True, schedule=plateau())
+    whole = runs.train(settings("whole", max_steps=9), schedule=plateau())
+    validated = [r["step"] for r in runs.log_of(tmp_path / "parts", "validation")]
+    assert validated == [3, 4, 6, 9]
+    assert parts.schedule.state() == whole.schedule.state()
+    assert runs.same_weights(tmp_path / "parts", tmp_path / "whole")
 
 
 def test_weights_that_are_infinite_are_not_saved(small_dataset, tmp_path):

@@ -12,6 +12,9 @@ because the protos of the serving API are built on TensorFlow's.
     rest              the server's REST API
     grpc_transport    the server's PredictionService
     transport         what both of them offer
+    network           proxies, and which protocol a server speaks
+    inputs            looks at the images before they are sent
+    answers           looks at what the server answered
     errors            how a request fails
     measure           throughput and latency of a server
 """

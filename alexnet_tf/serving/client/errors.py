@@ -12,6 +12,13 @@ class ServerError(RuntimeError):
         super().__init__(message)
         self.retry = retry
 
+    def at(self, address: str, note: str = "") -> "ServerError":
+        """The same error with the address of the server before its message."""
+        return type(self)(f"{address}: {self}{note}", retry=self.retry)
+
 
 class RejectedError(ServerError, ValueError):
-    """The server rejected the input: not an image, too large, or of a wrong type."""
+    """The input was rejected, by the client itself or by the server.
+
+    It is not an image, too large, or of a wrong type.
+    """

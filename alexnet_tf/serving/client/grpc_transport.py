@@ -1,12 +1,17 @@
 """The server's PredictionService, over gRPC with or without TLS."""
 
+import time
+import urllib.parse
+
 import numpy as np
 
 from alexnet_tf.runtime import errors as error_texts
-from alexnet_tf.serving.client import errors
+from alexnet_tf.serving.client import answers, errors, network
 from alexnet_tf.serving.client.transport import Inputs, Scored
 
-_RETRIED_CODES = ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "ABORTED")
+# What the REST API calls 400, and what it calls 429, 502, 503 and 504.
+_REJECTED_CODES = ("INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE")
+_RETRIED_CODES = ("RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 
 # gRPC limits a message to 4 MB unless both ends set another limit, and an image may be
 # larger.
@@ -34,9 +39,12 @@ class GrpcTransport:
     ):
         from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-        self._channel = _open_channel(address, tls=tls, ca_file=ca_file)
+        self.address = address
+        self._scheme = "grpcs" if tls else ""
+        parts = urllib.parse.urlsplit(f"//{address}")
+        self._host, self._port = parts.hostname or "", parts.port or 0
+        self._channel = _open_channel(address, self._host, tls=tls, ca_file=ca_file)
         self._service = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
-        self._address = address
         self._model = model
         self._version = version
         self._timeout_s = timeout_s
@@ -50,7 +58,14 @@ class GrpcTransport:
         for name, value in inputs.items():
             request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
         answer = self._call(self._service.Predict, request)
-        return {name: tf.make_ndarray(value) for name, value in answer.outputs.items()}
+        try:
+            return {
+                name: tf.make_ndarray(value) for name, value in answer.outputs.items()
+            }
+        except (TypeError, ValueError) as error:
+            raise errors.ServerError(
+                f"the answer has a damaged tensor: {error_texts.one_line(error)}"
+            ) from error
 
     def classify_examples(self, images: list[bytes]) -> list[Scored]:
         from tensorflow_serving.apis import classification_pb2
@@ -62,10 +77,20 @@ class GrpcTransport:
             feature = example.features.feature["image/encoded"]
             feature.bytes_list.value.append(image)
         answer = self._call(self._service.Classify, request)
+        rows = answer.result.classifications
+        if len(rows) != len(images):
+            raise errors.ServerError(
+                f"the answer has classes of {len(rows)} images, not of {len(images)}"
+            )
         return [
-            Scored([c.label for c in row.classes], [c.score for c in row.classes])
-            for row in answer.result.classifications
+            answers.scored(
+                [c.label for c in row.classes], [c.score for c in row.classes]
+            )
+            for row in rows
         ]
+
+    def through(self) -> str:
+        return network.through(network.grpc_proxy(self._host), self._host)
 
     def close(self) -> None:
         self._channel.close()
@@ -83,28 +108,43 @@ class GrpcTransport:
     def _call(self, method, request):
         import grpc
 
+        begun = time.monotonic()
         try:
             return method(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
             code = error.code().name
-            if code == "DEADLINE_EXCEEDED":
+            took_s = time.monotonic() - begun
+            if code == "DEADLINE_EXCEEDED" and took_s > 0.9 * self._timeout_s:
                 raise errors.ServerError(
-                    f"{self._address}: no answer within {self._timeout_s:g} s"
+                    f"no answer within {self._timeout_s:g} s"
                 ) from error
-            reason = error_texts.first_line(error.details())
-            message = f"{self._address}: {code}: {reason}"
-            if code == "INVALID_ARGUMENT":
-                raise errors.RejectedError(message) from error
-            raise errors.ServerError(message, retry=code in _RETRIED_CODES) from error
+            raise self._error(code, error.details() or "") from error
+
+    def _error(self, code: str, details: str) -> errors.ServerError:
+        """The error that a status of gRPC stands for."""
+        message = f"{code}: {error_texts.first_line(details)}"
+        if code in _REJECTED_CODES:
+            return errors.RejectedError(message)
+        if code == "UNAVAILABLE" and network.grpc_proxy(self._host) is None:
+            other = network.wrong_protocol(self._scheme, self._host, self._port)
+            if other is not None:
+                return errors.ServerError(f"{code}: {other}")
+        if "CERTIFICATE_VERIFY_FAILED" in details or "Peer name" in details:
+            return errors.ServerError(
+                f"{message}; ca_file names the certificates to trust"
+            )
+        return errors.ServerError(message, retry=code in _RETRIED_CODES)
 
 
-def _open_channel(address: str, *, tls: bool, ca_file: str | None):
+def _open_channel(address: str, host: str, *, tls: bool, ca_file: str | None):
     import grpc
 
     options = [
         ("grpc.max_receive_message_length", _MESSAGE_BYTES),
         ("grpc.max_send_message_length", _MESSAGE_BYTES),
     ]
+    if network.is_this_machine(host):
+        options.append(("grpc.enable_http_proxy", 0))
     if not tls:
         return grpc.insecure_channel(address, options)
     roots = None

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from alexnet_tf.serving.client import inputs
 from alexnet_tf.serving.client.client import Client
 
 
@@ -45,9 +46,11 @@ def measure_server(
         RejectedError, ServerError: the error of the first request that failed.
     """
     with Client(server, in_flight=in_flight, **options) as client:
-        _classify_all(client, images, in_flight)
+        # The time is the server's: the client has looked at the images before.
+        sound = inputs.encoded(images)
+        _classify_all(client, sound, in_flight)
         begun = time.perf_counter()
-        durations = _classify_all(client, images, requests)
+        durations = _classify_all(client, sound, requests)
         elapsed = time.perf_counter() - begun
     p50, p95, p99 = np.percentile(durations, [50, 95, 99]).tolist()
     return Measured(in_flight, requests, requests / elapsed, p50, p95, p99)
@@ -58,7 +61,7 @@ def _classify_all(client: Client, images: list[bytes], requests: int) -> list[fl
 
     def classify_timed(number: int) -> float:
         begun = time.perf_counter()
-        client.classify(images[number % len(images)])
+        client.classify_sound(images[number % len(images)])
         return time.perf_counter() - begun
 
     durations = []

@@ -19,9 +19,16 @@ class Scored(NamedTuple):
 class Transport(Protocol):
     """A connection to one model on one server.
 
+    `address` is how errors name the server. `through()` is what an error adds if a
+    proxy stands before the server, else "".
+
     All methods raise RejectedError if the input is bad and ServerError for every other
     failure.
     """
+
+    address: str
+
+    def through(self) -> str: ...
 
     def predict(self, signature: str, inputs: Inputs) -> dict[str, np.ndarray]:
         """Calls a signature by the Predict API; returns its outputs by name."""

@@ -132,7 +132,7 @@ def decode(
         jpeg=lambda: _decode_jpeg(encoded),
         png=lambda: _decode_png(encoded, background),
         gif=lambda: _decode_gif(encoded, size, background),
-        bmp=lambda: _decode_bmp(encoded, background),
+        bmp=lambda: _decode_bmp(encoded, size, background),
     )
     shape = tf.shape(image)
     check = tf.debugging.Assert(
@@ -294,13 +294,19 @@ def _bmp_alpha_mask(encoded: tf.Tensor) -> tf.Tensor:
     return tf.where(_field(encoded, 14, 4) >= 56, _field(encoded, 66, 4), 0)
 
 
-def _decode_bmp(encoded: tf.Tensor, background: backgrounds.Color) -> tf.Tensor:
+def _decode_bmp(
+    encoded: tf.Tensor, size: tf.Tensor, background: backgrounds.Color
+) -> tf.Tensor:
+    bits = _field(encoded, 28, 2)
+    row = (tf.cast(size[1], tf.int64) * bits + 31) // 32 * 4
+    end = _field(encoded, 10, 4) + row * tf.cast(size[0], tf.int64)
     encoded = require(
-        _field(encoded, 10, 4) <= tf.cast(tf.strings.length(encoded), tf.int64),
-        "BMP whose pixels begin after the end of the file",
+        end <= tf.cast(tf.strings.length(encoded), tf.int64),
+        "BMP whose pixels are cut off or begin after the end of the file",
         encoded,
     )
-    bits = _field(encoded, 28, 2)
+    # TensorFlow's decoder refuses what may follow, such as a color profile.
+    encoded = tf.strings.substr(encoded, 0, tf.cast(end, tf.int32))
     has_alpha = _field(encoded, 30, 4) == _BIT_FIELDS
     has_alpha &= _bmp_alpha_mask(encoded) == _BMP_ALPHA
 

@@ -6,6 +6,7 @@ import sys
 COMMANDS = {
     "prepare": "turns a folder, an archive or a TFDS dataset into prepared records",
     "train": "trains a net on a prepared dataset, or resumes a run",
+    "import_weights": "makes a run folder of published weights: Caffe, torch, ONNX, NumPy",
     "evaluate": "measures the errors of a trained net with the center crop and ten crops",
     "export": "writes a trained net as SavedModel, Keras, TFLite or ONNX, or checks one",
     "predict": "classifies images with an export, or with a server",
@@ -15,7 +16,7 @@ COMMANDS = {
 def main() -> None:
     """Prints the commands; status 1 if an argument was given that is not --help."""
     lines = [
-        f"  python -m alexnet_tf.{name:10} {does}" for name, does in COMMANDS.items()
+        f"  python -m alexnet_tf.{name:14} {does}" for name, does in COMMANDS.items()
     ]
     text = "The commands; each explains its flags with --help:\n\n" + "\n".join(lines)
     asked = sys.argv[1:]

@@ -13,7 +13,10 @@ PACKAGE = pathlib.Path(alexnet_tf.__file__).parent
 # Each folder may import from itself and from the folders before it. What stands beside
 # the folders are the commands, which import from all folders; nothing imports a
 # command.
-ORDER = ("runtime", "ops", "models", "data", "evaluation", "training", "serving")
+ORDER = (
+    *("runtime", "ops", "models", "data", "importing", "evaluation", "training"),
+    "serving",
+)
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -5,6 +5,7 @@ fractional credit, as in the 2012 program (`layer_kernels.cu`). Errors are in pe
 """
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -146,31 +147,58 @@ def dataset_of(
         FileNotFoundError: the net's own dataset no longer exists.
         ValueError: the images have another size, or the classes differ.
     """
-    if path is None and not os.path.isdir(net.dataset_path):
-        raise FileNotFoundError(
-            f"the net was trained on {net.dataset_path}, which is not there: say where "
-            "the images are now by --dataset=FOLDER"
+    own = net.dataset_path
+    if path is None and own is None:
+        raise ValueError(
+            "the net was imported and has no dataset of its own: name the images to "
+            "evaluate it on by --dataset=FOLDER"
         )
-    dataset = prepared_dataset.read_description(path or net.dataset_path)
+    if path is None and not os.path.isdir(own or ""):
+        raise FileNotFoundError(
+            f"the net was trained on {own}, which is not there: say where the images are "
+            "now by --dataset=FOLDER"
+        )
+    dataset = prepared_dataset.read_description(path or own or "")
     size = net.architecture.record_size
     if dataset.size != size:
         raise ValueError(
             f"{dataset.path} has images of {dataset.size} pixels, and the net was "
             f"trained on {size}"
         )
-    if dataset.classes != net.class_names:
+    if not same_classes(dataset.classes, net.class_names):
         raise ValueError(
             f"{dataset.path} has other classes than the net was trained on: "
             f"{_first_difference(dataset.classes, net.class_names)}"
         )
-    if path is None and dataset.digest() != net.dataset_digest:
+    before = net.dataset_digest or ""
+    if path is None and dataset.digest() != before:
         raise ValueError(
             f"{dataset.path} holds other images than those that the net was trained on: "
-            f"its digest is {dataset.digest()[:12]}, and it was {net.dataset_digest[:12]}. "
+            f"its digest is {dataset.digest()[:12]}, and it was {before[:12]}. "
             "To evaluate on them nevertheless, name them by "
             f"--dataset={dataset.path}"
         )
     return dataset
+
+
+def same_classes(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether two lists name the same classes in the same order.
+
+    The words that may follow the number of an ImageNet synset do not matter.
+
+    Example:
+        >>> same_classes(["n01440764 tench"], ["n01440764 tench, Tinca tinca"])
+        True
+        >>> same_classes(["tench"], ["goldfish"])
+        False
+    """
+    return list(map(_class_key, one)) == list(map(_class_key, other))
+
+
+def _class_key(name: str) -> str:
+    """The number of an ImageNet synset, or the whole name."""
+    synset = re.match(r"n[0-9]{8}(?= |$)", name)
+    return synset[0] if synset else name
 
 
 def _first_difference(found: Sequence[str], wanted: Sequence[str]) -> str:
@@ -178,7 +206,7 @@ def _first_difference(found: Sequence[str], wanted: Sequence[str]) -> str:
         return f"{len(found)} classes, expected {len(wanted)}"
     number = next(
         n
-        for n, pair in enumerate(zip(found, wanted, strict=True))
-        if pair[0] != pair[1]
+        for n, (one, other) in enumerate(zip(found, wanted, strict=True))
+        if not same_classes([one], [other])
     )
     return f"class {number} is {found[number]!r}, expected {wanted[number]!r}"

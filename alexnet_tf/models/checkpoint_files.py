@@ -13,7 +13,7 @@ import os
 import pathlib
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -163,6 +163,23 @@ def read_state(prefix: str) -> dict[str, Any]:
     """Returns the state of a run that its checkpoint holds beside the weights."""
     reader = tf.train.load_checkpoint(prefix)
     return json.loads(reader.get_tensor(f"state/{_VALUE}"))
+
+
+def write_weights(
+    prefix: str, model: keras.Model, step: int, state: Mapping[str, Any]
+) -> None:
+    """Writes a checkpoint that has no velocities, for a net that was not trained here.
+
+    It has everything else that a checkpoint of training has.
+    """
+    with tf.device("/CPU:0"):
+        saved = tf.train.Checkpoint(
+            weights=weights_by_path(model),
+            step=tf.Variable(step, dtype=tf.int64),
+            state=tf.Variable(json.dumps(state), dtype=tf.string),
+        )
+    pathlib.Path(prefix).parent.mkdir(parents=True, exist_ok=True)
+    saved.write(prefix)
 
 
 def load_weights(prefix: str, model: keras.Model) -> None:

@@ -4,8 +4,8 @@
     RUN/mean.npy      the mean image that is subtracted, float32 [side, side, 3]
     RUN/checkpoints/  the weights
 
-`train` writes the first two before its first step. Everything that uses a trained net
-reads them. Only evaluation needs a dataset.
+`train` writes the first two before its first step, and `import_weights` writes all of
+it. Everything that uses a trained net reads them. Only evaluation needs a dataset.
 """
 
 import dataclasses
@@ -39,6 +39,23 @@ Inputs = Literal["pipeline", "finished", "pixels"]
 
 
 @dataclasses.dataclass(frozen=True)
+class Imported:
+    """The file of another framework that the weights of a net are from.
+
+    Attributes:
+        file: its name, without the folder.
+        format: in words, as "Caffe model".
+        sha256: its digest.
+        known_as: what was published under that digest, or "".
+    """
+
+    file: str
+    format: str
+    sha256: str
+    known_as: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainedNet:
     """Everything that is needed to use the weights of a net.
 
@@ -48,10 +65,12 @@ class TrainedNet:
         mean: float32 [side, side, 3], in pixel values 0-255.
         dropout: the convention it was trained with, which decides how it is evaluated.
         precision: the compute type it was trained in.
-        dataset_path: the absolute path of the dataset in training.
-        dataset_digest: of `prepared_dataset.Dataset.digest`.
+        dataset_path: the absolute path of the dataset in training; None if the net was
+            imported.
+        dataset_digest: of `prepared_dataset.Dataset.digest`; None if it was imported.
         version: of the package that wrote it.
         background: the color behind transparent pixels in training.
+        imported: the file that the weights are from; None if the net was trained here.
     """
 
     architecture: architectures.Architecture
@@ -59,10 +78,11 @@ class TrainedNet:
     mean: np.ndarray
     dropout: layers.DropoutConvention
     precision: str
-    dataset_path: str
-    dataset_digest: str
+    dataset_path: str | None
+    dataset_digest: str | None
     version: str = alexnet_tf.__version__
     background: backgrounds.Color = backgrounds.WHITE
+    imported: "Imported | None" = None
 
     def __post_init__(self):
         side, classes = self.architecture.input_size, self.architecture.classes
@@ -140,11 +160,12 @@ def write_trained_net(run_dir: str | os.PathLike[str], net: TrainedNet) -> None:
         "precision": net.precision,
         "background": list(net.background),
         "mean": {"file": MEAN_FILE, "sha256": hashlib.sha256(mean).hexdigest()},
-        "dataset": {
-            "path": os.path.abspath(net.dataset_path),
-            "digest": net.dataset_digest,
-        },
+        "dataset": None
+        if net.dataset_path is None
+        else {"path": os.path.abspath(net.dataset_path), "digest": net.dataset_digest},
     }
+    if net.imported is not None:
+        described["imported"] = dataclasses.asdict(net.imported)
     files.write_text(folder / MODEL_FILE, json.dumps(described, indent=1) + "\n")
 
 
@@ -187,6 +208,8 @@ def read_trained_net(run_dir: str | os.PathLike[str]) -> TrainedNet:
 def _trained_net_of(
     described: dict[str, Any], mean: np.ndarray, path: pathlib.Path
 ) -> TrainedNet:
+    dataset = described["dataset"] or {"path": None, "digest": None}
+    imported = described.get("imported")
     try:
         return TrainedNet(
             architecture_json.from_json(described["architecture"]),
@@ -194,10 +217,11 @@ def _trained_net_of(
             mean,
             described["dropout"],
             described["precision"],
-            described["dataset"]["path"],
-            described["dataset"]["digest"],
+            dataset["path"],
+            dataset["digest"],
             described["alexnet_tf"],
             backgrounds.from_json(described.get("background"), str(path)),
+            None if imported is None else Imported(**imported),
         )
     except ValueError as error:
         raise ValueError(
@@ -238,7 +262,7 @@ def fingerprint(restored: Restored) -> dict[str, str]:
         "class names": hashlib.sha256(class_names).hexdigest(),
         "mean image": hashlib.sha256(net.mean.tobytes()).hexdigest(),
         "dropout convention": net.dropout,
-        "dataset digest": net.dataset_digest,
+        "dataset digest": net.dataset_digest or "",  # "" of an imported net
     }
 
 

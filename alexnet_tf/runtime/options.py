@@ -110,6 +110,14 @@ def fields_of(kind: type) -> Iterator[tuple[dataclasses.Field, dataclasses.Field
             yield each, field
 
 
+def flag_name(field: dataclasses.Field) -> str:
+    """The name of an option's flag: that of its field, or `from` for a field `from_`.
+
+    A field cannot have a name that is a word of Python, so it gets an underscore.
+    """
+    return field.name.removesuffix("_")
+
+
 def _kind(field: dataclasses.Field) -> Any:
     """Returns the type of an option's values, without None for "not given"."""
     kind: Any = field.type
@@ -147,7 +155,7 @@ def define(kind: type, values: flags.FlagValues) -> None:
 
 
 def _define_flag(field: dataclasses.Field, values: flags.FlagValues) -> None:
-    name, help = field.name, field.metadata["help"]
+    name, help = flag_name(field), field.metadata["help"]
     default: Any = field.default
     kind: Any = _kind(field)
     origin = typing.get_origin(kind)
@@ -215,7 +223,7 @@ def collect(kind: type[Options], values: flags.FlagValues) -> Options:
     """Returns a command's options from parsed flags."""
     found: dict[str, dict[str, Any]] = {}
     for each, field in fields_of(kind):
-        value = _typed(field, values[field.name].value)
+        value = _typed(field, values[flag_name(field)].value)
         found.setdefault(each.name, {})[field.name] = value
     groups: dict[str, Any] = {e.name: e.default_factory for e in groups_of(kind)}
     return kind(**{name: groups[name](**chosen) for name, chosen in found.items()})
@@ -289,7 +297,7 @@ def values_of(options: Any, *, changeable: bool = True) -> dict[str, Any]:
     With `changeable=False`, options that a resumed run may change are left out.
     """
     return {
-        field.name: getattr(getattr(options, each.name), field.name)
+        flag_name(field): getattr(getattr(options, each.name), field.name)
         for each, field in fields_of(type(options))
         if changeable or not field.metadata["changeable"]
     }
@@ -346,7 +354,8 @@ def help_text(kind: type, usage: str, *, short: bool = False) -> str:
 
 
 def _option_help(field: dataclasses.Field, short: bool) -> list[str]:
-    name = f"--[no]{field.name}" if _kind(field) is bool else f"--{field.name}"
+    flag = flag_name(field)
+    name = f"--[no]{flag}" if _kind(field) is bool else f"--{flag}"
     values = f"={'|'.join(choices(field))}" if choices(field) else ""
     default = "" if field.default is None else f" (default: {text_of(field.default)})"
     head = f"  {name}{values}{default}"
@@ -369,7 +378,7 @@ def markdown_table(kinds: Mapping[str, type]) -> str:
                 default = text_of(field.default)
                 shown = "" if field.default in (None, ()) else f"`{default}`"
                 rows.append(
-                    f"| `--{field.name}` | {values or kind_name(field)} | {shown} "
+                    f"| `--{flag_name(field)}` | {values or kind_name(field)} | {shown} "
                     f"| {field.metadata['help']} |"
                 )
             parts.append("\n".join(rows) + "\n")

@@ -20,7 +20,7 @@ COMMANDS = {
 }
 DEFAULTS = TrainOptions()
 EVERY = [
-    pytest.param(field, id=f"{command}-{field.name}")
+    pytest.param(field, id=f"{command}-{options.flag_name(field)}")
     for command, kind in COMMANDS.items()
     for _, field in options.fields_of(kind)
 ]
@@ -48,7 +48,9 @@ def test_every_option_has_a_help_text_and_a_default_of_its_type(field):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_names_of_a_commands_options_are_unique(command):
-    names = [field.name for _, field in options.fields_of(COMMANDS[command])]
+    names = [
+        options.flag_name(field) for _, field in options.fields_of(COMMANDS[command])
+    ]
     assert len(set(names)) == len(names)
 
 
@@ -61,7 +63,9 @@ def test_a_command_line_without_flags_gives_the_defaults(command):
 def test_a_command_has_its_own_flags_and_no_others(command):
     values = flags.FlagValues()
     options.define(COMMANDS[command], values)
-    expected = {field.name for _, field in options.fields_of(COMMANDS[command])}
+    expected = {
+        options.flag_name(field) for _, field in options.fields_of(COMMANDS[command])
+    }
     assert set(values) == expected
 
 
@@ -150,15 +154,18 @@ def test_a_tilde_is_expanded_in_every_path(monkeypatch, tmp_path):
     for command, kind in COMMANDS.items():
         for _, field in options.fields_of(kind):
             if field.metadata["is_path"]:
-                found = parsed(f"--{field.name}=~/x", command=command)[field.name]
-                assert found == f"{tmp_path}/x", field.name
+                name = options.flag_name(field)
+                found = parsed(f"--{name}=~/x", command=command)[name]
+                assert found == f"{tmp_path}/x", name
     found = parsed("--source=folder:~/images", command="prepare")["source"]
     assert found == f"folder:{tmp_path}/images"
     assert parsed("--dataset=tfds:a~b")["dataset"] == "tfds:a~b"
 
 
 EVERY_PATH = [
-    pytest.param(command, field.name, id=f"{command}-{field.name}")
+    pytest.param(
+        command, options.flag_name(field), id=f"{command}-{options.flag_name(field)}"
+    )
     for command, kind in COMMANDS.items()
     for _, field in options.fields_of(kind)
     if field.metadata["is_path"]
@@ -315,7 +322,7 @@ def test_help_shows_every_option_below_its_heading():
     text = options.help_text(COMMANDS["prepare"], "Usage.")
     assert text.startswith("Usage.\n")
     for _, field in options.fields_of(COMMANDS["prepare"]):
-        assert f"--{field.name}" in text.replace("--[no]", "--")
+        assert f"--{options.flag_name(field)}" in text.replace("--[no]", "--")
     assert text.index("\nSource\n") < text.index("--holdout") < text.index("\nOutput\n")
     assert "(default: 256)" in text
     short = options.help_text(COMMANDS["prepare"], "Usage.", short=True)

@@ -197,5 +197,5 @@ def test_preparing_a_missing_folder_is_one_line_and_status_1(tmp_path):
         check=False,
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "alexnet_tf.prepare: --source=folder:/nope: no such folder\n"
+    assert done.stderr == "alexnet_tf.prepare: folder:/nope: no such folder\n"
     assert list(tmp_path.iterdir()) == []

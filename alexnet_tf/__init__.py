@@ -17,7 +17,7 @@ The public names below load on first use, so that importing the package costs no
 import contextlib
 import importlib
 
-from alexnet_tf.runtime import import_hook
+from alexnet_tf.runtime import import_hook, keras_backend
 
 __version__ = "0.1.0"
 
@@ -34,6 +34,7 @@ __all__ = sorted(_PUBLIC)
 def __getattr__(name: str):
     if name not in _PUBLIC:
         raise AttributeError(f"module 'alexnet_tf' has no attribute {name!r}")
+    keras_backend.require_tensorflow()  # before Keras is imported
     return getattr(importlib.import_module(f"alexnet_tf.{_PUBLIC[name]}"), name)
 
 

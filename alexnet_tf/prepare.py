@@ -127,6 +127,11 @@ def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
             sources,
         )
         from alexnet_tf.models import background
+    if chosen.work.workers and chosen.work.beam_pipeline_options:
+        raise ValueError(
+            "--workers are processes of this machine, and Apache Beam has its own: say "
+            "--beam_pipeline_options=...,direct_num_workers=N instead of --workers"
+        )
     color = background.parse(chosen.output.background or "white")
     specification = chosen.source.source or _DEFAULT_SOURCE
     output, verify = _output(chosen, specification), chosen.output.verify
@@ -136,6 +141,7 @@ def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
         return
     if verify and output.exists():
         found = prepared_dataset.read_description(output)
+        _refuse_other_form(chosen.output, found)
         if chosen.source.source is not None:
             preparation.refuse_other_source(
                 found, specification, chosen.output.data_dir
@@ -190,6 +196,21 @@ def _output(chosen: PrepareOptions, specification: str) -> pathlib.Path:
         return pathlib.Path(chosen.output.output)
     name = sources.name_of(specification)
     return pathlib.Path(chosen.output.data_dir) / f"{name}-{chosen.output.size}"
+
+
+def _refuse_other_form(output: OutputOptions, found: Any) -> None:
+    """Raises ValueError if a dataset that is verified is not of the form that was given."""
+    default = OutputOptions()
+    if output.size not in (default.size, found.size):
+        given, there = f"--size={output.size}", f"images of {found.size} pixels"
+    elif output.encoding not in (default.encoding, found.encoding):
+        given, there = f"--encoding={output.encoding}", f"{found.encoding} images"
+    else:
+        return
+    raise ValueError(
+        f"{found.path} holds {there}, not {given}: leave the flag out to verify them, "
+        "or prepare to another --output"
+    )
 
 
 def _encoding(output: OutputOptions) -> str:

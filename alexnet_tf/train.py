@@ -23,6 +23,11 @@ OPTIONS = TrainOptions
 
 def main(chosen: TrainOptions, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments)
+    if chosen.run.overfit_one_batch and chosen.run.resume:
+        raise ValueError(
+            "--overfit_one_batch begins with new weights and --resume with those of a "
+            "run: leave one of them out"
+        )
     with log_noise.held_back():
         import tensorflow as tf
 

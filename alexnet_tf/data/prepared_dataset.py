@@ -154,7 +154,7 @@ def read_description(path: str | os.PathLike[str]) -> Dataset:
     file = folder / DESCRIPTION
     try:
         described = json.loads(file.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(
             f"{folder} is not a prepared dataset, because it has no {DESCRIPTION}: "
             "prepare one with python -m alexnet_tf.prepare --source=... --output=..."

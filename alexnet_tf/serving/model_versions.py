@@ -65,7 +65,7 @@ def new_version(path: pathlib.Path) -> Iterator[pathlib.Path]:
             saved_model.save_model(net, aside, ...)
     """
     _require_absent(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(path.parent)
     with files.written_aside(path) as aside:
         yield aside
         _require_absent(path)  # another export may have written it meanwhile

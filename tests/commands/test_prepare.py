@@ -124,3 +124,27 @@ def test_a_dry_run_does_not_build_a_tfds_dataset(tmp_path, monkeypatch):
 def test_the_command_rejects_arguments_that_are_not_flags():
     with pytest.raises(ValueError, match="unexpected argument 'garments'"):
         prepare.main(prepare.PrepareOptions(), ["garments"])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"size": 64}, "holds images of 32 pixels, not --size=64"),
+        ({"encoding": "jpeg"}, "holds raw images, not --encoding=jpeg"),
+    ],
+)
+def test_verifying_refuses_a_form_that_the_dataset_does_not_have(
+    small_dataset, given, message
+):
+    with pytest.raises(ValueError, match=message):
+        commands.run_prepare(output=str(small_dataset.path), verify=True, **given)
+
+
+def test_workers_are_not_those_of_beam(tmp_path):
+    with pytest.raises(ValueError, match="--workers are processes of this machine"):
+        commands.run_prepare(
+            output=str(tmp_path / "x"),
+            workers=2,
+            beam_pipeline_options="runner=DirectRunner",
+        )
+    assert not (tmp_path / "x").exists()

@@ -67,6 +67,12 @@ def test_conventions_that_are_not_given_are_the_architectures_and_are_recorded(
     assert (started[0]["dropout"], started[0]["initialization"]) == expected
 
 
+def test_a_run_is_not_resumed_to_overfit_a_batch(chosen):
+    both = options.replace(chosen, overfit_one_batch=True, resume=True)
+    with pytest.raises(ValueError, match="--overfit_one_batch begins with new weights"):
+        train.main(both, [])
+
+
 class Worker(replication.Replicas):
     """A process that does not speak for all, and is sent nothing."""
 

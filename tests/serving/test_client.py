@@ -5,6 +5,7 @@ one, or its stand-in.
 """
 
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -655,12 +656,16 @@ def test_a_certificate_for_another_host_is_not_trusted(tmp_path):
 def test_a_file_of_certificates_is_read_at_once(tmp_path):
     empty = tmp_path / "empty.pem"
     empty.write_text("no certificate")
+    fifo = tmp_path / "fifo.pem"
+    os.mkfifo(fifo)
     for scheme in ("https", "grpcs"):
         server = f"{scheme}://127.0.0.1:1"
         with pytest.raises(ValueError, match="has no certificates in PEM"):
             clients.Client(server, ca_file=str(empty))
         with pytest.raises(ValueError, match="cannot be read: No such file"):
             clients.Client(server, ca_file=str(tmp_path / "absent.pem"))
+        with pytest.raises(ValueError, match="is a folder or a device, not a file"):
+            clients.Client(server, ca_file=str(fifo))
 
 
 def test_map_keeps_the_order_and_starts_at_most_in_flight_calls():

@@ -195,6 +195,40 @@ class FirstCheckpoint(Checkpoint):
             super().check(place, True, tidy)
 
 
+class RawShard:
+    """A shard of raw records that replaces a longer one."""
+
+    encoding = "raw"
+
+    def write(self, path, count):
+        from alexnet_tf.data import record_files
+
+        image = (np.arange(8 * 8 * 3) % 251).astype(np.uint8).tobytes()
+        named = [(f"{n}.png", record_files.Record(image, n)) for n in range(count)]
+        record_files.write_shard(path, named, encoding=self.encoding, size=8)
+
+    def prepare(self, place):
+        for name, count in (("old", 70), ("new", 60)):
+            self.write(place.parent / name, count)
+        (place / "shard").write_bytes((place.parent / "old").read_bytes())
+
+    def act(self, place):
+        with files.written_aside(place / "shard") as temporary:
+            self.write(temporary, 60)
+
+    def check(self, place, done, tidy):
+        old, new = ((place.parent / name).read_bytes() for name in ("old", "new"))
+        assert (place / "shard").read_bytes() in (new, *([] if done else [old]))
+        if tidy:
+            assert [path.name for path in place.iterdir()] == ["shard"]
+
+
+class JpegShard(RawShard):
+    """A shard of records in TFDS's format that replaces a longer one."""
+
+    encoding = "jpeg"
+
+
 class Preparation:
     """A dataset of three shards; a preparation that was interrupted is continued."""
 
@@ -237,6 +271,8 @@ SCENARIOS = {
     "checkpoint": Checkpoint,
     "same_step": SameStep,
     "best": Best,
+    "raw_shard": RawShard,
+    "jpeg_shard": JpegShard,
     "preparation": Preparation,
 }
 

@@ -193,7 +193,8 @@ def _undo_unless_synced(entry, later) -> None:
     elif what == "mkdir":
         shutil.rmtree(path, ignore_errors=True)
     elif what == "rmdir":
-        path.mkdir()
+        if path.parent.exists():
+            path.mkdir()
     elif what == "unlink":
         _restore(values[1], path)
     else:

@@ -4,6 +4,11 @@ All images and maps are [N, H, W, C]. Arithmetic that affects accuracy (sums of 
 powers, means) is done in float32 whatever the compute type is.
 """
 
+from alexnet_tf.runtime import keras_backend
+
+keras_backend.require_tensorflow()  # before any module here imports Keras
+
+# ruff: noqa: E402
 from alexnet_tf.models.layers.activation import ReLU
 from alexnet_tf.models.layers.channel_part import ChannelPart
 from alexnet_tf.models.layers.convolution import Convolution

@@ -14,6 +14,7 @@ import collections
 import concurrent.futures
 import functools
 import itertools
+import os
 import random
 import ssl
 import time
@@ -301,6 +302,9 @@ def _connect(
 
 def _require_certificates(ca_file: str) -> None:
     """Raises ValueError if a file has no certificates; TLS would fail without a reason."""
+    if os.path.exists(ca_file) and not os.path.isfile(ca_file):
+        # A FIFO would be waited for.
+        raise ValueError(f"ca_file={ca_file} is a folder or a device, not a file")
     try:
         ssl.create_default_context(cafile=ca_file)
     except ssl.SSLError:

@@ -72,6 +72,25 @@ def test_the_flags_of_cuda_convnet_are_those_of_the_2012_program():
     assert (chosen.net.architecture, chosen.net.init) == ("cuda_convnet",) * 2
 
 
+def test_the_flags_of_caffe_are_those_of_its_solver():
+    chosen = resolve("caffe_alexnet.flags")
+    recipe = chosen.recipe
+    steps_per_epoch = 1_281_167 / recipe.batch_size
+    drops = [epoch * steps_per_epoch for epoch in recipe.drop_epochs]
+    assert drops == pytest.approx([100_000, 200_000, 300_000, 400_000], rel=1e-3)
+    assert chosen.run.epochs * steps_per_epoch == pytest.approx(450_000, rel=1e-3)
+    assert (recipe.batch_size, recipe.learning_rate, recipe.momentum) == (
+        256,
+        0.01,
+        0.9,
+    )
+    assert (recipe.weight_decay, recipe.bias_learning_rate_factor) == (0.0005, 2.0)
+    assert (recipe.color_noise, recipe.crop_sharing) == ("none", 1)
+    # The architecture has its own.
+    assert (chosen.net.dropout, chosen.net.init) == (None, None)
+    assert chosen.net.architecture == "caffe_alexnet"
+
+
 def test_recipes_that_include_cuda_convnet_change_only_what_they_name():
     original, modern, one_gpu = (
         resolve(f"{name}.flags") for name in ("cuda_convnet", "ilsvrc2012", "one_gpu")

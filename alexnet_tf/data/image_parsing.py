@@ -30,6 +30,8 @@ _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _GIF_EXTENSION, _GIF_IMAGE = 0x21, 0x2C
 _GIF_TRANSPARENCY = 0xF9
 
+_RUN = 4096  # equal blocks of a GIF that are passed at a time
+
 # A palette of colors that are their own indices: a decoder then returns the indices.
 RAMP = np.repeat(np.arange(256, dtype=np.uint8), 3).tobytes()
 
@@ -227,6 +229,7 @@ def _parse_gif(data: np.ndarray, parts: _Parts) -> Parsed:
     position = 13 + _color_table_length(flags)
     colors, transparent = data[13:position], None
     while data[position] == _GIF_EXTENSION:
+        parts.add(b"extension at %d" % position)
         if data[position + 1] == _GIF_TRANSPARENCY and data[position + 2] >= 4:
             has_one = data[position + 3] & 1
             transparent = int(data[position + 6]) if has_one else None
@@ -271,8 +274,9 @@ def _after_blocks(data: np.ndarray, position: int, parts: _Parts) -> int:
     """The position after a chain of blocks, each a byte with its length and its bytes."""
     while length := int(data[position]):
         parts.add(bytes([length]))
-        run = data[position :: length + 1] == length
-        position += (length + 1) * (len(run) if run.all() else int(run.argmin()))
+        stride = length + 1
+        run = data[position : position + _RUN * stride : stride] == length
+        position += stride * (len(run) if run.all() else int(run.argmin()))
     return position + 1
 
 

@@ -48,9 +48,11 @@ def open_tfds(
     if name in archives.ARCHIVES and (checksums or not builder.is_prepared()):
         archives.check_archives(name, archive_folder, checksums=checksums)
     words = _synset_words(archive_folder) if name == "imagenet2012" else {}
-    class_names = _class_names(builder, words)  # refused before anything is built
+    if builder.info.features["label"].num_classes is not None:
+        _class_names(builder, words)  # bad names are refused before anything is built
     if not builder.is_prepared():
         builder = _build(builder, name, archive_folder)
+    class_names = _class_names(builder, words)
     splits, notes = _list_splits(builder, name)
     return source_types.Source(
         name.replace("/", "-"),

@@ -20,6 +20,14 @@ from alexnet_tf.models import image_limits
 from alexnet_tf.serving import graph_parsing
 from alexnet_tf.serving.graph_parsing import require
 
+# What the kinds that are decoded begin with.
+_BEGINNINGS: tuple[tuple[str, tuple[bytes, ...]], ...] = (
+    ("jpeg", (b"\xff\xd8\xff",)),
+    ("png", (image_parsing.PNG_START,)),
+    ("gif", (b"GIF87a", b"GIF89a")),
+    ("bmp", (b"BM",)),
+)
+
 _HEADER = 70  # bytes; every field that is read from the header lies within them
 
 # The values of a BMP's field "compression" that are decoded, and the masks of the
@@ -79,6 +87,7 @@ def announced_size(encoded: tf.Tensor) -> tf.Tensor:
         f"more than {image_limits.MAX_BYTES} bytes",
         encoded,
     )
+    encoded = _require_known_kind(encoded)
     size = _by_kind(
         encoded,
         jpeg=lambda: tf.cast(tf.io.extract_jpeg_shape(encoded)[:2], tf.int64),
@@ -123,7 +132,7 @@ def decode(
         jpeg=lambda: _decode_jpeg(encoded),
         png=lambda: _decode_png(encoded, background),
         gif=lambda: _decode_gif(encoded, size, background),
-        bmp=lambda: _decode_bmp(encoded, background),
+        bmp=lambda: _decode_bmp(encoded, size, background),
     )
     shape = tf.shape(image)
     check = tf.debugging.Assert(
@@ -135,36 +144,46 @@ def decode(
 
 
 def _by_kind(encoded: tf.Tensor, **results) -> tf.Tensor:
-    """What one of `results`, functions named by the kinds, returns for an image."""
+    """What one of `results`, functions named by the kinds, returns for an image.
 
-    def begins(magic: bytes) -> tf.Tensor:
-        return tf.strings.substr(encoded, 0, len(magic)) == magic
+    Bytes of any other kind are the last one's, so `announced_size` refuses them first.
+    """
+    *kinds, (last, _) = _BEGINNINGS
+    return tf.case(
+        [(_begins(encoded, kind), results[kind]) for kind, _ in kinds],
+        default=results[last],
+    )
+
+
+def _begins(encoded: tf.Tensor, kind: str) -> tf.Tensor:
+    """Whether an image begins as those of a kind do."""
+    found = [
+        tf.strings.substr(encoded, 0, len(start)) == start
+        for start in dict(_BEGINNINGS)[kind]
+    ]
+    return tf.reduce_any(found)
+
+
+def _require_known_kind(encoded: tf.Tensor) -> tf.Tensor:
+    """Returns `encoded` once it begins as one of the kinds that are decoded."""
 
     def refused():
-        kind = tf.constant("")
-        for place, start, name in image_limits.OTHER_KINDS:
-            # A short file ends before `place`, where substr would raise an error.
-            long_enough = tf.strings.length(encoded) >= place
-            found = tf.strings.substr(
-                encoded, tf.where(long_enough, place, 0), len(start)
-            )
-            kind = tf.where(long_enough & (found == start), f", but {name}", kind)
-        check = tf.debugging.Assert(
-            False,
-            [tf.strings.join(["image_bytes: not a JPEG, PNG, GIF or BMP", kind])],
+        places = tf.constant([place for place, _, _ in image_limits.OTHER_KINDS])
+        lengths = tf.constant([len(start) for _, start, _ in image_limits.OTHER_KINDS])
+        starts = tf.constant([start for _, start, _ in image_limits.OTHER_KINDS])
+        texts = tf.constant(
+            [f", but {name}" for _, _, name in image_limits.OTHER_KINDS]
         )
-        with tf.control_dependencies([check]):
-            return results["jpeg"]()
+        # A short file would end before some of these places.
+        start = tf.strings.substr(encoded, 0, _HEADER) + b"\0" * _HEADER
+        found = tf.strings.substr(tf.fill(tf.shape(starts), start), places, lengths)
+        kind = tf.concat([tf.boolean_mask(texts, found == starts), [""]], axis=0)[0]
+        message = tf.strings.join(["image_bytes: not a JPEG, PNG, GIF or BMP", kind])
+        with tf.control_dependencies([tf.debugging.Assert(False, [message])]):
+            return tf.identity(encoded)
 
-    return tf.case(
-        [
-            (begins(b"\xff\xd8\xff"), results["jpeg"]),
-            (begins(image_parsing.PNG_START), results["png"]),
-            (begins(b"GIF87a") | begins(b"GIF89a"), results["gif"]),
-            (begins(b"BM"), results["bmp"]),
-        ],
-        default=refused,
-    )
+    known = tf.reduce_any([_begins(encoded, kind) for kind, _ in _BEGINNINGS])
+    return tf.cond(known, lambda: tf.identity(encoded), refused)
 
 
 def _field(
@@ -275,13 +294,19 @@ def _bmp_alpha_mask(encoded: tf.Tensor) -> tf.Tensor:
     return tf.where(_field(encoded, 14, 4) >= 56, _field(encoded, 66, 4), 0)
 
 
-def _decode_bmp(encoded: tf.Tensor, background: backgrounds.Color) -> tf.Tensor:
+def _decode_bmp(
+    encoded: tf.Tensor, size: tf.Tensor, background: backgrounds.Color
+) -> tf.Tensor:
+    bits = _field(encoded, 28, 2)
+    row = (tf.cast(size[1], tf.int64) * bits + 31) // 32 * 4
+    end = _field(encoded, 10, 4) + row * tf.cast(size[0], tf.int64)
     encoded = require(
-        _field(encoded, 10, 4) <= tf.cast(tf.strings.length(encoded), tf.int64),
-        "BMP whose pixels begin after the end of the file",
+        end <= tf.cast(tf.strings.length(encoded), tf.int64),
+        "BMP whose pixels are cut off or begin after the end of the file",
         encoded,
     )
-    bits = _field(encoded, 28, 2)
+    # TensorFlow's decoder refuses what may follow, such as a color profile.
+    encoded = tf.strings.substr(encoded, 0, tf.cast(end, tf.int32))
     has_alpha = _field(encoded, 30, 4) == _BIT_FIELDS
     has_alpha &= _bmp_alpha_mask(encoded) == _BMP_ALPHA
 

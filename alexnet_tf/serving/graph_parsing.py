@@ -83,7 +83,7 @@ class FileBytes:
         place, _ = tf.while_loop(
             lambda start, found: ~found & (start < self.size),
             find,
-            [tf.minimum(position, self.size), False],
+            [tf.minimum(position, self.size), tf.constant(False)],
             parallel_iterations=1,
         )
         return place

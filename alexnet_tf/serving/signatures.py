@@ -76,7 +76,18 @@ class Signatures:
         self._crop = architecture.input_size
         self._top = min(top, len(classes))
         self._crops = crops
-        self._background = background
+        # Functions of their own, which every signature calls: the decoders are most of
+        # the graph.
+        self._announced_size = _as_one_function(
+            graph_decoding.announced_size, tf.TensorSpec([], tf.string)
+        )
+        self._decoded_views = _as_one_function(
+            lambda encoded, size: self._views(
+                graph_decoding.decode(encoded, size, background)
+            ),
+            tf.TensorSpec([], tf.string),
+            tf.TensorSpec([2], tf.int32),
+        )
 
     def all(self) -> dict[str, Signature]:
         """Returns every signature by its name."""
@@ -179,14 +190,12 @@ class Signatures:
         with tf.control_dependencies([check]):
             image_bytes = tf.identity(image_bytes)
         sizes = tf.map_fn(
-            graph_decoding.announced_size,
+            self._announced_size,
             image_bytes,
             fn_output_signature=tf.TensorSpec([2], tf.int32),
         )
         return self._map_batch(
-            lambda one: self._views(
-                graph_decoding.decode(one[0], one[1], self._background)
-            ),
+            lambda one: self._decoded_views(*one),
             (image_bytes, sizes),
             sizes,
         )
@@ -207,21 +216,35 @@ class Signatures:
         with tf.control_dependencies([check]):
             batch = tf.nest.map_structure(tf.identity, batch)
         largest, _ = tf.math.top_k(pixels, tf.minimum(tf.size(pixels), _AT_ONCE))
+        count, fits = tf.size(pixels), image_limits.MAX_PIXELS_AT_ONCE
+        step = tf.where(tf.reduce_sum(largest) <= fits, count, 1)
         shape = [self._crops, self._crop, self._crop, 3]
 
-        def mapped(at_once: int) -> Callable[[], tf.Tensor]:
-            return lambda: tf.map_fn(
+        def map_part(start, views):
+            part = tf.nest.map_structure(lambda rows: rows[start : start + step], batch)
+            mapped = tf.map_fn(
                 function,
-                batch,
+                part,
                 fn_output_signature=tf.TensorSpec(shape, tf.uint8),
-                parallel_iterations=at_once,
+                parallel_iterations=_AT_ONCE,
             )
+            return start + step, views.write(start // step, mapped)
 
-        return tf.cond(
-            tf.reduce_sum(largest) <= image_limits.MAX_PIXELS_AT_ONCE,
-            mapped(_AT_ONCE),
-            mapped(1),
+        _, views = tf.while_loop(
+            lambda start, _: start < count,
+            map_part,
+            [
+                0,
+                tf.TensorArray(
+                    tf.uint8,
+                    (count + step - 1) // step,
+                    infer_shape=False,
+                    element_shape=[None, *shape],
+                ),
+            ],
+            parallel_iterations=1,
         )
+        return tf.ensure_shape(views.concat(), [None, *shape])
 
     def _run_net(self, views: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Means over the views: probabilities [N, classes], features [N, units]."""
@@ -262,3 +285,8 @@ def _check_count(batch: tf.Tensor) -> tf.Tensor:
     ]
     with tf.control_dependencies(checks):
         return tf.identity(batch)
+
+
+def _as_one_function(function: Callable, *specs: tf.TensorSpec) -> Callable:
+    """Returns `function` as one function of the graph, however often it is called."""
+    return tf.function(function, input_signature=specs, autograph=False)

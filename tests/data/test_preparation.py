@@ -653,6 +653,22 @@ def test_odd_files_are_counted_as_bad_files(tmp_path, caplog, workers):
     )
 
 
+def test_metadata_never_condemns_pixels(tmp_path):
+    root = case_folders.odd_chunks(tmp_path / "images")
+    dataset = preparation.prepare_dataset(
+        sources.open_source(f"folder:{root}", holdout=0),
+        tmp_path / "made",
+        size=8,
+        encoding="raw",
+    )
+    assert dataset.class_counts == {"train": [3, 10]}
+    contents = image_sources.read_contents(dataset, "train")
+    found = {name: image for image, _, name in contents if name.endswith(".png")}
+    assert len(found) == 7
+    for image in found.values():
+        np.testing.assert_array_equal(image, np.full((8, 8, 3), (9, 99, 200)))
+
+
 def test_an_image_without_a_label_is_a_bad_file(tmp_path):
     train = [
         image_sources.example(0),

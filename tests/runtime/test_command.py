@@ -87,7 +87,12 @@ def test_output_that_cannot_be_written_is_an_error():
         for arguments in ([], ["--help"]):
             command = [sys.executable, "-c", SCRIPT.format(body="print(1)"), *arguments]
             done = subprocess.run(
-                command, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+                command,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+                env=os.environ | {"PYTHONUNBUFFERED": ""},
             )
             assert done.returncode == 1
             assert done.stderr == "alexnet_tf.prepare: No space left on device\n"

@@ -272,5 +272,14 @@ def test_a_bmp_whose_pixels_begin_after_the_end_of_the_file_is_rejected():
     Image.new("RGB", (4, 4)).save(file, "BMP")
     data = bytearray(file.getvalue())
     data[10:14] = (0x87E00004).to_bytes(4, "little")
-    with pytest.raises(tf.errors.InvalidArgumentError, match="BMP whose pixels begin"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="BMP whose pixels are cut off"
+    ):
         graph_decoding.decode(tf.constant(bytes(data)))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_decoding_outside_of_a_graph_gives_the_same_pixels(kind):
+    """As `export --check` decodes, which compares an export with the net itself."""
+    data = encoded(noise(), kind)
+    np.testing.assert_array_equal(graph_decoding.decode(data), decode(data))

@@ -292,6 +292,10 @@ def _with_metadata():
             "second image after the end": jpeg + VALID["jpeg_progressive"],
             "fill bytes": jpeg[:2] + b"\xff" * 30 + jpeg[2:],
         },
+        "bmp": {
+            "two bytes after the end": VALID["bmp"] + b"\0\0",
+            "profile after the pixels": VALID["bmp"] + bytes(3000),
+        },
         "gif": {
             "comment": extended(b"\x21\xfe\xff" + bytes(255) + b"\0"),
             "many comments": extended(b"\x21\xfe\1x\0" * 4000),
@@ -306,6 +310,7 @@ WITHOUT_METADATA = {
     "png": png_of(noise(), 8, 2),
     "jpeg": VALID["jpeg"],
     "gif": VALID["gif"],
+    "bmp": VALID["bmp"],
 }
 
 # At bytes 16 to 23, where the size is expected, this chunk has a small one.

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.models import checkpoint_files
+from alexnet_tf.models import checkpoint_files, zoo
 from alexnet_tf.runtime import options
 from alexnet_tf.training import assembly, run_folder, run_log, train_options
 
@@ -31,7 +31,9 @@ def train_options_of(dataset, run_dir, **changes):
         "checkpoint_steps": 1,
         **changes,
     }
-    return options.replace(train_options.TrainOptions(), **chosen)
+    net = zoo.find(chosen["architecture"])
+    conventions = {"init": net.initialization, "dropout": net.dropout}
+    return options.replace(train_options.TrainOptions(), **conventions | chosen)
 
 
 def trainer_of(chosen, replicas=None, **cadence):

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from alexnet_tf.data import prepared_dataset
 from alexnet_tf.models import checkpoint_files, layers
-from alexnet_tf.runtime import options
+from alexnet_tf.runtime import files, options
 from alexnet_tf.training import (
     run_folder,
     run_log,
@@ -252,6 +252,9 @@ def test_a_dataset_without_a_split_to_validate_on_needs_validation_never(
     described = json.loads((data / "dataset.json").read_text())
     described["counts"] = {"train": described["counts"]["train"]}
     (data / "dataset.json").write_text(json.dumps(described))
+    digests = prepared_dataset.read_digests(data)
+    digests["dataset.json"] = files.sha256(data / "dataset.json")
+    prepared_dataset.write_digests(data, digests.items())
     settings = runs.train_options_of(
         prepared_dataset.read_description(data), tmp_path / "run", max_steps=1
     )

@@ -127,6 +127,11 @@ def _notes(net: "imported_run.ImportedNet") -> list[str]:
             f"{about.name} was published with {top1} / {top5} % accuracy (top 1 / top 5, "
             f"center crop, ILSVRC-2012 validation), measured on {about.images}"
         )
+    lines.append(
+        f"classes {described.class_names[0]} to {described.class_names[-1]}, mean of the "
+        f"center {described.mean[side // 2, side // 2].round(1).tolist()} (red, green, "
+        "blue)"
+    )
     if source is not None and source.input_size not in (None, side):
         lines.append(
             f"the file's graph reads images of {source.input_size} pixels; it is imported "

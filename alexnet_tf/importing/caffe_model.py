@@ -192,7 +192,8 @@ def read(path: str) -> tuple[dict[str, np.ndarray], tuple[SourceLayer, ...]]:
         elif kind == "dense":
             axes = "IO" if found.inner_product_param.transpose else "OI"
             kernel = tensors[names[0]]
-            tensors[names[0]] = kernel.reshape(kernel.shape[-2:])
+            if kernel.shape[:-2] == (1,) * (kernel.ndim - 2):  # as in older files
+                tensors[names[0]] = kernel.reshape(kernel.shape[-2:])
         for name in names[1:]:
             tensors[name] = tensors[name].reshape(-1)
         kernel_name, bias_name = [*names, None, None][:2]

@@ -70,12 +70,13 @@ def read(
     suffix = weight_files.suffix_of(path)
     sha1, sha256 = _digests(path)
     if suffix in weight_files.OWN:
-        if architecture is not None or channels is not None:
+        if channels is not None or (architecture is not None and suffix == ".keras"):
             raise WeightsError(
-                f"{path} says itself which net it holds: leave --architecture and "
-                "--channels out"
+                f"{path} says itself which net it holds, and that reads RGB: leave "
+                "--architecture and --channels out"
             )
-        return _read_own(path, sha256, class_names, mean)
+        own = own_files.read(path, architecture)
+        return _own_net(path, own, sha256, class_names, mean)
     known = published.architecture_of(sha1, sha256)
     source = weight_files.read(path)
     net = recognition.recognize(source, architecture, known)
@@ -122,10 +123,13 @@ def _mean(
     return means.of_array(np.array(about.mean), side, where=about.name)
 
 
-def _read_own(
-    path: str, sha256: str, class_names: str | None, mean: str | None
+def _own_net(
+    path: str,
+    own: own_files.OwnNet,
+    sha256: str,
+    class_names: str | None,
+    mean: str | None,
 ) -> ImportedNet:
-    own = own_files.read(path)
     net = own.architecture
     if mean is None and own.mean is None:
         raise WeightsError(

@@ -188,9 +188,9 @@ def convention(
     """Returns the order of the colors and the deviation that a file's net expects.
 
     The user's word, `channels`, comes before the file's, and that before what was
-    published.
+    published. A graph that subtracts the mean itself does all that its net expects.
     """
     if published_net is None:
         return channels or source.channels or "RGB", None
     chosen = channels or source.channels or published_net.channels
-    return chosen, published_net.deviation
+    return chosen, None if source.mean is not None else published_net.deviation

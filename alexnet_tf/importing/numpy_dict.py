@@ -31,6 +31,8 @@ class _Array:
     """Stands for a `numpy.ndarray`: its shape, and its bytes or its objects."""
 
     shape: tuple[int, ...] = ()
+    type: Any = None
+    by_column: Any = False
     content: Any = None
 
     def __setstate__(self, state: Any) -> None:
@@ -46,11 +48,12 @@ class _Array:
                 "it holds an array that is not of floats"
             )
         kind = (">" if self.type.order == ">" else "<") + self.type.name
-        count = math.prod(self.shape)
-        if count < 0 or len(content) != count * np.dtype(kind).itemsize:
+        shape = [int(size) for size in self.shape]
+        bytes_ = math.prod(shape) * np.dtype(kind).itemsize
+        if min(shape, default=0) < 0 or len(content) != bytes_:
             raise restricted_pickle.PickleError("it is damaged (an array is cut off)")
         order: Any = "F" if self.by_column else "C"
-        return np.frombuffer(content, kind).reshape(self.shape, order=order)
+        return np.frombuffer(content, kind).reshape(shape, order=order)
 
 
 def _reconstructed(*_: Any) -> _Array:
@@ -82,7 +85,7 @@ def read(path: str) -> tuple[dict[str, np.ndarray], tuple[SourceLayer, ...]]:
     """
     try:
         content = _content(path)
-    except restricted_pickle.PickleError as error:
+    except (restricted_pickle.PickleError, TypeError) as error:
         raise WeightsError(
             f"{path} cannot be read: {error}. It must be a dict of layers with their "
             "arrays, as caffe-tensorflow writes it"

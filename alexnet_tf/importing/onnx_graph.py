@@ -64,6 +64,7 @@ class _Reader:
         self._used: list[str] = []
         self._layers: list[SourceLayer] = []
         self._mean: np.ndarray | None = None
+        self._last = ""  # what the next operation must read
 
     def read(self) -> Source:
         import onnx
@@ -72,12 +73,17 @@ class _Reader:
         for initializer in graph.initializer:
             self._tensors[initializer.name] = self._array(initializer)
         stored = set(self._tensors)
+        image = next((each for each in graph.input if each.name not in stored), None)
+        self._last = "" if image is None else image.name
         for node in graph.node:
             attributes = {
                 a.name: onnx.helper.get_attribute_value(a) for a in node.attribute
             }
+            if node.op_type not in _CONSTANTS:
+                if self._last not in node.input:
+                    raise self._refuse(node, "does not follow the one before it")
+                self._last = node.output[0]
             self._add(node, attributes)
-        image = next((each for each in graph.input if each.name not in stored), None)
         dims = [] if image is None else image.type.tensor_type.shape.dim
         made_by: Channels | None = (
             "RGB" if "matlab" in self._model.producer_name.lower() else None

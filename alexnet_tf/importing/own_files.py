@@ -28,8 +28,13 @@ class OwnNet:
     mean: np.ndarray | None
 
 
-def read(path: str) -> OwnNet:
+def read(path: str, architecture: str | None = None) -> OwnNet:
     """Returns what a file of this package holds.
+
+    Args:
+        path: the file.
+        architecture: a name in `zoo.ARCHITECTURES`, for a `.weights.h5` file of an
+            earlier version, which does not record its own.
 
     Raises:
         WeightsError: the file does not say which net it is of.
@@ -38,7 +43,7 @@ def read(path: str) -> OwnNet:
     model = (
         loaded_net.load_keras_file(path)
         if path.lower().endswith(".keras")
-        else applications.AlexNet(weights=path)
+        else applications.AlexNet(weights=path, architecture=architecture)
     )
     described = loaded_net.provenance_of(model)
     if described is None:

@@ -76,8 +76,10 @@ def difference(source: Source, net: architectures.Architecture) -> str:
     found = source.weighted
     if len(found) != len(wanted):
         return f"it has {len(found)} layers with weights, expected {len(wanted)}"
+    maps = _maps_below(net)
     for layer, extent in zip(found, wanted, strict=True):
-        if differs := _weights_differ(source, layer, extent, extent is wanted[-1]):
+        is_top = extent is wanted[-1]
+        if differs := _weights_differ(source, layer, extent, maps[extent.name], is_top):
             return differs
     for layer, extent, groups in zip(found, wanted, groups_of(net), strict=True):
         if differs := _constants_differ(layer, _constants(extent.layer, groups)):
@@ -94,8 +96,22 @@ def groups_of(net: architectures.Architecture) -> Iterator[int]:
             first = False
 
 
+def _maps_below(net: architectures.Architecture) -> dict[str, tuple[int, ...]]:
+    """The shape that each layer reads, by name: (height, width, channels) or (units,)."""
+    below: tuple[int, ...] = (net.input_size, net.input_size, 3)
+    found = {}
+    for extent in architectures.extents(net):
+        found[extent.name] = below
+        below = extent.shape
+    return found
+
+
 def _weights_differ(
-    source: Source, layer: SourceLayer, extent: architectures.Extent, is_top: bool
+    source: Source,
+    layer: SourceLayer,
+    extent: architectures.Extent,
+    below: tuple[int, ...],
+    is_top: bool,
 ) -> str:
     wanted = extent.layer
     kernel = source.kernel(layer)
@@ -111,9 +127,12 @@ def _weights_differ(
         fits = kernel.shape == shape
     else:
         shape = (outputs, extent.fan_in)
-        flat = (kernel.shape[0], math.prod(kernel.shape[1:]))
-        fits = kernel.ndim in (2, 4) and flat[1] == shape[1]
-        fits = fits and (is_top or flat[0] == shape[0])
+        # It may be written as a convolution over the whole map, or one of 1 x 1.
+        fits = kernel.shape[1:] in (
+            (extent.fan_in,),
+            (extent.fan_in, 1, 1),
+            (below[-1], *below[:-1]),
+        ) and (is_top or kernel.shape[0] == outputs)
     if not fits:
         of = " (outputs, inputs, height, width)" if len(shape) == 4 else ""
         some = ["any number", shape[1]] if is_top else list(shape)

@@ -9,21 +9,6 @@ import pickle
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
-# What the unpickler raises for bytes that are cut off or are not a pickle.
-_DAMAGED = (
-    pickle.UnpicklingError,
-    EOFError,
-    AttributeError,
-    IndexError,
-    ImportError,
-    KeyError,
-    MemoryError,
-    OverflowError,
-    RecursionError,
-    TypeError,
-    UnicodeDecodeError,
-)
-
 
 class PickleError(ValueError):
     """A pickle that is damaged, or that asks for something it must not have."""
@@ -56,10 +41,8 @@ def load(
         return _Unpickler(file, allowed, stored).load()
     except PickleError:
         raise
-    except _DAMAGED as error:
+    except Exception as error:  # Python says that unpickling may raise any
         raise PickleError(f"it is damaged ({error or type(error).__name__})") from error
-    except ValueError as error:
-        raise PickleError(f"it is damaged ({error})") from error
 
 
 class _Unpickler(pickle.Unpickler):

@@ -133,7 +133,11 @@ def read(path: str) -> dict[str, np.ndarray]:
                 return _read_archive(archive, path)
         with open(path, "rb") as file:
             return _read_sequence(file, path)
-    except (restricted_pickle.PickleError, zipfile.BadZipFile) as error:
+    except (
+        restricted_pickle.PickleError,
+        zipfile.BadZipFile,
+        RuntimeError,  # of an archive that is encrypted, or packed in another way
+    ) as error:
         raise WeightsError(
             f"{path} cannot be read: {error}. If torch reads it, {_ADVICE}"
         ) from error

@@ -87,4 +87,12 @@ def read(path: str) -> Source:
     Raises:
         WeightsError: the file is missing, damaged, of another kind or of another net.
     """
-    return READERS[suffix_of(path)](path)
+    source = READERS[suffix_of(path)](path)
+    for layer in source.weighted:
+        shape = source.tensors[layer.kernel or ""].shape
+        if len(shape) != len(layer.axes):
+            raise WeightsError(
+                f"{path} is of another net: the weights of its {layer.name} have the "
+                f"shape {list(shape)}, expected {len(layer.axes)} axes"
+            )
+    return source

@@ -100,6 +100,20 @@ def test_caffe_alexnet_agrees_with_the_zoos_graph(kind, tmp_path, class_names):
     assert difference(ours, zoo_logits(weights, images)) < LIMIT
 
 
+def test_dense_layers_may_be_written_as_convolutions(tmp_path, class_names):
+    """As in Caffe's example of a fully convolutional net."""
+    weights, images = caffe_weights(), images_of(227)
+    expected = zoo_logits(weights, images)
+    for name, side in (("fc6", 6), ("fc7", 1), ("fc8", 1)):
+        kernel, bias = weights[name]
+        weights[name] = kernel.reshape(len(kernel), -1, side, side), bias
+    path = files.write_caffemodel(
+        tmp_path / "net.caffemodel", weights, dense="Convolution", constants=False
+    )
+    ours = imported_logits(path, class_names, images)
+    assert difference(ours, expected) < LIMIT
+
+
 @pytest.mark.parametrize("form", ["new", "v1"])
 @pytest.mark.parametrize("net", ["caffe_alexnet", "caffenet"])
 def test_a_caffemodel_agrees_with_opencv(net, form, tmp_path, class_names):

@@ -190,6 +190,30 @@ def test_an_unknown_operation_is_of_another_net(tmp_path):
         weight_files.read(str(tmp_path / "net.onnx"))
 
 
+def test_a_graph_that_branches_is_of_another_net(tmp_path):
+    graph = files.zoo_graph(weights_for("onnx"))
+    norm1, pool1 = graph.graph.node[2:4]
+    pool1.input[0] = norm1.input[0]  # around the normalization
+    onnx.save(graph, tmp_path / "net.onnx")
+    with pytest.raises(WeightsError, match="MaxPool.*does not follow the one before"):
+        weight_files.read(str(tmp_path / "net.onnx"))
+
+
+@pytest.mark.parametrize("shape", [(256, 64, 3, 3), (256, 36, 4, 4)])
+def test_a_dense_layer_over_part_of_the_map_is_another_net(shape, tmp_path):
+    shapes = files.shapes_of("caffe", CLASSES, 16)
+    assert np.prod(shape[1:]) == 6 * 6 * 16
+    shapes["fc6"] = shape
+    graph = files.zoo_graph(files.random_weights(shapes))
+    for node in graph.graph.node:
+        if "fc6_w_0" in node.input:
+            node.op_type = "Conv"
+            del node.attribute[:]
+    onnx.save(graph, tmp_path / "net.onnx")
+    with pytest.raises(WeightsError, match="fc6"):
+        recognized(tmp_path / "net.onnx", "caffe_alexnet")
+
+
 @pytest.mark.parametrize("legacy", [False, True])
 def test_a_checkpoint_of_training_holds_one_state_dict(legacy, tmp_path):
     weights = weights_for("pth")

@@ -145,12 +145,14 @@ def write_caffemodel(path, weights, *, net="caffe_alexnet", form="new", **option
 
     `options`: `constants=False` leaves the parameters of layers out, `order=False` the
     layers without weights, `double=True` writes float64, `alpha` is LRN's,
-    `rename={"fc8": ...}` other names of layers.
+    `rename={"fc8": ...}` other names of layers, `dense` another type of dense layers.
     """
     new = form == "new"
     names = options.get("rename", {})
     data = _bytes(1, "AlexNet")
     for name, kind in caffe_layers(net):
+        if kind == "InnerProduct":
+            kind = options.get("dense", kind)
         if not options.get("order", True) and name not in weights:
             continue
         shown = names.get(name, name)

@@ -42,7 +42,7 @@ def test_the_precision_that_auto_stands_for_is_recorded(chosen, tmp_path, monkey
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, ("inverted", "pytorch")),
+        ({"dropout": None, "init": None}, ("inverted", "pytorch")),
         ({"dropout": "original", "init": "paper"}, ("original", "paper")),
     ],
 )

@@ -89,6 +89,15 @@ def test_without_a_split_the_datasets_own_is_evaluated(trained_run, capsys):
     assert "on the validation split" in capsys.readouterr().err
 
 
+def test_the_result_names_the_precision_that_auto_stands_for(
+    trained_run, monkeypatch, capsys
+):
+    monkeypatch.setattr(devices, "precision", lambda asked: "float32")
+    chosen = {"checkpoint": str(trained_run), "precision": "auto", "format": "json"}
+    evaluate.main(options.replace(evaluate.OPTIONS(), **chosen), [])
+    assert json.loads(capsys.readouterr().out)["precision"] == "float32"
+
+
 def test_the_options_of_export_reach_it(monkeypatch, capsys):
     asked = {}
 

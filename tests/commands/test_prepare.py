@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from alexnet_tf import prepare
-from alexnet_tf.data import prepared_dataset
+from alexnet_tf.data import prepared_dataset, records, sources
 from tests.support import case_folders, commands, images
 
 
@@ -39,6 +39,39 @@ def test_the_command_prepares_what_its_options_say(
     assert f"{dataset.path}: 6 train images of {size} x {size} pixels" in printed.out
     assert "images has no validation or test split" in printed.err
     assert "train with --validation=never" in printed.err
+
+
+def test_the_options_of_the_source_reach_it(tmp_path, monkeypatch):
+    asked = {}
+
+    def open_source(specification, **given):
+        asked.update(given, specification=specification)
+        raise FileNotFoundError("no archives")
+
+    monkeypatch.setattr(sources, "open_source", open_source)
+    given = {"holdout": 0.25, "manual_dir": "archives", "checksums": True}
+    given["data_dir"] = str(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no archives"):
+        commands.run_prepare(source="imagenet2012", **given)
+    assert asked == {"specification": "imagenet2012", **given}
+
+
+def test_the_background_reaches_the_records_and_is_compared(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        unseen = Image.new("RGBA", (8, 8), (9, 9, 9, 0))
+        unseen.save(tmp_path / "images" / name / "0.png")
+    given = {"source": f"folder:{tmp_path / 'images'}", "holdout": 0.0, "size": 8}
+    given["output"] = str(tmp_path / "made")
+    commands.run_prepare(**given, background="#0a141e")
+    dataset = prepared_dataset.read_description(tmp_path / "made")
+    assert dataset.background == (10, 20, 30)
+    encoded, _ = records.open_records(dataset, "train")[0]
+    assert bytes(encoded) == bytes((10, 20, 30)) * 64
+    for same in ("#0A141E", None):
+        commands.run_prepare(**given, background=same, verify=True)
+    with pytest.raises(ValueError, match=r"background \(10, 20, 30\), not .*=white"):
+        commands.run_prepare(**given, background="white", verify=True)
 
 
 def test_the_command_checks_its_output_before_it_opens_the_source(tmp_path):

@@ -298,3 +298,21 @@ def test_decoding_in_two_threads_does_not_change_the_warning_filters(monkeypatch
         first_done.set()
         second.result()
     assert warnings.filters == before
+
+
+def test_a_png_for_a_server_has_no_more_bytes_than_a_server_reads(monkeypatch):
+    noise = Image.fromarray(images.random_image(0))
+    data = images.encode(noise, "WEBP", quality=1)
+    monkeypatch.setattr(image_limits, "MAX_BYTES", len(data))
+    with pytest.raises(
+        image_decoding.BadImageError, match=rf"upright PNG.* more than {len(data)}: "
+    ):
+        image_decoding.for_server(data, "image")
+
+
+@pytest.mark.parametrize(("level", "dark"), [(4095, True), (4096, False)])
+def test_16_bits_are_dark_up_to_the_largest_value_of_12(level, dark):
+    gray = Image.fromarray(np.full((2, 2), level, np.uint16))
+    with image_decoding.deep_images() as found:
+        decoded(gray, "PNG")
+    assert found == {("image", dark)}

@@ -89,6 +89,14 @@ def test_a_huge_file_is_refused_without_reading_it(tmp_path):
     assert refusal(tmp_path / "a.jpg") == expected
 
 
+def test_a_file_that_grows_while_it_is_read_is_refused(monkeypatch):
+    # The system says that this file has 0 bytes.
+    monkeypatch.setattr(image_files, "_MAX_BYTES", 10)
+    assert (
+        refusal("/proc/self/status") == "the file grew beyond 1 GiB while it was read"
+    )
+
+
 def test_an_input_output_error_is_a_refusal():
     # The memory of this process is a regular file whose first page cannot be read.
     assert refusal("/proc/self/mem") == "it cannot be read (Input/output error)"

@@ -312,6 +312,7 @@ def test_the_plan_is_written_completely_or_not_at_all(
         ({"encoding": "raw"}, "encoding"),
         ({"max_bad_files": 3}, None),
         ({"size": 9}, "size"),
+        ({"background": (0, 0, 0)}, "background"),
     ],
 )
 def test_an_interrupted_preparation_does_not_continue_with_other_settings(

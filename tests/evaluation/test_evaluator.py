@@ -199,6 +199,16 @@ def test_a_split_with_an_empty_name_is_not_the_default(trained_run):
         )
 
 
+def test_a_batch_of_fewer_views_than_an_image_has_changes_nothing(small_dataset, net):
+    measure = evaluator.Evaluation(net)
+    one, other = (
+        measure(small_dataset, "validation", crop=24, batch_size=size)
+        for size in (1, 120)
+    )
+    assert one["images"] == other["images"] == 12
+    assert one["ten_crop"]["loss"] == pytest.approx(other["ten_crop"]["loss"])
+
+
 def test_top_five_of_seven_classes_counts_five():
     scores = [0.3, 0.2, 0.15, 0.12, 0.1, 0.08, 0.05]
     assert [credit(scores, label, 5) for label in range(7)] == [1, 1, 1, 1, 1, 0, 0]

@@ -470,3 +470,10 @@ def test_a_net_whose_description_alone_differs_is_the_same_net(tmp_path):
     write_run(tmp_path / "other", dropout="original", architecture=described)
     other = trained.read_trained_net(tmp_path / "other")
     trained.check_identity(str(tmp_path / "run/checkpoints/step-1"), other)
+
+
+def test_the_background_is_read_as_it_was_written(tmp_path):
+    write_run(tmp_path, dropout="inverted")
+    net = trained.read_trained_net(tmp_path)
+    trained.write_trained_net(tmp_path, dataclasses.replace(net, background=(1, 2, 3)))
+    assert trained.read_trained_net(tmp_path).background == (1, 2, 3)

@@ -57,6 +57,18 @@ def test_a_second_use_is_rejected_until_the_first_releases_the_lock(tmp_path):
         assert folder.is_dir()
 
 
+def test_a_use_that_is_rejected_leaves_no_file_open(tmp_path):
+    with lock.exclusive(tmp_path, "unused"):
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(3):
+            with (
+                pytest.raises(ValueError, match="choose another"),
+                lock.exclusive(tmp_path, "choose another"),
+            ):
+                pass
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
 @pytest.mark.parametrize("failure", [0, errno.ENOLCK])
 def test_another_process_is_rejected_as_long_as_the_block_lasts(tmp_path, failure):
     first, said = holder(tmp_path, failure)

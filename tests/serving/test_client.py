@@ -159,6 +159,25 @@ def test_a_sound_image_that_is_rejected_is_sent_until_the_deadline():
         assert len(seen) > 1
 
 
+def test_with_one_attempt_no_rejected_image_is_sent_again():
+    with (
+        scripted_servers.rest(BAD) as (url, seen),
+        clients.Client(url, attempts=1, timeout_s=1) as client,
+    ):
+        with pytest.raises(clients.RejectedError, match="400: image_bytes: no$"):
+            client.classify(IMAGE)
+        assert len(seen) == 1
+
+
+def test_the_names_of_a_model_and_of_a_label_are_parts_of_the_path():
+    with (
+        scripted_servers.rest(GOOD) as (url, seen),
+        clients.Client(url, model="a/b c", version="d?e") as client,
+    ):
+        client.classify(IMAGE)
+    assert [path for path, _ in seen] == ["/v1/models/a%2Fb%20c/labels/d%3Fe:predict"]
+
+
 def test_a_busy_server_between_rejections_does_not_use_up_the_attempts():
     with (
         scripted_servers.rest(BAD, BUSY, BAD, BAD, GOOD) as (url, seen),

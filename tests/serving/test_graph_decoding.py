@@ -138,6 +138,15 @@ def test_an_image_that_is_too_large_is_rejected_by_its_header(make, height, widt
         decode(make(height, width))
 
 
+def test_sides_whose_product_overflows_are_rejected_by_the_header():
+    """Modulo 2**64 the product is negative."""
+    side = 2**32 - 1
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=f"{side} rows of {side} pixels"
+    ):
+        decode(png(side, side))
+
+
 def black(height, width):
     """A black PNG of any size, made quickly by repeating one deflated row."""
     row = bytes(1 + 3 * width)

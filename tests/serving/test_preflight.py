@@ -190,19 +190,22 @@ def test_a_net_with_the_ops_of_training_is_rejected(
         preflight.check_export(tmp_path / "1")
 
 
-def test_an_output_without_one_row_per_image_is_rejected(tmp_path):
+@pytest.mark.parametrize(("rows", "images"), [(1, 4), (4, 8)])
+def test_an_output_without_one_row_per_image_is_rejected(tmp_path, rows, images):
     """Its declared shape is open, so that only running it shows the mistake."""
     archive = keras.export.ExportArchive()
     archive.add_endpoint(
         "serving_default",
-        lambda image_bytes: {"features": tf.strings.length(image_bytes)[:1]},
+        lambda image_bytes: {"features": tf.strings.length(image_bytes)[:rows]},
         input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")],
     )
     archive.track(tf.Variable(0.0))
     archive.write_out(str(tmp_path / "1"), verbose=False)
     spec = {"serving_default": tf.TensorSpec([None], tf.string, name="image_bytes")}
     warmup_requests.write_warmup_requests(tmp_path / "1", spec, signatures.CLASSIFY)
-    with pytest.raises(preflight.CheckError, match="not batched: 4 images gave"):
+    with pytest.raises(
+        preflight.CheckError, match=f"not batched: {images} images gave"
+    ):
         preflight.examine_export(tmp_path / "1")
 
 

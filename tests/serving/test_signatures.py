@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from alexnet_tf.data import record_files
-from alexnet_tf.models import layers, resizing, trained
+from alexnet_tf.models import image_limits, layers, resizing, trained
 from alexnet_tf.serving import signatures as signatures_module
 
 
@@ -130,6 +130,15 @@ def test_an_empty_batch_is_rejected_in_one_line(signatures, which):
             )
         asked.add(name)
     assert asked
+
+
+def test_a_request_has_as_many_images_as_the_limit_and_no_more(signatures):
+    classify = signatures["predict_images"]
+    most = image_limits.MAX_REQUEST_IMAGES
+    found = classify(image=tf.zeros((most, 4, 4, 3), tf.uint8))
+    assert len(found["classes"]) == most
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"more than {most} im"):
+        classify(image=tf.zeros((most + 1, 4, 4, 3), tf.uint8))
 
 
 @pytest.mark.parametrize("shape", [(1, 0, 5, 3), (1, 5, 0, 3), (1, 1, 101, 3)])

@@ -146,15 +146,15 @@ def gif_of(frame, *, canvas=None, corner=(0, 0), transparent=None, blocks=255):
     )
 
 
-def bmp_of(pixels, masks=None, top_down=False):
-    """A BMP of 32 bits with the header of version 4, BGRA [H, W, 4]."""
+def bmp_of(pixels, masks=None, top_down=False, header=108):
+    """A BMP of 32 bits with the header of version 3 (56) or 4 (108), BGRA [H, W, 4]."""
     height, width = pixels.shape[:2]
     rows = pixels if top_down else pixels[::-1]
     masks = masks or (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
     signed = -height if top_down else height
-    fields = struct.pack("<IiiHHIIiiII", 108, width, signed, 1, 32, 3, 0, 0, 0, 0, 0)
-    second = (fields + struct.pack("<4I", *masks)).ljust(108, b"\0")
-    first = b"BM" + struct.pack("<IHHI", 122 + rows.size, 0, 0, 122)
+    fields = struct.pack("<IiiHHIIiiII", header, width, signed, 1, 32, 3, 0, 0, 0, 0, 0)
+    second = (fields + struct.pack("<4I", *masks)).ljust(header, b"\0")
+    first = b"BM" + struct.pack("<IHHI", 14 + header + rows.size, 0, 0, 14 + header)
     return first + second + rows.tobytes()
 
 
@@ -195,6 +195,7 @@ def _valid():
         "bmp_32_bits": images.encode(rgba, "BMP"),
         "bmp_alpha": bmp_of(noise(channels=4)),
         "bmp_alpha_top_down": bmp_of(noise(channels=4), top_down=True),
+        "bmp_alpha_short_header": bmp_of(noise(channels=4), header=56),
         "jpeg": images.encode(smooth(), "JPEG", **jpeg),
         "jpeg_gray": images.encode(smooth().convert("L"), "JPEG", **jpeg),
         "jpeg_progressive": images.encode(smooth(), "JPEG", progressive=True, **jpeg),

@@ -1,11 +1,12 @@
 """Every option of `train` reaches the part of the run that it is meant for."""
 
+import dataclasses
 import math
 import types
 
 import pytest
 
-from alexnet_tf.data import input_pipeline
+from alexnet_tf.data import input_pipeline, preparation
 from alexnet_tf.evaluation import evaluator
 from alexnet_tf.models import builder, layers
 from alexnet_tf.runtime import options
@@ -71,6 +72,14 @@ def test_the_options_of_the_images_reach_the_input_pipeline(chosen, monkeypatch)
         "recipe": input_pipeline.Recipe(6, 24, 5, "paper", 1.5, 3),
         **{"first_step": 2, "last_step": 4, "rows": (0, 6), "damaged": "skip"},
     }
+
+
+def test_the_background_of_the_dataset_is_that_of_the_net(
+    chosen, small_dataset, monkeypatch
+):
+    found = dataclasses.replace(small_dataset, background=(1, 2, 3))
+    monkeypatch.setattr(preparation, "find_or_prepare", lambda *_, **__: found)
+    assert assembly.assemble(chosen).trained.background == (1, 2, 3)
 
 
 def test_the_options_of_validations_reach_them(chosen, monkeypatch):

@@ -88,6 +88,34 @@ def test_a_broken_newest_checkpoint_falls_back_to_the_one_before(
     assert f"going on from {tmp_path / 'checkpoints/step-1'}" in caplog.text
 
 
+def test_the_files_of_a_broken_checkpoint_are_kept_under_other_names(tmp_path):
+    saved, _ = saver(tmp_path, net())
+    saved.save(1, {})
+    saved.save(2, {})
+    data = tmp_path / "checkpoints/step-2.data-00000-of-00001"
+    data.write_bytes(b"cut off")
+    assert saved.restore() == (1, {})
+    saved.save(3, {})
+    kept = {path.name for path in data.parent.glob("*.broken")}
+    assert kept == {"step-2.index.broken", f"{data.name}.broken"}
+
+
+def test_a_removed_checkpoint_is_on_the_disk_without_its_index_first(
+    tmp_path, monkeypatch
+):
+    saved, _ = saver(tmp_path, net())
+    prefix = saved.save(1, {})
+    synced = []
+    monkeypatch.setattr(files, "sync", lambda folder: synced.append(list_of(folder)))
+    checkpoint_files.remove_checkpoint(prefix)
+    assert synced == [["step-1.data-00000-of-00001"]]
+    assert list_of(tmp_path / "checkpoints") == []
+
+
+def list_of(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_checkpoints_saved_after_a_broken_one_replace_it(tmp_path):
     saved, _ = saver(tmp_path, net(), keep=1)
     saved.save(100, {})

@@ -190,3 +190,17 @@ def test_a_checkpoint_of_another_run_is_not_resumed(chosen, small_dataset, tmp_p
         match="of another run: its dropout is inverted, expected original",
     ):
         runs.trainer_of(chosen).restore()
+
+
+def test_what_a_killed_run_left_unfinished_is_removed_before_the_first_step(
+    chosen, tmp_path
+):
+    unfinished = [
+        tmp_path / "run" / folder / "step-999.data-00000-of-00001"
+        for folder in ("checkpoints", "best")
+    ]
+    for path in unfinished:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    runs.record(chosen)
+    assert not any(path.exists() for path in unfinished)

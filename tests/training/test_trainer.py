@@ -14,6 +14,7 @@ from alexnet_tf.data import prepared_dataset
 from alexnet_tf.models import checkpoint_files, layers
 from alexnet_tf.runtime import files, options
 from alexnet_tf.training import (
+    checkpoint,
     run_folder,
     run_log,
     schedule,
@@ -296,9 +297,26 @@ def test_a_loss_that_is_nan_stops_the_run_at_the_next_line_of_the_log(
         training.run(run_log.Log(tmp_path / "run", 0))
 
 
+def test_a_loss_that_is_infinite_stops_the_run(small_dataset, tmp_path):
+    settings = runs.train_options_of(
+        *(small_dataset, tmp_path / "run"),
+        **{"checkpoint_steps": 1000, "validation": "never"},
+    )
+    training = runs.trainer_of(settings)
+    runs.record(settings)
+    training.net.trainable_variables[-1].assign([-np.inf, 0, 0])  # bias of the logits
+    with pytest.raises(trainer.DivergedError, match="^step 1: the loss is inf"):
+        training.run(run_log.Log(tmp_path / "run", 0))
+
+
 @pytest.mark.parametrize(
     ("errors", "best"),
-    [((50, 40, 60, 45), 6), ((50, 60, 40, 30), 12), ((20, 30, 40, 50), 3)],
+    [
+        ((50, 40, 60, 45), 6),
+        ((50, 60, 40, 30), 12),
+        ((20, 30, 40, 50), 3),
+        ((40, 50, 40, 45), 3),  # the first of equal ones
+    ],
 )
 def test_the_best_checkpoint_is_that_of_the_least_error(
     small_dataset, tmp_path, errors, best
@@ -383,3 +401,21 @@ def test_weight_decay_and_learning_rates_reach_the_right_variables(
         else:
             expected = before - 0.001 * (0.5 * before + 1)
         np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_the_log_is_on_the_disk_before_each_checkpoint(
+    small_dataset, tmp_path, monkeypatch
+):
+    order = []
+    save = checkpoint.Checkpoints.save
+
+    def observed(*arguments):
+        order.append("checkpoint")
+        return save(*arguments)
+
+    monkeypatch.setattr(run_log.Log, "sync", lambda log: order.append("log"))
+    monkeypatch.setattr(checkpoint.Checkpoints, "save", observed)
+    runs.train(runs.train_options_of(small_dataset, tmp_path / "run", max_steps=4))
+    # After steps 1, 2 and 4; after step 3 in best/ too; and after step 4 in best/ if
+    # it is the best.
+    assert order in (["log", "checkpoint"] * 5, ["log", "checkpoint"] * 6)

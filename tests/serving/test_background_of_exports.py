@@ -1,0 +1,55 @@
+"""An export composes transparent pixels with the background of its net."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from alexnet_tf.models import builder, trained
+from alexnet_tf.serving import export_verification, exporting, local_model
+from alexnet_tf.training import checkpoint
+from tests.support import by_hand, images
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """An export of a net with a black background, whose answers depend on pixels."""
+    run = tmp_path_factory.mktemp("run")
+    net = trained.TrainedNet(
+        by_hand.NET,
+        tuple(f"c{number}" for number in range(7)),
+        np.full((4, 4, 3), 100, np.float32),
+        "original",
+        "float32",
+        "/nowhere",
+        "0",
+        background=(0, 0, 0),
+    )
+    trained.write_trained_net(run, net)
+    model = builder.build(by_hand.NET, mean=net.mean, dropout=net.dropout, seed=1)
+    for weight in model.trainable_variables:
+        weight.assign(np.random.default_rng(1).normal(0, 0.05, weight.shape))
+    velocities = [tf.Variable(tf.zeros(v.shape)) for v in model.trainable_variables]
+    checkpoint.Checkpoints(run, model, velocities).save(1, {})
+    return exporting.export(run)
+
+
+def test_a_transparent_image_is_black_in_the_graph_and_in_this_process(path):
+    unseen = images.encode(Image.new("RGBA", (8, 6), (9, 9, 9, 0)), "PNG")
+    served = tf.saved_model.load(str(path)).signatures
+    scores = {
+        level: served["predict_images"](image=tf.fill([1, 6, 8, 3], np.uint8(level)))[
+            "scores"
+        ].numpy()
+        for level in (0, 255)
+    }
+    assert np.abs(scores[0] - scores[255]).max() > 0.01
+    found = served["serving_default"](image_bytes=tf.constant([unseen]))["scores"]
+    np.testing.assert_allclose(found, scores[0], atol=1e-6)
+    found = local_model.Model(path).classify(unseen).scores
+    np.testing.assert_allclose(found, scores[0][0], atol=1e-6)
+
+
+def test_the_check_of_an_export_uses_the_background_of_its_net(path):
+    found, _ = export_verification.verify_export(path)
+    assert found == path

@@ -109,7 +109,9 @@ def test_calibration_images_of_another_size_are_refused(
     shutil.copytree(small_dataset.path, other)
     described = json.loads((other / "dataset.json").read_text())
     (other / "dataset.json").write_text(json.dumps(described | {"size": 48}))
-    with pytest.raises(ValueError, match="images of 48 pixels, and the net was trained on 32"):
+    with pytest.raises(
+        ValueError, match="images of 48 pixels, and the net was trained on 32"
+    ):
         exporting.export(
             *(trained_run,),
             **{"format": "tflite", "dtype": "int8", "folder": tmp_path},

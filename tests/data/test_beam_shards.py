@@ -13,6 +13,7 @@ from alexnet_tf.data import (
     sources,
     tfds_source,
 )
+from alexnet_tf.models import background as backgrounds
 from tests.support import case_folders, image_sources
 
 RUNNER = "runner=DirectRunner"
@@ -95,7 +96,9 @@ def test_jobs_are_exchanged_without_pickle(tmp_path, small_shards, monkeypatch):
     folder = tmp_path / "jobs"
     for name in ("complete", "notes"):
         (tmp_path / name).mkdir()
-    prepared = preparation._Preparation(source, tmp_path, 8, "jpeg", 0)
+    prepared = preparation._Preparation(
+        source, tmp_path, 8, "jpeg", backgrounds.WHITE, max_bad_files=0
+    )
     jobs = [job for split in prepared._jobs.values() for job in split]
     folder.mkdir()
     for job in jobs:

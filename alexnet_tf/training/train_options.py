@@ -272,8 +272,30 @@ _READ_WITH = {
 }
 
 
+# Options of layers that a net may lack: their kinds and what they are called.
+_NORMALIZATION = (
+    architectures.ResponseNormalization,
+    architectures.SpatialNormalization,
+)
+_OF_LAYERS = {
+    "dropout": ((architectures.Dropout,), "dropout"),
+    "lrn": (_NORMALIZATION, "normalization"),
+}
+
+
 def refuse_unread_options(chosen: TrainOptions) -> None:
     """Raises ValueError for an option that was given and that nothing would read."""
+    net = zoo.find(chosen.net.architecture)
+    default_of_net = {"dropout": net.dropout, "lrn": NetOptions().lrn}
+    for name, (kinds, what) in _OF_LAYERS.items():
+        value = getattr(chosen.net, name)
+        if value in (None, default_of_net[name]):
+            continue
+        if not any(isinstance(layer, kinds) for layer in net.layers):
+            raise ValueError(
+                f"{net.name} has no {what} layers, so --{name}={value} would change "
+                f"nothing: leave --{name} out, or choose another --architecture"
+            )
     values, defaults = map(options.values_of, (chosen, TrainOptions()))
     for name, (other, needed) in _READ_WITH.items():
         value, default = values[name], defaults[name]

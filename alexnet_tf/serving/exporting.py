@@ -84,7 +84,7 @@ def export(
     version = version or model_versions.next_version(versions)
     suffix = "" if format == "saved_model" else f".{format}"
     path = versions / f"{version}{suffix}"
-    origin = {
+    origin: dict[str, Any] = {
         "checkpoint": os.path.abspath(restored.checkpoint),
         # For a run folder that is copied together with its exports.
         "checkpoint_from_here": os.path.relpath(restored.checkpoint, path),

@@ -196,7 +196,7 @@ def test_a_checkpoint_of_another_run_is_not_resumed(chosen, small_dataset, tmp_p
     other = runs.train_options_of(
         small_dataset, tmp_path / "other", dropout="inverted", max_steps=1
     )
-    runs.train(other)
+    runs.trainer_of(other).save()
     shutil.rmtree(tmp_path / "run/checkpoints")
     shutil.copytree(tmp_path / "other/checkpoints", tmp_path / "run/checkpoints")
     with pytest.raises(

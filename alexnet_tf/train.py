@@ -48,6 +48,7 @@ def main(chosen: TrainOptions, arguments: Sequence[str]) -> None:
     replicas = replication.connect(chosen.replicas.strategy)
     with contextlib.ExitStack() as held, replicas.watched():
         if chosen.run.overfit_one_batch:
+            train_options.refuse_unread_options(chosen)
             run = assembly.assemble(chosen, replicas).trainer
             steps = overfitting.overfit_one_batch(run)
             print(f"the first batch is learned: {steps} steps")

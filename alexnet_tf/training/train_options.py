@@ -287,6 +287,17 @@ _READ_WITH = {
 }
 
 
+# Options of layers that a net may lack: their kinds and what they are called.
+_NORMALIZATION = (
+    architectures.ResponseNormalization,
+    architectures.SpatialNormalization,
+)
+_OF_LAYERS = {
+    "dropout": ((architectures.Dropout,), "dropout"),
+    "lrn": (_NORMALIZATION, "normalization"),
+}
+
+
 def refuse_unread_options(
     chosen: TrainOptions, before: TrainOptions | None = None
 ) -> None:
@@ -296,11 +307,22 @@ def refuse_unread_options(
     only those that differ are looked at.
     """
     values, defaults = map(options.values_of, (chosen, TrainOptions()))
-    unchanged = defaults if before is None else options.values_of(before)
+    unchanged = {} if before is None else options.values_of(before)
+    net = zoo.find(chosen.net.architecture)
+    default_of_net = {"dropout": net.dropout, "lrn": NetOptions().lrn}
+    for name, (kinds, what) in _OF_LAYERS.items():
+        value = values[name]
+        if value in (None, default_of_net[name], unchanged.get(name)):
+            continue
+        if not any(isinstance(layer, kinds) for layer in net.layers):
+            raise ValueError(
+                f"{net.name} has no {what} layers, so --{name}={value} would change "
+                f"nothing: leave --{name} out, or choose another --architecture"
+            )
     for name, (other, needed) in _READ_WITH.items():
         value, default = values[name], defaults[name]
         # No epochs at all are what the schedule does without them.
-        if values[other] in needed or value in (default, (), unchanged[name]):
+        if values[other] in needed or value in (default, (), unchanged.get(name)):
             continue
         leave = (
             f"leave --{name} out"

@@ -265,6 +265,10 @@ class Trainer:
             statistics = diagnostics.weight_statistics(
                 self.net.trainable_variables, self.rule.velocities
             )
+            # ReLU may hide a NaN from the loss: max(NaN, 0) is 0.
+            for what, value in statistics.items():
+                if not math.isfinite(value):
+                    raise self._diverged(f"the mean of {what} is {value}")
             log.write("weights", self.state.step, **statistics)
         self.state.validation_due = self.validation is not None and self._is_due(
             self.cadence.validation

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from alexnet_tf import train
-from alexnet_tf.models import builder, checkpoint_files, trained, zoo
+from alexnet_tf.models import architecture, builder, checkpoint_files, trained, zoo
 from alexnet_tf.runtime import options
 from alexnet_tf.training import replication, run_log, train_options
 from tests.support import runs
@@ -49,8 +49,12 @@ def test_the_precision_that_auto_stands_for_is_recorded(chosen, tmp_path, monkey
 def test_conventions_that_are_not_given_are_the_architectures_and_are_recorded(
     chosen, tmp_path, monkeypatch, given, expected
 ):
+    net = zoo.find("cifar10_13pct")
     net = dataclasses.replace(
-        zoo.find("cifar10_13pct"), dropout="inverted", initialization="pytorch"
+        net,
+        layers=(*net.layers[:-1], architecture.Dropout(), net.layers[-1]),
+        dropout="inverted",
+        initialization="pytorch",
     )
     monkeypatch.setitem(zoo.ARCHITECTURES, "cifar10_13pct", net)
     started = []

@@ -114,17 +114,6 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(small_dataset, tmp_path):
     runs.record(options.replace(settings, resume=True, max_steps=9))
 
 
-def test_resuming_with_a_changed_option_is_rejected(small_dataset, tmp_path):
-    (tmp_path / "run").mkdir()
-    settings = runs.train_options_of(small_dataset, tmp_path / "run", resume=True)
-    runs.record(settings)
-    changed = options.replace(settings, learning_rate=0.5)
-    with pytest.raises(
-        ValueError, match=r"--learning_rate=0.001, and now it is --learning_rate=0.5"
-    ):
-        runs.record(changed)
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -46,7 +46,7 @@ def record_run(chosen: train_options.TrainOptions, net: trained.TrainedNet) -> N
     Removes what a killed process left unfinished there; the folder must be locked.
     Warns if the run was computed with other software or on another processor so far.
     Raises ValueError as `check_options` does, and if the dataset holds other images
-    than those that the run was begun with.
+    than those that the run was begun with, or --weights other weights.
     """
     check_options(chosen)
     folder = pathlib.Path(chosen.run.run_dir)
@@ -54,7 +54,9 @@ def record_run(chosen: train_options.TrainOptions, net: trained.TrainedNet) -> N
     if (folder / train_options.RECORD).exists() and (
         folder / trained.MODEL_FILE
     ).exists():
-        _compare_datasets(folder, trained.read_trained_net(folder), net)
+        before = trained.read_trained_net(folder)
+        _compare_datasets(folder, before, net)
+        _compare_initial_weights(folder, before, net)
     files.make_folder(folder)
     for name in (checkpoint_files.NEWEST, checkpoint_files.BEST):
         checkpoint_files.remove_unfinished(folder / name)
@@ -87,6 +89,18 @@ def _compare_datasets(
             f"{folder} was trained on other images than {now.dataset_path} holds (the "
             f"digests differ; it was trained on {before.dataset_path}): give the dataset "
             "that it was trained on by --dataset, or choose another --run_dir"
+        )
+
+
+def _compare_initial_weights(
+    folder: pathlib.Path, before: trained.TrainedNet, now: trained.TrainedNet
+) -> None:
+    one, other = before.started_from, now.started_from
+    if (one and one.digest) != (other and other.digest):
+        raise ValueError(
+            f"{folder} was begun with other weights than {other and other.path} holds now "
+            f"(the digests differ): give the weights that it was begun with, or choose "
+            "another --run_dir"
         )
 
 

@@ -207,7 +207,7 @@ class Trainer:
         """
         if self._is_due(self.cadence.weights):
             statistics = diagnostics.weight_statistics(
-                self.net.trainable_variables, self.rule.velocities
+                checkpoint_files.weights_of(self.net), self.rule.velocities_by_path
             )
             log.write("weights", self.state.step, **statistics)
         self.state.validation_due = self.validation is not None and self._is_due(

@@ -24,6 +24,8 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "AlexNet": "models.applications",
     "load": "models.loaded_net",
+    "layer_names": "models.layer_outputs",
+    "layer_output": "models.layer_outputs",
     "preprocess_input": "models.applications",
     "decode_predictions": "models.applications",
     "LocalResponseNormalization": "models.layers",

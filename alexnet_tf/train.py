@@ -46,6 +46,7 @@ def main(chosen: TrainOptions, arguments: Sequence[str]) -> None:
     replicas = replication.connect(chosen.replicas.strategy)
     with contextlib.ExitStack() as held, replicas.watched():
         if chosen.run.overfit_one_batch:
+            train_options.refuse_unread_options(chosen)
             run = assembly.assemble(chosen, replicas).trainer
             steps = overfitting.overfit_one_batch(run)
             print(f"the first batch is learned: {steps} steps")
@@ -57,7 +58,7 @@ def main(chosen: TrainOptions, arguments: Sequence[str]) -> None:
 
 def _train(chosen: TrainOptions, replicas) -> None:
     """Trains the whole run; this process holds the lock of its folder."""
-    from alexnet_tf.training import assembly, run_folder, run_log
+    from alexnet_tf.training import assembly, resuming, run_folder, run_log
 
     # First, because preparing a dataset may take hours.
     replicas.from_chief(lambda: run_folder.check_options(chosen))
@@ -76,8 +77,7 @@ def _train(chosen: TrainOptions, replicas) -> None:
         },
         "give all workers the same flags and images",
     )
-    replicas.from_chief(lambda: run_folder.record_run(chosen, assembled.trained))
-    resumed = run.restore() if chosen.run.resume else False
+    resumed = resuming.begin_or_resume(chosen, assembled, replicas)
     per_replica = f" ({run.batch_size // replicas.count} per replica)"
     print(
         f"training {chosen.net.architecture} in {chosen.net.precision} on "

@@ -7,8 +7,13 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from alexnet_tf.models import architecture as architectures
-from alexnet_tf.models import architecture_json, layers, resizing, trained
+from alexnet_tf.models import (
+    architecture_json,
+    layer_outputs,
+    layers,
+    resizing,
+    trained,
+)
 
 # Images that LoadedNet computes at the same time.
 _BATCH = 128
@@ -62,22 +67,23 @@ class LoadedNet:
     def features(
         self, images: Sequence[np.ndarray] | np.ndarray, layer: str = "fc7"
     ) -> np.ndarray:
-        """Returns the activations of `layer` as the next layer reads them.
-
-        They come after ReLU, normalization, pooling and dropout, from both towers:
-        float32 [N, 4096] for fc7, the vector of paper section 6.1, and [N, 6, 6, 256]
-        for conv5.
+        """Returns the activations of a whole layer, of both towers.
 
         Args:
             images: as in `predict`.
-            layer: a layer with weights, "conv1" to "fc8" in AlexNet.
+            layer: a name that `layer_outputs` explains: "fc7" is what the next layer
+                reads, "fc7/relu" comes right after the ReLU.
+
+        Returns: float32; [N, 4096] for AlexNet's fc7 and [N, 6, 6, 256] for its conv5.
 
         Raises:
             ValueError: the net has no such layer; the message names its layers.
         """
         if layer not in self._feature_models:
-            output = _stage_output(self.model, self.architecture, layer)
-            self._feature_models[layer] = keras.Model(self.model.input, output)
+            output = layer_outputs.layer_output(self.model, layer)
+            self._feature_models[layer] = keras.Model(
+                self.model.input, keras.ops.cast(output, "float32")
+            )
         return self._run(self._feature_models[layer], images)
 
     def _run(self, model: keras.Model, images) -> np.ndarray:
@@ -100,32 +106,6 @@ def best_classes(scores: np.ndarray, top: int) -> np.ndarray:
         [1, 2]
     """
     return np.argsort(-scores, kind="stable")[:top]
-
-
-def _stage_output(
-    model: keras.Model, architecture: architectures.Architecture, layer: str
-) -> keras.KerasTensor:
-    """Returns the output of the stage that begins with `layer`, towers concatenated."""
-    stages: dict[str, str] = {}  # layer with weights -> the last layer that follows it
-    weighted = ""
-    for extent in architectures.extents(architecture):
-        if isinstance(extent.layer, architectures.Weighted):
-            weighted = extent.name
-        stages[weighted] = extent.name
-    if layer not in stages:
-        raise ValueError(
-            f"{architecture.name} has no layer {layer!r}: choose one of "
-            f"{', '.join(stages)}"
-        )
-    name = stages[layer]
-    towers = [
-        model.get_layer(found)
-        for found in (name, *(f"{name}_tower{n}" for n in range(architecture.towers)))
-        if any(each.name == found for each in model.layers)
-    ]
-    outputs = [tower.output for tower in towers]
-    joined = outputs[0] if len(outputs) == 1 else keras.ops.concatenate(outputs, -1)
-    return keras.ops.cast(joined, "float32")
 
 
 def provenance_of(model: keras.Model) -> layers.Provenance | None:

@@ -15,6 +15,7 @@ from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import zoo
 from alexnet_tf.runtime import device_options, options
 from alexnet_tf.runtime.options import option
+from alexnet_tf.training import schedule_changes
 
 
 def factors_of(text: Sequence[str]) -> dict[str, float]:
@@ -177,7 +178,9 @@ class RunOptions:
     resume: bool = option(
         False,
         "continue the run in --run_dir, or begin it if there is none. Options that are "
-        "not given are those that the run was begun with",
+        "not given are those that the run was begun with. Another --learning_rate, "
+        "--schedule, --drop_epochs or other option of the schedule holds from this step "
+        "on, and the run records the change",
         changeable=True,
     )
     epochs: float = option(
@@ -232,23 +235,29 @@ class RecipeOptions:
         128, "images per step, of all replicas together", check=options.at_least(1)
     )
     learning_rate: float = option(
-        0.01, "initial learning rate", check=options.at_least_and_finite(0)
+        0.01,
+        "initial learning rate",
+        check=options.at_least_and_finite(0),
+        adjustable=True,
     )
     bias_learning_rate_factor: float = option(
         2.0,
         "learning rate of the biases, in multiples of the weights': 2 in the 2012 "
         "program, 1 in the paper's text",
         check=options.at_least_and_finite(0),
+        adjustable=True,
     )
     learning_rate_scaling: Literal["none", "linear", "sqrt"] = option(
         "none",
         "multiply the learning rate by --batch_size / --reference_batch_size, or by the "
         "square root of it",
+        adjustable=True,
     )
     reference_batch_size: int = option(
         128,
         "batch size that --learning_rate was found for, with --learning_rate_scaling",
         check=options.at_least(1),
+        adjustable=True,
     )
     momentum: float = option(
         0.9, "part of the velocity that a step keeps", check=options.between(0, 1)
@@ -263,31 +272,37 @@ class RecipeOptions:
         "epochs",
         "when the learning rate is divided by ten: plateau, when the validation error "
         "stops improving; epochs, at --drop_epochs",
+        adjustable=True,
     )
     drop_epochs: tuple[float, ...] = option(
         (2.9,),
         "epochs at which the learning rate is divided by ten, with --schedule=epochs",
         check=options.at_least(0),
+        adjustable=True,
     )
     bias_drop_epochs: tuple[float, ...] | None = option(
         None,
         "the same for the biases (default: as --drop_epochs)",
         check=options.at_least(0),
+        adjustable=True,
     )
     conv1_drop_epoch: float = option(
         math.inf,
         "epoch at which conv1's learning rate is divided by ten once more; inf: never",
         check=options.at_least(0),
+        adjustable=True,
     )
     conv1_freeze_epoch: float = option(
         math.inf,
         "epoch at which conv1 is frozen; inf: never",
         check=options.at_least(0),
+        adjustable=True,
     )
     plateau_drops: int = option(
         3,
         "how often --schedule=plateau divides the learning rate",
         check=options.at_least(0),
+        adjustable=True,
     )
     color_noise: Literal["paper", "cuda_convnet", "none"] = option(
         "cuda_convnet",
@@ -335,13 +350,42 @@ _READ_WITH = {
 }
 
 
-def refuse_unread_options(chosen: TrainOptions) -> None:
-    """Raises ValueError for an option that was given and that nothing would read."""
+# Options of layers that a net may lack: their kinds and what they are called.
+_NORMALIZATION = (
+    architectures.ResponseNormalization,
+    architectures.SpatialNormalization,
+)
+_OF_LAYERS = {
+    "dropout": ((architectures.Dropout,), "dropout"),
+    "lrn": (_NORMALIZATION, "normalization"),
+}
+
+
+def refuse_unread_options(
+    chosen: TrainOptions, before: TrainOptions | None = None
+) -> None:
+    """Raises ValueError for an option that was given and that nothing would read.
+
+    `before`, if given, are the options of a run that goes on with the chosen ones. Then
+    only those that differ are looked at.
+    """
     values, defaults = map(options.values_of, (chosen, TrainOptions()))
+    unchanged = {} if before is None else options.values_of(before)
+    net = zoo.find(chosen.net.architecture)
+    default_of_net = {"dropout": net.dropout, "lrn": NetOptions().lrn}
+    for name, (kinds, what) in _OF_LAYERS.items():
+        value = values[name]
+        if value in (None, default_of_net[name], unchanged.get(name)):
+            continue
+        if not any(isinstance(layer, kinds) for layer in net.layers):
+            raise ValueError(
+                f"{net.name} has no {what} layers, so --{name}={value} would change "
+                f"nothing: leave --{name} out, or choose another --architecture"
+            )
     for name, (other, needed) in _READ_WITH.items():
         value, default = values[name], defaults[name]
         # No epochs at all are what the schedule does without them.
-        if values[other] in needed or value in (default, ()):
+        if values[other] in needed or value in (default, (), unchanged.get(name)):
             continue
         leave = (
             f"leave --{name} out"
@@ -366,7 +410,13 @@ def read_record(run_dir: str | os.PathLike[str]) -> TrainOptions:
 
     Raises ValueError if the record is damaged, or has options that this version lacks.
     """
-    path = pathlib.Path(run_dir) / RECORD
+    recorded = _read_flags(pathlib.Path(run_dir) / RECORD)
+    # A process may have been killed when only the change was on the disk.
+    last = schedule_changes.read(run_dir, recorded)[-1]
+    return schedule_changes.with_texts(recorded, last.texts)
+
+
+def _read_flags(path: pathlib.Path) -> TrainOptions:
     try:
         return options.read(path, TrainOptions)
     except flags.Error as error:

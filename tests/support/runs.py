@@ -10,7 +10,13 @@ import tensorflow as tf
 
 from alexnet_tf.models import checkpoint_files, zoo
 from alexnet_tf.runtime import options
-from alexnet_tf.training import assembly, run_folder, run_log, train_options
+from alexnet_tf.training import (
+    assembly,
+    resuming,
+    run_folder,
+    run_log,
+    train_options,
+)
 
 
 def train_options_of(dataset, run_dir, **changes):
@@ -59,6 +65,29 @@ def train(chosen, *, resume=False, schedule=None, **cadence):
     record(options.replace(chosen, resume=resume))
     if resume:
         assert run.restore()
+    run.run(run_log.Log(chosen.run.run_dir, run.state.step))
+    return run
+
+
+def resume(run_dir, *, errors=None, **given):
+    """Continues a run as `--resume` with the `given` options does; returns the trainer.
+
+    `errors`, if given, maps steps to the top-1 errors that validations find there.
+    """
+    chosen = options.replace(
+        train_options.TrainOptions(), run_dir=str(run_dir), resume=True, **given
+    )
+    return begin(train_options.complete(chosen, {"resume", *given}), errors=errors)
+
+
+def begin(chosen, *, errors=None):
+    """Begins or continues a run as the command does; returns the trainer."""
+    run_folder.check_options(chosen)
+    assembled = assembly.assemble(chosen)
+    run = assembled.trainer
+    if errors is not None:
+        run.validation = lambda each_batch: {"top1_error": errors[run.state.step]}
+    resuming.begin_or_resume(chosen, assembled, run.replicas)
     run.run(run_log.Log(chosen.run.run_dir, run.state.step))
     return run
 

@@ -129,8 +129,13 @@ def with_conventions(
         dropout = options.net.dropout or net.dropout
     else:
         net = zoo.find(options.net.architecture or initial.architecture.name)
-        dropout = options.net.dropout or initial.dropout
-        if dropout != initial.dropout and _has_dropout(net, initial.architecture):
+        of_weights = (
+            initial.dropout
+            if _has_dropout(net) and _has_dropout(initial.architecture)
+            else net.dropout
+        )
+        dropout = options.net.dropout or of_weights
+        if dropout != of_weights:
             raise ValueError(
                 f"--weights={options.start.weights} were trained with {initial.dropout} "
                 f"dropout, and --dropout={dropout} scales what follows it differently: "
@@ -144,10 +149,8 @@ def with_conventions(
     )
 
 
-def _has_dropout(*nets: architectures.Architecture) -> bool:
-    return any(
-        isinstance(layer, architectures.Dropout) for net in nets for layer in net.layers
-    )
+def _has_dropout(net: architectures.Architecture) -> bool:
+    return any(isinstance(layer, architectures.Dropout) for layer in net.layers)
 
 
 def read(which: str | os.PathLike[str]) -> InitialWeights:

@@ -6,8 +6,8 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Sequence, Set
-from typing import Literal
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, Literal
 
 from absl import flags
 
@@ -371,17 +371,12 @@ def refuse_unread_options(
     """
     values, defaults = map(options.values_of, (chosen, TrainOptions()))
     unchanged = {} if before is None else options.values_of(before)
-    net = zoo.find(chosen.net.architecture)
-    default_of_net = {"dropout": net.dropout, "lrn": NetOptions().lrn}
-    for name, (kinds, what) in _OF_LAYERS.items():
-        value = values[name]
-        if value in (None, default_of_net[name], unchanged.get(name)):
-            continue
-        if not any(isinstance(layer, kinds) for layer in net.layers):
-            raise ValueError(
-                f"{net.name} has no {what} layers, so --{name}={value} would change "
-                f"nothing: leave --{name} out, or choose another --architecture"
-            )
+    named = chosen.net.architecture
+    if named is None and chosen.start.weights is None:
+        named = zoo.DEFAULT_TO_TRAIN
+    # Otherwise the net is that of --weights, which is known later.
+    if named is not None:
+        _refuse_options_of_absent_layers(values, unchanged, zoo.find(named))
     for name, (other, needed) in _READ_WITH.items():
         value, default = values[name], defaults[name]
         # No epochs at all are what the schedule does without them.
@@ -397,6 +392,23 @@ def refuse_unread_options(
             f"{options.text_of(value)}: {leave}, or choose "
             f"--{other}={' or '.join(needed)}"
         )
+
+
+def _refuse_options_of_absent_layers(
+    values: Mapping[str, Any],
+    unchanged: Mapping[str, Any],
+    net: architectures.Architecture,
+) -> None:
+    default_of_net = {"dropout": net.dropout, "lrn": NetOptions().lrn}
+    for name, (kinds, what) in _OF_LAYERS.items():
+        value = values[name]
+        if value in (None, default_of_net[name], unchanged.get(name)):
+            continue
+        if not any(isinstance(layer, kinds) for layer in net.layers):
+            raise ValueError(
+                f"{net.name} has no {what} layers, so --{name}={value} would change "
+                f"nothing: leave --{name} out, or choose another --architecture"
+            )
 
 
 RECORD = "resolved.flags"  # in the run folder

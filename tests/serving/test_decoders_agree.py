@@ -238,7 +238,7 @@ def test_the_documentation_has_the_limits():
         image_limits.MAX_ASPECT,
         image_limits.MAX_BYTES,
         image_limits.MAX_SCANS,
-        image_limits.MAX_PARTS,
+        *[image_limits.MAX_PARTS] * 2,
         image_limits.MAX_REQUEST_IMAGES,
         image_limits.MAX_REQUEST_BYTES,
         image_limits.MAX_REQUEST_PIXELS,

@@ -54,13 +54,17 @@ def check_output(output: str | os.PathLike[str], layers: Sequence[str]) -> pathl
             f"--output={output} holds one array, and --layer names {len(layers)} layers: "
             "choose an .npz file, or one layer"
         )
-    begun = (_partial(path) / _PROGRESS).exists()  # perhaps between the two files
-    for each in (path, *([_beside(path)] if path.suffix == ".npy" else [])):
-        if each.exists() and (each == path or not begun):
-            raise FileExistsError(
-                f"{each} exists: remove it, or choose another --output"
-            )
+    _refuse_existing(path)
     return path
+
+
+def _refuse_existing(output: pathlib.Path) -> None:
+    begun = (_partial(output) / _PROGRESS).exists()  # perhaps between the two files
+    for path in (output, *([_beside(output)] if output.suffix == ".npy" else [])):
+        if path.exists() and (path == output or not begun):
+            raise FileExistsError(
+                f"{path} exists: remove it, or choose another --output"
+            )
 
 
 def _partial(output: pathlib.Path) -> pathlib.Path:
@@ -247,10 +251,12 @@ def unfinished(
 
     Raises:
         ValueError: another process is at work on it, or as `UnfinishedFeatures`.
+        FileExistsError: as `check_output`.
     """
     folder = _partial(output)
     with lock.exclusive(folder, "wait for it, or choose another --output"):
         try:
+            _refuse_existing(output)  # which another process may have completed
             work = UnfinishedFeatures(output, shapes, plan, images)
             with contextlib.closing(work):
                 yield work

@@ -146,3 +146,12 @@ def test_an_older_file_is_never_replaced(tmp_path, name):
     (tmp_path / name).write_text("old")
     with pytest.raises(FileExistsError, match=rf"{name} exists: remove it, or choose"):
         feature_files.check_output(tmp_path / "f.npy", ["fc7"])
+
+
+def test_a_file_that_another_process_has_completed_meanwhile_is_kept(tmp_path):
+    output = feature_files.check_output(tmp_path / "f.npz", ["fc7"])
+    output.write_text("of the other process")
+    with pytest.raises(FileExistsError, match=r"f\.npz exists: remove it"):
+        write(output)
+    assert output.read_text() == "of the other process"
+    assert [path.name for path in tmp_path.iterdir()] == ["f.npz"]

@@ -412,8 +412,8 @@ def _classes(class_names: Sequence[str]) -> str:
 
 def _class_folders(folder: str, found: Sequence[str]) -> dict[str, str]:
     """The name on the disk of each class folder, by the name of the class."""
-    where = f"{names.escaped(folder)}/"
-    return dict(zip(names.checked_all(found, where), found, strict=True))
+    checked = names.checked_all(found, names.escaped(folder))
+    return dict(zip(checked, found, strict=True))
 
 
 def _found(folder: str, listing: folder_listing.Listing) -> str:

@@ -41,7 +41,7 @@ def text(
         >>> print(text("folder:/pets", ["cat", "dog"], {"train": 7, "test": 1}, counts, []))
         folder:/pets has 2 classes: cat, dog
         train: 7 images, 3 to 4 per class
-        test: 1 image, 0 to 1 per class; none of: dog
+        test: 1 image, 0 to 1 per class; no images of: dog
     """
     lines = [
         f"{names.escaped(specification)} has {len(classes)} classes: "
@@ -55,8 +55,7 @@ def text(
             line += f", {least}{max(each)} per class"
             lacking = [c for c, n in zip(classes, each, strict=True) if not n]
             if lacking:
-                line += (
-                    f"; none of: {folder_listing.first_names(lacking, _CLASSES_SHOWN)}"
-                )
+                shown = folder_listing.first_names(lacking, _CLASSES_SHOWN)
+                line += f"; no images of: {shown}"
         lines.append(line)
     return "\n".join([*lines, *notes])

@@ -10,6 +10,7 @@ also reads the other tower's outputs (paper, figure 2: conv3, fc6, fc7, fc8).
 import dataclasses
 import math
 import numbers
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, get_args
 
@@ -426,6 +427,16 @@ def pooling_output_size(
     """
     steps = (size - window) / stride
     return 1 + (math.ceil(steps) if ceil_mode else math.floor(steps))
+
+
+def layer_of(path: str) -> str:
+    """The layer that a variable belongs to, without its tower.
+
+    Example:
+        >>> layer_of("conv1_tower0/kernel")
+        'conv1'
+    """
+    return re.sub(r"_tower\d+$", "", path.split("/")[0])
 
 
 def extents(architecture: Architecture) -> Iterator[Extent]:

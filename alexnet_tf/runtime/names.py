@@ -33,12 +33,12 @@ def checked(name: Any, where: str) -> str:
             control character or a line separator. The message shows it escaped.
 
     Example:
-        >>> checked("cafe\\u0301", "train/") == "caf\\u00e9"
+        >>> checked("cafe\\u0301", "train") == "caf\\u00e9"
         True
-        >>> checked("new\\nline", "train/")
+        >>> checked("new\\nline", "train")
         Traceback (most recent call last):
             ...
-        ValueError: train/: the class name 'new\\nline' has a control character: rename it
+        ValueError: train: the class name 'new\\nline' has a control character: rename it
     """
     if not isinstance(name, str):
         raise ValueError(f"{where}: a class name must be text, got {name!r}")

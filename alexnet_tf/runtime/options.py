@@ -41,6 +41,7 @@ def option(
     *,
     check: Check | None = None,
     changeable: bool = False,
+    adjustable: bool = False,
     is_path: bool = False,
 ) -> Any:
     """Returns a dataclass field for an option.
@@ -51,6 +52,8 @@ def option(
         check: the condition that its values must meet.
         changeable: whether it may differ when a run is resumed, because it changes no
             number that the run computes.
+        adjustable: whether a resumed run may change it for its steps to come. The run
+            records every such change.
         is_path: whether it is a path on this machine: ~ at its beginning names a home
             folder, and addresses such as gs://bucket are refused.
     """
@@ -58,6 +61,7 @@ def option(
         "help": help,
         "check": check,
         "changeable": changeable,
+        "adjustable": adjustable,
         "is_path": is_path,
     }
     return dataclasses.field(default=default, metadata=metadata)
@@ -301,6 +305,12 @@ def values_of(options: Any, *, changeable: bool = True) -> dict[str, Any]:
         for each, field in fields_of(type(options))
         if changeable or not field.metadata["changeable"]
     }
+
+
+def adjustable(kind: type) -> list[str]:
+    """The names of a command's options that a resumed run may change, and records."""
+    found = (field for _, field in fields_of(kind) if field.metadata["adjustable"])
+    return [flag_name(field) for field in found]
 
 
 def write(path: str | os.PathLike[str], options: Any) -> None:

@@ -1,9 +1,8 @@
 """A trained net in any of the export formats; nothing but its run folder is read."""
 
-import json
 import os
 import pathlib
-from typing import Literal
+from typing import Any, Literal
 
 from alexnet_tf.evaluation import evaluator
 from alexnet_tf.models import trained
@@ -85,20 +84,31 @@ def export(
     version = version or model_versions.next_version(versions)
     suffix = "" if format == "saved_model" else f".{format}"
     path = versions / f"{version}{suffix}"
+    origin: dict[str, Any] = {
+        "checkpoint": os.path.abspath(restored.checkpoint),
+        # For a run folder that is copied together with its exports.
+        "checkpoint_from_here": os.path.relpath(restored.checkpoint, path),
+        "background": list(restored.trained.background),
+        "dtype": dtype,
+        "made_of": trained.fingerprint(restored),
+    }
     with model_versions.new_version(path) as aside:
         if format == "keras":
             restored.model.save(aside)
+            tflite_onnx.append_files(aside, origin=origin)
         elif format == "onnx":
             tflite_onnx.save_onnx(
                 restored.model,
                 aside,
                 mean=restored.trained.mean,
                 classes=restored.trained.class_names,
+                origin=origin,
             )
         elif format == "tflite":
-            _write_tflite(restored, aside, dtype, calibration_dataset)
+            _write_tflite(restored, aside, dtype, calibration_dataset, origin)
         else:
-            _write_saved_model(restored, aside, path, dtype, crops=crops, top=top)
+            origin |= {"crops": crops, "top": top}
+            _write_saved_model(restored, aside, origin)
     return path
 
 
@@ -107,6 +117,7 @@ def _write_tflite(
     aside: pathlib.Path,
     dtype: str,
     calibration_dataset: str | os.PathLike[str] | None,
+    origin: dict[str, Any],
 ) -> None:
     calibration = None  # of floating-point types
     if calibration_dataset is not None:
@@ -120,36 +131,21 @@ def _write_tflite(
         mean=restored.trained.mean,
         classes=restored.trained.class_names,
         precision=dtype,
+        origin=origin,
         calibration=calibration,
     )
 
 
 def _write_saved_model(
-    restored: trained.Restored,
-    aside: pathlib.Path,
-    path: pathlib.Path,
-    dtype: str,
-    *,
-    crops: int,
-    top: int,
+    restored: trained.Restored, aside: pathlib.Path, origin: dict[str, Any]
 ) -> None:
     saved_model.save_model(
         restored.model,
         aside,
         architecture=restored.architecture,
         classes=restored.trained.class_names,
-        top=top,
-        crops=crops,
+        top=origin["top"],
+        crops=origin["crops"],
         background=restored.trained.background,
     )
-    origin = {
-        "checkpoint": os.path.abspath(restored.checkpoint),
-        # For a run folder that is copied together with its exports.
-        "checkpoint_from_here": os.path.relpath(restored.checkpoint, path),
-        "background": list(restored.trained.background),
-        "crops": crops,
-        "dtype": dtype,
-        "top": top,
-        "made_of": trained.fingerprint(restored),
-    }
-    saved_model.origin_file(aside).write_text(json.dumps(origin, indent=1) + "\n")
+    saved_model.origin_file(aside).write_text(tflite_onnx.origin_text(origin))

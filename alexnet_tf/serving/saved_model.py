@@ -20,7 +20,7 @@ LABELS = tflite_onnx.LABELS
 
 def origin_file(path: pathlib.Path) -> pathlib.Path:
     """The file of an export that says which checkpoint it was made of, as JSON."""
-    return path / warmup_requests.FOLDER / "alexnet_tf.json"
+    return path / warmup_requests.FOLDER / tflite_onnx.ORIGIN
 
 
 def save_model(

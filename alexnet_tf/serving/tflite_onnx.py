@@ -3,14 +3,18 @@
 Neither format decodes images. Both files take `image`, RGB pixels 0-255 as float32
 [N, C, C, 3], cropped to the side C of the net's input, and return `probabilities`
 float32 [N, classes]; subtracting the mean is part of them. The files contain the names
-of the classes, one per line. In TFLite they are `labels.txt` in the zip archive at the
-end of the file, which any unzip reads; in ONNX they are the metadata entry `labels`.
+of the classes, one per line, and say in JSON which checkpoint they were made of. In
+TFLite these are `labels.txt` and `alexnet_tf.json` in the zip archive at the end of the
+file, which any unzip reads; in ONNX they are the metadata entries `labels` and
+`alexnet_tf`.
 """
 
+import json
 import pathlib
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -21,6 +25,7 @@ from alexnet_tf.data import prepared_dataset, records
 from alexnet_tf.models import resizing
 
 LABELS = "labels.txt"
+ORIGIN = "alexnet_tf.json"
 OPSET = 18
 CALIBRATION_IMAGES = 100
 
@@ -58,6 +63,7 @@ def save_tflite(
     *,
     mean: np.ndarray,
     classes: Sequence[str],
+    origin: Mapping[str, Any],
     precision: str,
     calibration: np.ndarray | None = None,
 ) -> None:
@@ -67,6 +73,7 @@ def save_tflite(
         net, mean: as in `probability_function`.
         path: the file to write.
         classes: the names of the classes.
+        origin: what the net was made of, as plain data for JSON.
         precision: "float32" or "float16" for the weights; "int8" for weights and
             activations, except in `_FLOAT_OPERATIONS`.
         calibration: images float32 [N, C, C, 3], 0-255. Their activations determine the
@@ -92,8 +99,28 @@ def save_tflite(
     else:
         encoded = converter.convert()
     path.write_bytes(encoded)
+    append_files(path, classes=classes, origin=origin)
+
+
+def origin_text(origin: Mapping[str, Any]) -> str:
+    """The JSON text by which an export says what it was made of."""
+    return json.dumps(origin, indent=1) + "\n"
+
+
+def append_files(
+    path: pathlib.Path,
+    *,
+    origin: Mapping[str, Any],
+    classes: Sequence[str] | None = None,
+) -> None:
+    """Adds `ORIGIN`, and `LABELS` if there are names, to the zip archive in a file.
+
+    A file that has none gets one at its end, which TFLite ignores.
+    """
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(LABELS, "\n".join(classes) + "\n")
+        if classes is not None:
+            archive.writestr(LABELS, "\n".join(classes) + "\n")
+        archive.writestr(ORIGIN, origin_text(origin))
 
 
 def _quantize(converter: tf.lite.TFLiteConverter, calibration: np.ndarray) -> bytes:
@@ -109,7 +136,12 @@ def _quantize(converter: tf.lite.TFLiteConverter, calibration: np.ndarray) -> by
 
 
 def save_onnx(
-    net: keras.Model, path: pathlib.Path, *, mean: np.ndarray, classes: Sequence[str]
+    net: keras.Model,
+    path: pathlib.Path,
+    *,
+    mean: np.ndarray,
+    classes: Sequence[str],
+    origin: Mapping[str, Any],
 ) -> None:
     """Writes a net as an ONNX file.
 
@@ -117,6 +149,7 @@ def save_onnx(
         net, mean: as in `probability_function`.
         path: the file to write.
         classes: the names of the classes.
+        origin: what the net was made of, as plain data for JSON.
 
     Raises:
         OSError: onnx or tf2onnx is not installed.
@@ -135,7 +168,8 @@ def save_onnx(
         model, _ = tf2onnx.convert.from_function(
             classify, input_signature=classify.input_signature, opset=OPSET
         )
-    onnx.helper.set_model_props(model, {"labels": "\n".join(classes)})
+    entries = {"labels": "\n".join(classes), "alexnet_tf": origin_text(origin)}
+    onnx.helper.set_model_props(model, entries)
     onnx.save(model, path)
 
 

@@ -12,6 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.runtime import files
+from alexnet_tf.training import schedule_changes
+
+_CHANGE = "change"  # the kind of the records of a changed schedule
 
 
 class Window:
@@ -55,7 +58,11 @@ class Log:
     """Writes records to `log.jsonl`, one per line, and to TensorBoard's event files."""
 
     def __init__(self, run_dir: str | os.PathLike[str], step: int):
-        """Continues the log of a run at `step`, and drops the lines of later steps."""
+        """Continues the log of a run at `step`, and drops the lines of later steps.
+
+        It drops the changes of the schedule at `step` too: the run writes those that
+        hold for its next step.
+        """
         self._run_dir = pathlib.Path(run_dir)
         self._path = self._run_dir / "log.jsonl"
         kept = []
@@ -63,7 +70,9 @@ class Log:
             # A kill or a power failure may have cut off a line, or left any bytes.
             for line in self._path.read_text(errors="replace").splitlines():
                 with contextlib.suppress(ValueError, TypeError, KeyError):
-                    if json.loads(line)["step"] <= step:
+                    record = json.loads(line)
+                    last = step - 1 if record["kind"] == _CHANGE else step
+                    if record["step"] <= last:
                         kept.append(line + "\n")
         files.write_text(self._path, "".join(kept))
         self._writers: dict[str, Any] = {}
@@ -73,7 +82,22 @@ class Log:
 
         Raises OSError if it cannot be written, for example because the disk is full.
         """
-        line = json.dumps({"kind": kind, "step": step, **values}) + "\n"
+        self._append({"kind": kind, "step": step, **values})
+        with self._events(kind, step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+
+    def write_change(self, change: schedule_changes.Change) -> None:
+        """Writes one option of the schedule that holds from this step on.
+
+        Raises OSError as `write` does.
+        """
+        self._append({"kind": _CHANGE, **change._asdict()})
+        with self._events("train", change.step):
+            tf.summary.text("changes", str(change))
+
+    def _append(self, record: dict[str, Any]) -> None:
+        line = json.dumps(record) + "\n"
         try:
             with self._path.open("a") as file:
                 file.write(line)
@@ -82,13 +106,16 @@ class Log:
                 f"cannot write {self._path} ({error.strerror}): free the disk, then "
                 "--resume"
             ) from error
+
+    @contextlib.contextmanager
+    def _events(self, kind: str, step: int) -> Iterator[None]:
+        """A context whose summaries go to TensorBoard's events of this kind."""
         if kind not in self._writers:
             self._writers[kind] = tf.summary.create_file_writer(
                 str(self._run_dir / kind)
             )
         with tf.device("/CPU:0"), self._writers[kind].as_default(step=step):
-            for name, value in values.items():
-                tf.summary.scalar(name, value)
+            yield
         self._writers[kind].flush()
 
     def sync(self) -> None:
@@ -104,6 +131,9 @@ class NoLog(Log):
 
     def write(self, kind: str, step: int, **values: float) -> None:
         del kind, step, values
+
+    def write_change(self, change: schedule_changes.Change) -> None:
+        del change
 
     def sync(self) -> None:
         pass

@@ -15,12 +15,14 @@ class RunState:
         validation_due: whether a signal prevented the validation of this step.
         error: the validation top-1 error after this step, in percent; None if it was
             not measured.
+        changes: how many changes of the schedule the steps so far include.
     """
 
     step: int = 0
     best_error: float = math.inf
     validation_due: bool = False
     error: float | None = None
+    changes: int = 0
 
     def saved(self) -> dict[str, Any]:
         """Returns what a checkpoint keeps as JSON; it stores the step separately."""
@@ -28,11 +30,19 @@ class RunState:
             "best_error": self.best_error,
             "validation_due": self.validation_due,
             "error": self.error,
+            "changes": self.changes,
         }
 
     @classmethod
     def restored(cls, step: int, saved: dict[str, Any]) -> "RunState":
-        """Returns the state that `saved` returned; earlier versions saved no error."""
+        """Returns the state that `saved` returned.
+
+        Earlier versions saved neither an error nor changes.
+        """
         return cls(
-            step, saved["best_error"], saved["validation_due"], saved.get("error")
+            step,
+            saved["best_error"],
+            saved["validation_due"],
+            saved.get("error"),
+            saved.get("changes", 0),
         )

@@ -74,6 +74,10 @@ class Schedule(Protocol):
         """Takes a validation's top-1 error in percent; True if learning rates drop."""
         ...
 
+    def take_over(self, before: "Schedule") -> None:
+        """Takes the place of the schedule that the run had before, at its next step."""
+        ...
+
     def state(self) -> dict[str, float]:
         """Returns what a checkpoint must hold to continue the schedule."""
         ...
@@ -125,6 +129,9 @@ class Epochs:
         del error
         return False
 
+    def take_over(self, before: Schedule) -> None:
+        del before
+
     def state(self) -> dict[str, float]:
         return {}
 
@@ -169,11 +176,17 @@ class Plateau:
             self._best, self._waited = error, 0
             return False
         self._waited += 1
-        if self._waited < self.patience or self._drops == self.most_drops:
+        # A changed schedule may allow fewer drops than there were.
+        if self._waited < self.patience or self._drops >= self.most_drops:
             return False
         self._drops += 1
         self._waited = 0
         return True
+
+    def take_over(self, before: Schedule) -> None:
+        """Keeps the best error and the drops of another plateau; waits anew."""
+        if isinstance(before, Plateau):
+            self._best, self._drops = before._best, before._drops
 
     def state(self) -> dict[str, float]:
         return {"best": self._best, "waited": self._waited, "drops": self._drops}

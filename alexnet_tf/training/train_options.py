@@ -6,8 +6,8 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Set
-from typing import Literal
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, Literal
 
 from absl import flags
 
@@ -15,6 +15,42 @@ from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import zoo
 from alexnet_tf.runtime import device_options, options
 from alexnet_tf.runtime.options import option
+from alexnet_tf.training import schedule_changes
+
+
+def factors_of(text: Sequence[str]) -> dict[str, float]:
+    """Returns the factors in the text of --learning_rate_factors, by name.
+
+    Raises ValueError, with what is wrong, if one cannot be read.
+
+    Example:
+        >>> factors_of(["fc8:10", "conv:0.1"])
+        {'fc8': 10.0, 'conv': 0.1}
+    """
+    found: dict[str, float] = {}
+    for part in text:
+        name, _, number = part.partition(":")
+        try:
+            factor = float(number)
+        except ValueError:
+            factor = math.nan
+        if not name or not 0 < factor < math.inf:
+            raise ValueError(
+                "LAYER:FACTOR, separated by commas, with factors above 0 (--freeze names "
+                "layers that do not learn)"
+            )
+        if name in found:
+            raise ValueError(f"one factor for each name ({name} has two)")
+        found[name] = factor
+    return found
+
+
+def _are_factors(text: tuple[str, ...]) -> bool | str:
+    try:
+        factors_of(text)
+    except ValueError as error:
+        return str(error)
+    return True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,9 +91,10 @@ class DatasetOptions:
 class NetOptions:
     """The net."""
 
-    architecture: str = option(
-        "cuda_convnet",
-        f"the net: {', '.join(zoo.ARCHITECTURES)}",
+    architecture: str | None = option(
+        None,
+        f"the net: {', '.join(zoo.ARCHITECTURES)} (default: that of --weights, or else "
+        f"{zoo.DEFAULT_TO_TRAIN})",
         check=options.one_of(*zoo.ARCHITECTURES),
     )
     init: architectures.Initialization | None = option(
@@ -71,8 +108,8 @@ class NetOptions:
     dropout: architectures.DropoutConvention | None = option(
         None,
         "original: halve the outputs at test time, as in 2012; inverted: double them in "
-        "training (default: as the architecture's original, inverted for caffe_alexnet, "
-        "caffenet and torchvision)",
+        "training (default: that of --weights, or else as the architecture's original, "
+        "inverted for caffe_alexnet, caffenet and torchvision)",
     )
     lrn: Literal["op", "stock"] = option(
         "op", "normalization layers: this package's ops, or TensorFlow's own operations"
@@ -87,6 +124,32 @@ class NetOptions:
         "compute type; weights, update, softmax and loss are always float32. tf32: "
         "float32 whose products NVIDIA GPUs since Ampere round to 10 bits. auto: "
         "bfloat16 if the CPU or the GPU multiplies in it, otherwise float32",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuningOptions:
+    """What the net starts from, and how fast each layer learns."""
+
+    weights: str | None = option(
+        None,
+        "trained net to start from: a run folder (of train or import_weights), a "
+        "checkpoint, or a .keras or .weights.h5 file of export. Each layer of the same "
+        "name and shape is taken, and the last one if it is for the same classes. The "
+        "mean image that is subtracted is that of the weights too (default: random "
+        "weights)",
+        is_path=True,
+    )
+    freeze: tuple[str, ...] = option(
+        (),
+        "layers that do not learn, as conv1,conv2, or all of a kind, as conv. They cost "
+        "no backward pass if no layer below them learns",
+    )
+    learning_rate_factors: tuple[str, ...] = option(
+        (),
+        "what multiplies the learning rate of a layer, or of all layers of a kind: "
+        "fc8:10,conv:0.1. A layer's own goes before that of its kind",
+        check=_are_factors,
     )
 
 
@@ -115,7 +178,9 @@ class RunOptions:
     resume: bool = option(
         False,
         "continue the run in --run_dir, or begin it if there is none. Options that are "
-        "not given are those that the run was begun with",
+        "not given are those that the run was begun with. Another --learning_rate, "
+        "--schedule, --drop_epochs or other option of the schedule holds from this step "
+        "on, and the run records the change",
         changeable=True,
     )
     epochs: float = option(
@@ -170,23 +235,29 @@ class RecipeOptions:
         128, "images per step, of all replicas together", check=options.at_least(1)
     )
     learning_rate: float = option(
-        0.01, "initial learning rate", check=options.at_least_and_finite(0)
+        0.01,
+        "initial learning rate",
+        check=options.at_least_and_finite(0),
+        adjustable=True,
     )
     bias_learning_rate_factor: float = option(
         2.0,
         "learning rate of the biases, in multiples of the weights': 2 in the 2012 "
         "program, 1 in the paper's text",
         check=options.at_least_and_finite(0),
+        adjustable=True,
     )
     learning_rate_scaling: Literal["none", "linear", "sqrt"] = option(
         "none",
         "multiply the learning rate by --batch_size / --reference_batch_size, or by the "
         "square root of it",
+        adjustable=True,
     )
     reference_batch_size: int = option(
         128,
         "batch size that --learning_rate was found for, with --learning_rate_scaling",
         check=options.at_least(1),
+        adjustable=True,
     )
     momentum: float = option(
         0.9, "part of the velocity that a step keeps", check=options.between(0, 1)
@@ -201,31 +272,37 @@ class RecipeOptions:
         "epochs",
         "when the learning rate is divided by ten: plateau, when the validation error "
         "stops improving; epochs, at --drop_epochs",
+        adjustable=True,
     )
     drop_epochs: tuple[float, ...] = option(
         (2.9,),
         "epochs at which the learning rate is divided by ten, with --schedule=epochs",
         check=options.at_least(0),
+        adjustable=True,
     )
     bias_drop_epochs: tuple[float, ...] | None = option(
         None,
         "the same for the biases (default: as --drop_epochs)",
         check=options.at_least(0),
+        adjustable=True,
     )
     conv1_drop_epoch: float = option(
         math.inf,
         "epoch at which conv1's learning rate is divided by ten once more; inf: never",
         check=options.at_least(0),
+        adjustable=True,
     )
     conv1_freeze_epoch: float = option(
         math.inf,
         "epoch at which conv1 is frozen; inf: never",
         check=options.at_least(0),
+        adjustable=True,
     )
     plateau_drops: int = option(
         3,
         "how often --schedule=plateau divides the learning rate",
         check=options.at_least(0),
+        adjustable=True,
     )
     color_noise: Literal["paper", "cuda_convnet", "none"] = option(
         "cuda_convnet",
@@ -252,6 +329,7 @@ class TrainOptions:
 
     data: DatasetOptions = options.group(DatasetOptions, "Dataset")
     net: NetOptions = options.group(NetOptions, "Net")
+    start: FineTuningOptions = options.group(FineTuningOptions, "Fine-tuning")
     devices: device_options.DeviceOptions = options.group(
         device_options.DeviceOptions, "Devices"
     )
@@ -272,13 +350,37 @@ _READ_WITH = {
 }
 
 
-def refuse_unread_options(chosen: TrainOptions) -> None:
-    """Raises ValueError for an option that was given and that nothing would read."""
+# Options of layers that a net may lack: their kinds and what they are called.
+_NORMALIZATION = (
+    architectures.ResponseNormalization,
+    architectures.SpatialNormalization,
+)
+_OF_LAYERS = {
+    "dropout": ((architectures.Dropout,), "dropout"),
+    "lrn": (_NORMALIZATION, "normalization"),
+}
+
+
+def refuse_unread_options(
+    chosen: TrainOptions, before: TrainOptions | None = None
+) -> None:
+    """Raises ValueError for an option that was given and that nothing would read.
+
+    `before`, if given, are the options of a run that goes on with the chosen ones. Then
+    only those that differ are looked at.
+    """
     values, defaults = map(options.values_of, (chosen, TrainOptions()))
+    unchanged = {} if before is None else options.values_of(before)
+    named = chosen.net.architecture
+    if named is None and chosen.start.weights is None:
+        named = zoo.DEFAULT_TO_TRAIN
+    # Otherwise the net is that of --weights, which is known later.
+    if named is not None:
+        _refuse_options_of_absent_layers(values, unchanged, zoo.find(named))
     for name, (other, needed) in _READ_WITH.items():
         value, default = values[name], defaults[name]
         # No epochs at all are what the schedule does without them.
-        if values[other] in needed or value in (default, ()):
+        if values[other] in needed or value in (default, (), unchanged.get(name)):
             continue
         leave = (
             f"leave --{name} out"
@@ -292,6 +394,23 @@ def refuse_unread_options(chosen: TrainOptions) -> None:
         )
 
 
+def _refuse_options_of_absent_layers(
+    values: Mapping[str, Any],
+    unchanged: Mapping[str, Any],
+    net: architectures.Architecture,
+) -> None:
+    default_of_net = {"dropout": net.dropout, "lrn": NetOptions().lrn}
+    for name, (kinds, what) in _OF_LAYERS.items():
+        value = values[name]
+        if value in (None, default_of_net[name], unchanged.get(name)):
+            continue
+        if not any(isinstance(layer, kinds) for layer in net.layers):
+            raise ValueError(
+                f"{net.name} has no {what} layers, so --{name}={value} would change "
+                f"nothing: leave --{name} out, or choose another --architecture"
+            )
+
+
 RECORD = "resolved.flags"  # in the run folder
 
 # These belong to a command line, not to a run.
@@ -303,7 +422,13 @@ def read_record(run_dir: str | os.PathLike[str]) -> TrainOptions:
 
     Raises ValueError if the record is damaged, or has options that this version lacks.
     """
-    path = pathlib.Path(run_dir) / RECORD
+    recorded = _read_flags(pathlib.Path(run_dir) / RECORD)
+    # A process may have been killed when only the change was on the disk.
+    last = schedule_changes.read(run_dir, recorded)[-1]
+    return schedule_changes.with_texts(recorded, last.texts)
+
+
+def _read_flags(path: pathlib.Path) -> TrainOptions:
     try:
         return options.read(path, TrainOptions)
     except flags.Error as error:

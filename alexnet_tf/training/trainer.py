@@ -7,7 +7,8 @@ import contextlib
 import dataclasses
 import math
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -23,6 +24,7 @@ from alexnet_tf.training import (
     run_log,
     run_state,
     schedule,
+    schedule_changes,
     stop_signals,
     training_step,
 )
@@ -61,6 +63,20 @@ class Cadence:
     flat_loss: int = 300
 
 
+class ScheduleChange(NamedTuple):
+    """A schedule that takes the place of another one in the middle of a run.
+
+    Attributes:
+        step: the first step that it gives the learning rates of.
+        schedule: the new one.
+        options: what changed, for the log.
+    """
+
+    step: int
+    schedule: schedule.Schedule
+    options: Sequence[schedule_changes.Change]
+
+
 @dataclasses.dataclass
 class Trainer:
     """One run, and the loop over its steps.
@@ -76,6 +92,7 @@ class Trainer:
         steps_per_epoch, last_step: of this run.
         cadence: how often the run logs, saves and validates.
         replicas: the copies of the net that train together.
+        changes: all changes of the schedule in the run, in the order of their steps.
         state: the state of the run besides its weights.
     """
 
@@ -92,10 +109,15 @@ class Trainer:
     replicas: replication.Replicas = dataclasses.field(
         default_factory=replication.Replicas
     )
+    changes: Sequence[ScheduleChange] = ()
     state: run_state.RunState = dataclasses.field(default_factory=run_state.RunState)
 
     def restore(self) -> bool:
-        """Continues from the newest checkpoint of the run; False if there is none."""
+        """Continues from the newest checkpoint of the run; False if there is none.
+
+        Raises CheckpointError as `Checkpoints.restore` does, and if the steps of the
+        checkpoint include changes of the schedule that are not known.
+        """
         found = self.replicas.from_chief(self.checkpoints.restore)
         if found is None:
             return False
@@ -103,6 +125,15 @@ class Trainer:
         layers.refresh_kernel_copies(self.net)
         step, saved = found
         self.state = run_state.RunState.restored(step, saved)
+        if self.state.changes > len(self.changes):
+            raise checkpoint_files.CheckpointError(
+                f"the schedule of {self.checkpoints.run_dir} was changed "
+                f"{self.state.changes} times before step {step}, and "
+                f"{schedule_changes.FILE} there has {len(self.changes)} of these "
+                "changes: restore that file, or choose another --run_dir"
+            )
+        for change in self.changes[: self.state.changes]:
+            self.schedule = change.schedule
         self.schedule.restore(saved["schedule"])
         layers.set_dropout_step(self.net, step)
         return True
@@ -138,6 +169,8 @@ class Trainer:
         with stop_signals.StopSignals() as signals:
             # A validation that a signal prevented comes first.
             stopping = self.state.validation_due and not self._validate(log, signals)
+            if not stopping:
+                self._change_schedule(log)
             if not stopping and self.state.step < self.last_step:
                 stopping = self._train(log, signals)
             if not stopping:
@@ -159,6 +192,7 @@ class Trainer:
         total, done = (n * self.batch_size for n in (self.last_step, self.state.step))
         with progress.bar(total, "training", "image", done) as bar:
             for inputs, labels in batches:
+                self._change_schedule(log)
                 learning_rates = self.schedule.learning_rates(
                     self.state.step / self.steps_per_epoch
                 )
@@ -177,6 +211,28 @@ class Trainer:
                 if stopping:
                     return True
         return False
+
+    def _change_schedule(self, log: run_log.Log) -> None:
+        """Makes the changes of the schedule that hold from the next step on.
+
+        They come after a validation of the present step, which belongs to the schedule
+        that was trained with.
+        """
+        for change in self.changes[self.state.changes :]:
+            if change.step > self.state.step:
+                return
+            epoch = self.state.step / self.steps_per_epoch
+            before = self.schedule.learning_rates(epoch).weights
+            change.schedule.take_over(self.schedule)
+            self.schedule = change.schedule
+            self.state.changes += 1
+            after = self.schedule.learning_rates(epoch).weights
+            for option in change.options:
+                log.write_change(option)
+            progress.say(
+                f"step {self.state.step}: {', '.join(map(str, change.options))}; the "
+                f"learning rate was {before:g} and is {after:g}"
+            )
 
     def _is_due(self, steps: int) -> bool:
         """Whether something that is done every `steps` steps and at the end is due."""
@@ -207,8 +263,12 @@ class Trainer:
         """
         if self._is_due(self.cadence.weights):
             statistics = diagnostics.weight_statistics(
-                self.net.trainable_variables, self.rule.velocities
+                checkpoint_files.weights_of(self.net), self.rule.velocities_by_path
             )
+            # ReLU may hide a NaN from the loss: max(NaN, 0) is 0.
+            for what, value in statistics.items():
+                if not math.isfinite(value):
+                    raise self._diverged(f"the mean of {what} is {value}")
             log.write("weights", self.state.step, **statistics)
         self.state.validation_due = self.validation is not None and self._is_due(
             self.cadence.validation

@@ -113,7 +113,7 @@ def test_the_command_ends_with_a_summary(tmp_path, capsys):
     assert summary == [
         f"folder:{root} has 2 classes: a, b",
         "train: 10 images, 5 per class",
-        "validation: 2 images, 0 to 2 per class; none of: b",
+        "validation: 2 images, 0 to 2 per class; no images of: b",
         f"not used: 1 image in {root}, in no class folder: 000.jpg",
         f"not used: what lies in {root} beside the splits: bird",
         f"not used: 2 images in {root}/train, in no class folder: 000.jpg, 001.jpg",
@@ -142,7 +142,7 @@ def test_a_dry_run_prints_the_summary_and_writes_nothing(tmp_path, capsys, monke
     assert printed.out.splitlines() == [
         f"folder:{root} has 3 classes: a, b, c",
         "train: 15 images, 5 per class",
-        "validation: 4 images, 0 to 2 per class; none of: c",
+        "validation: 4 images, 0 to 2 per class; no images of: c",
     ]
     assert printed.err == ""
 

@@ -242,7 +242,7 @@ def test_a_class_that_a_split_lacks_is_not_an_error(tmp_path):
     labels = [example.label for example in source.splits["validation"]]
     assert labels == [0, 0, 1, 1]
     summary = source_summary.of_source(source)
-    assert "validation: 4 images, 0 to 2 per class; none of: c" in summary
+    assert "validation: 4 images, 0 to 2 per class; no images of: c" in summary
 
 
 def test_flat_splits_are_left_out_with_a_line_each(tmp_path):
@@ -359,7 +359,7 @@ def test_odd_files_are_bad_images_with_their_names(tmp_path):
 def test_a_class_name_that_is_not_one_line_is_refused(tmp_path):
     case_folders.write_splits(tmp_path, ["a", "new\nline"], train=1)
     with pytest.raises(
-        ValueError, match=rf"^{tmp_path}/train/: the class name 'new\\nline' has a con"
+        ValueError, match=rf"^{tmp_path}/train: the class name 'new\\nline' has a con"
     ):
         open_folder(tmp_path)
 

@@ -689,8 +689,8 @@ def test_the_summary_names_classes_without_readable_images(tmp_path):
     )
     assert preparation.summary(dataset, source).splitlines() == [
         "made:here has 3 classes: a, b, c",
-        "train: 3 images, 0 to 2 per class; none of: c",
-        "test: 1 image, 0 to 1 per class; none of: a, c",
+        "train: 3 images, 0 to 2 per class; no images of: c",
+        "test: 1 image, 0 to 1 per class; no images of: a, c",
         "left out: 1 image that cannot be read",
     ]
 

@@ -17,6 +17,7 @@ from PIL import Image
 from alexnet_tf.data import image_decoding
 from alexnet_tf.models import image_limits, resizing
 from alexnet_tf.serving import graph_decoding
+from tests.support import hostile_images
 
 decode = tf.function(
     graph_decoding.decode, input_signature=[tf.TensorSpec([], tf.string, "encoded")]
@@ -37,9 +38,6 @@ def noise(height=50, width=40):
 def chunk(kind, data):
     check = struct.pack(">I", zlib.crc32(kind + data))
     return struct.pack(">I", len(data)) + kind + data + check
-
-
-SEPARATOR = b"<-- another image -->"
 
 
 def png(height, width, pixels=b""):
@@ -160,35 +158,39 @@ def test_the_bombs_are_valid_images():
     assert not image_decoding.decode(black(30, 20), "black").any()
 
 
-def test_a_bomb_takes_no_memory():
-    """One has 400 million pixels in a megabyte; the other would be enlarged by 256."""
-    code = (
-        "import resource, sys\n"
-        "import tensorflow as tf\n"
-        "from alexnet_tf.models import image_limits, resizing\n"
-        "from alexnet_tf.serving import graph_decoding\n"
-        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "def resized(data): return resizing.resize(graph_decoding.decode(data), 256)\n"
-        "decode = tf.function(resized)\n"
-        f"decode(tf.constant({GOOD['png']!r}))\n"
-        f"bombs = sys.stdin.buffer.read().split({SEPARATOR!r})\n"
-        "before = peak()\n"
-        "for bomb in bombs:\n"
-        "    try: decode(tf.constant(bomb))\n"
-        "    except tf.errors.InvalidArgumentError: print(peak() - before)\n"
-    )
-    bombs = [black(20_000, 20_000), black(1, 1_000_000)]
+def peak_of(tmp_path, files):
+    """How many MiB both decoders take at most for files, by name, and their outcomes."""
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        input=SEPARATOR.join(bombs),
+        [sys.executable, "-m", "tests.serving.peak_memory", tmp_path],
         capture_output=True,
+        text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    peaks = [int(line) for line in done.stdout.split()]
-    assert len(peaks) == 2
-    # In kB. Decoded, the first would take 1.2 GB; enlarged, the second 786 GB.
-    assert max(peaks) < 200_000
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    assert {line[0] for line in lines} == set(files)
+    return int(lines[-1][1]), {name: found for name, _, *found in lines}
+
+
+def test_a_bomb_takes_no_memory(tmp_path):
+    """Decoded, the first would take 1.2 GB; enlarged, the second 786 GB."""
+    bombs = {"bomb": black(20_000, 20_000), "strip": black(1, 1_000_000)}
+    mib, outcomes = peak_of(tmp_path, bombs)
+    assert mib < 200
+    assert all(outcome == ["refused", "refused"] for outcome in outcomes.values())
+
+
+@pytest.mark.parametrize(
+    ("mib", "most"), [(1, 100), pytest.param(63, 450, marks=pytest.mark.long)]
+)
+def test_a_file_of_the_smallest_parts_takes_little_memory(tmp_path, mib, most):
+    """Millions of chunks, blocks, segments or scans; `tf.strings.split` took 1.9 GB."""
+    found, outcomes = peak_of(tmp_path, hostile_images.of_small_parts(mib * 2**20))
+    assert found < most, found
+    assert all(graph == prepared for graph, prepared in outcomes.values()), outcomes
+    assert {graph for graph, _ in outcomes.values()} == {"read", "refused"}
 
 
 def test_only_the_first_frame_of_a_gif_is_read():

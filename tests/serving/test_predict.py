@@ -3,9 +3,15 @@
 import csv
 import io
 import json
+import os
+import pathlib
 import subprocess
 import sys
 
+import pytest
+
+from alexnet_tf import predict
+from alexnet_tf.runtime import options
 from alexnet_tf.serving import classification
 
 
@@ -59,6 +65,23 @@ def test_bench_needs_a_server(tmp_path):
     assert "--bench times a server: name it by --server=" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"model": "export", "server": "localhost:8500"},
+            "--model=export and --server=localhost:8500 are two places: leave one",
+        ),
+        ({"model_version": "canary"}, "--model_version=canary is of a server: name it"),
+        ({"ca_file": "ca.pem", "model": "export"}, "--ca_file=ca.pem is of a server"),
+    ],
+)
+def test_an_option_that_the_other_place_would_not_read_is_refused(given, message):
+    chosen = options.replace(predict.PredictOptions(), **given)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        predict.main(chosen, ["image.png"])
+
+
 def test_an_export_classifies_the_other_files_after_a_bad_one(
     exported, tmp_path, encoded_images
 ):
@@ -79,6 +102,42 @@ def test_an_export_classifies_the_other_files_after_a_bad_one(
     assert "not a JPEG, PNG, GIF, BMP or WebP" in line
     assert "absent.png" in done.stderr
     assert "2 of 3 files were not classified" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["table", "json", "csv"])
+def test_an_odd_file_name_loses_no_other_answer(exported, tmp_path, png, form):
+    """A line break, bytes that are not UTF-8, and a terminal that knows ASCII only."""
+    names = [b"new\nline.png", b"caf\xe9.png", "\u5b57.png".encode(), b"plain.png"]
+    files = [os.fsencode(tmp_path / os.fsdecode(name)) for name in names]
+    for file in files:
+        pathlib.Path(os.fsdecode(file)).write_bytes(png[0])
+    os.mkfifo(tmp_path / "pipe.png")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "alexnet_tf.predict", f"--model={exported.parent}"),
+            *(f"--format={form}", "--top=1", tmp_path / "pipe.png", *files),
+        ],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+        check=False,
+    )
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stderr
+    assert b"pipe.png: a named pipe, not an image file" in done.stderr
+    assert b"1 of 5 files were not classified" in done.stderr
+    assert done.stdout.isascii()
+    if form == "table":
+        shown = done.stdout.decode().splitlines()[::2]
+        ends = ["new\\nline.png", "caf\\xe9.png", "\\u5b57.png", "plain.png"]
+        assert [line.split("/")[-1] for line in shown] == ends
+    elif form == "json":
+        found = [entry["file"] for entry in json.loads(done.stdout)]
+        assert len(found) == 4
+        assert found[0].endswith("new\nline.png")
+    else:
+        rows = list(csv.DictReader(io.StringIO(done.stdout.decode(), newline="")))
+        assert len(rows) == 4
+        assert rows[0]["file"].endswith("new\nline.png")
 
 
 def test_predictions_are_printed_as_table_json_or_csv():

@@ -141,6 +141,78 @@ def test_a_request_has_as_many_images_as_the_limit_and_no_more(signatures):
         classify(image=tf.zeros((most + 1, 4, 4, 3), tf.uint8))
 
 
+@pytest.fixture
+def served(trained_run):
+    """A function that traces signatures with the limits as they are now."""
+    restored = trained.restore(trained_run)
+
+    def trace():
+        return signatures_module.Signatures(
+            restored.model,
+            restored.architecture,
+            classes=restored.trained.class_names,
+            top=1,
+            crops=1,
+        ).all()
+
+    return trace
+
+
+def as_request(name, spec, data, pixels, count):
+    """An input of a signature that has an image `count` times."""
+    if spec.dtype == tf.string and name == "classify":
+        feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[data]))
+        features = tf.train.Features(feature={"image/encoded": feature})
+        data = tf.train.Example(features=features).SerializeToString()
+    if spec.dtype == tf.string:
+        return tf.constant([data] * count)
+    return tf.cast(np.stack([pixels] * count), spec.dtype)
+
+
+def test_a_request_has_as_many_pixels_as_the_limit_and_no_more(
+    served, encoded_images, monkeypatch
+):
+    data, pixels = encoded_images[0]
+    most = 3 * pixels.shape[0] * pixels.shape[1]
+    monkeypatch.setattr(image_limits, "MAX_REQUEST_PIXELS", most)
+    for name, (function, spec) in served().items():
+        function(as_request(name, spec, data, pixels, 3))
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match=f"more than {most} pixels in one req"
+        ):
+            function(as_request(name, spec, data, pixels, 4))
+
+
+def test_a_request_has_as_many_bytes_as_the_limit_and_no_more(
+    served, encoded_images, monkeypatch
+):
+    data, pixels = encoded_images[0]
+    most = 3 * len(data)
+    monkeypatch.setattr(image_limits, "MAX_REQUEST_BYTES", most)
+    for name, (function, spec) in served().items():
+        if spec.dtype == tf.string:
+            function(as_request(name, spec, data, pixels, 3))
+            with pytest.raises(
+                tf.errors.InvalidArgumentError, match=f"more than {most} bytes in one"
+            ):
+                function(as_request(name, spec, data, pixels, 4))
+
+
+def test_large_images_are_decoded_one_at_a_time_with_the_same_answers(
+    served, encoded_images, monkeypatch
+):
+    data, pixels = encoded_images[0]
+    other = encoded_images[1][0]
+    batch = tf.constant([data, other, data])
+    function, _ = served()["serving_default"]
+    at_once = function(batch)
+    size = pixels.shape[0] * pixels.shape[1]
+    monkeypatch.setattr(image_limits, "MAX_PIXELS_AT_ONCE", 3 * size - 1)
+    function, _ = served()["serving_default"]
+    for name, values in function(batch).items():
+        np.testing.assert_array_equal(values, at_once[name])
+
+
 @pytest.mark.parametrize("shape", [(1, 0, 5, 3), (1, 5, 0, 3), (1, 1, 101, 3)])
 def test_pixels_that_cannot_be_resized_are_rejected(signatures, shape):
     with pytest.raises(tf.errors.InvalidArgumentError, match="rows of"):

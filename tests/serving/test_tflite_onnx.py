@@ -1,6 +1,8 @@
 """TFLite and ONNX files agree with Keras, each run by its own runtime."""
 
+import json
 import math
+import os
 import subprocess
 import sys
 import zipfile
@@ -86,8 +88,22 @@ def test_tflite_agrees_with_keras_to_its_precision(
         unshared = dtype == "int8" and weight.path.startswith("local")
         size += math.prod(weight.shape) * (4 if unshared else BYTES[dtype])
     assert size <= file.stat().st_size < size + 70_000
-    labels = zipfile.ZipFile(file).read(tflite_onnx.LABELS).decode()
+    archive = zipfile.ZipFile(file)
+    labels = archive.read(tflite_onnx.LABELS).decode()
     assert labels.split() == ["class0", "class1", "class2"]
+    assert_made_of(trained_run, archive.read(tflite_onnx.ORIGIN), file, dtype)
+
+
+def assert_made_of(run, text, file, dtype):
+    """An export says which checkpoint it was made of, and what that contained."""
+    origin = json.loads(text)
+    restored = trained.restore(run)
+    assert origin["checkpoint"] == os.path.abspath(restored.checkpoint)
+    from_here = file / origin["checkpoint_from_here"]
+    assert os.path.normpath(from_here) == os.path.normpath(restored.checkpoint)
+    assert origin["made_of"] == trained.fingerprint(restored)
+    assert origin["dtype"] == dtype
+    assert origin["background"] == [255, 255, 255]
 
 
 def centered_logits(probabilities):
@@ -125,8 +141,15 @@ def test_onnx_agrees_with_keras(trained_run, tmp_path, crops_and_probabilities):
     session = onnxruntime.InferenceSession(file)
     (found,) = session.run(["probabilities"], {"image": images})
     np.testing.assert_allclose(found, wanted, atol=1e-5)
-    labels = session.get_modelmeta().custom_metadata_map["labels"]
-    assert labels.split() == ["class0", "class1", "class2"]
+    recorded = session.get_modelmeta().custom_metadata_map
+    assert recorded["labels"].split() == ["class0", "class1", "class2"]
+    assert_made_of(trained_run, recorded["alexnet_tf"], file, "float32")
+
+
+def test_a_keras_file_says_what_it_was_made_of(trained_run, tmp_path):
+    file = export_as(trained_run, tmp_path, "keras")
+    found = zipfile.ZipFile(file).read(tflite_onnx.ORIGIN)
+    assert_made_of(trained_run, found, file, "float32")
 
 
 @pytest.mark.parametrize("name", ["caffe_alexnet", "caffenet", "torchvision"])
@@ -143,7 +166,7 @@ def test_nets_of_other_libraries_agree_with_keras_in_both_formats(tmp_path, name
     mean = np.full((99, 99, 3), 120, np.float32)
     wanted = built(images - mean).numpy()
     assert wanted.std() > 0.01
-    named = {"mean": mean, "classes": [f"class{i}" for i in range(5)]}
+    named = {"mean": mean, "classes": [f"class{i}" for i in range(5)], "origin": {}}
     tflite_onnx.save_onnx(built, tmp_path / "net.onnx", **named)
     session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
     (found,) = session.run(["probabilities"], {"image": images})

@@ -27,11 +27,10 @@ def noise(height=HEIGHT, width=WIDTH, channels=3, seed=1):
     return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
 
 
-def smooth(height=HEIGHT, width=WIDTH):
+def smooth(height=HEIGHT, width=WIDTH, mode="RGB"):
     """A Pillow image with soft colors, which JPEG keeps well."""
-    return Image.fromarray(noise(5, 4)).resize(
-        (width, height), Image.Resampling.BICUBIC
-    )
+    few = Image.frombytes(mode, (4, 5), noise(5, 4, len(mode)).tobytes())
+    return few.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def chunk(kind, data=b""):
@@ -158,6 +157,31 @@ def bmp_of(pixels, masks=None, top_down=False, header=108):
     return first + second + rows.tobytes()
 
 
+def packed_bmp_of(indices, bits, pixels, compression=0):
+    """A BMP of few bits: its pixels as they are stored, and a palette up to 8 bits."""
+    height, width = indices.shape
+    colors = noise(1, 1 << bits, 4).tobytes() if bits <= 8 else b""
+    fields = (40, width, height, 1, bits, compression, len(pixels), 0, 0, 0, 0)
+    start = 14 + 40 + len(colors)
+    first = b"BM" + struct.pack("<IHHI", start + len(pixels), 0, 0, start)
+    return first + struct.pack("<IiiHHIIiiII", *fields) + colors + pixels
+
+
+def _packed_bmps():
+    indices = np.arange(64, dtype=np.uint8).reshape(8, 8) % 16
+    nibbles = (indices[:, ::2] << 4 | indices[:, 1::2]).tobytes()
+    runs = b"".join(b"\x08" + bytes([row[0]]) + b"\0\0" for row in indices) + b"\0\1"
+    return {
+        "bmp_4_bits": packed_bmp_of(indices, 4, nibbles),
+        "bmp_16_bits": packed_bmp_of(indices, 16, noise(8, 8, 2).tobytes()),
+        "bmp_run_length": packed_bmp_of(indices, 8, runs, compression=1),
+        "bmp_os2": b"BM"
+        + struct.pack("<IHHI", 26 + 8 * 24, 0, 0, 26)
+        + struct.pack("<IHHHH", 12, 8, 8, 1, 24)
+        + noise(8, 8).tobytes(),
+    }
+
+
 def with_orientation(image, kind, orientation, **options):
     """An encoded image whose EXIF data give an orientation."""
     exif = Image.Exif()
@@ -211,6 +235,7 @@ VALID = _valid()
 # What preparation and `predict` read, and the exported graph refuses or reads otherwise.
 OTHERWISE = {
     "bmp_1_bit": images.encode(Image.fromarray(noise()).convert("1"), "BMP"),
+    **_packed_bmps(),
     "bmp_other_masks": bmp_of(noise(channels=4), (0xFF, 0xFF00, 0xFF0000, 0xFF000000)),
     "webp": images.encode(smooth(), "WEBP"),
     "webp_lossless": images.encode(Image.fromarray(noise()), "WEBP", lossless=True),
@@ -222,7 +247,7 @@ OTHERWISE = {
     ),
     "gzip_jpeg": gzip.compress(VALID["jpeg"]),
     "gzip_png": gzip.compress(VALID["png_6_8"]),
-    "jpeg_cmyk": images.encode(smooth().convert("CMYK"), "JPEG"),
+    "jpeg_cmyk": images.encode(smooth(mode="CMYK"), "JPEG"),
     **{
         f"{kind.lower()}_turned_{n}": with_orientation(smooth(), kind, n)
         for kind in ("JPEG", "PNG", "WEBP")
@@ -348,6 +373,7 @@ def refused():
         "tiff": images.encode(Image.fromarray(noise()), "TIFF"),
         "avif": images.encode(smooth(), "AVIF"),
         "icon": images.encode(smooth(32, 32), "ICO"),
+        "JPEG 2000": images.encode(smooth(), "JPEG2000"),
         "start of a JPEG": b"\xff\xd8\xff",
         "start of a PNG": b"\x89PNG\r\n\x1a\n",
         "start of a GIF": b"GIF89a",

@@ -212,6 +212,44 @@ def _new_fields(random_source):
     return "header", random_source.randbytes(random_source.choice([4, 16, 40]))
 
 
+def of_small_parts(size: int) -> dict[str, bytes]:
+    """Files of about `size` bytes that consist of as many parts as possible, by name."""
+    png = encoded_images.WITHOUT_METADATA["png"]
+    ihdr, rest = png[:33], png[33:]
+    text, longer = encoded_images.chunk(b"tEXt"), encoded_images.chunk(b"tEXt", b"x")
+    jpeg, gif = encoded_images.VALID["jpeg"], encoded_images.VALID["gif"]
+    progressive = encoded_images.VALID["jpeg_progressive"]
+    scan = progressive[progressive.rindex(b"\xff\xda") : -2]
+    table = 13 + (3 << (gif[10] & 7) + 1)
+
+    def gif_of(repeated, start=b"\x21\xfe", end=b"\0"):
+        return gif[:table] + start + filled(repeated) + end + gif[table:]
+
+    def filled(repeated):
+        return repeated * (size // len(repeated))
+
+    return {
+        "GIF of blocks": gif_of(b"\1x"),
+        "GIF of two kinds of blocks": gif_of(b"\1x\2xx"),
+        "GIF of extensions": gif_of(b"\x21\xfe\1x\0", b"", b""),
+        "GIF of empty extensions": gif_of(b"\x21\xfe\0", b"", b""),
+        "PNG of chunks": ihdr + filled(text) + rest,
+        "PNG of two kinds of chunks": ihdr + filled(text + longer) + rest,
+        "PNG of chunks after the end": png + filled(text),
+        "PNG of empty pixels": ihdr + filled(encoded_images.chunk(b"IDAT")) + rest,
+        "JPEG of segments": jpeg[:2] + filled(b"\xff\xfe\0\2") + jpeg[2:],
+        "JPEG of two kinds of segments": jpeg[:2]
+        + filled(b"\xff\xfe\0\2\xff\xfe\0\3x")
+        + jpeg[2:],
+        "JPEG of beginnings of scans": jpeg[:-2] + filled(b"\xff\xda") + jpeg[-2:],
+        "JPEG of scans": progressive[:-2] + filled(scan) + progressive[-2:],
+        "JPEG of markers after the end": jpeg + filled(b"\xff\xda"),
+        "JPEG of restarts": jpeg[:-2] + filled(b"\xff\xd0") + jpeg[-2:],
+        "JPEG of fill bytes": jpeg[:2] + filled(b"\xff") + jpeg[2:],
+        "BMP of zeros after its pixels": encoded_images.VALID["bmp"] + filled(b"\0"),
+    }
+
+
 _KINDS = {
     b"\x89PNG": (_png_parts, _png_of, _new_chunk),
     b"\xff\xd8": (_jpeg_parts, _jpeg_of, _new_segment),

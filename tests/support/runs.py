@@ -8,9 +8,16 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.models import checkpoint_files, zoo
+from alexnet_tf.models import builder, checkpoint_files, trained, zoo
 from alexnet_tf.runtime import options
-from alexnet_tf.training import assembly, run_folder, run_log, train_options
+from alexnet_tf.training import (
+    assembly,
+    checkpoint,
+    resuming,
+    run_folder,
+    run_log,
+    train_options,
+)
 
 
 def train_options_of(dataset, run_dir, **changes):
@@ -63,6 +70,29 @@ def train(chosen, *, resume=False, schedule=None, **cadence):
     return run
 
 
+def resume(run_dir, *, errors=None, **given):
+    """Continues a run as `--resume` with the `given` options does; returns the trainer.
+
+    `errors`, if given, maps steps to the top-1 errors that validations find there.
+    """
+    chosen = options.replace(
+        train_options.TrainOptions(), run_dir=str(run_dir), resume=True, **given
+    )
+    return begin(train_options.complete(chosen, {"resume", *given}), errors=errors)
+
+
+def begin(chosen, *, errors=None):
+    """Begins or continues a run as the command does; returns the trainer."""
+    run_folder.check_options(chosen)
+    assembled = assembly.assemble(chosen)
+    run = assembled.trainer
+    if errors is not None:
+        run.validation = lambda each_batch: {"top1_error": errors[run.state.step]}
+    resuming.begin_or_resume(chosen, assembled, run.replicas)
+    run.run(run_log.Log(chosen.run.run_dir, run.state.step))
+    return run
+
+
 def log_of(run_dir, kind="train"):
     """The log's records of one kind, without a line that is still being written."""
     log = pathlib.Path(run_dir) / "log.jsonl"
@@ -106,3 +136,26 @@ def train_command(dataset, run_dir, *more):
         "--log_steps=1",
         *more,
     ]
+
+
+def write_untrained(run_dir, architecture, seed=1, **described):
+    """Writes a run folder of a net with its initial weights; returns the folder.
+
+    `described` are other attributes of its `trained.TrainedNet`.
+    """
+    side = architecture.input_size
+    chosen = {
+        "class_names": tuple(f"class{n}" for n in range(architecture.classes)),
+        "mean": np.full((side, side, 3), 100, np.float32),
+        "dropout": architecture.dropout,
+        "precision": "float32",
+        "dataset_path": None,
+        "dataset_digest": None,
+    }
+    net = trained.TrainedNet(architecture=architecture, **chosen | described)
+    model = builder.build(architecture, seed=seed)
+    velocities = [tf.Variable(tf.zeros(v.shape)) for v in model.trainable_variables]
+    run_dir.mkdir()
+    trained.write_trained_net(run_dir, net)
+    checkpoint.Checkpoints(run_dir, model, velocities, net=net).save(1, {})
+    return run_dir

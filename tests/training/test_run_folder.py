@@ -114,17 +114,6 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(small_dataset, tmp_path):
     runs.record(options.replace(settings, resume=True, max_steps=9))
 
 
-def test_resuming_with_a_changed_option_is_rejected(small_dataset, tmp_path):
-    (tmp_path / "run").mkdir()
-    settings = runs.train_options_of(small_dataset, tmp_path / "run", resume=True)
-    runs.record(settings)
-    changed = options.replace(settings, learning_rate=0.5)
-    with pytest.raises(
-        ValueError, match=r"--learning_rate=0.001, and now it is --learning_rate=0.5"
-    ):
-        runs.record(changed)
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -143,6 +132,16 @@ def test_resuming_with_a_changed_option_is_rejected(small_dataset, tmp_path):
         ({"validation": "end", "validate_epochs": 2.0}, "choose --validation=epochs"),
         ({"validation": "never", "validate_epochs": 2.0}, "does not read"),
         ({"reference_batch_size": 64}, "choose --learning_rate_scaling=linear or sqrt"),
+        (
+            {"architecture": "cifar10_11pct", "dropout": "inverted"},
+            "^cifar10_11pct has no dropout layers, so --dropout=inverted would change "
+            "nothing: leave --dropout out, or choose another --architecture$",
+        ),
+        (
+            {"architecture": "no_lrn", "lrn": "stock"},
+            "^no_lrn has no normalization layers, so --lrn=stock would change nothing",
+        ),
+        ({"architecture": "torchvision", "lrn": "stock"}, "no normalization layers"),
     ],
 )
 def test_an_option_that_nothing_reads_is_refused(
@@ -163,6 +162,10 @@ def test_an_option_that_nothing_reads_is_refused(
         {"conv1_drop_epoch": 1.0, "bias_drop_epochs": (1.0,), "drop_epochs": (2.0,)},
         {"learning_rate_scaling": "sqrt", "reference_batch_size": 64},
         {"validate_epochs": 2.0},
+        {"architecture": "no_lrn", "dropout": "inverted"},
+        {"architecture": "caffenet", "lrn": "stock", "dropout": "original"},
+        {"architecture": "cifar10_11pct", "lrn": "stock"},
+        {"architecture": "torchvision", "dropout": "original"},
     ],
 )
 def test_an_option_that_is_read_is_accepted(small_dataset, tmp_path, changes):
@@ -182,7 +185,7 @@ def test_a_checkpoint_of_another_run_is_not_resumed(chosen, small_dataset, tmp_p
     other = runs.train_options_of(
         small_dataset, tmp_path / "other", dropout="inverted", max_steps=1
     )
-    runs.train(other)
+    runs.trainer_of(other).save()
     shutil.rmtree(tmp_path / "run/checkpoints")
     shutil.copytree(tmp_path / "other/checkpoints", tmp_path / "run/checkpoints")
     with pytest.raises(

@@ -126,6 +126,43 @@ def test_a_restored_plateau_continues_as_if_never_interrupted(stop):
     assert found == expected
 
 
+def test_a_plateau_that_takes_over_keeps_best_error_and_drops_and_waits_anew():
+    before = schedule.Plateau(0.01, patience=2)
+    for error in (40, 50, 50, 50):  # a drop, and one more without improvement
+        before.observe(error)
+    plan = schedule.Plateau(0.5, patience=2)
+    plan.take_over(before)
+    assert plan.learning_rates(0).weights == pytest.approx(0.05)
+    assert [plan.observe(error) for error in (50, 50)] == [False, True]
+    assert [plan.observe(error) for error in (50, 39, 50)] == [False] * 3
+
+
+def test_a_plateau_that_takes_over_from_epochs_begins_without_drops():
+    plan = schedule.Plateau(0.01, patience=1)
+    plan.take_over(schedule.Epochs(0.02, drops=(1,)))
+    assert [plan.observe(error) for error in (70, 70)] == [False, True]
+    assert plan.learning_rates(2).weights == pytest.approx(0.001)
+
+
+def test_fewer_drops_than_there_were_leave_them_and_allow_no_more():
+    before = schedule.Plateau(0.01, patience=1)
+    for _ in range(3):
+        before.observe(40)
+    plan = schedule.Plateau(0.01, patience=1, most_drops=1)
+    plan.take_over(before)
+    assert [plan.observe(40) for _ in range(3)] == [False] * 3
+    assert plan.learning_rates(0).weights == pytest.approx(0.0001)
+
+
+def test_epochs_that_take_over_count_from_the_beginning_of_the_run():
+    plan = schedule.Epochs(0.5, drops=(1, 3))
+    before = schedule.Plateau(0.01, patience=1)
+    before.observe(40)
+    before.observe(40)
+    plan.take_over(before)
+    assert plan.learning_rates(2).weights == pytest.approx(0.05)
+
+
 @pytest.mark.parametrize(
     ("path", "expected"),
     [

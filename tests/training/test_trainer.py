@@ -1,5 +1,6 @@
 """A run writes its results, stops on errors, and resumes as if uninterrupted."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -295,6 +296,29 @@ def test_a_loss_that_is_nan_stops_the_run_at_the_next_line_of_the_log(
     bias.assign(np.full(bias.shape, np.nan))
     with pytest.raises(trainer.DivergedError, match="^step 2: the loss is nan"):
         training.run(run_log.Log(tmp_path / "run", 0))
+
+
+def test_a_weight_that_is_nan_stops_the_run_although_the_loss_stays_finite(
+    small_dataset, tmp_path
+):
+    """ReLU hides it: max(NaN, 0) is 0."""
+    settings = runs.train_options_of(
+        *(small_dataset, tmp_path / "run"),
+        **{"epochs": 10.0, "log_steps": 1, "checkpoint_steps": 1000},
+        validation="never",
+    )
+    training = runs.trainer_of(settings)
+    training.cadence = dataclasses.replace(training.cadence, weights=3)
+    runs.record(settings)
+    kernel = training.net.trainable_variables[0]  # of the first convolution
+    kernel.assign(np.full(kernel.shape, np.nan))
+    with pytest.raises(
+        trainer.DivergedError, match=r"^step 3: the mean of conv1.*/weight is nan; the "
+    ):
+        training.run(run_log.Log(tmp_path / "run", 0))
+    logged = (tmp_path / "run/log.jsonl").read_text()
+    assert logged.count('"loss"') == 3
+    assert "NaN" not in logged
 
 
 def test_a_loss_that_is_infinite_stops_the_run(small_dataset, tmp_path):

@@ -17,6 +17,7 @@ from alexnet_tf.models import (
     builder,
     layers,
     loaded_net,
+    resize_rule,
     zoo,
 )
 from alexnet_tf.models.layers import provenance
@@ -93,6 +94,7 @@ def AlexNet(
         architecture_json.to_json(net),
         dropout,
         class_names if class_names and len(class_names) == net.classes else None,
+        found.resize if found else resize_rule.DEFAULT,
         name="provenance",
         dtype="float32",
     )
@@ -108,6 +110,7 @@ class _Weights:
     Attributes:
         architecture, dropout, class_names: those of the net; None if the file does not
             record them.
+        resize: how the net's images became squares.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -127,12 +130,14 @@ class _Weights:
                     "architecture": described.architecture,
                     "dropout": described.dropout,
                     "class_names": described.class_names,
+                    "resize": described.resize,
                 }
         else:
             found = _provenance_in(self.path) or {}
         self.architecture: dict[str, Any] | None = found.get("architecture")
         self.dropout: layers.DropoutConvention | None = found.get("dropout")
         self.class_names: Sequence[str] | None = found.get("class_names")
+        self.resize = resize_rule.from_json(found.get("resize"), self.path)
 
     def net(self) -> architectures.Architecture:
         """The net that the weights belong to; ValueError if this version lacks it."""

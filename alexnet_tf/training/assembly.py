@@ -66,6 +66,7 @@ def assemble(
         str(dataset.path),
         dataset.digest(),
         background=dataset.background,
+        resize=dataset.resize,
     )
     devices = replicas.tower_devices(options.devices.tower_devices, net.towers)
     with replicas.scope():

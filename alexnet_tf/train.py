@@ -11,6 +11,7 @@ the newest and the best checkpoint, each with its validation error.
 """
 
 import contextlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -31,19 +32,16 @@ def main(chosen: TrainOptions, arguments: Sequence[str]) -> None:
     with log_noise.held_back():
         import tensorflow as tf
 
-        from alexnet_tf.models import devices, zoo
+        from alexnet_tf.models import devices
         from alexnet_tf.training import assembly, overfitting, replication
 
         devices.configure(chosen.devices.logical_cpus, chosen.devices.logical_gpus)
     tf.config.experimental.enable_op_determinism()
     precision = devices.precision(chosen.net.precision)
     devices.allow_tf32(precision == "tf32")
-    net = zoo.find(chosen.net.architecture)
+    weights = chosen.start.weights
     chosen = options.replace(
-        chosen,
-        precision=precision,
-        init=chosen.net.init or net.initialization,
-        dropout=chosen.net.dropout or net.dropout,
+        chosen, precision=precision, weights=weights and os.path.abspath(weights)
     )
     replicas = replication.connect(chosen.replicas.strategy)
     with contextlib.ExitStack() as held, replicas.watched():
@@ -65,12 +63,14 @@ def _train(chosen: TrainOptions, replicas) -> None:
     # First, because preparing a dataset may take hours.
     replicas.from_chief(lambda: run_folder.check_options(chosen))
     assembled = assembly.assemble(chosen, replicas)
-    run = assembled.trainer
+    started_from = assembled.trained.started_from
+    chosen, run = assembled.options, assembled.trainer
     replicas.agree(
         options.values_of(chosen, changeable=False)
         | {
             "last_step": run.last_step,
             "dataset digest": assembled.trained.dataset_digest,
+            "weights digest": started_from and started_from.digest,
             # Besides the steps, the workers do the following together.
             "resume": chosen.run.resume,
             "checkpoint_steps": chosen.run.checkpoint_steps,
@@ -87,6 +87,8 @@ def _train(chosen: TrainOptions, replicas) -> None:
         f"{chosen.run.run_dir}",
         file=sys.stderr,
     )
+    if started_from and assembled.taken and not resumed:
+        print(f"weights of {started_from.path}: {assembled.taken}", file=sys.stderr)
     log = run_log.Log if replicas.is_chief else run_log.NoLog
     run.run(log(chosen.run.run_dir, run.state.step))
     done = f"{chosen.run.run_dir}: step {run.state.step} of {run.last_step}"

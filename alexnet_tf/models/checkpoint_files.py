@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.runtime import errors, files
@@ -38,8 +39,13 @@ class CheckpointError(OSError):
 
 
 def weights_by_path(model: keras.Model) -> dict[str, tf.Variable]:
-    """Returns the trainable weights of a model by path, as checkpoints name them."""
-    return {v.path: v.value for v in model.trainable_variables}
+    """Returns the weights of a model by path, frozen ones too, as checkpoints name them."""
+    return {v.path: v.value for v in weights_of(model)}
+
+
+def weights_of(model: keras.Model) -> list[keras.Variable]:
+    """Returns the variables of a model that are trained, or frozen."""
+    return [v for v in model.weights if v.name in ("kernel", "bias")]
 
 
 def check_same_net(prefix: str, model: keras.Model) -> None:
@@ -180,6 +186,16 @@ def write_weights(
         )
     pathlib.Path(prefix).parent.mkdir(parents=True, exist_ok=True)
     saved.write(prefix)
+
+
+def read_weights(prefix: str) -> dict[str, np.ndarray]:
+    """Returns the weights in a checkpoint by path, such as `conv1_tower0/kernel`."""
+    reader = tf.train.load_checkpoint(prefix)
+    return {
+        match[1].replace(".S", "/"): reader.get_tensor(name)
+        for name in sorted(reader.get_variable_to_shape_map())
+        if (match := re.fullmatch(rf"weights/(.+)/{re.escape(_VALUE)}", name))
+    }
 
 
 def load_weights(prefix: str, model: keras.Model) -> None:

@@ -19,7 +19,8 @@ MAX_BYTES = 64 * 2**20
 MAX_SCANS = 100
 
 # The chunks of a PNG, the blocks of a GIF and the segments of a JPEG are visited one
-# after the other. Consecutive ones of the same kind and length count once.
+# after the other. Consecutive chunks or blocks of the same kind and length count once.
+# An exported graph takes about 40 microseconds of a core for each part.
 MAX_PARTS = 10_000
 
 # Of a whole request to an exported graph. The images of a request are decoded ten at a

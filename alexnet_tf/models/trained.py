@@ -57,6 +57,19 @@ class Imported:
 
 
 @dataclasses.dataclass(frozen=True)
+class StartedFrom:
+    """The weights that the training of a net began with.
+
+    Attributes:
+        path: the absolute path of their checkpoint or file.
+        digest: its SHA-256 digest; for a checkpoint, that of its index.
+    """
+
+    path: str
+    digest: str
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainedNet:
     """Everything that is needed to use the weights of a net.
 
@@ -72,6 +85,7 @@ class TrainedNet:
         version: of the package that wrote it.
         background: the color behind transparent pixels in training.
         imported: the file that the weights are from; None if the net was trained here.
+        started_from: the weights that training began with; None if they were random.
         resize: how an image of any shape becomes the square that the net's crop is from.
     """
 
@@ -84,7 +98,8 @@ class TrainedNet:
     dataset_digest: str | None
     version: str = alexnet_tf.__version__
     background: backgrounds.Color = backgrounds.WHITE
-    imported: "Imported | None" = None
+    imported: Imported | None = None
+    started_from: StartedFrom | None = None
     resize: resize_rule.Rule = resize_rule.DEFAULT
 
     def __post_init__(self):
@@ -118,7 +133,7 @@ def check_identity(prefix: str, net: TrainedNet) -> None:
     if recorded is None:
         return
     found = architecture_json.from_json(recorded["architecture"])
-    differs = _difference_of_architectures(found, net.architecture)
+    differs = difference_of_architectures(found, net.architecture)
     if not differs and recorded["dropout"] != net.dropout:
         differs = f"its dropout is {recorded['dropout']}, expected {net.dropout}"
     if not differs and recorded["mean"] != identity(net)["mean"]:
@@ -130,10 +145,10 @@ def check_identity(prefix: str, net: TrainedNet) -> None:
         )
 
 
-def _difference_of_architectures(
+def difference_of_architectures(
     found: architectures.Architecture, expected: architectures.Architecture
 ) -> str:
-    """The first difference that changes what a net computes, or ""."""
+    """Returns the first difference that changes what a net computes, or ""."""
     name = f"its architecture is {found.name}, expected {expected.name}"
     if len(found.layers) != len(expected.layers):
         return f"{name}: it has {len(found.layers)} layers, not {len(expected.layers)}"
@@ -170,6 +185,8 @@ def write_trained_net(run_dir: str | os.PathLike[str], net: TrainedNet) -> None:
     }
     if net.imported is not None:
         described["imported"] = dataclasses.asdict(net.imported)
+    if net.started_from is not None:
+        described["started_from"] = dataclasses.asdict(net.started_from)
     files.write_text(folder / MODEL_FILE, json.dumps(described, indent=1) + "\n")
 
 
@@ -214,6 +231,7 @@ def _trained_net_of(
 ) -> TrainedNet:
     dataset = described["dataset"] or {"path": None, "digest": None}
     imported = described.get("imported")
+    started_from = described.get("started_from")
     try:
         return TrainedNet(
             architecture_json.from_json(described["architecture"]),
@@ -226,6 +244,7 @@ def _trained_net_of(
             described["alexnet_tf"],
             backgrounds.from_json(described.get("background"), str(path)),
             None if imported is None else Imported(**imported),
+            None if started_from is None else StartedFrom(**started_from),
             resize_rule.from_json(described.get("resize"), str(path)),
         )
     except ValueError as error:

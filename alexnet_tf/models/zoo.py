@@ -424,6 +424,10 @@ ARCHITECTURES = {
 }
 
 
+# What `train` trains if neither an architecture nor weights are named.
+DEFAULT_TO_TRAIN = CUDA_CONVNET.name
+
+
 def find(name: str) -> Architecture:
     """Returns the architecture called `name`.
 

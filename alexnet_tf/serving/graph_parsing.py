@@ -13,7 +13,8 @@ from alexnet_tf.models import image_limits
 
 _RUN = 4096  # equal parts that one step passes at most
 _PADDING = 64  # bytes; zeros after the end stop the search in a file that is cut off
-_BLOCK = 1 << 16  # bytes that are searched for a marker at a time
+# Bytes that are searched for a marker first, and at a time after that.
+_FIRST_BLOCK, _BLOCK = 1 << 8, 1 << 16
 
 _PNG_START = len(image_parsing.PNG_START) + 13 + 4  # with the contents of IHDR and CRC
 _GIF_EXTENSION, _GIF_IMAGE, _GIF_TRANSPARENCY = 0x21, 0x2C, 0xF9
@@ -61,7 +62,10 @@ class FileBytes:
 
     def equal_parts(self, position, head: int, stride) -> tf.Tensor:
         """How many parts of `stride` bytes in a row begin with the same `head` bytes."""
-        count = tf.minimum((self.size - position) // stride, _RUN)
+        following = self.bytes(position + stride, head)
+        # A file in which no two are equal would take 4096 comparisons per part.
+        most = tf.where(tf.reduce_all(following == self.bytes(position, head)), _RUN, 1)
+        count = tf.minimum((self.size - position) // stride, most)
         starts = position + stride * tf.range(tf.maximum(count, 1))
         heads = tf.gather(self._data, starts[:, None] + tf.range(head))
         same = tf.reduce_all(heads == heads[0], axis=1)
@@ -70,20 +74,20 @@ class FileBytes:
     def marker_from(self, position) -> tf.Tensor:
         """The position of the next marker of a JPEG; beyond the end if there is none."""
 
-        def find(start, _):
-            pairs = self._data[start : start + _BLOCK + 1]
+        def find(start, block, _):
+            pairs = self._data[start : start + block + 1]
             first, second = pairs[:-1], pairs[1:]
             # Not 0, which follows ff in the data of a scan, and not a restart.
             known = ((second >= 0xC0) & (second < 0xD0)) | (second >= 0xD8)
             found = (first == 0xFF) & known & (second < 0xFF)
             here = tf.reduce_any(found)
             place = tf.argmax(found, output_type=tf.int32)
-            return tf.where(here, start + place, start + _BLOCK), here
+            return tf.where(here, start + place, start + block), _BLOCK, here
 
-        place, _ = tf.while_loop(
-            lambda start, found: ~found & (start < self.size),
+        place, _, _ = tf.while_loop(
+            lambda start, _, found: ~found & (start < self.size),
             find,
-            [tf.minimum(position, self.size), tf.constant(False)],
+            [tf.minimum(position, self.size), _FIRST_BLOCK, tf.constant(False)],
             parallel_iterations=1,
         )
         return place

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import keras
 import tensorflow as tf
+from absl import logging
 
 from alexnet_tf.data import input_pipeline, preparation, prepared_dataset
 from alexnet_tf.evaluation import evaluator
@@ -14,6 +15,7 @@ from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import builder, layers, trained, zoo
 from alexnet_tf.training import (
     checkpoint,
+    initial_weights,
     optimizer,
     replication,
     schedule,
@@ -27,16 +29,21 @@ class Assembly:
     """A run that has been put together.
 
     Attributes:
+        options: those of the run, with the architecture, the initialization and the
+            dropout convention that they leave open.
         trainer: the run.
         dataset: the prepared dataset that the net is trained on.
         trained: the net as it is written into the run folder.
         devices: a description of the devices that the run uses.
+        taken: what the net has taken from the initial weights; None if it has none.
     """
 
+    options: train_options.TrainOptions
     trainer: trainer.Trainer
     dataset: prepared_dataset.Dataset
     trained: trained.TrainedNet
     devices: str
+    taken: initial_weights.Taken | None = None
 
 
 def assemble(
@@ -53,25 +60,28 @@ def assemble(
             "--validation=epochs, or --schedule=epochs"
         )
     replicas = replicas or replication.Replicas()
+    initial = initial_weights.find(options)
+    options = initial_weights.with_conventions(options, initial)
+    assert options.net.architecture is not None
     net = zoo.find(options.net.architecture)
     rows = replicas.rows(options.recipe.batch_size)
     dataset = _open_dataset(options.data, net, replicas)
     architecture = net.with_classes(len(dataset.classes))
-    described = trained.TrainedNet(
-        architecture,
-        dataset.classes,
-        dataset.statistics().mean_crop(net.input_size),
-        options.net.dropout or net.dropout,
-        options.net.precision,
-        str(dataset.path),
-        dataset.digest(),
-        background=dataset.background,
-        resize=dataset.resize,
-    )
+    described = _describe(options, dataset, architecture, initial)
     devices = replicas.tower_devices(options.devices.tower_devices, net.towers)
     with replicas.scope():
         model = _build_net(options, described, devices)
-        rule = _make_optimizer(options.recipe, architecture, model, replicas)
+        _freeze(model, architecture, options.start)
+        rule = _make_optimizer(options, architecture, model, replicas)
+    taken = None
+    if isinstance(initial, initial_weights.InitialWeights):
+        taken = initial_weights.take(initial, model, architecture, dataset.classes)
+        if initial.resize != dataset.resize:
+            logging.warning(
+                "%s was prepared with --resize=%s, and the weights of %s were trained on "
+                "images with --resize=%s: the trained net has that of the dataset",
+                *(dataset.path, dataset.resize, initial.path, initial.resize),
+            )
     steps_per_epoch = input_pipeline.steps_per_epoch(dataset, options.recipe.batch_size)
     last_step = options.run.max_steps or math.ceil(options.run.epochs * steps_per_epoch)
     run = trainer.Trainer(
@@ -90,7 +100,12 @@ def assemble(
         replicas=replicas,
     )
     return Assembly(
-        run, dataset, described, ", ".join(devices) if devices else str(replicas)
+        options,
+        run,
+        dataset,
+        described,
+        ", ".join(devices) if devices else str(replicas),
+        taken,
     )
 
 
@@ -113,6 +128,62 @@ def _open_dataset(
     return find()
 
 
+def _describe(
+    options: train_options.TrainOptions,
+    dataset: prepared_dataset.Dataset,
+    architecture: architectures.Architecture,
+    initial: initial_weights.InitialWeights | trained.TrainedNet | None,
+) -> trained.TrainedNet:
+    """Returns the net as it is written into the run folder.
+
+    Weights are used with the mean image that they were trained with, unless their net
+    reads images of another size.
+    """
+    side = architecture.input_size
+    mean = None if initial is None else initial.mean
+    if mean is None or mean.shape[0] != side:
+        mean = dataset.statistics().mean_crop(side)
+    return trained.TrainedNet(
+        architecture,
+        dataset.classes,
+        mean,
+        options.net.dropout or architecture.dropout,
+        options.net.precision,
+        str(dataset.path),
+        dataset.digest(),
+        background=dataset.background,
+        resize=dataset.resize,
+        started_from=None if initial is None else initial.started_from,
+    )
+
+
+def _freeze(
+    model: keras.Model,
+    architecture: architectures.Architecture,
+    start: train_options.FineTuningOptions,
+) -> None:
+    """Makes the layers that --freeze names untrainable."""
+    frozen = {
+        layer
+        for name in start.freeze
+        for layer in optimizer.layers_named(architecture, name)
+    }
+    factors = train_options.factors_of(start.learning_rate_factors)
+    if both := sorted(frozen & factors.keys()):
+        raise ValueError(
+            f"{both[0]} is frozen and has a learning rate factor: leave it out of "
+            "--freeze or of --learning_rate_factors"
+        )
+    for layer in model.layers:
+        if architectures.layer_of(layer.name) in frozen:
+            layer.trainable = False
+    if not model.trainable_variables:
+        raise ValueError(
+            f"--freeze={','.join(start.freeze)} freezes all layers, so that nothing "
+            "learns: leave out at least one"
+        )
+
+
 def _build_net(
     options: train_options.TrainOptions,
     described: trained.TrainedNet,
@@ -132,7 +203,7 @@ def _build_net(
 
 
 def _make_optimizer(
-    recipe: train_options.RecipeOptions,
+    options: train_options.TrainOptions,
     architecture: architectures.Architecture,
     net: keras.Model,
     replicas: replication.Replicas,
@@ -140,8 +211,15 @@ def _make_optimizer(
     variables = net.trainable_variables
     return optimizer.MomentumSGD(
         variables,
-        optimizer.weight_decays_of(architecture, variables, recipe.weight_decay),
-        recipe.momentum,
+        optimizer.weight_decays_of(
+            architecture, variables, options.recipe.weight_decay
+        ),
+        options.recipe.momentum,
+        optimizer.learning_rate_factors_of(
+            architecture,
+            variables,
+            train_options.factors_of(options.start.learning_rate_factors),
+        ),
         # What replicas exchange stays float32.
         layers.keep_kernel_copies(net) if replicas.count == 1 else None,
     )

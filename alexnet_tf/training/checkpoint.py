@@ -45,19 +45,23 @@ class Checkpoints:
         keep: int = 2,
         net: trained.TrainedNet | None = None,
     ):
-        """Keeps the checkpoints of `model`; `net`, if given, is recorded in them."""
+        """Keeps the checkpoints of `model`; `net`, if given, is recorded in them.
+
+        `velocities` are those of the model's trainable variables, in their order.
+        """
         self.run_dir = pathlib.Path(run_dir)
         self._net = net
         self._keep = keep
         self._model = model
         weights = checkpoint_files.weights_by_path(model)
+        learning = [variable.path for variable in model.trainable_variables]
         self.variables = [*weights.values(), *velocities]
         with tf.device("/CPU:0"):
             self._step = tf.Variable(0, dtype=tf.int64)
             self._state = tf.Variable("{}", dtype=tf.string)
         self._saved = tf.train.Checkpoint(
             weights=weights,
-            velocities=dict(zip(weights, velocities, strict=True)),
+            velocities=dict(zip(learning, velocities, strict=True)),
             step=self._step,
             state=self._state,
         )

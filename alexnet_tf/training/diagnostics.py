@@ -6,7 +6,7 @@ a long time or forever.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -17,24 +17,25 @@ def _mean_magnitude(tensor: tf.Tensor) -> float:
 
 
 def weight_statistics(
-    variables: Sequence[keras.Variable], velocities: Sequence[tf.Variable]
+    variables: Sequence[keras.Variable], velocities: Mapping[str, tf.Variable]
 ) -> dict[str, float]:
     """Returns the mean magnitudes of all weights and of their last updates.
 
     Args:
         variables: of the model.
-        velocities: those of `optimizer.MomentumSGD`, in the same order. A velocity is
-            the last update of its variable.
+        velocities: those of `optimizer.MomentumSGD` by their variables' paths. A
+            velocity is the last update of its variable; a frozen one has none.
 
     Returns:
         For every variable `PATH/weight`, `PATH/update`, and `PATH/ratio`, which is
         update divided by weight, or 0 if all weights are zero. Networks like this one
-        learn at ratios of about 0.001.
+        learn at ratios of about 0.001. A frozen variable has an update and a ratio of 0.
     """
     statistics = {}
-    for variable, velocity in zip(variables, velocities, strict=True):
+    for variable in variables:
         weight = _mean_magnitude(variable.value)
-        update = _mean_magnitude(velocity)
+        velocity = velocities.get(variable.path)
+        update = 0.0 if velocity is None else _mean_magnitude(velocity)
         statistics[f"{variable.path}/weight"] = weight
         statistics[f"{variable.path}/update"] = update
         statistics[f"{variable.path}/ratio"] = update / weight if weight else 0.0

@@ -7,7 +7,6 @@ biases. It gives biases twice the learning rate, which `schedule.LearningRates`
 expresses.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -38,6 +37,8 @@ class MomentumSGD(tf.Module):
         variables: the model's trainable variables.
         weight_decays: the weight decay of each variable.
         momentum: the factor of the velocity.
+        learning_rate_factors: what multiplies the learning rate of each variable; None
+            multiplies none.
         copies: bfloat16 copies of some of the variables, by the variable's path; see
             `layers.keep_kernel_copies`. The pass that updates such a variable also
             updates its copy. The variable must be on a CPU.
@@ -47,8 +48,8 @@ class MomentumSGD(tf.Module):
         copies: the copies that were given, by the variable's path.
 
     Raises:
-        ValueError: the numbers of variables and weight decays differ, or a copy is of
-            none of the variables.
+        ValueError: there are not as many weight decays or factors as variables, or a
+            copy is of none of the variables.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class MomentumSGD(tf.Module):
         variables: Sequence[keras.Variable],
         weight_decays: Sequence[float],
         momentum: float = 0.9,
+        learning_rate_factors: Sequence[float] | None = None,
         copies: Mapping[str, tf.Variable] | None = None,
     ):
         super().__init__()
@@ -67,6 +69,12 @@ class MomentumSGD(tf.Module):
         self._variables = list(variables)
         self._weight_decays = list(weight_decays)
         self._momentum = momentum
+        self._factors = list(learning_rate_factors or [1.0] * len(variables))
+        if len(variables) != len(self._factors):
+            raise ValueError(
+                f"{len(variables)} variables need as many learning rate factors, "
+                f"got {len(self._factors)}"
+            )
         self.copies = dict(copies or {})
         unknown = self.copies.keys() - {variable.path for variable in variables}
         if unknown:
@@ -79,6 +87,12 @@ class MomentumSGD(tf.Module):
                 zeros = tf.zeros(variable.shape)
                 self.velocities.append(tf.Variable(zeros, trainable=False))
 
+    @property
+    def velocities_by_path(self) -> dict[str, tf.Variable]:
+        """The velocities by the paths of their variables."""
+        paths = [variable.path for variable in self._variables]
+        return dict(zip(paths, self.velocities, strict=True))
+
     def apply(
         self, gradients: Sequence[tf.Tensor], learning_rates: schedule.LearningRates
     ) -> None:
@@ -88,16 +102,21 @@ class MomentumSGD(tf.Module):
             gradients: one per variable and in their order, float32 or bfloat16.
             learning_rates: of this step.
         """
-        for variable, velocity, gradient, weight_decay in zip(
+        for variable, velocity, gradient, weight_decay, factor in zip(
             self._variables,
             self.velocities,
             gradients,
             self._weight_decays,
+            self._factors,
             strict=True,
         ):
             with tf.device(velocity.device):
+                learning_rate = learning_rates.of(variable.path)
                 constants = {
-                    "learning_rate": learning_rates.of(variable.path),
+                    # A product of one would be one operation more for each variable.
+                    "learning_rate": learning_rate
+                    if factor == 1
+                    else learning_rate * factor,
                     "momentum": self._momentum,
                     "weight_decay": weight_decay,
                 }
@@ -154,9 +173,61 @@ def weight_decays_of(
     }
 
     def decay(variable: keras.Variable) -> float:
-        layer, kind = variable.path.split("/")
-        if kind != "kernel":
+        if not variable.path.endswith("/kernel"):
             return 0.0
-        return of_layer[re.sub(r"_tower\d+$", "", layer)]
+        return of_layer[architectures.layer_of(variable.path)]
 
     return [decay(variable) for variable in variables]
+
+
+def learning_rate_factors_of(
+    architecture: architectures.Architecture,
+    variables: Sequence[keras.Variable],
+    factors: Mapping[str, float],
+) -> list[float]:
+    """Returns what multiplies the learning rate of each variable.
+
+    Args:
+        architecture: of the variables' model.
+        variables: of the model.
+        factors: by layer, or by group of layers as `layers_named` has them. That of a
+            layer goes before that of its group.
+
+    Raises ValueError for a name of no layer.
+    """
+    of_layer: dict[str, float] = {}
+    for name in sorted(factors, key=lambda name: name in _names(architecture)):
+        for layer in layers_named(architecture, name):
+            of_layer[layer] = factors[name]
+    return [of_layer.get(architectures.layer_of(v.path), 1.0) for v in variables]
+
+
+def layers_named(architecture: architectures.Architecture, name: str) -> list[str]:
+    """Returns the layers with weights that `name` is the name of, or the group of.
+
+    Raises ValueError if there is none.
+
+    Example:
+        >>> from alexnet_tf.models import zoo
+        >>> layers_named(zoo.PAPER, "fc")
+        ['fc6', 'fc7', 'fc8']
+    """
+    names = _names(architecture)
+    found = [each for each in names if name in (each, _group_of(each))]
+    if not found:
+        groups = dict.fromkeys(map(_group_of, names))
+        raise ValueError(
+            f"{architecture.name} has no layer {name!r}: choose of {', '.join(names)}, "
+            f"or of all of a kind: {', '.join(groups)}"
+        )
+    return found
+
+
+def _names(architecture: architectures.Architecture) -> list[str]:
+    layers = architecture.layers
+    return [each.name for each in layers if isinstance(each, architectures.Weighted)]
+
+
+def _group_of(layer: str) -> str:
+    """The kind of a layer: `conv` for `conv1`."""
+    return layer.rstrip("0123456789")

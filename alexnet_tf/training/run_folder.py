@@ -51,14 +51,16 @@ def record_run(chosen: train_options.TrainOptions, net: trained.TrainedNet) -> N
     Removes what a killed process left unfinished there; the folder must be locked.
     Warns if the run was computed with other software or on another processor so far.
     Raises ValueError as `check_options` does, and if the dataset holds other images
-    than those that the run was begun with.
+    than those that the run was begun with, or --weights other weights.
     """
     check_options(chosen)
     folder = pathlib.Path(chosen.run.run_dir)
     # A run that was killed before its options were written has not begun.
     begun = (folder / train_options.RECORD).exists()
     if begun and (folder / trained.MODEL_FILE).exists():
-        _compare_datasets(folder, trained.read_trained_net(folder), net)
+        before = trained.read_trained_net(folder)
+        _compare_datasets(folder, before, net)
+        _compare_initial_weights(folder, before, net)
     if begun:
         texts = schedule_changes.texts_of(train_options.read_record(folder))
         chosen = schedule_changes.with_texts(chosen, texts)
@@ -118,6 +120,18 @@ def _compare_datasets(
             f"{folder} was trained on other images than {now.dataset_path} holds (the "
             f"digests differ; it was trained on {before.dataset_path}): give the dataset "
             "that it was trained on by --dataset, or choose another --run_dir"
+        )
+
+
+def _compare_initial_weights(
+    folder: pathlib.Path, before: trained.TrainedNet, now: trained.TrainedNet
+) -> None:
+    one, other = before.started_from, now.started_from
+    if (one and one.digest) != (other and other.digest):
+        raise ValueError(
+            f"{folder} was begun with other weights than {other and other.path} holds now "
+            f"(the digests differ): give the weights that it was begun with, or choose "
+            "another --run_dir"
         )
 
 

@@ -6,8 +6,8 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Set
-from typing import Literal
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, Literal
 
 from absl import flags
 
@@ -16,6 +16,41 @@ from alexnet_tf.models import zoo
 from alexnet_tf.runtime import device_options, options
 from alexnet_tf.runtime.options import option
 from alexnet_tf.training import schedule_changes
+
+
+def factors_of(text: Sequence[str]) -> dict[str, float]:
+    """Returns the factors in the text of --learning_rate_factors, by name.
+
+    Raises ValueError, with what is wrong, if one cannot be read.
+
+    Example:
+        >>> factors_of(["fc8:10", "conv:0.1"])
+        {'fc8': 10.0, 'conv': 0.1}
+    """
+    found: dict[str, float] = {}
+    for part in text:
+        name, _, number = part.partition(":")
+        try:
+            factor = float(number)
+        except ValueError:
+            factor = math.nan
+        if not name or not 0 < factor < math.inf:
+            raise ValueError(
+                "LAYER:FACTOR, separated by commas, with factors above 0 (--freeze names "
+                "layers that do not learn)"
+            )
+        if name in found:
+            raise ValueError(f"one factor for each name ({name} has two)")
+        found[name] = factor
+    return found
+
+
+def _are_factors(text: tuple[str, ...]) -> bool | str:
+    try:
+        factors_of(text)
+    except ValueError as error:
+        return str(error)
+    return True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +91,10 @@ class DatasetOptions:
 class NetOptions:
     """The net."""
 
-    architecture: str = option(
-        "cuda_convnet",
-        f"the net: {', '.join(zoo.ARCHITECTURES)}",
+    architecture: str | None = option(
+        None,
+        f"the net: {', '.join(zoo.ARCHITECTURES)} (default: that of --weights, or else "
+        f"{zoo.DEFAULT_TO_TRAIN})",
         check=options.one_of(*zoo.ARCHITECTURES),
     )
     init: architectures.Initialization | None = option(
@@ -72,8 +108,8 @@ class NetOptions:
     dropout: architectures.DropoutConvention | None = option(
         None,
         "original: halve the outputs at test time, as in 2012; inverted: double them in "
-        "training (default: as the architecture's original, inverted for caffe_alexnet, "
-        "caffenet and torchvision)",
+        "training (default: that of --weights, or else as the architecture's original, "
+        "inverted for caffe_alexnet, caffenet and torchvision)",
     )
     lrn: Literal["op", "stock"] = option(
         "op", "normalization layers: this package's ops, or TensorFlow's own operations"
@@ -88,6 +124,32 @@ class NetOptions:
         "compute type; weights, update, softmax and loss are always float32. tf32: "
         "float32 whose products NVIDIA GPUs since Ampere round to 10 bits. auto: "
         "bfloat16 if the CPU or the GPU multiplies in it, otherwise float32",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuningOptions:
+    """What the net starts from, and how fast each layer learns."""
+
+    weights: str | None = option(
+        None,
+        "trained net to start from: a run folder (of train or import_weights), a "
+        "checkpoint, or a .keras or .weights.h5 file of export. Each layer of the same "
+        "name and shape is taken, and the last one if it is for the same classes. The "
+        "mean image that is subtracted is that of the weights too (default: random "
+        "weights)",
+        is_path=True,
+    )
+    freeze: tuple[str, ...] = option(
+        (),
+        "layers that do not learn, as conv1,conv2, or all of a kind, as conv. They cost "
+        "no backward pass if no layer below them learns",
+    )
+    learning_rate_factors: tuple[str, ...] = option(
+        (),
+        "what multiplies the learning rate of a layer, or of all layers of a kind: "
+        "fc8:10,conv:0.1. A layer's own goes before that of its kind",
+        check=_are_factors,
     )
 
 
@@ -267,6 +329,7 @@ class TrainOptions:
 
     data: DatasetOptions = options.group(DatasetOptions, "Dataset")
     net: NetOptions = options.group(NetOptions, "Net")
+    start: FineTuningOptions = options.group(FineTuningOptions, "Fine-tuning")
     devices: device_options.DeviceOptions = options.group(
         device_options.DeviceOptions, "Devices"
     )
@@ -308,17 +371,12 @@ def refuse_unread_options(
     """
     values, defaults = map(options.values_of, (chosen, TrainOptions()))
     unchanged = {} if before is None else options.values_of(before)
-    net = zoo.find(chosen.net.architecture)
-    default_of_net = {"dropout": net.dropout, "lrn": NetOptions().lrn}
-    for name, (kinds, what) in _OF_LAYERS.items():
-        value = values[name]
-        if value in (None, default_of_net[name], unchanged.get(name)):
-            continue
-        if not any(isinstance(layer, kinds) for layer in net.layers):
-            raise ValueError(
-                f"{net.name} has no {what} layers, so --{name}={value} would change "
-                f"nothing: leave --{name} out, or choose another --architecture"
-            )
+    named = chosen.net.architecture
+    if named is None and chosen.start.weights is None:
+        named = zoo.DEFAULT_TO_TRAIN
+    # Otherwise the net is that of --weights, which is known later.
+    if named is not None:
+        _refuse_options_of_absent_layers(values, unchanged, zoo.find(named))
     for name, (other, needed) in _READ_WITH.items():
         value, default = values[name], defaults[name]
         # No epochs at all are what the schedule does without them.
@@ -334,6 +392,23 @@ def refuse_unread_options(
             f"{options.text_of(value)}: {leave}, or choose "
             f"--{other}={' or '.join(needed)}"
         )
+
+
+def _refuse_options_of_absent_layers(
+    values: Mapping[str, Any],
+    unchanged: Mapping[str, Any],
+    net: architectures.Architecture,
+) -> None:
+    default_of_net = {"dropout": net.dropout, "lrn": NetOptions().lrn}
+    for name, (kinds, what) in _OF_LAYERS.items():
+        value = values[name]
+        if value in (None, default_of_net[name], unchanged.get(name)):
+            continue
+        if not any(isinstance(layer, kinds) for layer in net.layers):
+            raise ValueError(
+                f"{net.name} has no {what} layers, so --{name}={value} would change "
+                f"nothing: leave --{name} out, or choose another --architecture"
+            )
 
 
 RECORD = "resolved.flags"  # in the run folder

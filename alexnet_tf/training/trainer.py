@@ -263,7 +263,7 @@ class Trainer:
         """
         if self._is_due(self.cadence.weights):
             statistics = diagnostics.weight_statistics(
-                self.net.trainable_variables, self.rule.velocities
+                checkpoint_files.weights_of(self.net), self.rule.velocities_by_path
             )
             # ReLU may hide a NaN from the loss: max(NaN, 0) is 0.
             for what, value in statistics.items():

@@ -1,9 +1,10 @@
 """Decodes the files of a folder, and prints what that took of memory.
 
-    python -m tests.serving.peak_memory graph|preparation FOLDER
+    python -m tests.serving.peak_memory FOLDER
 
 One line per file: its name, by how many MiB the peak of the process's memory has grown
-since the first file, and whether the file was "read" or "refused".
+since the first file, and whether the exported graph and preparation "read" or "refused"
+the file.
 """
 
 import pathlib
@@ -39,18 +40,18 @@ def outcome(decode, data):
     return "read"
 
 
-def main(decoder, folder):
-    decode = {"graph": by_graph, "preparation": by_preparation}[decoder]
-    for data in encoded_images.VALID.values():
-        decode(data)
+def main(folder):
+    for kind in ("png_2_8", "jpeg", "gif", "bmp"):
+        by_graph(encoded_images.VALID[kind])
     files = sorted(pathlib.Path(folder).iterdir())
     largest = max(file.stat().st_size for file in files)
     # Reading a file and handing it over takes its size twice.
     tf.constant(bytes(largest))
     before = peak_mib()
     for file in files:
-        done = outcome(decode, file.read_bytes())
-        print(f"{file.name}\t{round(peak_mib() - before)}\t{done}", flush=True)
+        data = file.read_bytes()
+        found = [outcome(decode, data) for decode in (by_graph, by_preparation)]
+        print(file.name, round(peak_mib() - before), *found, sep="\t")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,11 @@ import tensorflow as tf
 from PIL import Image
 
 import alexnet_tf
+from alexnet_tf import features
+from alexnet_tf.data import preparation
 from alexnet_tf.evaluation import evaluator
 from alexnet_tf.models import builder, trained
+from alexnet_tf.runtime import options
 from alexnet_tf.serving import (
     export_verification,
     exporting,
@@ -18,8 +21,8 @@ from alexnet_tf.serving import (
     preflight,
     saved_model,
 )
-from alexnet_tf.training import checkpoint
-from tests.support import by_hand, images
+from alexnet_tf.training import assembly, checkpoint
+from tests.support import by_hand, images, runs
 
 RULES = ("crop", "squash")
 
@@ -142,6 +145,39 @@ def test_the_rule_is_read_as_it_was_written_and_missing_means_crop(run, rule, tm
         (tmp_path / "model.json").write_text(json.dumps(described))
         with pytest.raises(ValueError, match="resize must be crop or squash, got"):
             trained.read_trained_net(tmp_path)
+
+
+def test_the_features_of_files_use_the_rule_of_their_net(run, rule, tmp_path):
+    (tmp_path / "images").mkdir()
+    Image.fromarray(STRIPES).save(tmp_path / "images/0.png")
+    chosen = options.replace(
+        features.FeaturesOptions(),
+        checkpoint=str(run),
+        layer="fc1",
+        images=str(tmp_path / "images"),
+        output=str(tmp_path / "features.npz"),
+    )
+    features.main(chosen, [])
+    seen = np.array(SEEN[rule]) / 255
+    with np.load(tmp_path / "features.npz") as found:
+        np.testing.assert_allclose(
+            found["features"], [[seen[:2].mean(), seen[2:].mean()]], atol=1e-6
+        )
+
+
+def test_the_weights_of_a_net_of_another_rule_are_warned_of(
+    small_dataset, trained_run, tmp_path, monkeypatch, caplog
+):
+    squashed = dataclasses.replace(small_dataset, resize="squash")
+    monkeypatch.setattr(preparation, "find_or_prepare", lambda *_, **__: squashed)
+    chosen = runs.train_options_of(
+        small_dataset, tmp_path / "run", weights=str(trained_run)
+    )
+    with caplog.at_level("WARNING", logger="absl"):
+        assert assembly.assemble(chosen).trained.resize == "squash"
+    (warning,) = caplog.messages
+    assert "with --resize=squash, and the weights of" in warning
+    assert "with --resize=crop: the trained net has that of the dataset" in warning
 
 
 def test_a_dataset_of_another_rule_is_warned_of(tmp_path, caplog):

@@ -206,7 +206,7 @@ def test_only_a_single_replica_keeps_kernel_copies(chosen, replicas, copies):
         if isinstance(layer, layers.Dense):
             layer.drop_kernel_copy()
     rule = assembly._make_optimizer(
-        chosen.recipe,
+        chosen,
         run.trained.architecture,
         run.trainer.net,
         types.SimpleNamespace(count=replicas),

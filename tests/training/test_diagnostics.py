@@ -12,7 +12,7 @@ from alexnet_tf.training import diagnostics
 def test_mean_magnitudes_and_their_ratio_by_hand():
     variable = keras.Variable([[1.0, -3.0]], name="kernel")
     velocity = tf.Variable([[0.02, -0.06]])
-    statistics = diagnostics.weight_statistics([variable], [velocity])
+    statistics = diagnostics.weight_statistics([variable], {"kernel": velocity})
     assert statistics == pytest.approx(
         {"kernel/weight": 2.0, "kernel/update": 0.04, "kernel/ratio": 0.02}
     )
@@ -20,7 +20,7 @@ def test_mean_magnitudes_and_their_ratio_by_hand():
 
 def test_weights_that_are_all_zero_have_ratio_zero():
     statistics = diagnostics.weight_statistics(
-        [keras.Variable([0.0], name="bias")], [tf.Variable([0.5])]
+        [keras.Variable([0.0], name="bias")], {"bias": tf.Variable([0.5])}
     )
     assert statistics["bias/ratio"] == 0.0
 

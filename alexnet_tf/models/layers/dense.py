@@ -76,7 +76,8 @@ def keep_kernel_copies(net: keras.Model) -> dict[str, tf.Variable]:
     (docs/notebook/speed.md has what that saves).
 
     Returns:
-        The copy of each kernel, by the kernel's path (for example `fc6_tower0/kernel`).
+        The copy of each kernel that is trained, by the kernel's path (for example
+        `fc6_tower0/kernel`).
     """
     copies = {}
     for layer in net.layers:
@@ -84,7 +85,8 @@ def keep_kernel_copies(net: keras.Model) -> dict[str, tf.Variable]:
             continue
         if "CPU" in layer.kernel.value.device:
             layer.keep_kernel_copy()
-            copies[layer.kernel.path] = layer.kernel_copy
+            if layer.trainable:
+                copies[layer.kernel.path] = layer.kernel_copy
     return copies
 
 

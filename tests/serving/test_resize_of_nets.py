@@ -153,7 +153,7 @@ def test_the_features_of_files_use_the_rule_of_their_net(run, rule, tmp_path):
     chosen = options.replace(
         features.FeaturesOptions(),
         checkpoint=str(run),
-        layer="fc1",
+        layer=("fc1",),
         images=str(tmp_path / "images"),
         output=str(tmp_path / "features.npz"),
     )
@@ -161,7 +161,7 @@ def test_the_features_of_files_use_the_rule_of_their_net(run, rule, tmp_path):
     seen = np.array(SEEN[rule]) / 255
     with np.load(tmp_path / "features.npz") as found:
         np.testing.assert_allclose(
-            found["features"], [[seen[:2].mean(), seen[2:].mean()]], atol=1e-6
+            found["fc1"], [[seen[:2].mean(), seen[2:].mean()]], atol=1e-6
         )
 
 

@@ -49,6 +49,7 @@ def test_the_description_says_what_was_prepared(prepared):
         "fingerprint": "0123",
         "class_counts": {"train": [4, 3, 3], "test": [1, 2, 1]},
         "background": [255, 255, 255],
+        "resize": "crop",
     }
     assert prepared == prepared_dataset.read_description(prepared.path)
 
@@ -313,6 +314,7 @@ def test_the_plan_is_written_completely_or_not_at_all(
         ({"max_bad_files": 3}, None),
         ({"size": 9}, "size"),
         ({"background": (0, 0, 0)}, "background"),
+        ({"resize": "squash"}, "resize"),
     ],
 )
 def test_an_interrupted_preparation_does_not_continue_with_other_settings(
@@ -328,6 +330,22 @@ def test_an_interrupted_preparation_does_not_continue_with_other_settings(
     ):
         preparation.prepare_dataset(source, output, **options | change)
     preparation.prepare_dataset(source, output, **options)
+
+
+def test_a_preparation_of_an_earlier_version_continues_as_it_was_begun(
+    tmp_path, small_shards
+):
+    """Its plan does not say how it resizes, because there was no choice."""
+    output, options = interrupted(tmp_path, at=15, count=16)
+    source = image_sources.make_source(map(image_sources.example, range(16)))
+    plan = output.with_name("made.partial") / "plan.json"
+    settings = json.loads(plan.read_text())
+    assert settings.pop("resize") == "crop"
+    plan.write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match="different resize"):
+        preparation.prepare_dataset(source, output, **options, resize="squash")
+    dataset = preparation.prepare_dataset(source, output, **options)
+    assert dataset.resize == "crop"
 
 
 def test_an_image_that_was_repaired_is_no_longer_left_out(tmp_path, small_shards):

@@ -220,7 +220,7 @@ def test_pixels_that_cannot_be_resized_are_rejected(signatures, shape):
 
 
 @pytest.mark.parametrize(
-    "seconds", [1, pytest.param(600, marks=pytest.mark.long)], ids=["short", "long"]
+    "seconds", [0, pytest.param(600, marks=pytest.mark.long)], ids=["short", "long"]
 )
 def test_mutated_images_are_answered_or_rejected_with_a_clear_error(
     exported, tmp_path, seconds
@@ -235,7 +235,7 @@ def test_mutated_images_are_answered_or_rejected_with_a_clear_error(
     )
     assert done.returncode == 0, done.stderr[-3000:]
     counts = ast.literal_eval(done.stdout)
-    assert counts["refused"] > counts["answered"] > 0
+    assert min(counts["refused"], counts["alike"]) > 50
 
 
 CLASSES = tuple(f"class{n}" for n in range(12))

@@ -14,6 +14,7 @@ from alexnet_tf.models import (
     checkpoint_files,
     layers,
     loaded_net,
+    resize_rule,
     saved_weights,
     trained,
     zoo,
@@ -140,6 +141,7 @@ def AlexNet(
             architecture_json.to_json(net),
             dropout,
             class_names if class_names and len(class_names) == net.classes else None,
+            saved.resize if saved else resize_rule.DEFAULT,
             name="provenance",
             dtype="float32" if include_top else policy,
         )

@@ -16,6 +16,7 @@ from alexnet_tf.models import (
     checkpoint_files,
     layers,
     loaded_net,
+    resize_rule,
     trained,
 )
 from alexnet_tf.models.layers import provenance
@@ -40,6 +41,7 @@ class SavedWeights:
         path: of a run folder, of one checkpoint, or of a `.weights.h5` or `.keras` file.
         architecture, dropout, class_names: those of the net; None if a file does not
             record them.
+        resize: how the net's images became squares.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -54,6 +56,7 @@ class SavedWeights:
         self.architecture: dict[str, Any] | None = None
         self.dropout: layers.DropoutConvention | None = None
         self.class_names: Sequence[str] | None = None
+        self.resize = resize_rule.DEFAULT
         self._model: keras.Model | None = None
         self._checkpoint: str | None = None
         if self.path.endswith(".keras"):
@@ -63,11 +66,13 @@ class SavedWeights:
                 self.architecture = described.architecture
                 self.dropout = described.dropout  # type: ignore[assignment]
                 self.class_names = described.class_names
+                self.resize = described.resize
         elif self.path.endswith(".weights.h5"):
             recorded = _provenance_in(self.path)
             if recorded is not None:
                 self.architecture = recorded["architecture"]
                 self.dropout = recorded["dropout"]
+                self.resize = resize_rule.from_json(recorded.get("resize"), self.path)
         else:
             self._open_run()
 
@@ -97,6 +102,7 @@ class SavedWeights:
         self.architecture = architecture_json.to_json(net.architecture)
         self.dropout = net.dropout
         self.class_names = net.class_names
+        self.resize = net.resize
 
     def net(self) -> architectures.Architecture:
         """The net that the weights belong to; ValueError if this version lacks it."""

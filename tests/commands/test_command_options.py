@@ -108,10 +108,12 @@ def test_the_options_of_features_reach_the_net_and_the_images(
         checkpoint="/run/step-5",
         trained=types.SimpleNamespace(
             background=(1, 2, 3),
+            resize="squash",
             architecture=types.SimpleNamespace(input_size=24, record_size=32),
         ),
         architecture=types.SimpleNamespace(towers=2),
     )
+    dataset = types.SimpleNamespace(size=32, resize="squash")
     images = types.SimpleNamespace(count=9, where="images", notes=())
 
     def noting(name, answer):
@@ -133,7 +135,7 @@ def test_the_options_of_features_reach_the_net_and_the_images(
         (trained, "restore", restored),
         (image_sets, "folder_images", images),
         (image_sets, "split_images", images),
-        (prepared_dataset, "read_description", types.SimpleNamespace(size=32)),
+        (prepared_dataset, "read_description", dataset),
     ):
         monkeypatch.setattr(module, name, noting(name, answer))
     monkeypatch.setattr(extraction, "write_features", written)
@@ -154,7 +156,7 @@ def test_the_options_of_features_reach_the_net_and_the_images(
     assert asked["resolve"] == ((("/CPU:1",), 2), {})
     assert asked["folder_images"] == (
         ("photos",),
-        {"size": 32, "side": 24, "background": (1, 2, 3)},
+        {"size": 32, "side": 24, "background": (1, 2, 3), "resize": "squash"},
     )
     settings = {"precision": "bfloat16", "devices": ("/CPU:0", "/CPU:1")}
     assert asked["write"] == (

@@ -7,7 +7,7 @@ The library is in folders; each imports only from the folders above it:
     ops          the custom C++/CUDA ops and their gradients
     models       the nets as data, their layers, their towers, a trained net on disk
     data         archives and image folders to prepared records, records to batches
-    evaluation   errors on a split
+    evaluation   errors on a split, features of many images
     training     the step, the update, the schedule, checkpoints, replicas
     serving      exports for servers, TFLite and ONNX, their checks, and the client
 

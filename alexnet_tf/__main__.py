@@ -8,6 +8,7 @@ COMMANDS = {
     "train": "trains a net on a prepared dataset, or resumes a run",
     "import_weights": "makes a run folder of published weights: Caffe, torch, ONNX, NumPy",
     "evaluate": "measures the errors of a trained net with the center crop and ten crops",
+    "features": "writes the outputs of any layer of a trained net for many images",
     "export": "writes a trained net as SavedModel, Keras, TFLite or ONNX, or checks one",
     "predict": "classifies images with an export, or with a server",
 }

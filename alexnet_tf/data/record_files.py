@@ -11,7 +11,6 @@ bytes before it, followed by an array of the file names. `numpy.load` reads the 
 array.
 """
 
-import io
 import os
 import pathlib
 import re
@@ -59,6 +58,9 @@ class Shard(Protocol):
 
     def read(self, position: int) -> Record:
         """Reads one record; raises `DamagedRecordError` with its byte offset."""
+
+    def name(self, position: int) -> str:
+        """The name of a record's image file; empty if it is damaged."""
 
 
 def open_shard(path: pathlib.Path) -> Shard:
@@ -150,6 +152,14 @@ class _JpegShard:
                 "it is not a tf.train.Example with an image and its label"
             ) from None
 
+    def name(self, position: int) -> str:
+        try:
+            example = tf.train.Example.FromString(self._reader.read([position])[0])
+            filename = example.features.feature["image/filename"].bytes_list.value
+            return os.fsdecode(filename[0])
+        except (RuntimeError, message.DecodeError, IndexError):
+            return ""
+
 
 def _row_type(size: int) -> np.dtype:
     return np.dtype(
@@ -162,7 +172,7 @@ def _write_raw(
 ) -> None:
     row_type, names = _row_type(size), []
     with path.open("wb") as file:
-        file.write(_header(row_type, 0))
+        file.write(array_files.npy_header(row_type, (0,)))
         for name, record in named:
             if len(record.encoded) != row_type["image"].itemsize:
                 raise ValueError(
@@ -177,21 +187,7 @@ def _write_raw(
         # The header gets its count now. It keeps its length, because NumPy pads it so
         # that any count fits.
         file.seek(0)
-        file.write(_header(row_type, len(names)))
-
-
-def _header(row_type: np.dtype, count: int) -> bytes:
-    """The header that `numpy.save` writes for an array of `count` rows."""
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header,
-        {
-            "descr": np.lib.format.dtype_to_descr(row_type),
-            "fortran_order": False,
-            "shape": (count,),
-        },
-    )
-    return header.getvalue()
+        file.write(array_files.npy_header(row_type, (len(names),)))
 
 
 def _hash(content: bytes | memoryview) -> bytes:
@@ -208,6 +204,7 @@ class _RawShard:
 
     def __init__(self, path: pathlib.Path):
         self.lost, self._count = "", 0
+        self._names: np.ndarray | None = None
         with path.open("rb") as file:
             try:
                 count, row_type = _read_header(file)
@@ -226,6 +223,7 @@ class _RawShard:
                     path, f"what should end at byte {end} according to its header"
                 )
                 return
+            self._names_start = end
         self._count = count
         self._file = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
@@ -245,6 +243,16 @@ class _RawShard:
         encoded, label = content[:-_LABEL_BYTES], content[-_LABEL_BYTES:]
         return Record(encoded, int.from_bytes(label, "little", signed=True))
 
+    def name(self, position: int) -> str:
+        if self._names is None:
+            with open(self._file, "rb", closefd=False) as file:
+                file.seek(self._names_start)
+                try:
+                    self._names = np.lib.format.read_array(file)
+                except (ValueError, EOFError, OSError):
+                    self._names = np.array([], np.bytes_)
+        return os.fsdecode(self._names[position]) if position < len(self._names) else ""
+
 
 def _read_header(file: BinaryIO) -> tuple[int, np.dtype]:
     """The number and the type of the rows that follow; ValueError if they are not ours.
@@ -259,6 +267,6 @@ def _read_header(file: BinaryIO) -> tuple[int, np.dtype]:
         raise ValueError("this is not the header of an array of records")
     size, count = map(int, found.groups())
     row_type = _row_type(size)
-    if header != _header(row_type, count):
+    if header != array_files.npy_header(row_type, (count,)):
         raise ValueError("this is the header of an array with other columns")
     return count, row_type

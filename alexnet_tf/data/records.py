@@ -153,18 +153,27 @@ class Records:
 
     def __getitem__(self, index: int) -> record_files.Record:
         """Reads a record; raises `record_files.DamagedRecordError` if it is damaged."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"record {index} of {len(self)}")
-        shard = bisect.bisect_right(self._ends, index)
+        shard, position = self._place(index)
         if self._shards[shard].lost:
             raise record_files.DamagedRecordError(self._lost_text(shard))
-        position = index - (self._ends[shard - 1] if shard else 0)
         try:
             return self._shards[shard].read(position)
         except record_files.DamagedRecordError as error:
             raise record_files.DamagedRecordError(
                 f"{self._paths[shard]}: record {position} is damaged ({error})"
             ) from None
+
+    def _place(self, index: int) -> tuple[int, int]:
+        """(number of the shard, position in it) of a record."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"record {index} of {len(self)}")
+        shard = bisect.bisect_right(self._ends, index)
+        return shard, index - (self._ends[shard - 1] if shard else 0)
+
+    def name(self, index: int) -> str:
+        """The name of a record's image file; empty if it is damaged or lost."""
+        shard, position = self._place(index)
+        return "" if self._shards[shard].lost else self._shards[shard].name(position)
 
     def read(self, index: int) -> record_files.Record | None:
         """Reads a record; None if it is damaged and damaged records are skipped."""

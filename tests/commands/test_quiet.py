@@ -82,6 +82,15 @@ def test_evaluating_is_quiet(trained_run):
     assert_quiet(lines, 2)
 
 
+def test_computing_features_is_quiet(trained_run, images, tmp_path):
+    printed, lines = run(
+        *("alexnet_tf.features", f"--checkpoint={trained_run}", "--layer=fc10"),
+        *(f"--images={images}", f"--output={tmp_path / 'f.npz'}"),
+    )
+    assert printed.count("\n") == 1
+    assert_quiet(lines, 1)
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("format", ["saved_model", "keras", "tflite", "onnx"])
 def test_exporting_is_quiet(trained_run, tmp_path, format):

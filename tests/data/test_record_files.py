@@ -34,6 +34,26 @@ def test_records_are_read_as_they_were_written(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "raw"])
+def test_the_names_of_the_image_files_are_read_back(tmp_path, kind):
+    path = write(tmp_path / f"a{record_files.SUFFIXES[kind]}", kind)
+    shard = record_files.open_shard(path)
+    assert [shard.name(position) for position in (2, 0, 1)] == [NAMES[2], *NAMES[:2]]
+
+
+def test_the_names_of_a_damaged_shard_are_empty(tmp_path):
+    raw = write(tmp_path / "a.npy", "raw")
+    raw.write_bytes(raw.read_bytes()[:-1])  # ends in the array of names
+    shard = record_files.open_shard(raw)
+    assert (shard.name(0), shard.read(0)) == ("", RECORDS[0])
+    path = write(tmp_path / "a.array_record", "jpeg")
+    data = bytearray(path.read_bytes())
+    data[data.index(b"b.JPEG")] ^= 1
+    path.write_bytes(data)
+    shard = record_files.open_shard(path)
+    assert (shard.name(0), shard.name(1)) == (NAMES[0], "")
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "raw"])
 def test_the_same_records_give_the_same_bytes(tmp_path, kind):
     files = [write(tmp_path / f"{n}", kind).read_bytes() for n in range(3)]
     assert len(set(files)) == 1

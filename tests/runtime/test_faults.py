@@ -22,6 +22,8 @@ STRIDES = {
     "raw_shard": 1,
     "jpeg_shard": 1,
     "preparation": 29,
+    "features": 7,
+    "features_in_one_file": 11,
 }
 BROKEN = ("in_place", "unsynced")
 WHOLE = [name for name in STRIDES if name not in BROKEN]

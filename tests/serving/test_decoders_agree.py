@@ -163,9 +163,9 @@ DOCUMENTED = {
     "PNG of every color type and depth, interlaced or not": ["png_[0-9]*"],
     "GIF, the first frame": ["gif*"],
     "BMP, uncompressed, with 8, 24 or 32 bits": ["bmp", "bmp_gray", "bmp_32_bits"],
-    "BMP with 1, 4 or 16 bits, run-length encoding or other masks": [
+    "BMP with 1, 4 or 16 bits, run-length encoding, other masks or OS/2's header": [
         *("bmp_1_bit", "bmp_4_bits", "bmp_16_bits", "bmp_run_length"),
-        "bmp_other_masks",
+        *("bmp_other_masks", "bmp_os2"),
     ],
     "WebP, the first frame": ["webp*"],
     "any of these, gzipped": ["gzip*"],

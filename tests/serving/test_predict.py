@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from alexnet_tf import predict
+from alexnet_tf.runtime import options
 from alexnet_tf.serving import classification
 
 
@@ -61,6 +63,23 @@ def test_bench_needs_a_server(tmp_path):
     done = run_predict("--bench", "image.png")
     assert done.returncode == 1
     assert "--bench times a server: name it by --server=" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"model": "export", "server": "localhost:8500"},
+            "--model=export and --server=localhost:8500 are two places: leave one",
+        ),
+        ({"model_version": "canary"}, "--model_version=canary is of a server: name it"),
+        ({"ca_file": "ca.pem", "model": "export"}, "--ca_file=ca.pem is of a server"),
+    ],
+)
+def test_an_option_that_the_other_place_would_not_read_is_refused(given, message):
+    chosen = options.replace(predict.PredictOptions(), **given)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        predict.main(chosen, ["image.png"])
 
 
 def test_an_export_classifies_the_other_files_after_a_bad_one(

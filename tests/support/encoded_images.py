@@ -175,6 +175,10 @@ def _packed_bmps():
         "bmp_4_bits": packed_bmp_of(indices, 4, nibbles),
         "bmp_16_bits": packed_bmp_of(indices, 16, noise(8, 8, 2).tobytes()),
         "bmp_run_length": packed_bmp_of(indices, 8, runs, compression=1),
+        "bmp_os2": b"BM"
+        + struct.pack("<IHHI", 26 + 8 * 24, 0, 0, 26)
+        + struct.pack("<IHHHH", 12, 8, 8, 1, 24)
+        + noise(8, 8).tobytes(),
     }
 
 

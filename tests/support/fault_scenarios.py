@@ -261,6 +261,53 @@ class Preparation:
             assert names <= {"made", "made.partial"}, names
 
 
+class Features:
+    """Features of six images in three batches; work that was interrupted is continued."""
+
+    suffix = ".npy"
+    rows = np.arange(6 * 5, dtype=np.float32).reshape(6, 5)
+
+    def __init__(self):
+        from alexnet_tf.evaluation import feature_files
+
+        feature_files.SAVE_INTERVAL_S = 0.0
+
+    def prepare(self, place):
+        pass
+
+    def act(self, place):
+        from alexnet_tf.evaluation import feature_files
+
+        if (place / f"features{self.suffix}").exists():
+            return
+        output = feature_files.check_output(place / f"features{self.suffix}", ["fc"])
+        with feature_files.unfinished(output, {"fc": (5,)}, {"net": 1}, 6) as work:
+            for start in range(work.progress.next_image, 6, 2):
+                stop = start + 2
+                work.append({"fc": self.rows[start:stop]}, [start, start + 1], stop)
+            work.finish(list("abcdef"), ["c"], {"layer": "fc"})
+
+    def check(self, place, done, tidy):
+        output = place / f"features{self.suffix}"
+        if done or output.exists():
+            found = np.load(output)
+            features = found if self.suffix == ".npy" else found["fc"]
+            np.testing.assert_array_equal(features, self.rows)
+            if self.suffix == ".npy":
+                found = json.loads((place / "features.json").read_text())
+            assert list(found["labels"]) == [0, 1, 2, 3, 4, 5]
+            assert "".join(found["names"]) == "abcdef"
+        if tidy:  # a power failure may bring the emptied folder of the work back
+            names = {path.name for path in place.iterdir()}
+            assert names <= {output.name, "features.json", f"{output.name}.partial"}
+
+
+class FeaturesInOneFile(Features):
+    """The same, with everything in one file."""
+
+    suffix = ".npz"
+
+
 SCENARIOS = {
     "text": Text,
     "in_place": InPlace,
@@ -274,6 +321,8 @@ SCENARIOS = {
     "raw_shard": RawShard,
     "jpeg_shard": JpegShard,
     "preparation": Preparation,
+    "features": Features,
+    "features_in_one_file": FeaturesInOneFile,
 }
 
 

@@ -8,10 +8,11 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.models import checkpoint_files, zoo
+from alexnet_tf.models import builder, checkpoint_files, trained, zoo
 from alexnet_tf.runtime import options
 from alexnet_tf.training import (
     assembly,
+    checkpoint,
     resuming,
     run_folder,
     run_log,
@@ -135,3 +136,26 @@ def train_command(dataset, run_dir, *more):
         "--log_steps=1",
         *more,
     ]
+
+
+def write_untrained(run_dir, architecture, seed=1, **described):
+    """Writes a run folder of a net with its initial weights; returns the folder.
+
+    `described` are other attributes of its `trained.TrainedNet`.
+    """
+    side = architecture.input_size
+    chosen = {
+        "class_names": tuple(f"class{n}" for n in range(architecture.classes)),
+        "mean": np.full((side, side, 3), 100, np.float32),
+        "dropout": architecture.dropout,
+        "precision": "float32",
+        "dataset_path": None,
+        "dataset_digest": None,
+    }
+    net = trained.TrainedNet(architecture=architecture, **chosen | described)
+    model = builder.build(architecture, seed=seed)
+    velocities = [tf.Variable(tf.zeros(v.shape)) for v in model.trainable_variables]
+    run_dir.mkdir()
+    trained.write_trained_net(run_dir, net)
+    checkpoint.Checkpoints(run_dir, model, velocities, net=net).save(1, {})
+    return run_dir

@@ -144,7 +144,7 @@ def _own_net(
         else class_files.read_class_names(class_names, net.classes),
         mean=own.mean if mean is None else means.parse(mean, net.input_size),
         dropout=own.dropout,
-        origin=trained.Imported(os.path.basename(path), "alexnet_tf", sha256),
+        origin=trained.Imported(os.path.basename(path), own_files.FORMAT, sha256),
     )
     moved = [
         mapping.Moved(name, values.shape, "as it is", name)

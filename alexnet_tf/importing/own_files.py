@@ -9,6 +9,8 @@ from alexnet_tf.importing.source import WeightsError
 from alexnet_tf.models import applications, architecture_json, layers, loaded_net
 from alexnet_tf.models import architecture as architectures
 
+FORMAT = "alexnet_tf"  # as the record of an import names it
+
 
 @dataclasses.dataclass(frozen=True)
 class OwnNet:

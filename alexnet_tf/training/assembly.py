@@ -74,7 +74,13 @@ def assemble(
         rule = _make_optimizer(options, architecture, model, replicas)
     taken = None
     if isinstance(initial, initial_weights.InitialWeights):
-        taken = initial_weights.take(initial, model, architecture, dataset.classes)
+        taken = initial_weights.take(
+            initial,
+            model,
+            architecture,
+            dataset.classes,
+            train_options.factors_of(options.start.learning_rate_factors).keys(),
+        )
     steps_per_epoch = input_pipeline.steps_per_epoch(dataset, options.recipe.batch_size)
     last_step = options.run.max_steps or math.ceil(options.run.epochs * steps_per_epoch)
     run = trainer.Trainer(

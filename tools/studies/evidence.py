@@ -57,7 +57,7 @@ def prepare_images(work: pathlib.Path) -> None:
     for folder, size, classes, most in (
         ("fashion-32", 32, range(10), None),
         ("fashion-256", 256, range(10), None),
-        ("fashion-others", 256, others, None),
+        ("fashion-others", 256, others, 1600),
         ("fashion-tops", 256, study_runs.TOPS, 250),
     ):
         output, images = work / folder, work / "images" / folder

@@ -103,7 +103,7 @@ def lrn() -> Iterator[Run]:
 def transfer() -> Iterator[Run]:
     """The recipes of net "1 CNN*" in small: pre-training, then fine-tuning.
 
-    The net with a sixth convolution learns six classes of 6,000 images. Then it learns
+    The net with a sixth convolution learns six classes of 1,600 images. Then it learns
     the other four from 250 images each, beside a net that starts anew with the recipe of
     pre-training.
     """

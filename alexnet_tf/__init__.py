@@ -30,18 +30,21 @@ _PUBLIC = {
     "decode_predictions": "models.applications",
     "LocalResponseNormalization": "models.layers",
 }
-__all__ = sorted(_PUBLIC)
+_PUBLIC_MODULES = ("metrics",)
+__all__ = sorted([*_PUBLIC, *_PUBLIC_MODULES])
 
 
 def __getattr__(name: str):
-    if name not in _PUBLIC:
+    if name not in __all__:
         raise AttributeError(f"module 'alexnet_tf' has no attribute {name!r}")
     keras_backend.require_tensorflow()  # before Keras is imported
+    if name in _PUBLIC_MODULES:
+        return importlib.import_module(f"alexnet_tf.{name}")
     return getattr(importlib.import_module(f"alexnet_tf.{_PUBLIC[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_PUBLIC])
+    return sorted({*globals(), *__all__})
 
 
 def _register_layers() -> None:

@@ -17,6 +17,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from absl import logging
+
 from alexnet_tf.runtime import command, log_noise, options, tables
 from alexnet_tf.runtime.device_options import DeviceOptions
 from alexnet_tf.runtime.options import option
@@ -209,13 +211,17 @@ def _images(
     chosen: FeaturesOptions, net: "trained.TrainedNet"
 ) -> "image_sets.ImageSet":
     from alexnet_tf.data import prepared_dataset
-    from alexnet_tf.evaluation import image_sets
+    from alexnet_tf.evaluation import evaluator, image_sets
 
     images, architecture = chosen.images, net.architecture
     side, size = architecture.input_size, architecture.record_size
     if images.images is not None:
         return image_sets.folder_images(
-            images.images, size=size, side=side, background=net.background
+            images.images,
+            size=size,
+            side=side,
+            background=net.background,
+            resize=net.resize,
         )
     assert images.dataset is not None
     dataset = prepared_dataset.read_description(images.dataset)
@@ -224,6 +230,8 @@ def _images(
             f"{dataset.path} has images of {dataset.size} pixels, and the net was "
             f"trained on {size}: prepare them with --size={size}"
         )
+    if difference := evaluator.resize_difference(net, dataset):
+        logging.warning("%s", difference)
     split = images.split or dataset.evaluation_split
     return image_sets.split_images(
         dataset, split, side=side, damaged=images.damaged_records

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from alexnet_tf.models import resize_rule
 from alexnet_tf.runtime import command, log_noise, options, tables
 from alexnet_tf.runtime.options import option
 
@@ -57,6 +58,11 @@ class DescriptionOptions:
         "the mean that is subtracted: Caffe's ilsvrc_2012_mean.npy or a .binaryproto, "
         "cropped in its center; a mean.npy of this package; or red, green and blue, as "
         "123,117,104 (default: the channel means of the published net)",
+    )
+    resize: resize_rule.Rule | None = option(
+        None,
+        "how the net's images become squares before its crop is cut out; see --resize of "
+        "prepare (default: as for the published accuracy, squash for Caffe's nets)",
     )
 
 
@@ -127,6 +133,14 @@ def _notes(net: "imported_run.ImportedNet") -> list[str]:
             f"{about.name} was published with {top1} / {top5} % accuracy (top 1 / top 5, "
             f"center crop, ILSVRC-2012 validation), measured on {about.images}"
         )
+    size = architecture.record_size
+    lines.append(
+        f"images of other shapes are squashed to {size} x {size} pixels first "
+        "(--resize=squash)"
+        if described.resize == "squash"
+        else f"the shorter side of an image is scaled to {size} pixels first "
+        "(--resize=crop)"
+    )
     lines.append(
         f"classes {described.class_names[0]} to {described.class_names[-1]}, mean of the "
         f"center {described.mean[side // 2, side // 2].round(1).tolist()} (red, green, "
@@ -159,6 +173,7 @@ def main(chosen: ImportOptions, arguments: Sequence[str]) -> None:
         class_names=chosen.description.class_names,
         mean=chosen.description.mean,
         channels=chosen.file.channels,
+        resize=chosen.description.resize,
     )
     print("\n".join(_notes(net)), file=sys.stderr)
     found: list[float] = []

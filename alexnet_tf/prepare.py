@@ -17,6 +17,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from alexnet_tf.models import resize_rule
 from alexnet_tf.runtime import command, log_noise, options
 from alexnet_tf.runtime.options import option
 
@@ -61,7 +62,10 @@ class OutputOptions:
     """The prepared dataset that is written."""
 
     output: str | None = option(
-        None, "folder to write (default: DATA_DIR/SOURCE-SIZE)", is_path=True
+        None,
+        "folder to write (default: DATA_DIR/SOURCE-SIZE, and DATA_DIR/SOURCE-SIZE-squash "
+        "with --resize=squash)",
+        is_path=True,
     )
     data_dir: str = option(
         "data", "folder for datasets that are prepared by name", is_path=True
@@ -77,6 +81,12 @@ class OutputOptions:
     background: str | None = option(
         None,
         "color behind transparent pixels: white, black, gray or #rrggbb (default: white)",
+    )
+    resize: resize_rule.Rule | None = option(
+        None,
+        "how an image of any shape becomes a square. crop: the shorter side is scaled to "
+        "--size and the center square is cut out, as in the paper; squash: both sides "
+        "are scaled to --size, as for Caffe's published nets (default: crop)",
     )
     verify: bool = option(
         False,
@@ -152,6 +162,12 @@ def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
                 f"--background={chosen.output.background}: prepare it again to another "
                 "--output, or leave --background out"
             )
+        if chosen.output.resize not in (None, found.resize):
+            raise ValueError(
+                f"{output} was prepared with --resize={found.resize}, not "
+                f"--resize={chosen.output.resize}: prepare it again to another "
+                "--output, or leave --resize out"
+            )
     else:
         preparation.refuse_existing(output)  # before archives are read for hours
         source = _open_source(chosen, specification)
@@ -161,6 +177,7 @@ def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
             size=chosen.output.size,
             encoding=_encoding(chosen.output),
             background=color,
+            resize=chosen.output.resize or resize_rule.DEFAULT,
             max_bad_files=chosen.source.max_bad_files,
             workers=chosen.work.workers,
             beam_pipeline_options=chosen.work.beam_pipeline_options,
@@ -172,7 +189,7 @@ def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
     stdevs = ", ".join(f"{s:.1f}" for s in dataset.statistics().stdevs)
     print(
         f"{dataset.path}: {counts} images of {dataset.size} x {dataset.size} pixels "
-        f"({dataset.encoding}), {len(dataset.classes)} classes; standard deviations "
+        f"({dataset.encoding}, --resize={dataset.resize}), {len(dataset.classes)} classes; standard deviations "
         f"along the color axes {stdevs}{'; verified' if verify else ''}"
     )
 
@@ -194,8 +211,11 @@ def _output(chosen: PrepareOptions, specification: str) -> pathlib.Path:
 
     if chosen.output.output is not None:
         return pathlib.Path(chosen.output.output)
-    name = sources.name_of(specification)
-    return pathlib.Path(chosen.output.data_dir) / f"{name}-{chosen.output.size}"
+    name = f"{sources.name_of(specification)}-{chosen.output.size}"
+    if chosen.output.resize not in (None, resize_rule.DEFAULT):
+        # `train --dataset=SOURCE` prepares the other one, and finds it by its name.
+        name += f"-{chosen.output.resize}"
+    return pathlib.Path(chosen.output.data_dir) / name
 
 
 def _refuse_other_form(output: OutputOptions, found: Any) -> None:

@@ -30,6 +30,7 @@ from alexnet_tf.data import (
     sources,
 )
 from alexnet_tf.models import background as backgrounds
+from alexnet_tf.models import resize_rule
 from alexnet_tf.runtime import files, lock, progress, worker_processes
 
 _SHARD_BYTES = 128 << 20
@@ -45,6 +46,7 @@ def prepare_dataset(
     size: int,
     encoding: str,
     background: backgrounds.Color = backgrounds.WHITE,
+    resize: resize_rule.Rule = resize_rule.DEFAULT,
     max_bad_files: int = 0,
     workers: int | None = None,
     beam_pipeline_options: str | None = None,
@@ -52,7 +54,7 @@ def prepare_dataset(
     """Writes the images of a source as records into the folder `output`.
 
     Every image is scaled so that its shorter side has `size` pixels, and the center
-    square is cut out (paper, section 2). An interrupted preparation continues when it
+    square is cut out (paper, section 2), or else it is squashed. An interrupted preparation continues when it
     is called again with the same arguments.
 
     Args:
@@ -61,6 +63,7 @@ def prepare_dataset(
         size: side of the records' images in pixels.
         encoding: "jpeg" (quality 95) or "raw".
         background: the color behind transparent pixels.
+        resize: how an image becomes a square; see `resize_rule`.
         max_bad_files: how many unreadable images are left out, with a warning, before
             one is an error.
         workers: the number of processes; by default one per core, but fewer for few
@@ -92,7 +95,7 @@ def prepare_dataset(
     with lock.exclusive(partial, "wait for it, or choose another --output"):
         try:
             preparation = _Preparation(
-                source, partial, size, encoding, background, max_bad_files
+                source, partial, size, encoding, background, resize, max_bad_files
             )
             preparation.write_missing_shards(workers, beam_pipeline_options)
             preparation.write_description()
@@ -125,6 +128,7 @@ class _Preparation:
         size: int,
         encoding: str,
         background: backgrounds.Color,
+        resize: resize_rule.Rule,
         max_bad_files: int,
     ):
         self.complete = partial / "complete"
@@ -133,6 +137,7 @@ class _Preparation:
         self._size = size
         self._encoding = encoding
         self._background = background
+        self._resize = resize
         self._max_bad_files = max_bad_files
         self._jobs: dict[str, list[shards.Job]] = {
             split: list(self._jobs_of_split(split, examples))
@@ -153,6 +158,7 @@ class _Preparation:
                 self._size,
                 self._encoding,
                 self._background,
+                self._resize,
                 for_statistics=split == "train",
                 max_bad_files=self._max_bad_files,
             )
@@ -192,6 +198,7 @@ class _Preparation:
             "size": self._size,
             "encoding": self._encoding,
             "background": list(self._background),
+            "resize": self._resize,
             "alexnet_tf": alexnet_tf.__version__,
             "tensorflow": tf.__version__,
             "pillow": PIL.__version__,
@@ -201,7 +208,9 @@ class _Preparation:
         """Raises ValueError if complete shards were written with other settings."""
         if not self._plan_path.exists() or not list(self.complete.glob("[!.]*")):
             return
-        earlier = json.loads(self._plan_path.read_text())
+        # Earlier versions had no choice of the resize rule.
+        earlier = {"resize": resize_rule.DEFAULT}
+        earlier |= json.loads(self._plan_path.read_text())
         settings = self._settings
         different = [key for key in settings if earlier.get(key) != settings[key]]
         if different:
@@ -239,6 +248,7 @@ class _Preparation:
             self._source.fingerprint,
             class_counts,
             background=self._background,
+            resize=self._resize,
         )
         prepared_dataset.write_description(dataset, statistics.result())
         for name in (prepared_dataset.DESCRIPTION, prepared_dataset.STATISTICS):

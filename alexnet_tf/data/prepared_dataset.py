@@ -19,6 +19,7 @@ import numpy as np
 
 from alexnet_tf.data import image_statistics, record_files
 from alexnet_tf.models import background as backgrounds
+from alexnet_tf.models import resize_rule
 from alexnet_tf.runtime import files, names
 
 # The splits to evaluate on, the preferred one first.
@@ -44,6 +45,7 @@ class Dataset:
             as `source_types.Source` has them; None if an earlier version prepared it.
         class_counts: for each split, the number of records of each class; None likewise.
         background: the color behind transparent pixels.
+        resize: how an image of any shape became a square.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Dataset:
     fingerprint: str | None = None
     class_counts: dict[str, list[int]] | None = None
     background: backgrounds.Color = backgrounds.WHITE
+    resize: resize_rule.Rule = resize_rule.DEFAULT
 
     @property
     def evaluation_split(self) -> str:
@@ -167,6 +170,7 @@ def read_description(path: str | os.PathLike[str]) -> Dataset:
         described["background"] = backgrounds.from_json(
             described.get("background"), str(file)
         )
+        described["resize"] = resize_rule.from_json(described.get("resize"), str(file))
         return Dataset(**described, path=folder)
     except (KeyError, TypeError) as error:
         raise ValueError(

@@ -21,20 +21,17 @@ from alexnet_tf.data import (
     source_types,
 )
 from alexnet_tf.models import background as backgrounds
-from alexnet_tf.models import resizing
+from alexnet_tf.models import resize_rule, resizing
 from alexnet_tf.runtime import files
 
 # Starting a worker process takes as long as preparing this many images.
 _IMAGES_PER_WORKER = 2000
 
-# One trace for all shapes, which is three times faster than eager execution.
-_resize = tf.function(
-    resizing.resize,
-    input_signature=[
-        tf.TensorSpec([None, None, 3], tf.uint8),
-        tf.TensorSpec([], tf.int32),
-    ],
-)
+
+@tf.function(reduce_retracing=True)
+def _resize(image: tf.Tensor, size: tf.Tensor, rule: resize_rule.Rule) -> tf.Tensor:
+    """One trace for all shapes, which is three times faster than eager execution."""
+    return resizing.resize(image, size, rule)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +44,7 @@ class Job:
         size: side of the records' images in pixels.
         encoding: "jpeg" or "raw".
         background: the color behind transparent pixels.
+        resize: how an image becomes a square.
         for_statistics: whether the images count in the statistics, as those of the
             training split do.
         max_bad_files: how many unreadable images are left out before one is an error.
@@ -57,6 +55,7 @@ class Job:
     size: int
     encoding: str
     background: backgrounds.Color
+    resize: resize_rule.Rule
     for_statistics: bool
     max_bad_files: int
 
@@ -147,7 +146,7 @@ def _readable_squares(
             if example.label < 0:
                 raise image_decoding.BadImageError(f"{example.name}: it has no label")
             image = backgrounds.compose(example.read(), job.background)
-            image = _resized_square(image, job.size)
+            image = _resized_square(image, job.size, job.resize)
         except image_decoding.BadImageError as error:
             if len(left_out) == job.max_bad_files:
                 raise too_many_bad_files(str(error)) from error
@@ -157,9 +156,9 @@ def _readable_squares(
         advance()
 
 
-def _resized_square(image: np.ndarray, size: int) -> np.ndarray:
+def _resized_square(image: np.ndarray, size: int, rule: resize_rule.Rule) -> np.ndarray:
     with tf.device("/CPU:0"):
-        return _resize(image, size).numpy()
+        return _resize(image, size, rule).numpy()
 
 
 def too_many_bad_files(reason: str) -> image_decoding.BadImageError:

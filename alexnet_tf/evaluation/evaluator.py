@@ -143,6 +143,8 @@ def dataset_of(
 ) -> prepared_dataset.Dataset:
     """Returns the dataset to evaluate a net on: that at `path`, or the net's own.
 
+    Warns if its images were resized by another rule than the net's.
+
     Raises:
         FileNotFoundError: the net's own dataset no longer exists.
         ValueError: the images have another size, or the classes differ.
@@ -178,7 +180,24 @@ def dataset_of(
             "To evaluate on them nevertheless, name them by "
             f"--dataset={dataset.path}"
         )
+    if difference := resize_difference(net, dataset):
+        logging.warning("%s, which may cost accuracy", difference)
     return dataset
+
+
+def resize_difference(
+    net: trained.TrainedNet, dataset: prepared_dataset.Dataset
+) -> str:
+    """Says that a dataset was resized by another rule than a net's images, or "".
+
+    Both are legitimate, but the errors are not those of the net's own images.
+    """
+    if dataset.resize == net.resize:
+        return ""
+    return (
+        f"{dataset.path} was prepared with --resize={dataset.resize}, and the net is of "
+        f"images with --resize={net.resize}"
+    )
 
 
 def same_classes(one: Sequence[str], other: Sequence[str]) -> bool:

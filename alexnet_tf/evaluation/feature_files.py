@@ -18,6 +18,7 @@ import os
 import pathlib
 import shutil
 import time
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
@@ -29,6 +30,8 @@ SUFFIXES = (".npz", ".npy")
 
 # Rows that a killed process computed in the last seconds are computed again.
 SAVE_INTERVAL_S = 2.0
+
+_COPIED_BYTES = 1 << 20
 
 _LABELS = "labels"
 _PLAN = "plan.json"
@@ -54,13 +57,17 @@ def check_output(output: str | os.PathLike[str], layers: Sequence[str]) -> pathl
             f"--output={output} holds one array, and --layer names {len(layers)} layers: "
             "choose an .npz file, or one layer"
         )
-    begun = (_partial(path) / _PROGRESS).exists()  # perhaps between the two files
-    for each in (path, *([_beside(path)] if path.suffix == ".npy" else [])):
-        if each.exists() and (each == path or not begun):
-            raise FileExistsError(
-                f"{each} exists: remove it, or choose another --output"
-            )
+    _refuse_existing(path)
     return path
+
+
+def _refuse_existing(output: pathlib.Path) -> None:
+    begun = (_partial(output) / _PROGRESS).exists()  # perhaps between the two files
+    for path in (output, *([_beside(output)] if output.suffix == ".npy" else [])):
+        if path.exists() and (path == output or not begun):
+            raise FileExistsError(
+                f"{path} exists: remove it, or choose another --output"
+            )
 
 
 def _partial(output: pathlib.Path) -> pathlib.Path:
@@ -209,20 +216,28 @@ class UnfinishedFeatures:
             files.move(self._folder / "0.npy", self._output)
         else:
             path = self._folder / self._output.name
-            arrays = {
-                layer: np.load(self._folder / f"{number}.npy", mmap_mode="r")
-                for number, layer in enumerate(self._layers)
-            }
-            arrays |= {
+            described = {
                 "names": np.array(names, np.str_),
                 _LABELS: labels,
                 "classes": np.array(classes, np.str_),
                 "about": np.array(json.dumps(about)),
             }
-            with path.open("wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
+            self._write_npz(path, described)
             files.move(path, self._output)
         shutil.rmtree(self._folder)
+
+    def _write_npz(self, path: pathlib.Path, others: Mapping[str, np.ndarray]) -> None:
+        """Writes what `numpy.savez` would, which reads whole arrays: an archive of files."""
+        with path.open("wb") as file, zipfile.ZipFile(file, "w") as archive:
+            for number, layer in enumerate(self._layers):
+                with (
+                    (self._folder / f"{number}.npy").open("rb") as array,
+                    archive.open(f"{layer}.npy", "w", force_zip64=True) as entry,
+                ):
+                    shutil.copyfileobj(array, entry, _COPIED_BYTES)
+            for name, other in others.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    entry.write(array_files.npy_bytes(other))
 
     def close(self) -> None:
         """Closes the files; what is not saved is computed again by the next process."""
@@ -247,10 +262,12 @@ def unfinished(
 
     Raises:
         ValueError: another process is at work on it, or as `UnfinishedFeatures`.
+        FileExistsError: as `check_output`.
     """
     folder = _partial(output)
     with lock.exclusive(folder, "wait for it, or choose another --output"):
         try:
+            _refuse_existing(output)  # which another process may have completed
             work = UnfinishedFeatures(output, shapes, plan, images)
             with contextlib.closing(work):
                 yield work

@@ -24,7 +24,7 @@ from alexnet_tf.data import (
     source_types,
 )
 from alexnet_tf.models import background as backgrounds
-from alexnet_tf.models import resizing
+from alexnet_tf.models import resize_rule, resizing
 from alexnet_tf.runtime import names
 
 UNKNOWN = -1  # the label of an image whose class is not known
@@ -64,7 +64,12 @@ class ImageSet:
 
 
 def folder_images(
-    folder: str, *, size: int, side: int, background: backgrounds.Color
+    folder: str,
+    *,
+    size: int,
+    side: int,
+    background: backgrounds.Color,
+    resize: resize_rule.Rule = resize_rule.DEFAULT,
 ) -> ImageSet:
     """All images below a folder, at any depth, in the order of their names.
 
@@ -78,6 +83,7 @@ def folder_images(
         size: the side that images are resized to.
         side: of the center crop.
         background: the color behind transparent pixels.
+        resize: how an image becomes a square.
 
     Raises:
         ValueError: there is no such folder, it has no images, or a folder in it cannot
@@ -101,7 +107,7 @@ def folder_images(
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])
     def view(image):
-        return resizing.center_crop(resizing.resize(image, size), side)
+        return resizing.center_crop(resizing.resize(image, size, resize), side)
 
     def read(index: int) -> View:
         path = os.path.join(folder, files[index])

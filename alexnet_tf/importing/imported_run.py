@@ -19,7 +19,13 @@ from alexnet_tf.importing import (
 )
 from alexnet_tf.importing.source import Channels, Source, WeightsError
 from alexnet_tf.models import architecture as architectures
-from alexnet_tf.models import builder, checkpoint_files, layers, trained
+from alexnet_tf.models import (
+    builder,
+    checkpoint_files,
+    layers,
+    resize_rule,
+    trained,
+)
 from alexnet_tf.runtime import files
 
 _READ_BYTES = 16 << 20
@@ -52,6 +58,7 @@ def read(
     class_names: str | None = None,
     mean: str | None = None,
     channels: Channels | None = None,
+    resize: resize_rule.Rule | None = None,
 ) -> ImportedNet:
     """Returns the net in a file of weights.
 
@@ -62,6 +69,8 @@ def read(
         mean: see `means.parse`; None takes what was published, or what the file holds.
         channels: the order of the colors that the file's net reads; None takes what was
             published.
+        resize: how an image of any shape becomes a square; None takes what the
+            published accuracy was measured with, or what a file of this package says.
 
     Raises:
         WeightsError: the file cannot be imported; the message says why.
@@ -76,7 +85,7 @@ def read(
                 "--architecture and --channels out"
             )
         own = own_files.read(path, architecture)
-        return _own_net(path, own, sha256, class_names, mean)
+        return _own_net(path, own, sha256, class_names, mean, resize)
     known = published.architecture_of(sha1, sha256)
     source = weight_files.read(path)
     net = recognition.recognize(source, architecture, known)
@@ -97,6 +106,7 @@ def read(
         mean=_mean(mean, source, about, net, channels),
         dropout=net.dropout,
         origin=origin,
+        resize=resize or (about.resize if about else resize_rule.DEFAULT),
     )
     return ImportedNet(described, weights, moved, source, channels, deviation)
 
@@ -129,6 +139,7 @@ def _own_net(
     sha256: str,
     class_names: str | None,
     mean: str | None,
+    resize: resize_rule.Rule | None,
 ) -> ImportedNet:
     net = own.architecture
     if mean is None and own.mean is None:
@@ -145,6 +156,7 @@ def _own_net(
         mean=own.mean if mean is None else means.parse(mean, net.input_size),
         dropout=own.dropout,
         origin=trained.Imported(os.path.basename(path), own_files.FORMAT, sha256),
+        resize=resize or own.resize,
     )
     moved = [
         mapping.Moved(name, values.shape, "as it is", name)
@@ -160,6 +172,7 @@ def _describe(
     mean: np.ndarray | None,
     dropout: layers.DropoutConvention,
     origin: trained.Imported,
+    resize: resize_rule.Rule,
 ) -> trained.TrainedNet:
     assert mean is not None
     return trained.TrainedNet(
@@ -171,6 +184,7 @@ def _describe(
         dataset_path=None,
         dataset_digest=None,
         imported=origin,
+        resize=resize,
     )
 
 

@@ -6,7 +6,13 @@ import keras
 import numpy as np
 
 from alexnet_tf.importing.source import WeightsError
-from alexnet_tf.models import applications, architecture_json, layers, loaded_net
+from alexnet_tf.models import (
+    applications,
+    architecture_json,
+    layers,
+    loaded_net,
+    resize_rule,
+)
 from alexnet_tf.models import architecture as architectures
 
 FORMAT = "alexnet_tf"  # as the record of an import names it
@@ -21,6 +27,7 @@ class OwnNet:
         weights: by path, as a checkpoint names them.
         class_names: None if the file does not hold them.
         mean: float32 [side, side, 3]; None if the file does not hold it.
+        resize: how an image of any shape becomes a square.
     """
 
     architecture: architectures.Architecture
@@ -28,6 +35,7 @@ class OwnNet:
     weights: dict[str, np.ndarray]
     class_names: tuple[str, ...] | None
     mean: np.ndarray | None
+    resize: resize_rule.Rule
 
 
 def read(path: str, architecture: str | None = None) -> OwnNet:
@@ -64,6 +72,7 @@ def read(path: str, architecture: str | None = None) -> OwnNet:
         weights,
         described.class_names,
         _mean_of(model),
+        described.resize,
     )
 
 

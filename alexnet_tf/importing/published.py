@@ -3,6 +3,7 @@
 import dataclasses
 
 from alexnet_tf.importing.source import Channels
+from alexnet_tf.models import resize_rule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +19,7 @@ class PublishedNet:
         accuracy: top-1 and top-5 in percent on ILSVRC-2012's validation images, with
             the center crop, as published.
         images: how those images were made.
+        resize: the rule by which they became squares of 256 pixels.
     """
 
     name: str
@@ -26,13 +28,11 @@ class PublishedNet:
     deviation: tuple[float, float, float] | None
     accuracy: tuple[float, float]
     images: str
+    resize: resize_rule.Rule
 
 
 _CAFFE_MEAN = (123.0, 117.0, 104.0)
-_CAFFE_IMAGES = (
-    "images squashed to 256x256 whatever their shape, less the mean image; this package "
-    "resizes the shorter side and crops"
-)
+_CAFFE_IMAGES = "images squashed to 256x256 whatever their shape, less the mean image"
 
 # By the name of the architecture in `zoo.ARCHITECTURES`.
 NETS = {
@@ -43,6 +43,7 @@ NETS = {
         None,
         (57.1, 80.2),
         _CAFFE_IMAGES,
+        "squash",
     ),
     "caffenet": PublishedNet(
         "BVLC CaffeNet, Caffe model zoo",
@@ -51,6 +52,7 @@ NETS = {
         None,
         (57.4, 80.4),
         _CAFFE_IMAGES,
+        "squash",
     ),
     # The mean and the deviation of torchvision are those of pixels 0-1.
     "torchvision": PublishedNet(
@@ -59,7 +61,8 @@ NETS = {
         (255 * 0.485, 255 * 0.456, 255 * 0.406),
         (255 * 0.229, 255 * 0.224, 255 * 0.225),
         (56.522, 79.066),
-        "images whose shorter side was resized to 256, as here",
+        "images whose shorter side was resized to 256",
+        "crop",
     ),
 }
 

@@ -1,36 +1,43 @@
 """AlexNet, preprocess_input and decode_predictions, as in keras.applications."""
 
 import os
-import re
-import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Literal
 
-import h5py
 import keras
 import numpy as np
 
-import alexnet_tf
 from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import (
     architecture_json,
     builder,
+    checkpoint_files,
     layers,
     loaded_net,
+    resize_rule,
+    saved_weights,
+    trained,
     zoo,
 )
-from alexnet_tf.models.layers import provenance
+from alexnet_tf.models.layers import arguments
 
 # Red, green, blue: the center of the 2012 program's ILSVRC mean image, 0-255.
 MEAN_RGB = (127.2, 118.6, 103.4)
 
 DEFAULT_ARCHITECTURE = "paper"
 
+_POOLINGS = {
+    "avg": keras.layers.GlobalAveragePooling2D,
+    "max": keras.layers.GlobalMaxPooling2D,
+}
+
 
 def AlexNet(
     include_top: bool = True,
     weights: str | os.PathLike[str] | None = None,
-    input_shape: tuple[int, int, int] | None = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Sequence[int | None] | None = None,
+    pooling: Literal["avg", "max"] | None = None,
     classes: int | None = None,
     classifier_activation: str | None = "softmax",
     name: str = "alexnet",
@@ -43,222 +50,269 @@ def AlexNet(
 ) -> keras.Model:
     """AlexNet in the manner of keras.applications.
 
-    It computes in float32, with channels last, whatever Keras' global settings are.
+    The arguments before `architecture` are those of `keras.applications.VGG16`, in the
+    same order. The differences: no weights come with this package, so `weights` is None
+    by default; without its top the net still has one input size by default; and images
+    have channels last whatever Keras' `image_data_format` is.
+
+    It computes in float32, or in the 16-bit type of a global mixed-precision policy
+    (`keras.config.set_dtype_policy("mixed_bfloat16")`, or "mixed_float16"). Its weights
+    are float32 and so are its probabilities or logits; without its top, the output has
+    the type that the net computes in. Keras' other global settings have no effect.
 
     Args:
         include_top: False ends at the last pooling, [N, 6, 6, 256] at 224 pixels.
-        weights: None for random initial weights, or a `.weights.h5` or `.keras` file of
-            the same net (`python -m alexnet_tf.export --format=keras` writes one).
-        input_shape: (side, side, 3); default the architecture's own, (224, 224, 3), and
-            (227, 227, 3) for Caffe's two nets.
-        classes: outputs of the last layer; default that of the weights, else 1000.
-        classifier_activation: of the last layer; None gives logits.
+        weights: None for random initial weights; or a run folder of
+            `python -m alexnet_tf.train` or `import_weights`, one checkpoint in it, or a
+            `.weights.h5` or `.keras` file of the same net.
+        input_tensor: a Keras tensor of images as `preprocess_input` makes them, of a
+            float type; the model's inputs are those that it was computed from.
+        input_shape: (height, width, 3); default the shape of `input_tensor`, or else
+            the architecture's own, (224, 224, 3), and (227, 227, 3) for Caffe's two
+            nets. With its top the net needs a square. Without its top, height and width
+            may differ, and each may be None for images of any size, except in the
+            CIFAR-10 nets, whose unshared convolutions have weights for every position.
+        pooling: without the top, None returns a map [N, H, W, C], "avg" or "max" its
+            average or maximum over all positions, [N, C]. With the top it is ignored.
+        classes: outputs of the last layer; default that of the weights, else 1000. It
+            is ignored without the top.
+        classifier_activation: of the last layer; None gives logits. It is ignored
+            without the top.
+        name: of the model.
         architecture: a name in `zoo.ARCHITECTURES`; default that of the weights, else
             "paper".
         dropout: "original" or "inverted"; default that of the weights, else that of the
             architecture's original ("inverted" for Caffe's nets and torchvision's).
         lrn, initialization, seed: see `builder.build`.
 
-    Returns: a model of float images [N, side, side, 3], as `preprocess_input` makes
-    them.
+    Returns: a model of float images [N, H, W, 3], as `preprocess_input` makes them.
 
     Raises:
         ValueError: for an input shape that the net cannot take, or weights of another
-            net; the message names both.
-        FileNotFoundError: for weights that do not exist.
+            net or another number of classes; the message says what to do.
+        FileNotFoundError: for a file of weights that does not exist.
+        CheckpointError: for a run folder without a checkpoint, or a damaged one.
 
     Example:
         >>> images = np.full((2, 224, 224, 3), 128, np.uint8)
         >>> AlexNet(classes=10)(preprocess_input(images)).shape
         TensorShape([2, 10])
+        >>> AlexNet(include_top=False, input_shape=(None, None, 3), pooling="avg").output_shape
+        (None, 256)
     """
-    found = None if weights is None else _Weights(weights)
-    net = _choose_net(found, architecture, classes)
-    if input_shape is not None:
-        net = net.with_input_size(input_shape)
+    if pooling is not None:
+        arguments.one_of("pooling", pooling, tuple(_POOLINGS))
+    saved = None if weights is None else saved_weights.SavedWeights(weights)
+    net = _choose_net(saved, architecture, classes if include_top else None)
+    if net.classes == 1 and include_top and classifier_activation == "softmax":
+        raise ValueError(
+            "the softmax of one class is always 1: use classes=1 with "
+            "classifier_activation='sigmoid' or None, or classes=2"
+        )
+    image = _image(net, input_tensor, input_shape, include_top)
+    height, width = image.shape[1:3]
+    if height is not None and height == width:
+        net = net.with_input_size(image.shape[1:])  # as the saved model records it
     if dropout is None:
-        dropout = found.dropout if found and found.dropout else net.dropout
-    model = builder.build(
-        net,
-        lrn=lrn,
-        initialization=initialization,
-        dropout=dropout,
-        seed=seed,
-        include_top=include_top,
-        classifier_activation=classifier_activation,
-        name=name,
-    )
-    class_names = found.class_names if found and include_top else None
-    described = layers.Provenance(
-        architecture_json.to_json(net),
-        dropout,
-        class_names if class_names and len(class_names) == net.classes else None,
-        name="provenance",
-        dtype="float32",
-    )
-    model = keras.Model(model.input, described(model.output), name=name)
-    if found is not None:
-        found.load_into(model)
+        dropout = saved.dropout if saved and saved.dropout else net.dropout
+    class_names = saved.class_names if saved and include_top else None
+
+    policy = _policy()
+
+    def build(image: keras.KerasTensor) -> keras.Model:
+        model = builder.build(
+            net,
+            image=image,
+            policy=policy,
+            lrn=lrn,
+            initialization=initialization,
+            dropout=dropout,
+            seed=seed,
+            include_top=include_top,
+            classifier_activation=classifier_activation,
+            name=name,
+        )
+        output = model.output
+        if pooling is not None and not include_top:
+            output = _POOLINGS[pooling](
+                data_format="channels_last", dtype=policy, name=f"{pooling}_pool"
+            )(output)
+        described = layers.Provenance(
+            architecture_json.to_json(net),
+            dropout,
+            class_names if class_names and len(class_names) == net.classes else None,
+            saved.resize if saved else resize_rule.DEFAULT,
+            name="provenance",
+            dtype="float32" if include_top else policy,
+        )
+        return keras.Model(model.input, described(output), name=name)
+
+    model = build(image)
+    if saved is not None and input_tensor is None:
+        saved.load_into(model)
+    elif saved is not None:
+        # What `input_tensor` was computed by may have weights of its own, which the
+        # saved ones must not be mistaken for.
+        alone = build(keras.Input(image.shape[1:], dtype=image.dtype))
+        saved.load_into(alone)
+        for layer in alone.layers:
+            if layer.weights:
+                model.get_layer(layer.name).set_weights(layer.get_weights())
     return model
 
 
-class _Weights:
-    """A file of weights, and its record of the net that they belong to.
-
-    Attributes:
-        architecture, dropout, class_names: those of the net; None if the file does not
-            record them.
-    """
-
-    def __init__(self, path: str | os.PathLike[str]):
-        self.path = os.fspath(path)
-        if not self.path.endswith((".weights.h5", ".keras")):
-            raise ValueError(
-                f"weights must be a .weights.h5 or a .keras file, got {self.path!r}; "
-                "python -m alexnet_tf.export --format=keras makes one of a checkpoint"
-            )
-        self._model = None
-        found: dict[str, Any] = {}
-        if self.path.endswith(".keras"):
-            self._model = loaded_net.load_keras_file(self.path)
-            described = loaded_net.provenance_of(self._model)
-            if described is not None:
-                found = {
-                    "architecture": described.architecture,
-                    "dropout": described.dropout,
-                    "class_names": described.class_names,
-                }
-        else:
-            found = _provenance_in(self.path) or {}
-        self.architecture: dict[str, Any] | None = found.get("architecture")
-        self.dropout: layers.DropoutConvention | None = found.get("dropout")
-        self.class_names: Sequence[str] | None = found.get("class_names")
-
-    def net(self) -> architectures.Architecture:
-        """The net that the weights belong to; ValueError if this version lacks it."""
-        assert self.architecture is not None
-        try:
-            return architecture_json.from_json(self.architecture)
-        except ValueError as error:
-            raise ValueError(
-                f"{self.path} holds a net that alexnet_tf {alexnet_tf.__version__} does "
-                f"not know: {error}"
-            ) from error
-
-    def load_into(self, model: keras.Model) -> None:
-        """Sets the weights of `model`; ValueError if they are of another net."""
-        described = loaded_net.provenance_of(model)
-        if self.architecture is not None and described is not None:
-            provenance.refuse_another_net(
-                self.architecture,
-                described.architecture,
-                self.dropout or described.dropout,
-                described.dropout,
-            )
-            self._check_classes(model)
-        if self._model is not None:
-            copy_weights(self._model, model)
-            return
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Keras' count of what the error names
-                model.load_weights(self.path)
-        except ValueError as error:
-            # Keras' message holds the values of the weights.
-            named = re.findall(r"<\w+ name=(\w+), built=", str(error))
-            raise ValueError(
-                f"{self.path} does not hold the weights of this net, {model.name}, at "
-                f"its input size {model.input_shape[1]}: they are missing or of another "
-                f"shape in {', '.join(dict.fromkeys(named)) or 'some layers'}"
-            ) from error
-
-    def _check_classes(self, model: keras.Model) -> None:
-        found = self.net().classes
-        has_top = len(model.output_shape) == 2
-        if has_top and model.output_shape[-1] != found:
-            raise ValueError(
-                f"{self.path} has {found} classes, and the net {model.output_shape[-1]}: "
-                f"build it with classes={found}, or without its top (include_top=False)"
-            )
-
-
-def _provenance_in(path: str) -> dict[str, Any] | None:
-    """Returns what a `.weights.h5` file records of its net, or None."""
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"there is no file {path}")
-    if not h5py.is_hdf5(path):
-        raise ValueError(f"{path} is damaged, or not a .weights.h5 file")
-    with h5py.File(path) as file:
-        found: list[dict[str, Any] | None] = []
-        file.visititems(
-            lambda name, item: (
-                found.append(provenance.read_provenance(item.parent))
-                if isinstance(item, h5py.Dataset)
-                and name.endswith(f"/{provenance.ENTRY}")
-                else None
-            )
-        )
-    return found[0] if found else None
-
-
 def _choose_net(
-    weights: _Weights | None, architecture: str | None, classes: int | None
+    saved: saved_weights.SavedWeights | None,
+    architecture: str | None,
+    classes: int | None,
 ) -> architectures.Architecture:
     """Returns the net that the arguments name, or else that of the weights."""
-    if weights is None:
-        net = zoo.find(architecture or DEFAULT_ARCHITECTURE)
-        return net if classes is None else net.with_classes(classes)
     if architecture is not None:
         net = zoo.find(architecture)
-    elif weights.architecture is not None:
-        net = weights.net()
+    elif saved is None:
+        net = zoo.find(DEFAULT_ARCHITECTURE)
+    elif saved.architecture is not None:
+        net = saved.net()
     else:
         raise ValueError(
-            f"{weights.path} does not say which architecture its weights belong to: "
+            f"{saved.path} does not say which architecture its weights belong to: "
             f"name it, as architecture={DEFAULT_ARCHITECTURE!r}"
         )
-    if classes is None and weights.architecture is not None:
-        classes = weights.net().classes
-    return net if classes is None else net.with_classes(classes)
+    if classes is None and saved is not None and saved.architecture is not None:
+        classes = saved.net().classes
+    return net if classes is None else net.with_classes(classes, least=1)
 
 
-def copy_weights(source: keras.Model, target: keras.Model) -> None:
-    """Sets every weight of `target` from the layer of the same name in `source`.
+def _image(
+    net: architectures.Architecture,
+    tensor: keras.KerasTensor | None,
+    shape: Sequence[int | None] | None,
+    include_top: bool,
+) -> keras.KerasTensor:
+    """Returns the images that the net begins with; ValueError if it cannot take them."""
+    if tensor is None:
+        sides = (net.input_size, net.input_size, 3) if shape is None else shape
+        return keras.Input(
+            _checked_shape(net, sides, include_top), dtype="float32", name="image"
+        )
+    if not isinstance(tensor, keras.KerasTensor):
+        raise ValueError(
+            "input_tensor must be a Keras tensor, such as keras.Input(shape=(224, 224, 3)), "
+            f"got {type(tensor).__name__}; a shape is named as input_shape=(224, 224, 3)"
+        )
+    if len(tensor.shape) != 4 or not keras.backend.is_float_dtype(tensor.dtype):
+        raise ValueError(
+            "input_tensor must be images [N, height, width, 3] of a float type, as "
+            f"preprocess_input makes them, got {tensor.dtype} {list(tensor.shape)}"
+        )
+    found = _checked_shape(net, tensor.shape[1:], include_top)
+    if shape is not None and tuple(shape) != found:
+        raise ValueError(
+            f"input_tensor has images of the shape {found}, and input_shape is "
+            f"{tuple(shape)}: leave input_shape out"
+        )
+    return tensor
 
-    Raises ValueError naming the first layer that `source` lacks or whose shapes differ.
-    """
-    for layer in target.layers:
-        if not layer.weights:
-            continue
-        try:
-            found = source.get_layer(layer.name).weights
-        except ValueError:
-            raise ValueError(
-                f"the weights have no layer {layer.name}: they are of another net"
-            ) from None
-        for mine, theirs in zip(layer.weights, found, strict=True):
-            if mine.shape != theirs.shape:
-                raise ValueError(
-                    f"layer {layer.name}: the net's {mine.name} is {mine.shape}, "
-                    f"the weights' {theirs.shape}"
-                )
-            mine.assign(theirs)
+
+def _checked_shape(
+    net: architectures.Architecture, shape: Sequence[int | None], include_top: bool
+) -> tuple[int | None, int | None, int]:
+    """Returns the shape of an image; ValueError if the net cannot take such images."""
+    if not isinstance(shape, Sequence) or len(shape) != 3 or shape[2] != 3:
+        raise ValueError(f"input_shape must be (height, width, 3), got {shape}")
+    height, width = (
+        int(side) if architectures.is_whole_number(side) else side  # type: ignore[arg-type]
+        for side in shape[:2]
+    )
+    unshared = [
+        layer.name
+        for layer in net.layers
+        if isinstance(layer, architectures.UnsharedConvolution)
+    ]
+    known = [side for side in (height, width) if side is not None]
+    if include_top and (len(known) < 2 or height != width):
+        raise ValueError(
+            f"input_shape must be (side, side, 3), got {(height, width, 3)}: the dense "
+            "layers of its top read maps of one size. Without its top "
+            + (
+                "(include_top=False) the net takes other sizes"
+                if not unshared
+                else f"(include_top=False) {net.name} takes other fixed sizes"
+            )
+        )
+    if unshared and len(known) < 2:
+        raise ValueError(
+            f"input_shape must be fixed, got {(height, width, 3)}: {net.name} has other "
+            f"weights at every position in {', '.join(unshared)}"
+        )
+    for side in known:
+        net.with_input_size((side, side, 3))  # refuses one that is too small
+    return height, width, 3
 
 
-def preprocess_input(x, mean: Sequence[float] | np.ndarray = MEAN_RGB):
-    """Subtracts the mean from RGB pixels 0-255, [..., H, W, 3]; returns float32.
+def _policy() -> str:
+    """The global dtype policy if it is one of mixed precision, else float32."""
+    name = keras.config.dtype_policy().name
+    return name if name in ("mixed_bfloat16", "mixed_float16") else "float32"
 
-    `mean` is three channel means or a mean image; the default is that of ILSVRC.
-    The pixels are not rescaled, because AlexNet does not start to learn with pixels in
+
+def preprocess_input(
+    x,
+    mean: Sequence[float] | np.ndarray | str | os.PathLike[str] = MEAN_RGB,
+    *,
+    data_format: Literal["channels_last"] | None = None,
+):
+    """Subtracts the mean from RGB pixels 0-255; returns float32.
+
+    This is the input of every net of this package. What other frameworks do besides
+    (BGR, pixels from 0 to 1, standard deviations) is in the weights of an imported net.
+    Pixels are not rescaled, because AlexNet does not start to learn with pixels in
     [0, 1].
+
+    Args:
+        x: [..., H, W, 3], an array or a tensor, a Keras tensor too.
+        mean: three channel means, a mean image [H, W, 3], or a run folder, whose mean
+            is taken. A trained or imported net needs its own; the default is that of
+            ILSVRC in the 2012 program.
+        data_format: None or "channels_last", for code that names it.
+
+    Raises:
+        ValueError: `x` is not RGB with channels last, or the mean does not fit it.
 
     Example:
         >>> preprocess_input(np.full((1, 224, 224, 3), 128, np.uint8))[0, 0, 0].round(1)
         array([ 0.8,  9.4, 24.6], dtype=float32)
+        >>> preprocess_input(np.zeros((1, 24, 24, 3)), mean="runs/mine").shape
+        (1, 24, 24, 3)
     """
+    if data_format not in (None, "channels_last"):
+        raise ValueError(
+            f"data_format must be 'channels_last', got {data_format!r}: transpose the "
+            "images to [..., H, W, 3]"
+        )
+    if isinstance(mean, str | os.PathLike):
+        run_dir, _ = checkpoint_files.locate_checkpoint(mean)
+        mean = trained.read_trained_net(run_dir).mean
+    mean = np.asarray(mean, np.float32)
     if isinstance(x, np.ndarray):
-        return x.astype(np.float32) - np.asarray(mean, np.float32)
-    return keras.ops.cast(x, "float32") - np.asarray(mean, np.float32)
+        x = x.astype(np.float32)
+    else:
+        x = keras.ops.cast(x, "float32")
+    if len(x.shape) < 3 or x.shape[-1] != 3:
+        raise ValueError(
+            f"x must be RGB images [..., H, W, 3], got the shape {list(x.shape)}"
+        )
+    known = all(
+        ours in (theirs, None)
+        for ours, theirs in zip(x.shape[-3:], mean.shape, strict=False)
+    )
+    if mean.shape != (3,) and not (mean.ndim == 3 and known):
+        raise ValueError(
+            f"the mean must be three numbers or an image of the size of x, "
+            f"{list(x.shape[-3:])}, got the shape {list(mean.shape)}: "
+            "mean.mean(axis=(0, 1)) of a mean image fits images of any size"
+        )
+    return x - mean
 
 
 def decode_predictions(
@@ -289,6 +343,11 @@ def decode_predictions(
     preds = np.asarray(preds)
     if preds.ndim != 2:
         raise ValueError(f"preds must be [N, classes], got shape {preds.shape}")
+    if isinstance(class_names, str):
+        raise ValueError(
+            f"class_names must be a list of names or a net, got {class_names!r}: "
+            f"alexnet_tf.load({class_names!r}) gives the net of a run folder"
+        )
     if isinstance(class_names, keras.Model):
         class_names = loaded_net.LoadedNet(class_names)
     if isinstance(class_names, loaded_net.LoadedNet):

@@ -9,8 +9,9 @@ also reads the other tower's outputs (paper, figure 2: conv3, fc6, fc7, fc8).
 
 import dataclasses
 import math
+import numbers
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, get_args
 
 Inputs = Literal["own", "both"]
@@ -226,10 +227,15 @@ def _check_flag(instance: Any, field: str) -> None:
         )
 
 
+def is_whole_number(value: object) -> bool:
+    """Whether `value` is an integer of any type, NumPy's included, and not a bool."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
 def _check_counts(instance: Any, *fields: str) -> None:
     for field in fields:
         value = getattr(instance, field)
-        if not isinstance(value, int) or value < 1:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(
                 f"{_called(instance)}: {field} must be a whole number of at least 1, "
                 f"got {value!r}"
@@ -313,32 +319,35 @@ class Architecture:
                     f"divided evenly between {self.towers} towers"
                 )
 
-    def with_classes(self, classes: int) -> "Architecture":
-        """Returns the same network with `classes` outputs.
+    def with_classes(self, classes: int, *, least: int = 2) -> "Architecture":
+        """Returns the same network with `classes` outputs, at least `least`.
 
         Raises:
-            ValueError: `classes` is below 2, or the last layer is not a dense layer.
+            ValueError: `classes` is not a whole number or too small, or the last layer
+                is not a dense layer.
         """
-        if classes < 2:
-            raise ValueError(f"classes must be at least 2, got {classes}")
+        if not is_whole_number(classes) or classes < least:
+            raise ValueError(
+                f"classes must be a whole number of at least {least}, got {classes!r}"
+            )
         *below, top = self.layers
         if not isinstance(top, Dense):
             raise ValueError(f"{self.name} does not end in a dense layer")
         return dataclasses.replace(
-            self, layers=(*below, dataclasses.replace(top, units=classes))
+            self, layers=(*below, dataclasses.replace(top, units=int(classes)))
         )
 
-    def with_input_size(self, shape: tuple[int, int, int]) -> "Architecture":
+    def with_input_size(self, shape: Sequence[int]) -> "Architecture":
         """Returns the same network for images of shape (side, side, 3).
 
         Raises:
             ValueError: `shape` is not that of a square RGB image, or it is so small
                 that a layer would have no output.
         """
-        whole = len(shape) == 3 and all(isinstance(side, int) for side in shape)
+        whole = len(shape) == 3 and all(map(is_whole_number, shape))
         if not whole or shape[0] != shape[1] or shape[2] != 3:
             raise ValueError(f"input_shape must be (side, side, 3), got {shape}")
-        resized = dataclasses.replace(self, input_size=shape[0])
+        resized = dataclasses.replace(self, input_size=int(shape[0]))
         for extent in extents(resized):
             if min(extent.shape) < 1:
                 raise ValueError(

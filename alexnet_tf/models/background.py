@@ -37,6 +37,16 @@ def parse(text: str) -> Color:
     return red, green, blue
 
 
+def to_text(color: Color) -> str:
+    """Returns a color as `parse` reads it.
+
+    Example:
+        >>> to_text((255, 128, 0))
+        '#ff8000'
+    """
+    return f"#{bytes(color).hex()}"
+
+
 def from_json(value: object, where: str) -> Color:
     """Returns the color that a file records as `[r, g, b]`.
 

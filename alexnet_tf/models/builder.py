@@ -23,10 +23,12 @@ POLICIES = {"float32": "float32", "tf32": "float32", "bfloat16": "mixed_bfloat16
 def build(
     architecture: architectures.Architecture,
     *,
+    image: keras.KerasTensor | None = None,
     mean: np.ndarray | None = None,
     pixels: bool = False,
     devices: Sequence[str | None] | None = None,
     precision: str = "float32",
+    policy: str | None = None,
     initialization: Initialization | None = None,
     dropout: layers.DropoutConvention | None = None,
     lrn: layers.Implementation = "op",
@@ -44,6 +46,9 @@ def build(
 
     Args:
         architecture: the network; see `zoo.find`.
+        image: the finished images to begin with, [N, H, W, 3], without a mean. The
+            model's inputs are then what they were made from. None makes an input of
+            the architecture's own size.
         mean: a mean image [H, W, 3] or three channel means. With it, the model reads
             what the host sends: a dict of `image` uint8 [N, H, W, 3], `mirror` bool
             [N], `shift` float32 [N, 3] and `gain` float32 [N]. Every tower's device
@@ -54,6 +59,7 @@ def build(
             saved model is complete.
         devices: one device per tower; None leaves the placement to TensorFlow.
         precision: the compute type. Weights are always float32.
+        policy: Keras' dtype policy, in place of that of `precision`.
         initialization: how the weights start. "cuda_convnet" draws them from Gaussians
             with each layer's own standard deviation, as the 2012 program and Caffe do;
             "paper" uses 0.01 for all layers. Both start biases with the layer's own
@@ -87,14 +93,21 @@ def build(
     initialization = initialization or architecture.initialization
     arguments.one_of("initialization", initialization, get_args(Initialization))
     options = layer_builder.LayerOptions(
-        policy=POLICIES[precision],
+        policy=policy or POLICIES[precision],
         initialization=initialization,
         dropout=dropout or architecture.dropout,
         lrn=lrn,
         winograd=winograd,
     )
     streams = towers.TowerStreams(tower_devices, options.policy)
-    inputs = _start(streams, architecture.input_size, mean, pixels, jit, options.policy)
+    if image is None:
+        inputs = _start(
+            streams, architecture.input_size, mean, pixels, jit, options.policy
+        )
+    else:
+        streams.start([image] * len(streams.input_devices))
+        sources = keras.utils.get_source_inputs(image)
+        inputs = sources[0] if len(sources) == 1 else sources
     seeds = itertools.count(seed * 1000)
     for extent in architectures.extents(architecture):
         if not include_top and isinstance(
@@ -193,7 +206,7 @@ def _add_layer(
         place = layer_builder.Place(
             name=extent.name + suffix.format(number),
             towers=count,
-            side=stream.shape[1],
+            shape=stream.shape[1:],
             fan_in=extent.fan_in,
             seed=layer_seeds[number],
         )

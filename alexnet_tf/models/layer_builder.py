@@ -31,7 +31,8 @@ class Place:
     Attributes:
         name: the name of the Keras layer.
         towers: how many towers the layer's outputs are divided between.
-        side: height and width of its input; the number of units if they are units.
+        shape: of its input for one image: (height, width, channels), where None is any
+            height or width, or (units,).
         fan_in: how many inputs each of its outputs is a weighted sum of; 0 without
             weights.
         seed: of its random numbers; different for every layer and every tower.
@@ -39,7 +40,7 @@ class Place:
 
     name: str
     towers: int
-    side: int
+    shape: tuple[int | None, ...]
     fan_in: int
     seed: int
 
@@ -153,19 +154,32 @@ def _normalization(
 
 @make.register
 def _(layer: architectures.MaxPool, place: Place, options: LayerOptions):
-    # "same" lets the last window extend one column past the edge of the map, where
-    # "valid" would leave a column out.
-    excess = (layer.size - place.side) % layer.stride if layer.ceil_mode else 0
-    if excess > 1:
+    # How far the last window of the rows, and of the columns, extends past the map.
+    excess = (
+        {0}
+        if not layer.ceil_mode
+        else {
+            None if side is None else (layer.size - side) % layer.stride
+            for side in place.shape[:2]
+        }
+    )
+    past = excess.pop()
+    if past is None or excess:
+        return layers.CeilMaxPooling2D(
+            layer.size, layer.stride, **_common(place, options)
+        )
+    if past > 1:
         raise ValueError(
             f"{place.name}: the last {layer.size} x {layer.size} window with stride "
-            f"{layer.stride} extends {excess} columns past a map of {place.side}, and "
+            f"{layer.stride} extends {past} columns past a map of {place.shape[0]}, and "
             "at most 1 is supported"
         )
+    # "same" lets the last window extend one column past the edge of the map, where
+    # "valid" would leave a column out.
     return keras.layers.MaxPooling2D(
         layer.size,
         layer.stride,
-        padding="same" if excess else "valid",
+        padding="same" if past else "valid",
         data_format="channels_last",
         **_common(place, options),
     )

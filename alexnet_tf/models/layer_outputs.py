@@ -31,6 +31,7 @@ _STEPS: dict[type[keras.layers.Layer], tuple[str, str]] = {
     layers.ChannelPart: ("lrn", "_responsenormalization"),
     layers.SpatialNormalization: ("spatial_lrn", "_spatialnormalization"),
     keras.layers.MaxPooling2D: ("pool", "_maxpool"),
+    layers.CeilMaxPooling2D: ("pool", "_maxpool"),
     layers.Dropout: ("dropout", "_dropout"),
 }
 

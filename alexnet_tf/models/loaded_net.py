@@ -27,6 +27,7 @@ class LoadedNet:
             float32 [N, classes].
         class_names: the names of the classes, in the order of the outputs.
         architecture: the net as data.
+        resize: how an image of any shape becomes the square that the net's crop is from.
 
     Example:
         >>> net = load("runs/mine")
@@ -44,6 +45,7 @@ class LoadedNet:
         self.model = model
         self.class_names = provenance.class_names
         self.architecture = architecture_json.from_json(provenance.architecture)
+        self.resize = provenance.resize
         self._feature_models: dict[str, keras.Model] = {}
 
     def predict(
@@ -88,7 +90,9 @@ class LoadedNet:
 
     def _run(self, model: keras.Model, images) -> np.ndarray:
         size, side = self.architecture.record_size, self.architecture.input_size
-        views = [resizing.center_view(image, size, side) for image in images]
+        views = [
+            resizing.center_view(image, size, side, self.resize) for image in images
+        ]
         if not views:
             return np.zeros((0, *model.output_shape[1:]), np.float32)
         parts = [

@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.models import resize_rule
+
 # Paper, section 4.1: the offsets of the five crops (row, column), as fractions of the
 # margin.
 _CROPS = ((0.5, 0.5), (0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
@@ -10,15 +12,20 @@ _CROPS = ((0.5, 0.5), (0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
 VIEWS = 2 * len(_CROPS)
 
 
-def resize(image: tf.Tensor, size: int) -> tf.Tensor:
-    """Resizes the shorter side to `size`, then cuts out the square in the center.
+def resize(
+    image: tf.Tensor, size: int, rule: resize_rule.Rule = resize_rule.DEFAULT
+) -> tf.Tensor:
+    """Resizes an image to a square by a rule of `resize_rule`.
 
-    Paper, section 2. Preparation, evaluation, prediction and exported models all use
-    this rule. It is bilinear with antialiasing, which averages areas when it shrinks.
+    Preparation, evaluation, prediction and exported models all use this function, with
+    the rule of their net. It is bilinear with antialiasing, which averages areas when
+    it shrinks.
 
     Args:
         image: uint8 or float [H, W, 3], 0-255.
         size: side of the result in pixels.
+        rule: "crop" scales the shorter side and cuts out the square in the center;
+            "squash" scales both sides.
 
     Returns: uint8 [size, size, 3].
 
@@ -26,6 +33,9 @@ def resize(image: tf.Tensor, size: int) -> tf.Tensor:
         >>> resize(tf.zeros([300, 400, 3]), 256).shape
         TensorShape([256, 256, 3])
     """
+    if rule == "squash":
+        resized = tf.image.resize(image, [size, size], antialias=True)
+        return _pixels(resized)
     shape = tf.shape(image)
     height, width = shape[0], shape[1]
     shorter = tf.minimum(height, width)
@@ -40,7 +50,12 @@ def resize(image: tf.Tensor, size: int) -> tf.Tensor:
     square = tf.image.crop_to_bounding_box(
         resized, (height - size) // 2, (width - size) // 2, size, size
     )
-    return tf.cast(tf.clip_by_value(tf.round(square), 0, 255), tf.uint8)
+    return _pixels(square)
+
+
+def _pixels(image: tf.Tensor) -> tf.Tensor:
+    """Rounds float pixels to uint8."""
+    return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
 
 
 def center_crop(images: tf.Tensor, side: int) -> tf.Tensor:
@@ -64,13 +79,19 @@ def views(image: tf.Tensor, side: int) -> tf.Tensor:
     return tf.concat([five, five[:, :, ::-1]], axis=0)
 
 
-def center_view(image: np.ndarray, size: int, side: int) -> np.ndarray:
+def center_view(
+    image: np.ndarray,
+    size: int,
+    side: int,
+    rule: resize_rule.Rule = resize_rule.DEFAULT,
+) -> np.ndarray:
     """Returns what a network sees of an image in evaluation: uint8 [side, side, 3].
 
     Args:
         image: uint8 or float [H, W, 3], RGB, 0-255.
         size: the side that the image is resized to first.
         side: the side of the center crop.
+        rule: how it is resized.
 
     Raises:
         ValueError: the image has another shape.
@@ -79,4 +100,4 @@ def center_view(image: np.ndarray, size: int, side: int) -> np.ndarray:
     if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
         raise ValueError(f"an image must be [height, width, 3], got {image.shape}")
     with tf.device("/CPU:0"):
-        return center_crop(resize(tf.constant(image), size), side).numpy()
+        return center_crop(resize(tf.constant(image), size, rule), side).numpy()

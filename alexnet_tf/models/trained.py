@@ -27,6 +27,7 @@ from alexnet_tf.models import (
     checkpoint_files,
     devices,
     layers,
+    resize_rule,
 )
 from alexnet_tf.models import background as backgrounds
 from alexnet_tf.runtime import array_files, files, names
@@ -85,6 +86,7 @@ class TrainedNet:
         background: the color behind transparent pixels in training.
         imported: the file that the weights are from; None if the net was trained here.
         started_from: the weights that training began with; None if they were random.
+        resize: how an image of any shape becomes the square that the net's crop is from.
     """
 
     architecture: architectures.Architecture
@@ -98,6 +100,7 @@ class TrainedNet:
     background: backgrounds.Color = backgrounds.WHITE
     imported: Imported | None = None
     started_from: StartedFrom | None = None
+    resize: resize_rule.Rule = resize_rule.DEFAULT
 
     def __post_init__(self):
         side, classes = self.architecture.input_size, self.architecture.classes
@@ -174,6 +177,7 @@ def write_trained_net(run_dir: str | os.PathLike[str], net: TrainedNet) -> None:
         "dropout": net.dropout,
         "precision": net.precision,
         "background": list(net.background),
+        "resize": net.resize,
         "mean": {"file": MEAN_FILE, "sha256": hashlib.sha256(mean).hexdigest()},
         "dataset": None
         if net.dataset_path is None
@@ -241,6 +245,7 @@ def _trained_net_of(
             backgrounds.from_json(described.get("background"), str(path)),
             None if imported is None else Imported(**imported),
             None if started_from is None else StartedFrom(**started_from),
+            resize_rule.from_json(described.get("resize"), str(path)),
         )
     except ValueError as error:
         raise ValueError(
@@ -281,6 +286,8 @@ def fingerprint(restored: Restored) -> dict[str, str]:
         "class names": hashlib.sha256(class_names).hexdigest(),
         "mean image": hashlib.sha256(net.mean.tobytes()).hexdigest(),
         "dropout convention": net.dropout,
+        "background": backgrounds.to_text(net.background),
+        "resize rule": net.resize,
         "dataset digest": net.dataset_digest or "",  # "" of an imported net
     }
 
@@ -337,6 +344,7 @@ def restore(
             architecture_json.to_json(trained.architecture),
             trained.dropout,
             trained.class_names,
+            trained.resize,
             name="provenance",
             dtype="float32",
         )

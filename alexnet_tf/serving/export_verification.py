@@ -44,6 +44,7 @@ def verify_export(
         top=origin["top"],
         crops=origin["crops"],
         background=restored.trained.background,
+        resize=restored.trained.resize,
     ).all()
     for signature, inputs, outputs in replays:
         (rows,) = inputs.values()

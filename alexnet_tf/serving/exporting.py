@@ -89,6 +89,7 @@ def export(
         # For a run folder that is copied together with its exports.
         "checkpoint_from_here": os.path.relpath(restored.checkpoint, path),
         "background": list(restored.trained.background),
+        "resize": restored.trained.resize,
         "dtype": dtype,
         "made_of": trained.fingerprint(restored),
     }
@@ -147,5 +148,6 @@ def _write_saved_model(
         top=origin["top"],
         crops=origin["crops"],
         background=restored.trained.background,
+        resize=restored.trained.resize,
     )
     saved_model.origin_file(aside).write_text(tflite_onnx.origin_text(origin))

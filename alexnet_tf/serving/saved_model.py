@@ -13,6 +13,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import background as backgrounds
+from alexnet_tf.models import resize_rule
 from alexnet_tf.serving import signatures, tflite_onnx, warmup_requests
 
 LABELS = tflite_onnx.LABELS
@@ -32,6 +33,7 @@ def save_model(
     top: int,
     crops: int,
     background: backgrounds.Color = backgrounds.WHITE,
+    resize: resize_rule.Rule = resize_rule.DEFAULT,
 ) -> None:
     """Writes a SavedModel with every signature of `signatures`, and warm-up requests.
 
@@ -40,7 +42,7 @@ def save_model(
         path: a folder that does not exist.
         architecture: the net's.
         classes: their names.
-        top, crops, background: see `signatures.Signatures`.
+        top, crops, background, resize: see `signatures.Signatures`.
     """
     served = signatures.Signatures(
         net,
@@ -49,6 +51,7 @@ def save_model(
         top=top,
         crops=crops,
         background=background,
+        resize=resize,
     ).all()
     archive = keras.export.ExportArchive()
     for name, (function, spec) in served.items():

@@ -1,6 +1,6 @@
 """The functions of an export: encoded images or pixels in, classes or features out.
 
-Preprocessing is part of them: decoding, resizing by the one rule, the center crop or
+Preprocessing is part of them: decoding, resizing by the net's rule, the center crop or
 the ten views, and subtracting the mean. Every input and output has the batch in its
 first dimension.
 """
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import background as backgrounds
-from alexnet_tf.models import image_limits, layers, resizing
+from alexnet_tf.models import image_limits, layers, resize_rule, resizing
 from alexnet_tf.serving import graph_decoding
 
 DEFAULT = "serving_default"
@@ -43,6 +43,7 @@ class Signatures:
         crops: 1 for the center crop, or 10 for the views of the paper's section 4.1.
             Probabilities and features are averaged over the views.
         background: the color behind transparent pixels.
+        resize: how an image of any shape becomes a square.
 
     Raises:
         ValueError: `crops` is neither 1 nor 10.
@@ -63,6 +64,7 @@ class Signatures:
         top: int,
         crops: int,
         background: backgrounds.Color = backgrounds.WHITE,
+        resize: resize_rule.Rule = resize_rule.DEFAULT,
     ):
         if crops not in (1, resizing.VIEWS):
             raise ValueError(f"crops must be 1 or {resizing.VIEWS}, got {crops}")
@@ -74,6 +76,7 @@ class Signatures:
         self._classes = tf.constant(list(classes))
         self._size = architecture.record_size
         self._crop = architecture.input_size
+        self._resize = resize
         self._top = min(top, len(classes))
         self._crops = crops
         # Functions of their own, which every signature calls: the decoders are most of
@@ -173,7 +176,7 @@ class Signatures:
 
     def _views(self, image: tf.Tensor) -> tf.Tensor:
         """uint8 or float [H, W, 3] to the net's views, uint8 [crops, C, C, 3]."""
-        square = resizing.resize(image, self._size)
+        square = resizing.resize(image, self._size, self._resize)
         square = tf.ensure_shape(square, [self._size, self._size, 3])
         if self._crops == 1:
             return resizing.center_crop(square, self._crop)[None]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import keras
 import tensorflow as tf
+from absl import logging
 
 from alexnet_tf.data import input_pipeline, preparation, prepared_dataset
 from alexnet_tf.evaluation import evaluator
@@ -81,6 +82,12 @@ def assemble(
             dataset.classes,
             train_options.factors_of(options.start.learning_rate_factors).keys(),
         )
+        if initial.resize != dataset.resize:
+            logging.warning(
+                "%s was prepared with --resize=%s, and the weights of %s were trained on "
+                "images with --resize=%s: the trained net has that of the dataset",
+                *(dataset.path, dataset.resize, initial.path, initial.resize),
+            )
     steps_per_epoch = input_pipeline.steps_per_epoch(dataset, options.recipe.batch_size)
     last_step = options.run.max_steps or math.ceil(options.run.epochs * steps_per_epoch)
     run = trainer.Trainer(
@@ -151,6 +158,7 @@ def _describe(
         str(dataset.path),
         dataset.digest(),
         background=dataset.background,
+        resize=dataset.resize,
         started_from=None if initial is None else initial.started_from,
     )
 

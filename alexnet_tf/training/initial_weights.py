@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from alexnet_tf.importing import own_files, published
 from alexnet_tf.models import architecture as architectures
-from alexnet_tf.models import checkpoint_files, layers, trained, zoo
+from alexnet_tf.models import checkpoint_files, layers, resize_rule, trained, zoo
 from alexnet_tf.runtime import files
 from alexnet_tf.runtime import options as options_of
 from alexnet_tf.training import train_options
@@ -37,6 +37,7 @@ class InitialWeights:
         class_names: None if the file does not hold them.
         mean: the mean image that the net subtracts, float32 [side, side, 3]; None if the
             file does not hold it.
+        resize: how the images that it was trained on became squares.
         deviation: what the images were divided by where the weights were trained, in
             pixel values; conv1 holds it now. 1 if they were not divided.
     """
@@ -48,6 +49,7 @@ class InitialWeights:
     weights: Mapping[str, np.ndarray]
     class_names: tuple[str, ...] | None
     mean: np.ndarray | None
+    resize: resize_rule.Rule = resize_rule.DEFAULT
     deviation: float = 1.0
 
     @property
@@ -189,6 +191,7 @@ def _of_file(path: str) -> InitialWeights:
         own.weights,
         own.class_names,
         own.mean,
+        own.resize,
     )
 
 
@@ -206,6 +209,7 @@ def _of_run(path: str) -> InitialWeights:
         weights,
         net.class_names,
         net.mean,
+        net.resize,
         _deviation_of(net),
     )
 

@@ -7,8 +7,10 @@ import types
 
 import pytest
 
-from alexnet_tf import evaluate, export, predict
-from alexnet_tf.evaluation import evaluator
+from alexnet_tf import evaluate, export, features, predict
+from alexnet_tf.data import prepared_dataset
+from alexnet_tf.evaluation import evaluator, image_sets
+from alexnet_tf.evaluation import features as extraction
 from alexnet_tf.models import checkpoint_files, devices, trained
 from alexnet_tf.runtime import options
 from alexnet_tf.serving import classification, export_verification, exporting
@@ -96,6 +98,84 @@ def test_the_result_names_the_precision_that_auto_stands_for(
     chosen = {"checkpoint": str(trained_run), "precision": "auto", "format": "json"}
     evaluate.main(options.replace(evaluate.OPTIONS(), **chosen), [])
     assert json.loads(capsys.readouterr().out)["precision"] == "float32"
+
+
+def test_the_options_of_features_reach_the_net_and_the_images(
+    tmp_path, monkeypatch, capsys
+):
+    asked = {}
+    restored = types.SimpleNamespace(
+        checkpoint="/run/step-5",
+        trained=types.SimpleNamespace(
+            background=(1, 2, 3),
+            resize="squash",
+            architecture=types.SimpleNamespace(input_size=24, record_size=32),
+        ),
+        architecture=types.SimpleNamespace(towers=2),
+    )
+    dataset = types.SimpleNamespace(size=32, resize="squash")
+    images = types.SimpleNamespace(count=9, where="images", notes=())
+
+    def noting(name, answer):
+        def note(*arguments, **named):
+            asked[name] = (arguments, named)
+            return answer
+
+        return note
+
+    def written(*arguments, stop_signal, **named):
+        asked["write"] = (arguments, named)
+        return extraction.Written(tmp_path / "f.npz", {"fc7": (8, 4)}, ("bad",))
+
+    for module, name, answer in (
+        (devices, "configure", None),
+        (devices, "allow_tf32", None),
+        (devices, "resolve", ("/CPU:0", "/CPU:1")),
+        (devices, "precision", "bfloat16"),
+        (trained, "restore", restored),
+        (image_sets, "folder_images", images),
+        (image_sets, "split_images", images),
+        (prepared_dataset, "read_description", dataset),
+    ):
+        monkeypatch.setattr(module, name, noting(name, answer))
+    monkeypatch.setattr(extraction, "write_features", written)
+    chosen = options.replace(
+        features.OPTIONS(),
+        **{"checkpoint": "runs/x", "precision": "bfloat16", "layer": ("fc7", "fc7")},
+        **{"towers": "separate", "batch_size": 7, "max_bad_files": 2},
+        **{"tower_devices": ("/CPU:1",), "logical_cpus": 2, "logical_gpus": 3},
+        **{"output": str(tmp_path / "f.npz"), "format": "json"},
+    )
+    features.main(options.replace(chosen, images="photos"), [])
+    assert asked["configure"] == ((2, 3), {})
+    assert asked["allow_tf32"] == ((False,), {})
+    assert asked["restore"] == (
+        ("runs/x",),
+        {"precision": "bfloat16", "tower_devices": ("/CPU:1",), "inputs": "pixels"},
+    )
+    assert asked["resolve"] == ((("/CPU:1",), 2), {})
+    assert asked["folder_images"] == (
+        ("photos",),
+        {"size": 32, "side": 24, "background": (1, 2, 3), "resize": "squash"},
+    )
+    settings = {"precision": "bfloat16", "devices": ("/CPU:0", "/CPU:1")}
+    assert asked["write"] == (
+        (restored, images, tmp_path / "f.npz"),
+        {"layers": ["fc7"], "towers": "separate", "batch_size": 7}
+        | {"max_bad_files": 2, "settings": settings},
+    )
+    assert json.loads(capsys.readouterr().out) == {
+        "file": str(tmp_path / "f.npz"),
+        "checkpoint": "/run/step-5",
+        "images": 8,
+        "left_out": 1,
+        "layers": {"fc7": [8, 4]},
+    }
+    data = {"dataset": "data/x", "split": "test", "damaged_records": "skip"}
+    features.main(options.replace(chosen, **data), [])
+    (dataset, split), named = asked["split_images"]
+    assert (dataset.size, split) == (32, "test")
+    assert named == {"side": 24, "damaged": "skip"}
 
 
 def test_the_options_of_export_reach_it(monkeypatch, capsys):

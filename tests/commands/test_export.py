@@ -160,6 +160,7 @@ def test_the_options_of_a_saved_model_reach_it(trained_run, tmp_path, monkeypatc
         **{"crops": 10, "top": 2, "dtype": "bfloat16"},
         "classes": ("class0", "class1", "class2"),
         "background": (255, 255, 255),
+        "resize": "crop",
     }
     origin = json.loads(saved_model.origin_file(path).read_text())
     assert (origin["crops"], origin["top"], origin["dtype"]) == (10, 2, "bfloat16")

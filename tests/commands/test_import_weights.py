@@ -81,7 +81,30 @@ def test_a_net_of_the_zoo_is_imported_checked_and_described(
     assert net.class_names[0] == "n01440764"
     assert net.mean[5, 7].tolist() == [123, 117, 104]
     assert net.dropout == "inverted"
+    assert net.resize == "squash"
+    assert "squashed to 256 x 256 pixels first (--resize=squash)" in printed.err
     assert net.imported == trained.Imported("net.onnx", "ONNX", net.imported.sha256)
+
+
+@pytest.mark.parametrize(
+    ("file", "given", "expected"),
+    [
+        (torch_file, {}, "crop"),
+        (torch_file, {"resize": "squash"}, "squash"),
+        (zoo_file, {}, "squash"),
+        (zoo_file, {"resize": "crop"}, "crop"),
+    ],
+)
+def test_images_are_resized_as_for_the_published_accuracy_or_as_given(
+    tmp_path, class_names, small_nets, file, given, expected
+):
+    run = tmp_path / "run"
+    run_import(from_=file(tmp_path), output=run, class_names=class_names, **given)
+    assert trained.read_trained_net(run).resize == expected
+    # A file of this package says it, whatever was published.
+    exported = exporting.export(run, format="keras")
+    run_import(from_=exported, output=tmp_path / "again")
+    assert trained.read_trained_net(tmp_path / "again").resize == expected
 
 
 @pytest.mark.long  # the whole net takes a minute and 3 GB

@@ -1,5 +1,6 @@
 """The command `prepare` does what its options say."""
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -72,6 +73,49 @@ def test_the_background_reaches_the_records_and_is_compared(tmp_path):
         commands.run_prepare(**given, background=same, verify=True)
     with pytest.raises(ValueError, match=r"background \(10, 20, 30\), not .*=white"):
         commands.run_prepare(**given, background="white", verify=True)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (None, [0, 0, 0, 255, 255, 255]),
+        ("crop", [0, 0, 0, 255, 255, 255]),
+        # 255 / 8 of the boundary is that of the other side.
+        ("squash", [0, 0, 32, 223, 255, 255]),
+    ],
+)
+def test_the_resize_rule_reaches_the_records_and_is_compared(tmp_path, rule, expected):
+    for name in ("a", "b"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        halves = np.zeros((6, 12, 3), np.uint8)
+        halves[:, 6:] = 255
+        Image.fromarray(halves).save(tmp_path / "images" / name / "0.png")
+    given = {"source": f"folder:{tmp_path / 'images'}", "holdout": 0.0, "size": 6}
+    given["output"] = str(tmp_path / "made")
+    commands.run_prepare(**given, resize=rule)
+    dataset = prepared_dataset.read_description(tmp_path / "made")
+    own = rule or "crop"
+    assert dataset.resize == own
+    encoded, _ = records.open_records(dataset, "train")[0]
+    pixels = np.frombuffer(bytes(encoded), np.uint8).reshape(6, 6, 3)
+    assert (pixels == np.array(expected)[None, :, None]).all()
+    for same in (own, None):
+        commands.run_prepare(**given, resize=same, verify=True)
+    (other,) = {"crop", "squash"} - {own}
+    with pytest.raises(ValueError, match=f"with --resize={own}, not --resize={other}"):
+        commands.run_prepare(**given, resize=other, verify=True)
+
+
+def test_a_squashed_source_has_a_name_of_its_own(tmp_path):
+    """So `train --dataset=SOURCE` does not take it for the one that it would prepare."""
+    for name in ("a", "b"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "images" / name / "0.png")
+    given = {"source": f"folder:{tmp_path / 'images'}", "holdout": 0.0, "size": 8}
+    for rule in ("squash", None):
+        commands.run_prepare(**given, data_dir=str(tmp_path / "data"), resize=rule)
+    made = sorted(path.name for path in (tmp_path / "data").iterdir())
+    assert made == ["images-8", "images-8-squash"]
 
 
 def test_the_command_checks_its_output_before_it_opens_the_source(tmp_path):

@@ -100,6 +100,47 @@ def test_resuming_needs_no_option_of_the_run_again(small_dataset, tmp_path):
     assert [r["step"] for r in runs.log_of(tmp_path / "run")] == [1, 2, 3]
 
 
+def test_a_session_of_2012_kills_edits_and_resumes(small_dataset, tmp_path):
+    """The learning rate by hand, in three commands; the last one goes on with it."""
+    command = runs.train_command(small_dataset, tmp_path / "run", "--drop_epochs=")
+    resume = [
+        *(sys.executable, "-m", "alexnet_tf.train"),
+        *(f"--run_dir={tmp_path / 'run'}", "--resume"),
+    ]
+    endless = ["--epochs=100000", "--checkpoint_steps=1000000", "--validation=end"]
+    process = subprocess.Popen(
+        [*command, *endless],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    log = tmp_path / "run/log.jsonl"
+    while process.poll() is None and not (log.exists() and log.stat().st_size):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors[-2000:]
+    stopped = runs.log_of(tmp_path / "run")[-1]["step"]
+    for steps, given, changes in (
+        (stopped + 1, ["--learning_rate=0.0001"], 1),
+        (stopped + 2, [], 0),
+        (stopped + 3, ["--learning_rate=0.001"], 1),
+    ):
+        done = subprocess.run(
+            [*resume, f"--max_steps={steps}", *given],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.stderr.count("is now --learning_rate=") == changes
+    rates = [r["learning_rate"] for r in runs.log_of(tmp_path / "run")[stopped - 1 :]]
+    assert rates == [0.001, 0.0001, 0.0001, 0.001]
+    assert [
+        (r["step"], r["old"], r["new"]) for r in runs.log_of(tmp_path / "run", "change")
+    ] == [(stopped, "0.001", "0.0001"), (stopped + 2, "0.0001", "0.001")]
+
+
 def test_sigterm_saves_a_checkpoint_and_ends_with_status_0(small_dataset, tmp_path):
     process = subprocess.Popen(
         runs.train_command(

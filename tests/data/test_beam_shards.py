@@ -97,7 +97,7 @@ def test_jobs_are_exchanged_without_pickle(tmp_path, small_shards, monkeypatch):
     for name in ("complete", "notes"):
         (tmp_path / name).mkdir()
     prepared = preparation._Preparation(
-        source, tmp_path, 8, "jpeg", backgrounds.WHITE, max_bad_files=0
+        source, tmp_path, 8, "jpeg", backgrounds.WHITE, "squash", max_bad_files=0
     )
     jobs = [job for split in prepared._jobs.values() for job in split]
     folder.mkdir()

@@ -25,8 +25,8 @@ from alexnet_tf.data import (
     source_types,
     sources,
 )
-from alexnet_tf.models import resizing
-from tests.support import case_folders, image_sources, images
+from alexnet_tf.models import background, resizing
+from tests.support import case_folders, encoded_images, image_sources, images
 
 
 def test_every_image_is_resized_and_written_once_in_order(prepared):
@@ -49,6 +49,7 @@ def test_the_description_says_what_was_prepared(prepared):
         "fingerprint": "0123",
         "class_counts": {"train": [4, 3, 3], "test": [1, 2, 1]},
         "background": [255, 255, 255],
+        "resize": "crop",
     }
     assert prepared == prepared_dataset.read_description(prepared.path)
 
@@ -313,6 +314,7 @@ def test_the_plan_is_written_completely_or_not_at_all(
         ({"max_bad_files": 3}, None),
         ({"size": 9}, "size"),
         ({"background": (0, 0, 0)}, "background"),
+        ({"resize": "squash"}, "resize"),
     ],
 )
 def test_an_interrupted_preparation_does_not_continue_with_other_settings(
@@ -328,6 +330,22 @@ def test_an_interrupted_preparation_does_not_continue_with_other_settings(
     ):
         preparation.prepare_dataset(source, output, **options | change)
     preparation.prepare_dataset(source, output, **options)
+
+
+def test_a_preparation_of_an_earlier_version_continues_as_it_was_begun(
+    tmp_path, small_shards
+):
+    """Its plan does not say how it resizes, because there was no choice."""
+    output, options = interrupted(tmp_path, at=15, count=16)
+    source = image_sources.make_source(map(image_sources.example, range(16)))
+    plan = output.with_name("made.partial") / "plan.json"
+    settings = json.loads(plan.read_text())
+    assert settings.pop("resize") == "crop"
+    plan.write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match="different resize"):
+        preparation.prepare_dataset(source, output, **options, resize="squash")
+    dataset = preparation.prepare_dataset(source, output, **options)
+    assert dataset.resize == "crop"
 
 
 def test_an_image_that_was_repaired_is_no_longer_left_out(tmp_path, small_shards):
@@ -731,3 +749,41 @@ def test_a_bad_file_whose_name_is_not_utf_8_is_shown_escaped(tmp_path, caplog, w
     preparation.prepare_dataset(source, tmp_path / "made", max_bad_files=1, **options)
     (logged,) = [record.getMessage() for record in caplog.records]
     assert logged.startswith(rf"left out: {root}/b/caf\xe9\n.jpg: not a readable image")
+
+
+def test_transparent_pixels_are_prepared_on_the_background(tmp_path):
+    pixels = encoded_images.noise(8, 8, channels=4)
+    source = image_sources.make_source([image_sources.example(0, lambda: pixels)])
+    dataset = preparation.prepare_dataset(
+        source, tmp_path / "made", size=8, encoding="raw", background=(9, 120, 255)
+    )
+    assert dataset.background == (9, 120, 255)
+    assert prepared_dataset.read_description(dataset.path) == dataset
+    ((image, _, _),) = image_sources.read_contents(dataset, "train")
+    expected = background.compose(pixels, (9, 120, 255))
+    np.testing.assert_array_equal(image, expected)
+
+
+def test_images_of_16_bits_are_reported_once_with_their_number(tmp_path, capsys):
+    levels = np.arange(64, dtype=np.uint16).reshape(8, 8)
+
+    def read_deep(number):
+        data = images.encode(Image.fromarray(levels), "PNG")
+        return lambda: image_decoding.decode(data, f"deep{number}")
+
+    preparation.prepare_dataset(
+        image_sources.make_source(
+            [image_sources.example(n, read_deep(n)) for n in range(3)],
+            [image_sources.example(3, read_deep(3)), image_sources.example(4)],
+        ),
+        tmp_path / "made",
+        size=8,
+        encoding="raw",
+        workers=1,
+    )
+    lines = [x for x in capsys.readouterr().err.splitlines() if "16 bits" in x]
+    (line,) = lines
+    assert line.startswith(
+        "warning: 4 images have 16 bits per sample but no value above"
+    )
+    assert line.endswith("such as deep0")

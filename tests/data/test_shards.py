@@ -16,7 +16,7 @@ def test_writers_with_the_same_process_id_do_not_disturb_each_other(
         (tmp_path / folder).mkdir()
 
     def job(*examples):
-        return shards.Job(path, examples, 8, "raw", (0, 0, 0), True, 0)
+        return shards.Job(path, examples, 8, "raw", (0, 0, 0), "crop", True, 0)
 
     def meanwhile():
         shards.write_shard_of_job(

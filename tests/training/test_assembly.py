@@ -82,6 +82,14 @@ def test_the_background_of_the_dataset_is_that_of_the_net(
     assert assembly.assemble(chosen).trained.background == (1, 2, 3)
 
 
+def test_the_resize_rule_of_the_dataset_is_that_of_the_net(
+    chosen, small_dataset, monkeypatch
+):
+    found = dataclasses.replace(small_dataset, resize="squash")
+    monkeypatch.setattr(preparation, "find_or_prepare", lambda *_, **__: found)
+    assert assembly.assemble(chosen).trained.resize == "squash"
+
+
 def test_the_options_of_validations_reach_them(chosen, monkeypatch):
     asked = {}
 

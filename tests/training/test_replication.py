@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,7 +23,13 @@ import tensorflow as tf
 
 from alexnet_tf.models import architecture, checkpoint_files, devices, zoo
 from alexnet_tf.runtime import options
-from alexnet_tf.training import lost_workers, replication, run_log
+from alexnet_tf.training import (
+    lost_workers,
+    replication,
+    run_log,
+    schedule_changes,
+    train_options,
+)
 from tests.models import test_towers
 from tests.support import runs
 
@@ -81,8 +88,11 @@ class Worker(NamedTuple):
 
 
 @contextlib.contextmanager
-def workers(count, settings):
-    """The processes of one cluster, all of which continue the run of `settings`."""
+def workers(count, settings, more=None):
+    """The processes of one cluster, all of which continue the run of `settings`.
+
+    `more`, if given, has further flags of some of them, by their numbers.
+    """
     addresses = [f"localhost:{port}" for port in free_ports(count)]
     path = pathlib.Path(f"{settings.run.run_dir}.flags")
     options.write(path, settings)
@@ -95,7 +105,11 @@ def workers(count, settings):
             errors = path.with_suffix(f".worker{index}")
             with errors.open("w") as file:
                 process = subprocess.Popen(
-                    [*command, "--strategy=multi_worker", "--resume"],
+                    [
+                        *command,
+                        *("--strategy=multi_worker", "--resume"),
+                        *(more or {}).get(index, []),
+                    ],
                     stdout=subprocess.DEVNULL,
                     stderr=file,
                     env=dict(os.environ, TF_CONFIG=json.dumps(cluster)),
@@ -151,6 +165,50 @@ def test_a_run_is_the_same_alone_and_on_one_two_and_four_workers(
     run_alone(options_of(small_dataset, changing, max_steps=8))
     drop_validations_of_parts(changing)
     assert_the_same_run(changing, uninterrupted)
+
+
+def test_workers_change_the_schedule_at_the_same_step(small_dataset, tmp_path):
+    """Also a later run of theirs, and one alone, go on with what was changed."""
+    spread, alone = tmp_path / "spread", tmp_path / "alone"
+    whole = options_of(small_dataset, alone, max_steps=1)
+    run_alone(whole)
+    shutil.copytree(alone, spread)
+    changed = {"learning_rate": 0.002, "drop_epochs": (1.0,)}
+    for steps, given in ((3, changed), (5, {})):
+        again = {"strategy": "multi_worker", "max_steps": steps, **given}
+        settings = train_options.complete(
+            options.replace(options_of(small_dataset, spread, resume=True), **again),
+            {"resume", *again},
+        )
+        with workers(2, settings) as cluster:
+            for worker in cluster:
+                messages = worker.messages()
+                assert worker.process.returncode == 0, "\n".join(messages[-30:])
+                said = [line for line in messages if "is now" in line]
+                assert len(said) == bool(given), messages
+    runs.resume(alone, max_steps=5, **changed)
+    logs = [runs.log_of(folder, "change") for folder in (spread, alone)]
+    assert logs[0] == logs[1]
+    assert [record["option"] for record in logs[0]] == list(changed)
+    rates = [[r["learning_rate"] for r in runs.log_of(f)] for f in (spread, alone)]
+    assert rates[0] == rates[1] == pytest.approx([3e-4, 2e-3, 2e-3, 2e-4, 2e-4])
+    for one, other in zip(*map(runs.log_of, (spread, alone)), strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+
+
+def test_workers_that_are_given_another_schedule_stop(small_dataset, tmp_path):
+    run_dir = tmp_path / "run"
+    settings = options_of(small_dataset, run_dir, max_steps=1)
+    run_alone(settings)
+    settings = options.replace(settings, max_steps=3)
+    more = {0: ["--learning_rate=0.002"]}  # the worker that writes the run folder
+    with workers(2, settings, more) as cluster:
+        lines = [worker.messages()[-1] for worker in cluster]
+        assert all(worker.process.returncode == 1 for worker in cluster), lines
+    differs = r"this worker has learning_rate=0\.0003, but the first one 0\.002"
+    assert re.search(differs, lines[1])
+    assert train_options.read_record(run_dir).recipe.learning_rate == 0.0003
+    assert not (run_dir / schedule_changes.FILE).exists()
 
 
 def test_a_run_is_the_same_alone_and_on_two_processors(

@@ -1,6 +1,8 @@
 """The log of a resumed run holds complete lines, and each step only once."""
 
-from alexnet_tf.training import run_log
+import tensorflow as tf
+
+from alexnet_tf.training import run_log, schedule_changes
 from tests.support import runs
 
 
@@ -17,3 +19,30 @@ def test_the_lines_of_the_restored_step_are_kept(tmp_path):
     (tmp_path / "log.jsonl").write_text("".join(lines))
     run_log.Log(tmp_path, 2)
     assert [r["step"] for r in runs.log_of(tmp_path)] == [1, 2]
+
+
+def test_a_change_of_the_schedule_is_a_line_and_a_text_in_tensorboard(tmp_path):
+    change = schedule_changes.Change(3, "drop_epochs", None, "1.0,2.0")
+    run_log.Log(tmp_path, 3).write_change(change)
+    (record,) = runs.log_of(tmp_path, "change")
+    assert record == {
+        **{"kind": "change", "step": 3},
+        **{"option": "drop_epochs", "old": None, "new": "1.0,2.0"},
+    }
+    (events,) = map(str, (tmp_path / "train").iterdir())
+    texts = [
+        (event.step, value.tag, value.tensor.string_val[0].decode())
+        for event in tf.compat.v1.train.summary_iterator(events)
+        for value in event.summary.value
+    ]
+    assert texts == [(3, "changes", "no --drop_epochs is now --drop_epochs=1.0,2.0")]
+
+
+def test_changes_at_the_restored_step_are_dropped_since_the_run_writes_them(tmp_path):
+    for step in (2, 3, 4):
+        log = run_log.Log(tmp_path, step)
+        log.write_change(schedule_changes.Change(step, "learning_rate", "1", "2"))
+        log.write("train", step, loss=1.0)
+    run_log.Log(tmp_path, 3)
+    assert [r["step"] for r in runs.log_of(tmp_path, "change")] == [2]
+    assert [r["step"] for r in runs.log_of(tmp_path)] == [2, 3]

@@ -92,11 +92,11 @@ def make_run(study: str, run: study_runs.Run, work: pathlib.Path) -> None:
 
 
 def read_log(log: pathlib.Path) -> dict[str, list]:
-    """Kind of record -> [step, loss, top-1 error] of each; weights are left out."""
+    """Kind of record -> [step, loss, top-1 error] of each with these numbers."""
     found: dict[str, list] = {}
     for line in log.read_text().splitlines():
         record = json.loads(line)
-        if record["kind"] != "weights":
+        if record["kind"] in ("train", "validation"):
             kept = [record["step"], record["loss"], record["top1_error"]]
             found.setdefault(record["kind"], []).append(kept)
     return found

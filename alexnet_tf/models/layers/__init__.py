@@ -29,6 +29,7 @@ from alexnet_tf.models.layers.normalization import (
     LocalResponseNormalization,
     SpatialNormalization,
 )
+from alexnet_tf.models.layers.pooling import CeilMaxPooling2D
 from alexnet_tf.models.layers.preprocessing import (
     Preprocessing,
     finish,
@@ -38,6 +39,7 @@ from alexnet_tf.models.layers.provenance import Provenance
 from alexnet_tf.models.layers.unshared import UnsharedConvolution
 
 __all__ = [
+    "CeilMaxPooling2D",
     "ChannelPart",
     "Convolution",
     "Dense",

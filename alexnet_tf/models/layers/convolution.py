@@ -136,9 +136,8 @@ class Convolution(keras.layers.Conv2D):
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = input_shape
         grow = sum(self.explicit_padding)
-        return super().compute_output_shape(
-            (batch, height + grow, width + grow, channels)
-        )
+        grown = [side and side + grow for side in (height, width)]  # None is any side
+        return super().compute_output_shape((batch, *grown, channels))
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from alexnet_tf.models import resize_rule
+
 ENTRY = "provenance"
 
 
@@ -22,6 +24,7 @@ class Provenance(keras.layers.Layer):
         architecture: the net as plain data, of `architecture_json.to_json`.
         dropout: its convention, "original" or "inverted".
         class_names: the names of the outputs; None if they have no names.
+        resize: how an image of any shape becomes the square that the net's crop is from.
 
     Raises:
         ValueError: weights of another net are loaded.
@@ -32,12 +35,14 @@ class Provenance(keras.layers.Layer):
         architecture: dict[str, Any],
         dropout: str,
         class_names: Sequence[str] | None = None,
+        resize: resize_rule.Rule = resize_rule.DEFAULT,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.architecture = architecture
         self.dropout = dropout
         self.class_names = None if class_names is None else tuple(class_names)
+        self.resize = resize_rule.from_json(resize, self.name)
 
     def call(self, inputs):
         return inputs
@@ -50,10 +55,15 @@ class Provenance(keras.layers.Layer):
             "architecture": self.architecture,
             "dropout": self.dropout,
             "class_names": self.class_names,
+            "resize": self.resize,
         }
 
     def save_own_variables(self, store) -> None:
-        record = {"architecture": self.architecture, "dropout": self.dropout}
+        record = {
+            "architecture": self.architecture,
+            "dropout": self.dropout,
+            "resize": self.resize,
+        }
         store[ENTRY] = np.frombuffer(json.dumps(record).encode(), np.uint8)
 
     def load_own_variables(self, store) -> None:
@@ -65,7 +75,10 @@ class Provenance(keras.layers.Layer):
 
 
 def read_provenance(store) -> dict[str, Any] | None:
-    """Reads architecture and dropout convention from a layer's part of a weights file.
+    """Reads what a layer recorded in its part of a weights file.
+
+    It is the architecture, the dropout convention and, since there is a choice, the
+    resize rule.
 
     Returns None if the file was written without a Provenance layer.
     """

@@ -248,10 +248,10 @@ def take(
     classifier = list(wanted)[-1]
     new: dict[str, str] = {}
     for layer, variables in wanted.items():
-        why = _difference(found.get(layer), variables)
-        if not why and layer == classifier and initial.class_names is not None:
-            why = _difference_of_classes(initial.class_names, class_names)
-        if why:
+        of_classes = ""
+        if layer == classifier and layer in found and initial.class_names is not None:
+            of_classes = _difference_of_classes(initial.class_names, class_names)
+        if why := of_classes or _difference(found.get(layer), variables):
             new[layer] = why
     taken = tuple(layer for layer in wanted if layer not in new)
     if not taken:

@@ -25,8 +25,8 @@ from alexnet_tf.data import (
     source_types,
     sources,
 )
-from alexnet_tf.models import resizing
-from tests.support import case_folders, image_sources, images
+from alexnet_tf.models import background, resizing
+from tests.support import case_folders, encoded_images, image_sources, images
 
 
 def test_every_image_is_resized_and_written_once_in_order(prepared):
@@ -749,3 +749,41 @@ def test_a_bad_file_whose_name_is_not_utf_8_is_shown_escaped(tmp_path, caplog, w
     preparation.prepare_dataset(source, tmp_path / "made", max_bad_files=1, **options)
     (logged,) = [record.getMessage() for record in caplog.records]
     assert logged.startswith(rf"left out: {root}/b/caf\xe9\n.jpg: not a readable image")
+
+
+def test_transparent_pixels_are_prepared_on_the_background(tmp_path):
+    pixels = encoded_images.noise(8, 8, channels=4)
+    source = image_sources.make_source([image_sources.example(0, lambda: pixels)])
+    dataset = preparation.prepare_dataset(
+        source, tmp_path / "made", size=8, encoding="raw", background=(9, 120, 255)
+    )
+    assert dataset.background == (9, 120, 255)
+    assert prepared_dataset.read_description(dataset.path) == dataset
+    ((image, _, _),) = image_sources.read_contents(dataset, "train")
+    expected = background.compose(pixels, (9, 120, 255))
+    np.testing.assert_array_equal(image, expected)
+
+
+def test_images_of_16_bits_are_reported_once_with_their_number(tmp_path, capsys):
+    levels = np.arange(64, dtype=np.uint16).reshape(8, 8)
+
+    def read_deep(number):
+        data = images.encode(Image.fromarray(levels), "PNG")
+        return lambda: image_decoding.decode(data, f"deep{number}")
+
+    preparation.prepare_dataset(
+        image_sources.make_source(
+            [image_sources.example(n, read_deep(n)) for n in range(3)],
+            [image_sources.example(3, read_deep(3)), image_sources.example(4)],
+        ),
+        tmp_path / "made",
+        size=8,
+        encoding="raw",
+        workers=1,
+    )
+    lines = [x for x in capsys.readouterr().err.splitlines() if "16 bits" in x]
+    (line,) = lines
+    assert line.startswith(
+        "warning: 4 images have 16 bits per sample but no value above"
+    )
+    assert line.endswith("such as deep0")

@@ -8,7 +8,14 @@ import pytest
 import tensorflow as tf
 
 import alexnet_tf
-from alexnet_tf.models import layers, loaded_net, saved_weights, zoo
+from alexnet_tf.models import (
+    architecture_json,
+    builder,
+    layers,
+    loaded_net,
+    saved_weights,
+    zoo,
+)
 from alexnet_tf.serving import exporting
 from tests.support import arrays, nets
 
@@ -293,3 +300,28 @@ def test_predictions_of_another_shape_are_rejected():
         alexnet_tf.decode_predictions(np.ones(3))
     with pytest.raises(ValueError, match="2 names for 3 classes"):
         alexnet_tf.decode_predictions(np.ones((1, 3)), class_names=["a", "b"])
+
+
+def test_classes_have_the_names_that_the_net_knows(tmp_path):
+    architecture = zoo.find("cifar10_11pct").with_classes(2)
+    model = builder.build(architecture, classifier_activation="softmax")
+    provenance = layers.Provenance(
+        architecture_json.to_json(architecture),
+        "original",
+        ("cat", "dog"),
+        name="provenance",
+        dtype="float32",
+    )
+    named = keras.Model(model.input, provenance(model.output))
+    found = alexnet_tf.decode_predictions([[0.1, 0.9]], 1, named)
+    assert found == [[(1, "dog", 0.9)]]
+    assert alexnet_tf.decode_predictions([[0.1, 0.9]], 1, loaded_net.LoadedNet(named))[
+        0
+    ] == [(1, "dog", 0.9)]
+    with pytest.raises(ValueError, match="does not hold its class names"):
+        alexnet_tf.decode_predictions([[0.1, 0.9]], 1, model)
+    # A net that is built with the weights of such a file keeps the names.
+    named.save(tmp_path / "named.keras")
+    again = alexnet_tf.AlexNet(weights=tmp_path / "named.keras")
+    found = alexnet_tf.decode_predictions([[0.9, 0.1]], 1, again)
+    assert found == [[(0, "cat", 0.9)]]

@@ -17,7 +17,7 @@ from PIL import Image
 from alexnet_tf.data import image_decoding
 from alexnet_tf.models import image_limits, resizing
 from alexnet_tf.serving import graph_decoding
-from tests.support import hostile_images
+from tests.support import encoded_images, hostile_images
 
 decode = tf.function(
     graph_decoding.decode, input_signature=[tf.TensorSpec([], tf.string, "encoded")]
@@ -202,16 +202,34 @@ def test_only_the_first_frame_of_a_gif_is_read():
     np.testing.assert_array_equal(decode(data[:-1] + b"\x2c" * 999).numpy(), first)
 
 
-def test_a_gif_whose_image_is_larger_than_its_canvas_is_rejected():
-    with pytest.raises(tf.errors.InvalidArgumentError, match="larger than its canvas"):
-        decode(gif_of_size(10, 10))
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("PNG that hides its size", "but a damaged PNG"),
+        ("PNG with an unknown critical chunk", "unknown chunk before its pixels"),
+        ("PNG that is cut off", "pixels are cut off or missing"),
+        ("PNG of many chunks", "more than 10000 parts"),
+        ("GIF larger than its canvas", "larger than its canvas"),
+        ("GIF without colors", "GIF without colors"),
+        ("GIF of many blocks", "more than 10000 parts"),
+        ("JPEG of many scans", "more than 100 scans"),
+        ("tiff", "but a TIFF"),
+        ("avif", "but an AVIF"),
+        ("icon", "but an icon"),
+        ("web page", "but a web page"),
+        ("empty", "not a JPEG, PNG, GIF or BMP"),
+    ],
+)
+def test_the_message_says_why_an_image_is_refused(what, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        decode(encoded_images.refused()[what])
 
 
-def test_a_jpeg_with_too_many_scans_is_rejected():
-    data = encoded(noise(), "JPEG", progressive=True)
-    scan = data[data.rindex(b"\xff\xda") : -2]
-    with pytest.raises(tf.errors.InvalidArgumentError, match="more than 100 scans"):
-        decode(data[:-2] + scan * 200 + data[-2:])
+def test_the_size_of_what_was_decoded_is_compared_with_the_header():
+    data = encoded_images.VALID["png_2_8"]
+    other = tf.constant([encoded_images.HEIGHT, encoded_images.WIDTH + 1])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="announces another size"):
+        graph_decoding.decode(tf.constant(data), other)
 
 
 def test_a_file_of_too_many_bytes_is_rejected():

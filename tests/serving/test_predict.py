@@ -8,11 +8,16 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from alexnet_tf import predict
+from alexnet_tf.data import image_decoding
 from alexnet_tf.runtime import options
 from alexnet_tf.serving import classification
+from alexnet_tf.serving import client as clients
+from tests.support import images
 
 
 def run_predict(*arguments):
@@ -152,3 +157,25 @@ def test_predictions_are_printed_as_table_json_or_csv():
         '"a,b.png",1,cat,0.750000',
         '"a,b.png",2,dog,0.250000',
     ]
+
+
+def test_images_of_16_bits_are_reported_once(capsys, tmp_path):
+    levels = np.arange(2000, dtype=np.uint16).reshape(50, 40)
+    for name, scale in (("a", 32), ("b", 32), ("dark", 2)):
+        (tmp_path / name).write_bytes(
+            images.encode(Image.fromarray(levels * np.uint16(scale)), "PNG")
+        )
+
+    def read(file):
+        image_decoding.decode((tmp_path / file).read_bytes(), file)
+        return clients.Scored(["x"], [1.0])
+
+    classification.classify_files(
+        ["b", "a", "dark"], lambda files: clients.map_serially(read, files), top=1
+    )
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "warning: 2 images have 16 bits per sample, of which the upper 8 are used, such "
+        "as a; 1 image has 16 bits per sample but no value above 4095"
+    )
+    assert line.endswith("such as dark")

@@ -19,7 +19,7 @@ import pathlib
 import shutil
 import time
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -117,9 +117,7 @@ class UnfinishedFeatures:
         self._layers = list(shapes)
         types = {f"{n}": ("<f4", shape) for n, shape in enumerate(shapes.values())}
         types[_LABELS] = ("<i8", ())
-        self.progress = self._read_progress(plan)
-        if not all((self._folder / f"{name}.npy").exists() for name in types):
-            self.progress = Progress()  # an array has become the output, now removed
+        self.progress = self._read_progress(plan, types)
         self._check_space(types, images - self.progress.next_image)
         rows = self.progress.rows
         self._arrays = {
@@ -128,9 +126,14 @@ class UnfinishedFeatures:
         }
         self._saved_at = time.monotonic()
 
-    def _read_progress(self, plan: Mapping[str, Any]) -> Progress:
+    def _read_progress(
+        self, plan: Mapping[str, Any], arrays: Iterable[str]
+    ) -> Progress:
+        """What an earlier process saved; nothing if it, or the removal of it, is partial."""
         path, planned = self._folder / _PROGRESS, self._folder / _PLAN
-        if not (path.exists() and planned.exists()):
+        needed = [path, planned, *(self._folder / f"{name}.npy" for name in arrays)]
+        if not all(each.exists() for each in needed):
+            path.unlink(missing_ok=True)
             files.write_text(planned, json.dumps(plan, indent=1) + "\n")
             return Progress()
         earlier = json.loads(planned.read_text(encoding="utf-8"))

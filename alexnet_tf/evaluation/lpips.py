@@ -145,7 +145,7 @@ class LPIPS(keras.metrics.Mean):
 def _of_length_1(x: tf.Tensor) -> tf.Tensor:
     """Divides the vector at each position by its length; one of zeros stays so."""
     squares = tf.reduce_sum(tf.square(x), axis=-1, keepdims=True)
-    # The gradient of the root of 0 would be infinite.
+    # The gradient of the root of 0 would be infinite, and NaN under XLA.
     nonzero = squares > 0
     length = tf.sqrt(tf.where(nonzero, squares, 1.0))
     return x / (tf.where(nonzero, length, 0.0) + _EPSILON)
@@ -209,9 +209,7 @@ def _build_trunk(
     else:
         source.load_into(model)
     outputs = [layer_outputs.layer_output(model, f"{name}/relu") for name in _STAGES]
-    trunk = keras.Model(image, outputs, name=model.name)
-    trunk.trainable = False
-    return trunk
+    return keras.Model(image, outputs, name=model.name)
 
 
 def _least_side(net: architectures.Architecture) -> int:

@@ -1,11 +1,11 @@
 """Sends hostile images of every kind to an export, in a process that may crash.
 
-    python -m tests.serving.fuzz_export EXPORT IMAGES LAST
+    python -m tests.serving.fuzz_export EXPORT SECONDS LAST
 
-EXPORT is the folder of a version; a session runs it, as a server does. IMAGES is how many
-damaged images it is sent; less than 1,000 are always the same ones. Preparation's
+EXPORT is the folder of a version; a session runs it, as a server does. Preparation's
 decoder reads the same images: what it reads, the export must answer alike. Each image is
 first written to the file LAST, so that after a crash the image that caused it is there.
+After SECONDS the process ends, but not before it has sent `LEAST` images.
 
 The process ends with status 0 and a line of counts and of the peak of its memory. It
 ends with a traceback at the first answer that is neither a result nor a clear error, at
@@ -30,6 +30,9 @@ from alexnet_tf.runtime import errors
 from tests.support import hostile_images
 
 HANG_S = 60
+LEAST = (
+    200  # what `make test` sends, so that a busy machine tests as much as an idle one
+)
 # An image of 50 megapixels while it is decoded, composed and resized; see the table in
 # docs/serving.md.
 MEMORY_MIB = 1500
@@ -93,15 +96,17 @@ def examine(export, data, counts):
     counts["alike"] += 1
 
 
-def main(path, images, last):
+def main(path, seconds, last):
     export, counts = Export(path), collections.Counter()
-    seed = 0 if images < 1000 else time.time_ns()
+    # What `make test` sends is always the same.
+    seed = time.time_ns() if seconds else 0
     print(f"seed {seed}", file=sys.stderr)
     random_source = random.Random(seed)
     for data in hostile_images.valid():
         examine(export, data, counts)
-    before = peak_mib()
-    for _ in range(images):
+    before, end = peak_mib(), time.monotonic() + seconds
+    least = counts["files"] + LEAST
+    while counts["files"] < least or time.monotonic() < end:
         data = hostile_images.make(random_source)
         pathlib.Path(last).write_bytes(data)
         faulthandler.dump_traceback_later(HANG_S, exit=True)
@@ -113,4 +118,4 @@ def main(path, images, last):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], float(sys.argv[2]), sys.argv[3])

@@ -220,22 +220,22 @@ def test_pixels_that_cannot_be_resized_are_rejected(signatures, shape):
 
 
 @pytest.mark.parametrize(
-    "images", [250, pytest.param(30_000, marks=pytest.mark.long)], ids=["short", "long"]
+    "seconds", [0, pytest.param(600, marks=pytest.mark.long)], ids=["short", "long"]
 )
 def test_mutated_images_are_answered_or_rejected_with_a_clear_error(
-    exported, tmp_path, images
+    exported, tmp_path, seconds
 ):
     """A crash or a hang ends the process of `fuzz_export.py`, and not this one."""
     fuzz = pathlib.Path(__file__).parent / "fuzz_export.py"
     done = subprocess.run(
-        [sys.executable, fuzz, exported, str(images), tmp_path / "last"],
+        [sys.executable, fuzz, exported, str(seconds), tmp_path / "last"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     counts = ast.literal_eval(done.stdout)
-    assert counts["refused"] > counts["answered"] > 0
+    assert min(counts["refused"], counts["alike"]) > 50
 
 
 CLASSES = tuple(f"class{n}" for n in range(12))

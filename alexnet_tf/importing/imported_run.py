@@ -155,7 +155,7 @@ def _own_net(
         else class_files.read_class_names(class_names, net.classes),
         mean=own.mean if mean is None else means.parse(mean, net.input_size),
         dropout=own.dropout,
-        origin=trained.Imported(os.path.basename(path), "alexnet_tf", sha256),
+        origin=trained.Imported(os.path.basename(path), own_files.FORMAT, sha256),
         resize=resize or own.resize,
     )
     moved = [

@@ -15,6 +15,8 @@ from alexnet_tf.models import (
 )
 from alexnet_tf.models import architecture as architectures
 
+FORMAT = "alexnet_tf"  # as the record of an import names it
+
 
 @dataclasses.dataclass(frozen=True)
 class OwnNet:

@@ -439,6 +439,16 @@ def layer_of(path: str) -> str:
     return re.sub(r"_tower\d+$", "", path.split("/")[0])
 
 
+def kind_of(layer: str) -> str:
+    """The kind of a layer, which layers of the same kind share.
+
+    Example:
+        >>> kind_of("conv1")
+        'conv'
+    """
+    return layer.rstrip("0123456789")
+
+
 def extents(architecture: Architecture) -> Iterator[Extent]:
     """Yields the output shape and the cost of every layer, in their order."""
     shape: tuple[int, ...] = (architecture.input_size, architecture.input_size, 3)

@@ -75,7 +75,13 @@ def assemble(
         rule = _make_optimizer(options, architecture, model, replicas)
     taken = None
     if isinstance(initial, initial_weights.InitialWeights):
-        taken = initial_weights.take(initial, model, architecture, dataset.classes)
+        taken = initial_weights.take(
+            initial,
+            model,
+            architecture,
+            dataset.classes,
+            train_options.factors_of(options.start.learning_rate_factors).keys(),
+        )
         if initial.resize != dataset.resize:
             logging.warning(
                 "%s was prepared with --resize=%s, and the weights of %s were trained on "

@@ -8,13 +8,13 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.importing import own_files
+from alexnet_tf.importing import own_files, published
 from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import checkpoint_files, layers, resize_rule, trained, zoo
 from alexnet_tf.runtime import files
@@ -38,6 +38,8 @@ class InitialWeights:
         mean: the mean image that the net subtracts, float32 [side, side, 3]; None if the
             file does not hold it.
         resize: how the images that it was trained on became squares.
+        deviation: what the images were divided by where the weights were trained, in
+            pixel values; conv1 holds it now. 1 if they were not divided.
     """
 
     path: str
@@ -48,6 +50,7 @@ class InitialWeights:
     class_names: tuple[str, ...] | None
     mean: np.ndarray | None
     resize: resize_rule.Rule = resize_rule.DEFAULT
+    deviation: float = 1.0
 
     @property
     def started_from(self) -> trained.StartedFrom:
@@ -207,7 +210,15 @@ def _of_run(path: str) -> InitialWeights:
         net.class_names,
         net.mean,
         net.resize,
+        _deviation_of(net),
     )
+
+
+def _deviation_of(net: trained.TrainedNet) -> float:
+    about = published.NETS.get(net.architecture.name)
+    if net.imported is None or net.imported.format == own_files.FORMAT or about is None:
+        return 1.0
+    return 1.0 if about.deviation is None else float(np.mean(about.deviation))
 
 
 def take(
@@ -215,6 +226,7 @@ def take(
     model: keras.Model,
     architecture: architectures.Architecture,
     class_names: tuple[str, ...],
+    slowed: Collection[str] = (),
 ) -> Taken:
     """Sets each layer of a model to the initial weights of the layer of its name.
 
@@ -226,6 +238,7 @@ def take(
         model: of `builder.build`.
         architecture: of the model.
         class_names: the classes of the model.
+        slowed: the names and kinds of layers that have a learning rate factor.
 
     Raises:
         ValueError: no layer agrees.
@@ -235,10 +248,10 @@ def take(
     classifier = list(wanted)[-1]
     new: dict[str, str] = {}
     for layer, variables in wanted.items():
-        why = _difference(found.get(layer), variables)
-        if not why and layer == classifier and initial.class_names is not None:
-            why = _difference_of_classes(initial.class_names, class_names)
-        if why:
+        of_classes = ""
+        if layer == classifier and layer in found and initial.class_names is not None:
+            of_classes = _difference_of_classes(initial.class_names, class_names)
+        if why := of_classes or _difference(found.get(layer), variables):
             new[layer] = why
     taken = tuple(layer for layer in wanted if layer not in new)
     if not taken:
@@ -255,7 +268,31 @@ def take(
         unknown = ["the file does not say which classes its last layer is for"]
     else:
         unknown = []
-    return Taken(taken, new, unused, (*unknown, *_differences(initial, architecture)))
+    notes = [*unknown, *_differences(initial, architecture)]
+    first = next(iter(wanted))
+    learns = any(v.path in wanted[first] for v in model.trainable_variables)
+    if (
+        first in taken
+        and learns
+        and not {first, architectures.kind_of(first)} & {*slowed}
+    ):
+        notes += _note_on_scale(initial.deviation, first)
+    return Taken(taken, new, unused, tuple(notes))
+
+
+def _note_on_scale(deviation: float, layer: str) -> list[str]:
+    """Says so if the first layer learns faster than where the weights were trained.
+
+    Weights that are divided by d have gradients that are d times as large, so that the
+    same learning rate changes them d squared times as fast in proportion.
+    """
+    if deviation == 1:
+        return []
+    return [
+        f"{layer} was trained on images divided by {deviation:.0f} and holds that scale "
+        f"now, so it learns {deviation**2:.0f} times as fast as there: "
+        f"--freeze={layer}, or --learning_rate_factors={layer}:{deviation**-2:.1g}"
+    ]
 
 
 def _differences(

@@ -213,9 +213,9 @@ def layers_named(architecture: architectures.Architecture, name: str) -> list[st
         ['fc6', 'fc7', 'fc8']
     """
     names = _names(architecture)
-    found = [each for each in names if name in (each, _group_of(each))]
+    found = [each for each in names if name in (each, architectures.kind_of(each))]
     if not found:
-        groups = dict.fromkeys(map(_group_of, names))
+        groups = dict.fromkeys(map(architectures.kind_of, names))
         raise ValueError(
             f"{architecture.name} has no layer {name!r}: choose of {', '.join(names)}, "
             f"or of all of a kind: {', '.join(groups)}"
@@ -226,8 +226,3 @@ def layers_named(architecture: architectures.Architecture, name: str) -> list[st
 def _names(architecture: architectures.Architecture) -> list[str]:
     layers = architecture.layers
     return [each.name for each in layers if isinstance(each, architectures.Weighted)]
-
-
-def _group_of(layer: str) -> str:
-    """The kind of a layer: `conv` for `conv1`."""
-    return layer.rstrip("0123456789")

@@ -445,3 +445,38 @@ def test_copies_of_frozen_kernels_hold_the_weights_that_were_taken():
     np.testing.assert_allclose(
         tf.cast(frozen.kernel_copy, tf.float32), values["fc6_tower0/kernel"], rtol=0.01
     )
+
+
+@pytest.mark.parametrize(
+    ("frozen", "slowed", "said"),
+    [(False, (), True), (True, (), False), (False, ("conv",), False)],
+)
+def test_a_first_layer_that_holds_the_scale_of_its_images_is_said_to_learn_faster(
+    trained_run, frozen, slowed, said
+):
+    model = applications.AlexNet(architecture="cifar10_11pct", classes=3)
+    model.get_layer("conv1").trainable = not frozen
+    initial = dataclasses.replace(initial_weights.read(trained_run), deviation=50.0)
+    taken = initial_weights.take(
+        initial, model, initial.architecture, initial.class_names, slowed
+    )
+    text = (
+        "conv1 was trained on images divided by 50.* learns 2500 times .*conv1:0.0004"
+    )
+    assert bool(re.search(text, str(taken))) == said
+
+
+def test_only_nets_of_frameworks_that_divide_their_images_hold_a_scale(trained_run):
+    net = trained.read_trained_net(trained_run)
+    for architecture, form, expected in (
+        ("torchvision", "torch", 255 * (0.229 + 0.224 + 0.225) / 3),
+        ("torchvision", "alexnet_tf", 1),
+        ("caffe_alexnet", "Caffe model", 1),
+    ):
+        changed = dataclasses.replace(
+            net,
+            architecture=dataclasses.replace(net.architecture, name=architecture),
+            imported=trained.Imported("file", form, "0"),
+        )
+        assert initial_weights._deviation_of(changed) == pytest.approx(expected)
+    assert initial_weights._deviation_of(net) == 1

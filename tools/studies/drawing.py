@@ -66,6 +66,20 @@ def draw_precision(results: dict[str, dict], path: pathlib.Path) -> None:
     _save(figure, path)
 
 
+def draw_transfer(results: dict[str, dict], path: pathlib.Path) -> None:
+    """The error on the test images by step, fine-tuned and from scratch."""
+    figure, axes = pyplot.subplots(figsize=(6, 4))
+    for number, (start, label) in enumerate(study_runs.STARTS.items()):
+        for result in study_results.of_all_seeds(results, start):
+            steps, _, errors = np.transpose(result["validation"])
+            axes.plot(steps, errors, f"C{number}.-", label=label)
+            label = None
+    axes.axhline(75, color="gray", linestyle=":", label="random guessing")
+    axes.set(xlabel="step of 32 images", ylabel="top-1 error, %", ylim=(0, 80))
+    axes.legend()
+    _save(figure, path)
+
+
 def _draw_losses(axes, results, setting, color, label, alpha=1.0) -> None:
     """One line per seed of a setting; only the first one has a label."""
     for result in study_results.of_all_seeds(results, setting):

@@ -3,7 +3,7 @@
 
     apt-get install dataset-fashion-mnist
     python tools/studies/evidence.py data     # prepares 70,000 images in two sizes
-    python tools/studies/evidence.py lrn curves start precision kernels    # takes hours
+    python tools/studies/evidence.py lrn curves start precision kernels transfer  # hours
     python tools/studies/evidence.py draw     # docs/results/*.png, docs/results.md
 
 The studies are:
@@ -13,6 +13,7 @@ start      whether the net starts to learn at all, in bfloat16
 precision  the same starts in float32
 kernels    the same starts in both types, with the machine's fastest convolutions
 lrn        the small net with and without LRN
+transfer   the net with conv6, pre-trained on some classes and fine-tuned on others
 
 The results of `curves`, `start` and `precision` were computed with direct convolutions,
 because they are older than `--winograd` and the AMX tiles. A finished run is recorded
@@ -51,16 +52,25 @@ def run_command(name: str, *arguments: str) -> None:
 
 
 def prepare_images(work: pathlib.Path) -> None:
-    """Prepares Fashion-MNIST at 32 and at 256 pixels."""
-    folder = work / "fashion"
-    fashion_mnist.write_images(pathlib.Path(_SOURCE.value), folder)
-    for size in (32, 256):
-        output = work / f"fashion-{size}"
-        if not output.exists():
-            run_command(
-                "prepare",
-                *(f"--source=folder:{folder}", f"--output={output}", f"--size={size}"),
-            )
+    """Prepares Fashion-MNIST at 32 and at 256 pixels, and two parts of it."""
+    others = set(range(10)) - set(study_runs.TOPS)
+    for folder, size, classes, most in (
+        ("fashion-32", 32, range(10), None),
+        ("fashion-256", 256, range(10), None),
+        ("fashion-others", 256, others, 1600),
+        ("fashion-tops", 256, study_runs.TOPS, 250),
+    ):
+        output, images = work / folder, work / "images" / folder
+        if output.exists():
+            continue
+        fashion_mnist.write_images(
+            pathlib.Path(_SOURCE.value), images, classes=classes, most=most
+        )
+        run_command(
+            "prepare",
+            *(f"--source=folder:{images}", f"--output={output}", f"--size={size}"),
+        )
+        shutil.rmtree(images)
 
 
 def make_run(study: str, run: study_runs.Run, work: pathlib.Path) -> None:
@@ -77,7 +87,8 @@ def make_run(study: str, run: study_runs.Run, work: pathlib.Path) -> None:
         evaluation = json.loads((run_dir / "evaluation.json").read_text())
         result |= {way: evaluation[way] for way in results_tables.WAYS}
     study_results.add(study, run.name, result | {"machine": _machine()})
-    shutil.rmtree(run_dir)
+    if not run.kept:
+        shutil.rmtree(run_dir)
 
 
 def read_log(log: pathlib.Path) -> dict[str, list]:
@@ -114,6 +125,12 @@ def draw() -> None:
             drawing.draw_precision,
         ),
         ("lrn", study_results.read("lrn"), results_tables.lrn_table, None),
+        (
+            "transfer",
+            study_results.read("transfer"),
+            results_tables.transfer_table,
+            drawing.draw_transfer,
+        ),
     ):
         shown = table(results) if results else "Not run yet.\n"
         if figure and results:

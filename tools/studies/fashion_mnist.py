@@ -3,19 +3,32 @@
 
 import gzip
 import pathlib
+from collections.abc import Collection
 
 import numpy as np
 from PIL import Image
 
 
-def write_images(source: pathlib.Path, folder: pathlib.Path) -> None:
-    """Writes the IDX files of `source` as FOLDER/SPLIT/classN/NUMBER.png."""
+def write_images(
+    source: pathlib.Path,
+    folder: pathlib.Path,
+    classes: Collection[int] = range(10),
+    most: int | None = None,
+) -> None:
+    """Writes the IDX files of `source` as FOLDER/SPLIT/classN/NUMBER.png.
+
+    With `most`, it writes only the first so many images of each class and split.
+    """
     for split, prefix in (("train", "train"), ("test", "t10k")):
         images, labels = (
             _read_idx(source / f"{prefix}-{kind}-ubyte.gz")
             for kind in ("images-idx3", "labels-idx1")
         )
+        written = dict.fromkeys(classes, 0)
         for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+            if label not in written or written[label] == most:
+                continue
+            written[label] += 1
             path = folder / split / f"class{label}" / f"{index:05}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(path)

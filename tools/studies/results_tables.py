@@ -70,6 +70,29 @@ def lrn_table(results: dict[str, dict]) -> str:
     )
 
 
+def transfer_table(results: dict[str, dict]) -> str:
+    """One row per start: when each seed's error was low enough, and the last error."""
+    rows = []
+    for start in study_runs.STARTS:
+        seeds = study_results.of_all_seeds(results, start)
+        if seeds:
+            validations = [seed["validation"] for seed in seeds]
+            counts = (
+                ", ".join(_first_step_below(each, limit) for each in validations)
+                for limit in study_runs.TRANSFER_ERRORS
+            )
+            last = ", ".join(f"{each[-1][2]:.1f}" for each in validations)
+            rows.append((start, *counts, last))
+    below = (f"steps to {limit} %" for limit in study_runs.TRANSFER_ERRORS)
+    return _markdown(("start", *below, "top-1 error % at the end"), rows)
+
+
+def _first_step_below(validations: Sequence[Sequence[float]], limit: float) -> str:
+    """The step of the first validation with at most this top-1 error, or "never"."""
+    reached = (int(step) for step, _, error in validations if error <= limit)
+    return str(next(reached, "never"))
+
+
 def _errors(evaluation: dict) -> str:
     return f"{evaluation['top1_error']:.2f} / {evaluation['top5_error']:.2f}"
 

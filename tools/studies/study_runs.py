@@ -16,6 +16,12 @@ BATCH_SIZES = (32, 128)
 DROPOUTS = ("original", "inverted")
 PRECISIONS = ("float32", "bfloat16")
 START_STEPS = 300
+# Of Fashion-MNIST, four that are hard to tell apart: t-shirt, pullover, coat and shirt.
+# The other six are trousers, dresses, sandals, sneakers, bags and ankle boots.
+TOPS = (0, 2, 4, 6)
+TRANSFERRED_STEPS = 240
+TRANSFER_ERRORS = (40, 30, 25)  # percent
+STARTS = {"tuned": "pre-trained on other classes", "scratch": "from scratch"}
 # 3.2 epochs, which two AVX512-BF16 cores finish in three quarters of an hour.
 CURVE_STEPS = 1500
 
@@ -24,12 +30,14 @@ class Run(NamedTuple):
     """One training run of a study.
 
     In `flags`, `{work}` stands for the folder that holds the prepared images.
-    `evaluated` runs are also evaluated on the test images after training.
+    `evaluated` runs are also evaluated on the test images after training, and the folder
+    of `kept` runs stays, for later runs that start from it.
     """
 
     name: str
     flags: tuple[str, ...]
     evaluated: bool = False
+    kept: bool = False
 
 
 def curves() -> Iterator[Run]:
@@ -92,12 +100,47 @@ def lrn() -> Iterator[Run]:
         yield Run(f"{net}-seed{seed}", flags, evaluated=True)
 
 
+def transfer() -> Iterator[Run]:
+    """The recipes of net "1 CNN*" in small: pre-training, then fine-tuning.
+
+    The net with a sixth convolution learns six classes of 1,600 images. Then it learns
+    the other four from 250 images each, beside a net that starts anew with the recipe of
+    pre-training.
+    """
+    small = ("--tower_devices=auto", "--precision=auto", "--batch_size=32")
+    ends = ("--schedule=epochs", "--drop_epochs=", "--bias_drop_epochs=")
+    pretraining = ("--flagfile=tools/pretrain2011.flags", *small, *ends)
+    tops = (
+        *("--dataset={work}/fashion-tops", "--color_noise_end_epoch=inf"),
+        *(f"--max_steps={TRANSFERRED_STEPS}", "--validate_epochs=1"),
+    )
+    for seed in SEEDS:
+        yield Run(
+            f"pretrained-seed{seed}",
+            (
+                *(*pretraining, "--dataset={work}/fashion-others"),
+                *("--max_steps=300", "--validation=end", f"--seed={seed}"),
+            ),
+            kept=True,
+        )
+        yield Run(
+            f"tuned-seed{seed}",
+            (
+                *("--flagfile=tools/fine_tune2012.flags", *small, *ends, *tops),
+                *("--weights={work}/transfer/" + f"pretrained-seed{seed}",),
+                f"--seed={seed}",
+            ),
+        )
+        yield Run(f"scratch-seed{seed}", (*pretraining, *tops, f"--seed={seed}"))
+
+
 STUDIES: dict[str, Callable[[], Iterator[Run]]] = {
     "curves": curves,
     "start": start,
     "precision": precision,
     "kernels": kernels,
     "lrn": lrn,
+    "transfer": transfer,
 }
 
 

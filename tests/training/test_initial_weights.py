@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -480,3 +481,33 @@ def test_only_nets_of_frameworks_that_divide_their_images_hold_a_scale(trained_r
         )
         assert initial_weights._deviation_of(changed) == pytest.approx(expected)
     assert initial_weights._deviation_of(net) == 1
+
+
+def test_replicas_start_from_the_same_weights(small_dataset, trained_run, tmp_path):
+    command = runs.train_command(
+        small_dataset,
+        tmp_path / "mirrored",
+        *("--strategy=mirrored", "--logical_cpus=2", "--validation=never"),
+        *(f"--weights={trained_run}", "--freeze=conv1", "--max_steps=1"),
+        *("--learning_rate_factors=fc10:10", "--drop_epochs="),
+    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    alone = runs.train_options_of(
+        small_dataset,
+        tmp_path / "alone",
+        weights=str(trained_run),
+        freeze=("conv1",),
+        learning_rate_factors=("fc10:10",),
+        validation="never",
+        max_steps=1,
+    )
+    runs.train(alone)
+    before, ours, theirs = (
+        weights_of(path)
+        for path in (trained_run, tmp_path / "mirrored", tmp_path / "alone")
+    )
+    np.testing.assert_array_equal(ours["conv1/kernel"], before["conv1/kernel"])
+    for path, values in theirs.items():
+        np.testing.assert_allclose(ours[path], values, rtol=1e-4, atol=1e-7)
+    assert (ours["fc10/kernel"] != before["fc10/kernel"]).any()

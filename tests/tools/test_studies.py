@@ -25,7 +25,14 @@ def flags_by_name(study):
 
 @pytest.mark.parametrize(
     ("study", "count"),
-    [("curves", 2), ("start", 22), ("precision", 6), ("kernels", 12), ("lrn", 6)],
+    [
+        ("curves", 2),
+        ("start", 22),
+        ("precision", 6),
+        ("kernels", 12),
+        ("lrn", 6),
+        ("transfer", 9),
+    ],
 )
 def test_every_run_of_a_study_has_its_own_name_and_flags_that_exist(study, count):
     found = runs(study)
@@ -132,3 +139,38 @@ def test_run_that_two_studies_make_differs_only_in_its_precision():
 def test_recorded_results_have_the_names_of_the_runs():
     for study in study_runs.STUDIES:
         assert study_results.read(study).keys() == flags_by_name(study).keys()
+
+
+def test_transfer_table_shows_when_an_error_was_first_low_enough():
+    def run(*errors):
+        return {"validation": [[31 * n, 1.0, e] for n, e in enumerate(errors, 1)]}
+
+    results = {
+        "tuned-seed0": run(49.0, 44.0, 46.0, 41.0),
+        "tuned-seed1": run(52.0, 50.0, 43.0, 43.0),
+        "scratch-seed0": run(60.0, 55.0, 50.5, 50.1),
+    }
+    table = results_tables.transfer_table(results)
+    assert "| tuned | 31, 62 | 62, 93 | 124, never | 41.0, 43.0 |" in table
+    assert "| scratch | never | never | never | 50.1 |" in table
+
+
+def test_the_first_images_of_the_chosen_classes_are_written(tmp_path, monkeypatch):
+    import fashion_mnist
+    import numpy as np
+
+    labels = np.array([0, 1, 0, 2, 0, 2], np.uint8)
+    images = np.arange(6, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
+    monkeypatch.setattr(
+        fashion_mnist,
+        "_read_idx",
+        lambda path: images if "images" in path.name else labels,
+    )
+    fashion_mnist.write_images(tmp_path, tmp_path / "out", classes=(0, 2), most=2)
+    written = sorted(
+        path.relative_to(tmp_path / "out") for path in tmp_path.rglob("*.png")
+    )
+    assert [str(path) for path in written if path.parts[0] == "train"] == [
+        *("train/class0/00000.png", "train/class0/00002.png"),
+        *("train/class2/00003.png", "train/class2/00005.png"),
+    ]

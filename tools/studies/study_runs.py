@@ -20,7 +20,7 @@ START_STEPS = 300
 # The other six are trousers, dresses, sandals, sneakers, bags and ankle boots.
 TOPS = (0, 2, 4, 6)
 TRANSFERRED_STEPS = 240
-TRANSFER_ERRORS = (40, 30, 25)  # percent
+TRANSFER_ERRORS = (50, 45, 42)  # percent
 STARTS = {"tuned": "pre-trained on other classes", "scratch": "from scratch"}
 # 3.2 epochs, which two AVX512-BF16 cores finish in three quarters of an hour.
 CURVE_STEPS = 1500

@@ -84,7 +84,7 @@ def test_evaluating_is_quiet(trained_run):
 
 def test_checking_gradients_is_quiet():
     printed, lines = run("alexnet_tf.check_gradients", "--architecture=cifar10_13pct")
-    assert printed.count("\n") == 13  # what was checked, the names, and 11 layers
+    assert printed.count("\n") == 14  # what was checked, the columns, and 12 layers
     assert_quiet(lines, 0)
 
 

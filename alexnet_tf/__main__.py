@@ -9,6 +9,7 @@ COMMANDS = {
     "import_weights": "makes a run folder of published weights: Caffe, torch, ONNX, NumPy",
     "evaluate": "measures the errors of a trained net with the center crop and ten crops",
     "features": "writes the outputs of any layer of a trained net for many images",
+    "check_gradients": "compares the gradients of a net with numerical ones, by layer",
     "export": "writes a trained net as SavedModel, Keras, TFLite or ONNX, or checks one",
     "predict": "classifies images with an export, or with a server",
 }
@@ -17,7 +18,7 @@ COMMANDS = {
 def main() -> None:
     """Prints the commands; status 1 if an argument was given that is not --help."""
     lines = [
-        f"  python -m alexnet_tf.{name:14} {does}" for name, does in COMMANDS.items()
+        f"  python -m alexnet_tf.{name:15} {does}" for name, does in COMMANDS.items()
     ]
     text = "The commands; each explains its flags with --help:\n\n" + "\n".join(lines)
     asked = sys.argv[1:]

@@ -82,6 +82,12 @@ def test_evaluating_is_quiet(trained_run):
     assert_quiet(lines, 2)
 
 
+def test_checking_gradients_is_quiet():
+    printed, lines = run("alexnet_tf.check_gradients", "--architecture=cifar10_13pct")
+    assert printed.count("\n") == 14  # what was checked, the columns, and 12 layers
+    assert_quiet(lines, 0)
+
+
 def test_computing_features_is_quiet(trained_run, images, tmp_path):
     printed, lines = run(
         *("alexnet_tf.features", f"--checkpoint={trained_run}", "--layer=fc10"),

@@ -1,21 +1,32 @@
-"""Measures the errors of a trained net with the center crop and with ten crops.
+"""Measures the errors of trained nets with the center crop and with ten crops.
 
     python -m alexnet_tf.evaluate --checkpoint=runs/mine
     python -m alexnet_tf.evaluate --checkpoint=runs/mine/best --split=test
+    python -m alexnet_tf.evaluate --checkpoint=runs/a,runs/b,runs/c --split=test
 
-Errors are in percent, paper section 4.1. The first line says which checkpoint, dataset
-and split they belong to. They are also written to evaluation.json in the run folder.
+Several nets, also of several architectures, are averaged as in Table 2 of the paper, and
+one table shows each net and the average. Errors are in percent, paper section 4.1. The
+first line says which checkpoint, dataset and split they belong to. Those of a single
+net are also written to evaluation.json in its run folder. docs/evaluation.md explains
+averages, their coefficients, and the files of predictions.
 """
 
+import contextlib
 import dataclasses
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from alexnet_tf.runtime import command, files, log_noise, options, tables
+from absl import logging
+
+from alexnet_tf.runtime import command, files, log_noise, options, paths, tables
 from alexnet_tf.runtime.device_options import DeviceOptions
 from alexnet_tf.runtime.options import option
+
+if TYPE_CHECKING:
+    from alexnet_tf.data import prepared_dataset
+    from alexnet_tf.evaluation import ensembles, prediction_files
 
 WAYS = {"center_crop": "center crop", "ten_crop": "ten crops"}
 MEASURES = {
@@ -32,8 +43,19 @@ class NetOptions:
     checkpoint: str = option(
         "runs/default",
         "a run folder (its newest checkpoint), RUN/best (the one with the least "
-        "validation error), or one checkpoint as RUN/checkpoints/step-200",
+        "validation error), or one checkpoint as RUN/checkpoints/step-200; several of "
+        "them, separated by commas, are averaged",
         is_path=True,
+    )
+    weights_search: bool = option(
+        False,
+        "find the coefficients of the nets in the average by a search for the least "
+        "top-5 error, instead of giving all the same",
+    )
+    search_split: str | None = option(
+        None,
+        "split that --weights_search uses (default: validation, or test if there is "
+        "none)",
     )
     precision: Literal["auto", "float32", "tf32", "bfloat16"] = option(
         "auto",
@@ -64,9 +86,32 @@ class DatasetOptions:
 
 @dataclasses.dataclass(frozen=True)
 class OutputOptions:
-    """The format of the printed results."""
+    """What is printed, and the files that are written."""
 
     format: tables.Format = option("table", "what is printed")
+    output: str | None = option(
+        None,
+        "file for the results as JSON, which must not exist; those of a single net are "
+        "also in evaluation.json of its run folder",
+        is_path=True,
+    )
+    predictions: str | None = option(
+        None,
+        "file for every image's probabilities, .npz or .csv, which must not exist",
+        is_path=True,
+    )
+    submission: str | None = option(
+        None,
+        "file for the five best classes of every image, with ten crops, in the format of "
+        "the ILSVRC challenges; it must not exist",
+        is_path=True,
+    )
+    devkit: str | None = option(
+        None,
+        "development kit of the challenge, from which --submission takes the ids of the "
+        "classes; not needed for source ilsvrc2010",
+        is_path=True,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,45 +150,194 @@ def text(results: Mapping[str, Any], format: tables.Format) -> str:
     )
 
 
+def ensemble_text(results: Mapping[str, Any], format: tables.Format) -> str:
+    """Returns the results of several nets as a table, JSON or CSV."""
+    searched, nets = results["weights_search"], results["nets"]
+    rows = [
+        (f"{n['checkpoint']} (step {n['step']})", n["coefficient"], n) for n in nets
+    ]
+    rows += [(f"mean of {len(nets)} nets", "", results["mean"])]
+    rows += [(f"average of {len(nets)} nets", "", results["average"])]
+    width = max(len(name) for name, _, _ in rows) + 2
+    short = {"top1_error": "top-1, %", "top5_error": "top-5, %", "loss": "loss"}
+    titles = "".join(f"{name:>10}" for name in short.values())
+    lines = [
+        f"{results['split']} split of {results['dataset']}",
+        f"{results['images']:,} images".ljust(width + 10)
+        + "".join(f"{name:>{len(titles)}}" for name in WAYS.values()),
+        f"{'':{width}}{'weight':>10}{titles * len(WAYS)}",
+    ]
+    for name, weight, errors in rows:
+        shown = f"{weight:10.3f}" if weight != "" else " " * 10
+        cells = "".join(f"{errors[w][m]:10.2f}" for w in WAYS for m in MEASURES)
+        lines.append(f"{name:{width}}{shown}{cells}")
+    if searched:
+        lines.append(
+            f"The weights were searched on the {searched['split']} split with ten crops."
+        )
+    what = {"dataset": results["dataset"], "split": results["split"]}
+    what["weights_split"] = searched["split"] if searched else ""
+    return tables.render(
+        format,
+        data=results,
+        columns=["net", "weight", "crops", *MEASURES, *what],
+        rows=[
+            [name, weight, way, *(errors[way][m] for m in MEASURES), *what.values()]
+            for name, weight, errors in rows
+            for way in WAYS
+        ],
+        table="\n".join(lines),
+    )
+
+
 def main(chosen: EvaluateOptions, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments)
     with log_noise.held_back():
-        from alexnet_tf.evaluation import evaluator
-        from alexnet_tf.models import checkpoint_files, devices, trained
+        from alexnet_tf.evaluation import class_ids, ensembles, prediction_files
+        from alexnet_tf.models import devices
 
         devices.configure(chosen.devices.logical_cpus, chosen.devices.logical_gpus)
     devices.allow_tf32(chosen.net.precision == "tf32")
-    restored = trained.restore(
-        chosen.net.checkpoint,
-        precision=chosen.net.precision,
-        tower_devices=chosen.devices.tower_devices,
-    )
-    dataset = evaluator.dataset_of(restored.trained, chosen.data.dataset)
+    output = chosen.output
+    _check_outputs(output)
+    nets = ensembles.find_nets(_checkpoints(chosen.net.checkpoint))
+    dataset = ensembles.dataset_of(nets, chosen.data.dataset)
     split = chosen.data.split
     if split is None:
         split = dataset.evaluation_split
-    print(
-        f"evaluating {restored.checkpoint} on the {split} split of {dataset.path}",
-        file=sys.stderr,
-    )
-    measured = evaluator.Evaluation(restored.model)(
+    search_split = _search_split(chosen.net, len(nets), dataset, split)
+    numbering = None
+    if output.submission is not None:
+        numbering = class_ids.numbering(dataset, output.devkit)
+        if numbering.by_file_name:
+            prediction_files.check_file_names(ensembles.image_names(dataset, split))
+    for net in nets:
+        print(
+            f"evaluating {net.checkpoint} on the {split} split of {dataset.path}",
+            file=sys.stderr,
+        )
+    evaluated = ensembles.evaluate(
+        nets,
         dataset,
         split,
-        crop=restored.architecture.input_size,
+        search_split=search_split,
+        keep=bool(output.predictions or output.submission),
+        precision=chosen.net.precision,
+        tower_devices=chosen.devices.tower_devices,
         batch_size=chosen.data.batch_size,
         damaged=chosen.data.damaged_records,
     )
-    results = {
-        "checkpoint": restored.checkpoint,
-        "step": checkpoint_files.step_of(restored.checkpoint),
-        "dataset": str(dataset.path),
-        "split": split,
-        "precision": devices.precision(chosen.net.precision),
-        **measured,
-    }
-    print(text(results, chosen.output.format))
-    output = restored.run_dir / "evaluation.json"
-    files.write_text(output, json.dumps(results, indent=1) + "\n")
+    results = ensembles.results_of(
+        evaluated, precision=devices.precision(chosen.net.precision)
+    )
+    if len(nets) == 1:
+        print(text(results, output.format))
+        files.write_text(
+            nets[0].run_dir / "evaluation.json", json.dumps(results, indent=1) + "\n"
+        )
+    else:
+        print(ensemble_text(results, output.format))
+    _write_files(output, evaluated, results, numbering)
+
+
+def _check_outputs(output: OutputOptions) -> None:
+    """Raises an error if a file that is asked for cannot be written."""
+    from alexnet_tf.evaluation import prediction_files
+
+    if output.devkit is not None and output.submission is None:
+        raise ValueError(
+            f"--devkit={output.devkit} is for a submission: name its file by "
+            "--submission=FILE, or leave --devkit out"
+        )
+    prediction_files.check_outputs(
+        output=output.output,
+        predictions=output.predictions,
+        submission=output.submission,
+    )
+
+
+def _checkpoints(named: str) -> list[str]:
+    """The checkpoints of --checkpoint; a comma may also be a part of one path."""
+    from alexnet_tf.models import checkpoint_files
+
+    if "," in named:
+        with contextlib.suppress(OSError):
+            checkpoint_files.locate_checkpoint(named)
+            return [named]
+    try:
+        return [paths.local(part) for part in named.split(",")]
+    except ValueError as error:
+        raise ValueError(f"--checkpoint={named}: {error}") from None
+
+
+def _search_split(
+    net: NetOptions, nets: int, dataset: "prepared_dataset.Dataset", split: str
+) -> str | None:
+    """The split to search coefficients on, or None; warns if it is a poor choice."""
+    if not net.weights_search:
+        if net.search_split is not None:
+            raise ValueError(
+                f"--search_split={net.search_split} is for --weights_search: add that, "
+                "or leave --search_split out"
+            )
+        return None
+    if nets == 1:
+        raise ValueError(
+            "--weights_search weighs several nets, and --checkpoint names one: name "
+            "them as --checkpoint=A,B,C"
+        )
+    searched = net.search_split
+    if searched is None:
+        searched = dataset.evaluation_split
+    if searched == split:
+        logging.warning(
+            "the weights are searched on the %s split, which is also the one that is "
+            "reported: they are fitted to it, and the error of the average is too low. "
+            "Report another split by --split, or search on another by --search_split",
+            split,
+        )
+    elif searched == "train":
+        logging.warning(
+            "the weights are searched on the images that the nets were trained on, where "
+            "the net that fits them best wins"
+        )
+    return searched
+
+
+def _write_files(
+    output: OutputOptions,
+    evaluated: "ensembles.Evaluated",
+    results: Mapping[str, Any],
+    numbering: "prediction_files.Numbering | None",
+) -> None:
+    """Writes the files that are asked for."""
+    from alexnet_tf.evaluation import ensembles, prediction_files
+
+    if output.output is not None:
+        prediction_files.write_results(output.output, results)
+    if output.predictions is None and output.submission is None:
+        return
+    predictions = ensembles.predictions_of(evaluated, results)
+    if output.predictions is not None:
+        prediction_files.write_predictions(output.predictions, predictions)
+        print(f"{output.predictions}: the probabilities", file=sys.stderr)
+    if output.submission is not None and numbering is not None:
+        if len(predictions.names) < evaluated.dataset.counts[evaluated.split]:
+            raise ValueError(
+                f"{output.submission} is not written, because a submission has a line "
+                "for every image, and some records are damaged: prepare the dataset "
+                "again"
+            )
+        prediction_files.write_submission(
+            output.submission,
+            predictions.averages["ten_crop"],
+            predictions.names,
+            numbering,
+        )
+        print(
+            f"{output.submission}: five classes per image, {numbering.source}",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

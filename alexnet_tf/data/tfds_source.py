@@ -228,7 +228,13 @@ class TfdsExamples(Sequence[source_types.Example]):
             return dataclasses.replace(self, numbers=self.numbers[index])
         number = self.numbers[index]
         record = _open_split(self.folder, self.split)[number]
-        name = f"{self.name}#{number}"
+        # The archives of ImageNet have a name for each image, by which they are ordered.
+        file_name = record.get("file_name")
+        name = (
+            f"{self.name}/{os.fsdecode(file_name)}"
+            if file_name
+            else f"{self.name}#{number}"
+        )
         return source_types.Example(
             name, int(record["label"]), _BytesReader(record["image"], name)
         )

@@ -40,12 +40,13 @@ class Evaluation:
         self._methods = {"center_crop": 1}
         if ten_crop:
             self._methods["ten_crop"] = self._views
-        self._sums = tf.function(self._measure, reduce_retracing=True)
+        self._batch = tf.function(self._measure, reduce_retracing=True)
 
     def _measure(self, images, labels):
-        """Sums over a batch: top-1 credit, top-5 credit and loss, one row per method.
+        """(sums, probabilities) of a batch, each with one row per method.
 
-        `images` are [N, views, H, W, 3] and `labels` [N].
+        `images` are [N, views, H, W, 3] and `labels` [N]. The sums are of top-1 credit,
+        top-5 credit and loss; the probabilities are [methods, N, classes].
         """
         side = images.shape[2]
         flat = tf.reshape(images, [-1, side, side, 3])
@@ -55,7 +56,7 @@ class Evaluation:
         probabilities = tf.reshape(
             tf.nn.softmax(logits), [-1, self._views, logits.shape[-1]]
         )
-        sums = []
+        sums, means = [], []
         for views in self._methods.values():
             mean = tf.reduce_mean(probabilities[:, :views], axis=1)
             own = tf.gather(mean, labels, axis=1, batch_dims=1)
@@ -66,7 +67,8 @@ class Evaluation:
                 loss,
             )
             sums.append([tf.reduce_sum(part) for part in parts])
-        return tf.convert_to_tensor(sums)
+            means.append(mean)
+        return tf.convert_to_tensor(sums), tf.stack(means)
 
     def __call__(
         self,
@@ -77,6 +79,7 @@ class Evaluation:
         batch_size: int = 128,
         damaged: records.Damaged = "stop",
         each_batch: Callable[[], None] = lambda: None,
+        keep: Callable[[np.ndarray, np.ndarray], None] | None = None,
     ) -> dict[str, Any]:
         """Returns the errors of the network on a split.
 
@@ -88,6 +91,8 @@ class Evaluation:
                 and logs a warning.
             each_batch: is called after every batch. An error that it raises ends the
                 evaluation.
+            keep: is called with the probabilities of every batch, float32 [methods, N,
+                classes] in the order of the results, and its labels, int32 [N].
 
         Returns:
             `center_crop` and, if asked for, `ten_crop`. Both have `top1_error` and
@@ -109,7 +114,10 @@ class Evaluation:
         expected, count = dataset.counts[split], 0
         with progress.bar(expected, f"evaluating {split}", "image") as bar:
             for images, labels in batches:
-                total += self._sums(images, labels).numpy()
+                sums, probabilities = self._batch(images, labels)
+                total += sums.numpy()
+                if keep is not None:
+                    keep(probabilities.numpy(), labels.numpy())
                 count += len(labels)
                 bar.update(len(labels))
                 each_batch()
@@ -139,11 +147,15 @@ class Evaluation:
 
 
 def dataset_of(
-    net: trained.TrainedNet, path: str | os.PathLike[str] | None = None
+    net: trained.TrainedNet,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    called: str = "the net",
 ) -> prepared_dataset.Dataset:
     """Returns the dataset to evaluate a net on: that at `path`, or the net's own.
 
-    Warns if its images were resized by another rule than the net's.
+    Warns if its images were resized by another rule than the net's. Messages name the
+    net as it is `called`.
 
     Raises:
         FileNotFoundError: the net's own dataset no longer exists.
@@ -152,41 +164,44 @@ def dataset_of(
     own = net.dataset_path
     if path is None and own is None:
         raise ValueError(
-            "the net was imported and has no dataset of its own: name the images to "
+            f"{called} was imported and has no dataset of its own: name the images to "
             "evaluate it on by --dataset=FOLDER"
         )
     if path is None and not os.path.isdir(own or ""):
         raise FileNotFoundError(
-            f"the net was trained on {own}, which is not there: say where the images are "
-            "now by --dataset=FOLDER"
+            f"{called} was trained on {own}, which is not there: say where the images "
+            "are now by --dataset=FOLDER"
         )
     dataset = prepared_dataset.read_description(path or own or "")
     size = net.architecture.record_size
     if dataset.size != size:
         raise ValueError(
-            f"{dataset.path} has images of {dataset.size} pixels, and the net was "
+            f"{dataset.path} has images of {dataset.size} pixels, and {called} was "
             f"trained on {size}"
         )
     if not same_classes(dataset.classes, net.class_names):
         raise ValueError(
-            f"{dataset.path} has other classes than the net was trained on: "
-            f"{_first_difference(dataset.classes, net.class_names)}"
+            f"{dataset.path} has other classes than {called} was trained on: "
+            f"{first_difference(dataset.classes, net.class_names)}"
         )
     before = net.dataset_digest or ""
     if path is None and dataset.digest() != before:
         raise ValueError(
-            f"{dataset.path} holds other images than those that the net was trained on: "
+            f"{dataset.path} holds other images than those that {called} was trained on: "
             f"its digest is {dataset.digest()[:12]}, and it was {before[:12]}. "
             "To evaluate on them nevertheless, name them by "
             f"--dataset={dataset.path}"
         )
-    if difference := resize_difference(net, dataset):
+    if difference := resize_difference(net, dataset, called=called):
         logging.warning("%s, which may cost accuracy", difference)
     return dataset
 
 
 def resize_difference(
-    net: trained.TrainedNet, dataset: prepared_dataset.Dataset
+    net: trained.TrainedNet,
+    dataset: prepared_dataset.Dataset,
+    *,
+    called: str = "the net",
 ) -> str:
     """Says that a dataset was resized by another rule than a net's images, or "".
 
@@ -195,7 +210,7 @@ def resize_difference(
     if dataset.resize == net.resize:
         return ""
     return (
-        f"{dataset.path} was prepared with --resize={dataset.resize}, and the net is of "
+        f"{dataset.path} was prepared with --resize={dataset.resize}, and {called} is of "
         f"images with --resize={net.resize}"
     )
 
@@ -214,13 +229,23 @@ def same_classes(one: Sequence[str], other: Sequence[str]) -> bool:
     return list(map(_class_key, one)) == list(map(_class_key, other))
 
 
-def _class_key(name: str) -> str:
-    """The number of an ImageNet synset, or the whole name."""
+def synset_of(name: str) -> str | None:
+    """Returns the number of the ImageNet synset that a class name begins with, or None.
+
+    Example:
+        >>> synset_of("n01440764 tench, Tinca tinca")
+        'n01440764'
+    """
     synset = re.match(r"n[0-9]{8}(?= |$)", name)
-    return synset[0] if synset else name
+    return synset[0] if synset else None
 
 
-def _first_difference(found: Sequence[str], wanted: Sequence[str]) -> str:
+def _class_key(name: str) -> str:
+    return synset_of(name) or name
+
+
+def first_difference(found: Sequence[str], wanted: Sequence[str]) -> str:
+    """Says in what two lists of classes that are not the same differ first."""
     if len(found) != len(wanted):
         return f"{len(found)} classes, expected {len(wanted)}"
     number = next(

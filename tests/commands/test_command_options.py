@@ -9,7 +9,7 @@ import pytest
 
 from alexnet_tf import evaluate, export, features, predict
 from alexnet_tf.data import prepared_dataset
-from alexnet_tf.evaluation import evaluator, image_sets
+from alexnet_tf.evaluation import ensembles, evaluator, image_sets
 from alexnet_tf.evaluation import features as extraction
 from alexnet_tf.models import checkpoint_files, devices, trained
 from alexnet_tf.runtime import options
@@ -20,20 +20,21 @@ def test_the_options_of_evaluate_reach_the_net_and_the_evaluation(
     tmp_path, monkeypatch, capsys
 ):
     asked = {}
-    restored = types.SimpleNamespace(
-        run_dir=tmp_path,
-        checkpoint="/run/step-5",
-        trained="the net",
-        model="the model",
-        architecture=types.SimpleNamespace(input_size=24),
+    net = types.SimpleNamespace(architecture=types.SimpleNamespace(input_size=24))
+    found = ensembles.Net(tmp_path, "/run/step-5", net)
+    dataset = types.SimpleNamespace(
+        path="/images", evaluation_split="validation", shards=lambda split: []
     )
-    dataset = types.SimpleNamespace(path="/images", evaluation_split="validation")
     errors = dict.fromkeys(evaluate.MEASURES, 1.0)
     results = {"center_crop": errors, "ten_crop": errors, "images": 3}
 
+    def find_nets(named):
+        asked["find_nets"] = named
+        return [found]
+
     def restore(*arguments, **named):
         asked["restore"] = (arguments, named)
-        return restored
+        return types.SimpleNamespace(model="the model")
 
     def dataset_of(*arguments):
         asked["dataset_of"] = arguments
@@ -48,8 +49,9 @@ def test_the_options_of_evaluate_reach_the_net_and_the_evaluation(
 
     monkeypatch.setattr(devices, "configure", lambda *n: asked.update(configure=n))
     monkeypatch.setattr(devices, "allow_tf32", lambda a: asked.update(tf32=a))
+    monkeypatch.setattr(ensembles, "find_nets", find_nets)
     monkeypatch.setattr(trained, "restore", restore)
-    monkeypatch.setattr(evaluator, "dataset_of", dataset_of)
+    monkeypatch.setattr(ensembles, "dataset_of", dataset_of)
     monkeypatch.setattr(evaluator, "Evaluation", evaluation)
     chosen = options.replace(
         evaluate.OPTIONS(),
@@ -62,15 +64,16 @@ def test_the_options_of_evaluate_reach_the_net_and_the_evaluation(
     assert asked == {
         "configure": (2, 3),
         "tf32": False,
+        "find_nets": ["runs/x"],
         "restore": (
-            ("runs/x",),
+            ("/run/step-5",),
             {"precision": "bfloat16", "tower_devices": ("/CPU:1",)},
         ),
-        "dataset_of": ("the net", "data/x"),
+        "dataset_of": ([found], "data/x"),
         "measure": (
             "the model",
             (dataset, "test"),
-            {"crop": 24, "batch_size": 7, "damaged": "skip"},
+            {"crop": 24, "batch_size": 7, "damaged": "skip", "keep": None},
         ),
     }
     written = json.loads((tmp_path / "evaluation.json").read_text())

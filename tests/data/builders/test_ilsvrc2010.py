@@ -93,6 +93,15 @@ def test_labels_are_the_ids_of_the_kit_minus_one(tmp_path, manual):
         assert found == [(21 + k, number - 1) for k, number in enumerate(truth)]
 
 
+def test_the_name_of_an_image_ends_with_that_of_its_file(tmp_path, manual):
+    # The challenge orders the lines of a submission by these.
+    source = open_source(tmp_path, manual)
+    found = sorted(example.name for example in source.splits["test"])
+    assert found == [
+        f"ilsvrc2010/test/ILSVRC2010_test_{number:08d}.JPEG" for number in range(1, 6)
+    ]
+
+
 def test_the_gzipped_image_is_stored_unpacked(tmp_path, manual):
     open_source(tmp_path, manual)
     builder = tfds.builder("ilsvrc2010", data_dir=str(tmp_path / "data" / "tfds"))

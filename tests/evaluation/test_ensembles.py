@@ -2,10 +2,12 @@
 
 import dataclasses
 import itertools
+import shutil
 
 import numpy as np
 import pytest
 
+from alexnet_tf.data import prepared_dataset, records
 from alexnet_tf.evaluation import ensembles, evaluator
 from alexnet_tf.models import zoo
 from tests.support import runs
@@ -248,3 +250,19 @@ def test_a_split_that_is_not_there_is_reported_before_a_net_is_restored(
     nets = ensembles.find_nets(two_runs)
     with pytest.raises(ValueError, match="has no split 'test', only train, validation"):
         ensembles.evaluate(nets, small_dataset, "validation", search_split="test")
+
+
+def test_names_stay_with_their_images_if_damaged_records_are_skipped(
+    small_dataset, tmp_path
+):
+    folder = tmp_path / "damaged"
+    shutil.copytree(small_dataset.path, folder)
+    (shard,) = folder.glob("validation-*")
+    content = bytearray(shard.read_bytes())
+    fifth = records.open_records(small_dataset, "validation")[5].encoded
+    content[content.index(bytes(fifth)) + 7] ^= 1
+    shard.write_bytes(content)
+    damaged = prepared_dataset.read_description(folder)
+    whole = ensembles.image_names(small_dataset, "validation")
+    found = ensembles.image_names(damaged, "validation", complete=False)
+    assert found == whole[:5] + whole[6:]

@@ -87,8 +87,15 @@ def _train(chosen: TrainOptions, replicas) -> None:
         f"{chosen.run.run_dir}",
         file=sys.stderr,
     )
+    if chosen.run.resume and not resumed:
+        print(
+            f"{chosen.run.run_dir} has no checkpoint to resume: the run begins here",
+            file=sys.stderr,
+        )
     if started_from and assembled.taken and not resumed:
         print(f"weights of {started_from.path}: {assembled.taken}", file=sys.stderr)
+        for note in assembled.taken.notes:
+            print(f"note: {note}", file=sys.stderr)
     log = run_log.Log if replicas.is_chief else run_log.NoLog
     run.run(log(chosen.run.run_dir, run.state.step))
     done = f"{chosen.run.run_dir}: step {run.state.step} of {run.last_step}"

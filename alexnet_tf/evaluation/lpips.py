@@ -1,7 +1,6 @@
 """LPIPS with the trunk that it has by default: how different two images look."""
 
 import dataclasses
-import itertools
 import os
 from typing import Any
 
@@ -73,7 +72,7 @@ class LPIPS(keras.metrics.Mean):
         self._sources = (trunk, os.fspath(heads))
         source, net = _open_trunk(trunk)
         self._heads = _read_heads(self._sources[1], net)
-        self._least_side = _least_side(net)
+        self._least_side = architectures.least_side(net)
         self._trunk = _build_trunk(source, net)
 
     def distances(self, y_true, y_pred) -> tf.Tensor:
@@ -210,20 +209,6 @@ def _build_trunk(
         source.load_into(model)
     outputs = [layer_outputs.layer_output(model, f"{name}/relu") for name in _STAGES]
     return keras.Model(image, outputs, name=model.name)
-
-
-def _least_side(net: architectures.Architecture) -> int:
-    """The least side in pixels of images that give every layer an output."""
-    return next(
-        side
-        for side in itertools.count(1)
-        if all(
-            min(extent.shape) > 0
-            for extent in architectures.extents(
-                dataclasses.replace(net, input_size=side)
-            )
-        )
-    )
 
 
 def _read_heads(path: str, net: architectures.Architecture) -> list[tf.Tensor]:

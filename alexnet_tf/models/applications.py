@@ -100,6 +100,11 @@ def AlexNet(
         >>> AlexNet(include_top=False, input_shape=(None, None, 3), pooling="avg").output_shape
         (None, 256)
     """
+    if not isinstance(include_top, bool | np.bool_):
+        raise ValueError(
+            f"include_top must be True or False, got {include_top!r}: name the weights, "
+            "as AlexNet(weights=...)"
+        )
     if pooling is not None:
         arguments.one_of("pooling", pooling, tuple(_POOLINGS))
     saved = None if weights is None else saved_weights.SavedWeights(weights)
@@ -111,6 +116,9 @@ def AlexNet(
         )
     image = _image(net, input_tensor, input_shape, include_top)
     height, width = image.shape[1:3]
+    if None in (height, width):
+        least = architectures.least_side(net)
+        image = layers.LeastSize(least, dtype=image.dtype, name="least_size")(image)
     if height is not None and height == width:
         net = net.with_input_size(image.shape[1:])  # as the saved model records it
     if dropout is None:

@@ -8,6 +8,7 @@ also reads the other tower's outputs (paper, figure 2: conv3, fc6, fc7, fc8).
 """
 
 import dataclasses
+import itertools
 import math
 import numbers
 import re
@@ -427,6 +428,24 @@ def pooling_output_size(
     """
     steps = (size - window) / stride
     return 1 + (math.ceil(steps) if ceil_mode else math.floor(steps))
+
+
+def least_side(architecture: Architecture) -> int:
+    """The least side in pixels of images that give every layer an output.
+
+    Example:
+        >>> from alexnet_tf.models import zoo
+        >>> least_side(zoo.find("torchvision"))
+        63
+    """
+    return next(
+        side
+        for side in itertools.count(1)
+        if all(
+            min(extent.shape) > 0
+            for extent in extents(dataclasses.replace(architecture, input_size=side))
+        )
+    )
 
 
 def layer_of(path: str) -> str:

@@ -147,7 +147,9 @@ def locate_checkpoint(checkpoint: str | os.PathLike[str]) -> tuple[pathlib.Path,
         run_dir = path if is_run else pathlib.Path(os.path.normpath(path / ".."))
         newest = newest_checkpoint(path / NEWEST if is_run else path)
         if newest is None:
-            raise CheckpointError(f"{path} holds no checkpoint: {expected}")
+            raise CheckpointError(
+                f"{path} holds no checkpoint: {expected}{_hint(path)}"
+            )
         return run_dir, newest
     # A step that was saved again has a new name, which the old one stands for.
     again = re.compile(rf"{re.escape(path.name)}(-\d+)?")
@@ -157,8 +159,35 @@ def locate_checkpoint(checkpoint: str | os.PathLike[str]) -> tuple[pathlib.Path,
         if again.fullmatch(pathlib.Path(prefix).name)
     ]
     if not found:
-        raise CheckpointError(f"there is no checkpoint {path}: {expected}")
+        there = (
+            f"{path} is not a checkpoint"
+            if path.exists()
+            else (f"there is no checkpoint {path}")
+        )
+        raise CheckpointError(f"{there}: {expected}{_hint(path)}")
     return pathlib.Path(os.path.normpath(path.parent / "..")), found[-1]
+
+
+def _hint(path: pathlib.Path) -> str:
+    """What to type instead, if something else than a checkpoint is named."""
+    if path.is_dir():
+        exported = [*path.glob("saved_model.pb"), *path.glob("*/saved_model.pb")]
+        return (
+            ". This is an export: name the run folder that it was made of"
+            if exported
+            else ""
+        )
+    if not path.is_file():
+        return ""
+    if path.suffix in (".keras", ".h5"):
+        return (
+            ". A file of export is for alexnet_tf.load, AlexNet(weights=...) and train "
+            "--weights; python -m alexnet_tf.import_weights makes a run folder of it"
+        )
+    return (
+        ". If this is a file of another framework, python -m alexnet_tf.import_weights "
+        f"--from={path} --output=RUN makes a run folder of it"
+    )
 
 
 def _last_part(path: pathlib.Path) -> str:

@@ -61,8 +61,8 @@ def layer_output(model: keras.Model, name: str) -> keras.KerasTensor:
     `keras.Model(model.input, layer_output(model, name))` computes it.
 
     Args:
-        model: any net of this package: of `AlexNet`, `builder.build`, `load(...).model`
-            or a `.keras` file.
+        model: any net of this package: of `AlexNet`, `builder.build`, `load` or a
+            `.keras` file.
         name: one of `layer_names`, such as "fc7" or "conv1/relu".
 
     Returns: [N, height, width, channels] or [N, units], in the model's compute type.
@@ -96,6 +96,7 @@ def tower_outputs(model: keras.Model, name: str) -> list[keras.KerasTensor]:
 
 def _find(model: keras.Model) -> dict[str, list[keras.layers.Layer]]:
     """The Keras layers of every name, one per tower, in the order of the towers."""
+    model = getattr(model, "model", model)  # of what `load` returns
     stages: dict[str, dict[str, list[keras.layers.Layer]]] = {}
     for layer in model.layers:
         if type(layer) not in _STEPS or re.search(r"_device\d+$", layer.name):

@@ -80,7 +80,7 @@ def assemble(
             model,
             architecture,
             dataset.classes,
-            train_options.factors_of(options.start.learning_rate_factors).keys(),
+            train_options.factors_of(options.start.learning_rate_factors),
         )
         if initial.resize != dataset.resize:
             logging.warning(

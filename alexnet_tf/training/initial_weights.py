@@ -8,7 +8,7 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import keras
 import numpy as np
@@ -79,7 +79,7 @@ class Taken:
         parts += [f"{name} is new ({why})" for name, why in self.new.items()]
         if self.unused:
             parts.append(f"{_listed(self.unused)} not used")
-        return "; ".join([*parts, *self.notes])
+        return "; ".join(parts)
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -226,7 +226,7 @@ def take(
     model: keras.Model,
     architecture: architectures.Architecture,
     class_names: tuple[str, ...],
-    slowed: Collection[str] = (),
+    factors: Mapping[str, float] | None = None,
 ) -> Taken:
     """Sets each layer of a model to the initial weights of the layer of its name.
 
@@ -238,7 +238,7 @@ def take(
         model: of `builder.build`.
         architecture: of the model.
         class_names: the classes of the model.
-        slowed: the names and kinds of layers that have a learning rate factor.
+        factors: the learning rate factors of the run, by layer or kind of layer.
 
     Raises:
         ValueError: no layer agrees.
@@ -271,16 +271,16 @@ def take(
     notes = [*unknown, *_differences(initial, architecture)]
     first = next(iter(wanted))
     learns = any(v.path in wanted[first] for v in model.trainable_variables)
-    if (
-        first in taken
-        and learns
-        and not {first, architectures.kind_of(first)} & {*slowed}
-    ):
-        notes += _note_on_scale(initial.deviation, first)
+    factors = factors or {}
+    has_factor = first in factors or architectures.kind_of(first) in factors
+    if first in taken and learns and not has_factor:
+        notes += _note_on_scale(initial.deviation, first, factors)
     return Taken(taken, new, unused, tuple(notes))
 
 
-def _note_on_scale(deviation: float, layer: str) -> list[str]:
+def _note_on_scale(
+    deviation: float, layer: str, factors: Mapping[str, float]
+) -> list[str]:
     """Says so if the first layer learns faster than where the weights were trained.
 
     Weights that are divided by d have gradients that are d times as large, so that the
@@ -288,10 +288,12 @@ def _note_on_scale(deviation: float, layer: str) -> list[str]:
     """
     if deviation == 1:
         return []
+    all_factors = {**factors, layer: float(f"{deviation**-2:.1g}")}
+    flag = ",".join(f"{name}:{factor:g}" for name, factor in all_factors.items())
     return [
         f"{layer} was trained on images divided by {deviation:.0f} and holds that scale "
         f"now, so it learns {deviation**2:.0f} times as fast as there: "
-        f"--freeze={layer}, or --learning_rate_factors={layer}:{deviation**-2:.1g}"
+        f"give --freeze={layer}, or --learning_rate_factors={flag}"
     ]
 
 

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import alexnet_tf
+from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import layers, trained, zoo
 from tests.support import arrays, nets
 
@@ -509,3 +510,31 @@ def test_preprocessing_does_not_change_its_argument():
 def test_the_name_of_a_run_is_not_taken_for_class_names():
     with pytest.raises(ValueError, match="a list of names or a net, got 'abc'"):
         alexnet_tf.decode_predictions(np.ones((1, 3)), class_names="abc")
+
+
+@pytest.mark.parametrize("architecture", ["torchvision", "paper"])
+def test_images_that_are_too_small_for_a_net_of_any_size_are_refused(architecture):
+    """TensorFlow's pooling would end the process."""
+    net = alexnet_tf.AlexNet(
+        include_top=False,
+        input_shape=(None, None, 3),
+        pooling="avg",
+        architecture=architecture,
+    )
+    least = architectures.least_side(zoo.find(architecture))
+    for shape in ((1, least - 1, least, 3), (1, least, 8, 3)):
+        images = np.zeros(shape, np.float32)
+        for call in (net, lambda images: net.predict(images, verbose=0)):
+            with pytest.raises(ValueError, match=f"at least {least} x {least} pixels"):
+                call(images)
+        traced = tf.function(net, [tf.TensorSpec([None, None, None, 3])])
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"at least {least}"):
+            traced(images)
+    assert net(np.zeros((1, least, least, 3), np.float32)).shape == (1, 256)
+
+
+def test_a_path_in_the_place_of_include_top_is_refused():
+    with pytest.raises(
+        ValueError, match=r"include_top must be .*AlexNet\(weights=...\)"
+    ):
+        alexnet_tf.AlexNet("runs/mine")

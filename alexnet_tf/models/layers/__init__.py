@@ -23,6 +23,7 @@ from alexnet_tf.models.layers.dropout import (
     DropoutConvention,
     set_dropout_step,
 )
+from alexnet_tf.models.layers.least_size import LeastSize
 from alexnet_tf.models.layers.mean_subtraction import MeanSubtraction
 from alexnet_tf.models.layers.normalization import (
     Implementation,
@@ -46,6 +47,7 @@ __all__ = [
     "Dropout",
     "DropoutConvention",
     "Implementation",
+    "LeastSize",
     "LocalResponseNormalization",
     "MeanSubtraction",
     "Preprocessing",

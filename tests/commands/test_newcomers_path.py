@@ -116,7 +116,7 @@ def test_the_imported_net_answers_with_its_own_classes_and_the_tuned_one_with_yo
 
 def test_the_export_is_checked_and_the_features_are_whole(folder):
     folder, said = folder
-    assert of_command(said, "--check").returncode == 0
+    assert of_command(said, "--check=").returncode == 0
     with np.load(folder / "features.npz") as found:
         assert found["fc7"].shape == (60, 4096)
         assert len(found["names"]) == 60

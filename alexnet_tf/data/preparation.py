@@ -54,8 +54,8 @@ def prepare_dataset(
     """Writes the images of a source as records into the folder `output`.
 
     Every image is scaled so that its shorter side has `size` pixels, and the center
-    square is cut out (paper, section 2), or else it is squashed. An interrupted preparation continues when it
-    is called again with the same arguments.
+    square is cut out (paper, section 2); with `resize="squash"`, both sides are scaled.
+    An interrupted preparation continues when it is called again with the same arguments.
 
     Args:
         source: the images.

@@ -138,7 +138,11 @@ class UnfinishedFeatures:
             return Progress()
         earlier = json.loads(planned.read_text(encoding="utf-8"))
         wanted = json.loads(json.dumps(plan))
-        different = [key for key in wanted if earlier.get(key) != wanted[key]]
+        different = [
+            f"{key} ({earlier.get(key)} then, {value} now)"
+            for key, value in wanted.items()
+            if earlier.get(key) != value
+        ]
         if different:
             raise ValueError(
                 f"{self._folder} was started with different {' and '.join(different)}. "

@@ -91,7 +91,9 @@ def folder_images(
     """
     shown = names.escaped(folder)
     if not os.path.isdir(folder):
-        problem = "a file: name its folder" if os.path.isfile(folder) else "no folder"
+        problem = (
+            "a file: name its folder" if os.path.isfile(folder) else "not a folder"
+        )
         raise ValueError(f"--images={shown} is {problem}")
     unused = folder_listing.Unused()
     found = folder_listing.ClassWalker(unused).images(folder)

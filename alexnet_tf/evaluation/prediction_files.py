@@ -10,7 +10,7 @@
                       the average; one column per class
     submission.txt    one line per image: the numbers of its five best classes
 
-No file is ever replaced. This module does not import TensorFlow.
+No file is ever replaced.
 """
 
 import csv
@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from alexnet_tf.models import loaded_net
 from alexnet_tf.runtime import array_files, files, names
 
 SUFFIXES = (".npz", ".csv")
@@ -212,7 +213,10 @@ def write_submission(
             order, key=lambda n: (_file_name(image_names[n]), image_names[n])
         )
     lines = (
-        " ".join(str(numbering.numbers[label]) for label in best_classes(row))
+        " ".join(
+            str(numbering.numbers[label])
+            for label in loaded_net.best_classes(row, _BEST)
+        )
         for row in (probabilities[image] for image in order)
     )
     files.write_text(path, "".join(f"{line}\n" for line in lines))
@@ -231,15 +235,3 @@ def check_file_names(image_names: Sequence[str]) -> None:
 
 def _file_name(name: str) -> str:
     return name.rpartition("/")[2]
-
-
-def best_classes(probabilities: np.ndarray) -> list[int]:
-    """Returns the labels of the five best classes, the best first.
-
-    Of classes with the same probability, the one with the smaller label comes first.
-
-    Example:
-        >>> best_classes(np.array([0.1, 0.2, 0.1, 0.6]))
-        [3, 1, 0, 2]
-    """
-    return np.argsort(-probabilities, kind="stable")[:_BEST].tolist()

@@ -15,6 +15,7 @@ from alexnet_tf.models import (
     layers,
     loaded_net,
     resize_rule,
+    resizing,
     saved_weights,
     trained,
     zoo,
@@ -303,6 +304,7 @@ def preprocess_input(
         mean = trained.read_trained_net(run_dir).mean
     mean = np.asarray(mean, np.float32)
     if isinstance(x, np.ndarray):
+        resizing.warn_of_unit_pixels(x)
         x = x.astype(np.float32)
     else:
         x = keras.ops.cast(x, "float32")

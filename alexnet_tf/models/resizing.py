@@ -1,5 +1,7 @@
 """From an image of any size to what the network sees: center crop and ten views."""
 
+import warnings
+
 import numpy as np
 import tensorflow as tf
 
@@ -79,6 +81,19 @@ def views(image: tf.Tensor, side: int) -> tf.Tensor:
     return tf.concat([five, five[:, :, ::-1]], axis=0)
 
 
+def warn_of_unit_pixels(image: np.ndarray) -> None:
+    """Warns about pixels from 0 to 1, as other libraries have them.
+
+    A net reads them as 0 to 255, where they are all nearly black.
+    """
+    if image.dtype.kind == "f" and image.size and 0 < image.max() <= 1:
+        warnings.warn(
+            "all pixels are numbers from 0 to 1, and nets of this package read 0 to 255: "
+            "multiply them by 255",
+            stacklevel=3,
+        )
+
+
 def center_view(
     image: np.ndarray,
     size: int,
@@ -99,5 +114,6 @@ def center_view(
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
         raise ValueError(f"an image must be [height, width, 3], got {image.shape}")
+    warn_of_unit_pixels(image)
     with tf.device("/CPU:0"):
         return center_crop(resize(tf.constant(image), size, rule), side).numpy()

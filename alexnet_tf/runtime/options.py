@@ -190,7 +190,7 @@ def _validator(field: dataclasses.Field) -> Callable[[Any], bool]:
             raise flags.ValidationError(str(error)) from None
         verdict = True if check is None else check(typed)
         if verdict is not True:
-            raise flags.ValidationError(f"must be {verdict}, got {value}")
+            raise flags.ValidationError(f"must be {verdict}, got {text_of(typed)}")
         return True
 
     return validate

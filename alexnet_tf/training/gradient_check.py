@@ -27,7 +27,7 @@ output changes by k at a distance of at most h, then either `D(2h) - D(h)` or
 higher order for smooth outputs. Outputs for which one of them is not small get no sign,
 and take no part.
 
-Only float32 can be checked so. bfloat16 rounds every output to 8 bits, so a step of 1/32
+Only float32 can be checked in this way. bfloat16 rounds every output to 8 bits, so a step of 1/32
 of the outputs would change them by a few units of the last place.
 """
 

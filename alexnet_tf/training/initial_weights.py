@@ -14,15 +14,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.importing import own_files, published
+from alexnet_tf.importing import own_files, published, weight_files
 from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import checkpoint_files, layers, resize_rule, trained, zoo
 from alexnet_tf.runtime import files
 from alexnet_tf.runtime import options as options_of
 from alexnet_tf.training import train_options
-
-_FILES = (".keras", ".weights.h5")
-_OF_OTHERS = (".caffemodel", ".onnx", ".pth", ".pt", ".bin", ".safetensors", ".npy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,19 +159,14 @@ def read(which: str | os.PathLike[str]) -> InitialWeights:
     """Reads the weights of a run folder, a checkpoint, or a file of `export`.
 
     Raises:
-        ValueError: it is a file of another framework, or holds a weight that is NaN or
-            infinite; the message says what to type.
-        CheckpointError: there is no checkpoint, or it is broken.
+        ValueError: a weight is NaN or infinite, or the file is damaged.
+        CheckpointError: there is no checkpoint, or it is broken. For a file of another
+            framework, the message says how to import it.
         FileNotFoundError: there is no such file, or no `model.json` in the run folder.
     """
     path = os.fspath(which)
-    if path.lower().endswith(_OF_OTHERS):
-        raise ValueError(
-            f"--weights={path} is a file of another framework: turn it into a run folder "
-            f"by python -m alexnet_tf.import_weights --from={path} --output=RUN, and give "
-            "--weights=RUN"
-        )
-    found = _of_file(path) if path.lower().endswith(_FILES) else _of_run(path)
+    is_file = path.lower().endswith(weight_files.OWN)
+    found = _of_file(path) if is_file else _of_run(path)
     for name, values in found.weights.items():
         if not np.isfinite(values).all():
             raise ValueError(f"--weights={path}: {name} is NaN or infinite")

@@ -1,7 +1,7 @@
 """Records the options of a run in its folder, which belongs to that run alone.
 
 RUN/resolved.flags          every option, as a flag file; as last resumed
-RUN/changes.jsonl           the changes of the schedule, with the values of before
+RUN/changes.jsonl           the changes of the schedule, with the earlier values
 RUN/model.json, mean.npy    the trained net without its weights
 RUN/environment.json        the software and the processor, on which the last bits depend
 """
@@ -46,7 +46,8 @@ def check_options(chosen: train_options.TrainOptions) -> None:
 def record_run(chosen: train_options.TrainOptions, net: trained.TrainedNet) -> None:
     """Writes the options and the net into the run folder, before the first step.
 
-    The options of the schedule stay those of before; `record_changes` changes them.
+    The options of the schedule keep their earlier values here; `record_changes` writes
+    the new ones.
 
     Removes what a killed process left unfinished there; the folder must be locked.
     Warns if the run was computed with other software or on another processor so far.

@@ -18,6 +18,7 @@ from alexnet_tf.importing import (
     weight_files,
 )
 from alexnet_tf.importing.source import WeightsError
+from alexnet_tf.models import saved_weights
 from tests.support import published_files as files
 
 CLASSES = 5
@@ -426,3 +427,10 @@ def test_files_that_torch_itself_wrote_are_read(name):
         "b.weight": [[0, 1], [2, 3]],  # bfloat16
         "b.bias": [1, 1],  # a parameter in float64
     }
+
+
+def test_every_file_that_can_be_imported_is_known_to_be_of_another_framework():
+    """`AlexNet(weights=...)` names the command that imports it."""
+    assert all(
+        suffix.endswith(saved_weights._FOREIGN) for suffix in weight_files.READERS
+    )

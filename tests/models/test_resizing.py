@@ -1,5 +1,7 @@
 """Resizing, crops and views against Pillow, numpy and numbers by hand."""
 
+import warnings
+
 import hypothesis
 import numpy as np
 import pytest
@@ -195,3 +197,22 @@ def test_the_first_view_is_the_center_crop_for_every_margin():
         image = tf.constant(images.random_image(0, 14, 14))
         center = resizing.center_crop(image, side)
         np.testing.assert_array_equal(resizing.views(image, side)[0], center)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "warned"),
+    [
+        (np.full((4, 4, 3), 0.5, np.float32), True),
+        (np.ones((4, 4, 3)), True),
+        (np.zeros((4, 4, 3), np.float32), False),
+        (np.full((4, 4, 3), 1.5, np.float32), False),
+        (np.ones((4, 4, 3), np.uint8), False),
+    ],
+)
+def test_pixels_from_0_to_1_are_warned_of(pixels, warned):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        resizing.center_view(pixels, 4, 4)
+    assert [str(each.message)[:36] for each in caught] == (
+        ["all pixels are numbers from 0 to 1, "] if warned else []
+    )

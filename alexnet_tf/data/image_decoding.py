@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+import simplejpeg
 from PIL import Image, ImageChops
 
 from alexnet_tf.data import image_parsing
@@ -249,6 +250,14 @@ def _with_alpha(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 def _decode_jpeg(data: bytes) -> _Decoded:
     parsed = image_parsing.parse_jpeg(data)
+    _check_size((parsed.width, parsed.height))
+    if parsed.components < 4:
+        # libjpeg-turbo without Pillow's copies, which gives the same pixels. What it
+        # reads only with a warning is left to Pillow.
+        with contextlib.suppress(ValueError):
+            pixels = simplejpeg.decode_jpeg(parsed.data, "RGB")
+            if pixels.shape == (parsed.height, parsed.width, 3):
+                return _Decoded(pixels, parsed.exif)
     image = _open(parsed.data, "JPEG", (parsed.width, parsed.height))
     cmyk = image.mode == "CMYK"
     if cmyk and "adobe" not in image.info:

@@ -49,6 +49,7 @@ class Parsed(NamedTuple):
         depth: bits per sample.
         corner: (left, top) of the image in its canvas.
         exif: its EXIF data, empty if it has none.
+        components: of a JPEG: 1 (gray), 3 (color) or 4 (CMYK).
     """
 
     width: int
@@ -59,6 +60,7 @@ class Parsed(NamedTuple):
     depth: int = 8
     corner: tuple[int, int] = (0, 0)
     exif: bytes = b""
+    components: int = 3
 
 
 class _Parts:
@@ -172,7 +174,7 @@ def _png_palette(colors: bytes, alphas: bytes, depth: int) -> np.ndarray:
 
 def parse_jpeg(data: bytes) -> Parsed:
     """Parses a JPEG; raises ValueError if its pixels cannot be sound."""
-    kept, exif, size = [data[:2]], b"", (0, 0)
+    kept, exif, size, components = [data[:2]], b"", (0, 0), 0
     position, first_scan, scans, parts = 2, 0, 0, _Parts()
     while marker := _JPEG_MARKER.search(data, position):
         start, kind = marker.start(), marker[1][0]
@@ -192,15 +194,15 @@ def parse_jpeg(data: bytes) -> Parsed:
         contents = data[start + 4 : position]
         if kind == _EXIF and contents.startswith(b"Exif\0\0"):
             exif = exif or contents[6:]
-        if kind in _FRAMES and len(contents) >= 5:
-            size = struct.unpack(">HH", contents[1:5])
+        if kind in _FRAMES and len(contents) >= 6:
+            size, components = struct.unpack(">HH", contents[1:5]), contents[5]
         if _is_of_pixels(kind, contents):
             kept.append(data[start:position])
     if not marker or not first_scan:
         raise ValueError("JPEG that is cut off")
     height, width = size
     kept.append(data[first_scan : marker.end()])
-    return Parsed(width, height, b"".join(kept), exif=exif)
+    return Parsed(width, height, b"".join(kept), exif=exif, components=components)
 
 
 def _is_of_pixels(kind: int, contents: bytes) -> bool:

@@ -57,11 +57,14 @@ class StatisticsAccumulator:
 
     def add(self, image: np.ndarray) -> None:
         """Adds one image, uint8 [size, size, 3]."""
-        # The product is exact in float64 for one image, and fast, unlike in integers.
-        pixels = image.reshape(-1, 3).astype(np.float64)
+        # The products are exact in float64 for one image, and fast, unlike in integers.
+        # Vectors are multiplied in a third of the time of matrices with three columns.
+        r, g, b = (image[..., c].astype(np.float64).ravel() for c in range(3))
+        rg, rb, gb = r @ g, r @ b, g @ b
+        products = [[r @ r, rg, rb], [rg, g @ g, gb], [rb, gb, b @ b]]
         self.count += 1
         self.sum += image
-        self.products += (pixels.T @ pixels).astype(np.int64)
+        self.products += np.array(products).astype(np.int64)
 
     def merge(self, other: "StatisticsAccumulator") -> None:
         """Adds all images that `other` has summed up."""

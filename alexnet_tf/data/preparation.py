@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import PIL
-import tensorflow as tf
+import simplejpeg
 from absl import logging
 
 import alexnet_tf
@@ -200,8 +200,8 @@ class _Preparation:
             "background": list(self._background),
             "resize": self._resize,
             "alexnet_tf": alexnet_tf.__version__,
-            "tensorflow": tf.__version__,
             "pillow": PIL.__version__,
+            "simplejpeg": simplejpeg.__version__,
         }
 
     def _refuse_other_settings(self) -> None:

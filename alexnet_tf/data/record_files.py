@@ -16,21 +16,34 @@ import pathlib
 import re
 import weakref
 from collections.abc import Iterable
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
-import tensorflow as tf
 import xxhash
 from array_record.python import array_record_module
 from google.protobuf import message
 
-from alexnet_tf.runtime import array_files
+from alexnet_tf.runtime import array_files, protobuf
 
 # The suffix of a shard, by the encoding of its images.
 SUFFIXES = {"jpeg": ".array_record", "raw": ".npy"}
 
 _HASH_BYTES = 8
 _LABEL_BYTES = 4
+
+# A `tf.train.Example`, without TensorFlow. A map, as its features are, is stored as a
+# list of entries.
+_MESSAGES = protobuf.message_classes(
+    "alexnet_tf.example",
+    {
+        "BytesList": [("*value", 1, protobuf.BYTES)],
+        "Int64List": [("**value", 1, protobuf.INT64)],
+        "Feature": [("bytes_list", 1, "BytesList"), ("int64_list", 3, "Int64List")],
+        "Entry": [("key", 1, protobuf.STRING), ("value", 2, "Feature")],
+        "Features": [("*feature", 1, "Entry")],
+        "Example": [("features", 1, "Features")],
+    },
+)
 
 
 class Record(NamedTuple):
@@ -104,19 +117,20 @@ def _write_jpegs(path: pathlib.Path, named: Iterable[tuple[str, Record]]) -> Non
 
 def serialize(name: str, record: Record) -> bytes:
     """A record as a serialized `tf.train.Example`; always the same bytes."""
-
-    def feature(value: bytes) -> tf.train.Feature:
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
     features = {
-        "image/encoded": feature(bytes(record.encoded)),
-        "image/class/label": tf.train.Feature(
-            int64_list=tf.train.Int64List(value=[record.label])
-        ),
-        "image/filename": feature(os.fsencode(name)),
+        "image/class/label": {"int64_list": {"value": [record.label]}},
+        "image/encoded": {"bytes_list": {"value": [bytes(record.encoded)]}},
+        "image/filename": {"bytes_list": {"value": [os.fsencode(name)]}},
     }
-    example = tf.train.Example(features=tf.train.Features(feature=features))
+    entries = [{"key": key, "value": value} for key, value in features.items()]
+    example = _MESSAGES["Example"](features={"feature": entries})
     return example.SerializeToString(deterministic=True)
+
+
+def _parse(serialized: bytes) -> dict[str, Any]:
+    """The features of a serialized `tf.train.Example`, by name."""
+    example = _MESSAGES["Example"].FromString(serialized)
+    return {entry.key: entry.value for entry in example.features.feature}
 
 
 def _lost(path: pathlib.Path, part: str) -> str:
@@ -139,25 +153,23 @@ class _JpegShard:
 
     def read(self, position: int) -> Record:
         try:
-            example = tf.train.Example.FromString(self._reader.read([position])[0])
-            feature = example.features.feature
+            features = _parse(self._reader.read([position])[0])
             return Record(
-                feature["image/encoded"].bytes_list.value[0],
-                feature["image/class/label"].int64_list.value[0],
+                features["image/encoded"].bytes_list.value[0],
+                features["image/class/label"].int64_list.value[0],
             )
         except RuntimeError as error:  # ArrayRecord's; its text has the byte offset
             raise DamagedRecordError(str(error)) from None
-        except (message.DecodeError, IndexError):
+        except (message.DecodeError, LookupError):
             raise DamagedRecordError(
                 "it is not a tf.train.Example with an image and its label"
             ) from None
 
     def name(self, position: int) -> str:
         try:
-            example = tf.train.Example.FromString(self._reader.read([position])[0])
-            filename = example.features.feature["image/filename"].bytes_list.value
-            return os.fsdecode(filename[0])
-        except (RuntimeError, message.DecodeError, IndexError):
+            features = _parse(self._reader.read([position])[0])
+            return os.fsdecode(features["image/filename"].bytes_list.value[0])
+        except (RuntimeError, message.DecodeError, LookupError):
             return ""
 
 

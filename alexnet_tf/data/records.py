@@ -11,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 import simplejpeg
-import tensorflow as tf
 from absl import logging
 
 from alexnet_tf.data import prepared_dataset, record_files
@@ -34,9 +33,12 @@ def encode_image(image: np.ndarray, encoding: str) -> bytes:
     # Quality 95 and libjpeg's halved chroma, as OpenCV wrote the images of the 2012
     # program (make-data/pyext). Full chroma would take a quarter more bytes and a
     # quarter more decoding time.
-    return tf.io.encode_jpeg(
-        image, quality=95, chroma_downsampling=True, optimize_size=True
-    ).numpy()
+    return simplejpeg.encode_jpeg(
+        np.ascontiguousarray(image),
+        quality=95,
+        colorspace="RGB",
+        colorsubsampling="420",
+    )
 
 
 def decode_image(

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from alexnet_tf.data import (
     folder_listing,
@@ -24,7 +23,7 @@ from alexnet_tf.data import (
     source_types,
 )
 from alexnet_tf.models import background as backgrounds
-from alexnet_tf.models import resize_rule, resizing
+from alexnet_tf.models import image_resizing, resize_rule
 from alexnet_tf.runtime import names
 
 UNKNOWN = -1  # the label of an image whose class is not known
@@ -107,15 +106,11 @@ def folder_images(
     files = [image.name for image in found]
     classes, labels = _classes_of(files)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])
-    def view(image):
-        return resizing.center_crop(resizing.resize(image, size, resize), side)
-
     def read(index: int) -> View:
         path = os.path.join(folder, files[index])
         image = image_decoding.decode(image_files.read(path), path, background)
-        with tf.device("/CPU:0"):
-            return View(view(image).numpy(), labels[index])
+        view = image_resizing.center_view(image, size, side, resize)
+        return View(view, labels[index])
 
     return ImageSet(
         shown,

@@ -11,53 +11,44 @@ import os
 from typing import Any
 
 import numpy as np
-from google.protobuf import (
-    descriptor_pb2,
-    descriptor_pool,
-    message,
-    message_factory,
-)
+from google.protobuf import message
 
 from alexnet_tf.importing.source import Kind, SourceLayer, WeightsError
+from alexnet_tf.runtime import protobuf
 
-_Field = descriptor_pb2.FieldDescriptorProto
-_INT64, _UINT32, _FLOAT = _Field.TYPE_INT64, _Field.TYPE_UINT32, _Field.TYPE_FLOAT
-_DOUBLE, _STRING, _BOOL = _Field.TYPE_DOUBLE, _Field.TYPE_STRING, _Field.TYPE_BOOL
-
-# {message: [(field, its number, its type or message, default)]}. "*" before a name
-# stands for `repeated`, "**" for `repeated` and packed.
+# See `protobuf.message_classes`.
 _MESSAGES: dict[str, list[tuple[Any, ...]]] = {
-    "BlobShape": [("**dim", 1, _INT64)],
+    "BlobShape": [("**dim", 1, protobuf.INT64)],
     "BlobProto": [
         ("shape", 7, "BlobShape"),
-        ("**data", 5, _FLOAT),
-        ("**double_data", 8, _DOUBLE),
-        ("num", 1, _INT64),
-        ("channels", 2, _INT64),
-        ("height", 3, _INT64),
-        ("width", 4, _INT64),
+        ("**data", 5, protobuf.FLOAT),
+        ("**double_data", 8, protobuf.DOUBLE),
+        ("num", 1, protobuf.INT64),
+        ("channels", 2, protobuf.INT64),
+        ("height", 3, protobuf.INT64),
+        ("width", 4, protobuf.INT64),
     ],
     "ConvolutionParameter": [
-        ("*pad", 3, _UINT32),
-        ("group", 5, _UINT32, "1"),
-        ("*stride", 6, _UINT32),
+        ("*pad", 3, protobuf.UINT32),
+        ("group", 5, protobuf.UINT32, "1"),
+        ("*stride", 6, protobuf.UINT32),
     ],
-    "InnerProductParameter": [("transpose", 6, _BOOL)],
+    "InnerProductParameter": [("transpose", 6, protobuf.BOOL)],
     "LRNParameter": [
-        ("local_size", 1, _UINT32, "5"),
-        ("alpha", 2, _FLOAT, "1"),
-        ("beta", 3, _FLOAT, "0.75"),
-        ("norm_region", 4, _UINT32, "0"),
-        ("k", 5, _FLOAT, "1"),
+        ("local_size", 1, protobuf.UINT32, "5"),
+        ("alpha", 2, protobuf.FLOAT, "1"),
+        ("beta", 3, protobuf.FLOAT, "0.75"),
+        ("norm_region", 4, protobuf.UINT32, "0"),
+        ("k", 5, protobuf.FLOAT, "1"),
     ],
     "PoolingParameter": [
-        ("pool", 1, _UINT32, "0"),
-        ("kernel_size", 2, _UINT32),
-        ("stride", 3, _UINT32, "1"),
+        ("pool", 1, protobuf.UINT32, "0"),
+        ("kernel_size", 2, protobuf.UINT32),
+        ("stride", 3, protobuf.UINT32, "1"),
     ],
     "LayerParameter": [
-        ("name", 1, _STRING),
-        ("type", 2, _STRING),
+        ("name", 1, protobuf.STRING),
+        ("type", 2, protobuf.STRING),
         ("*blobs", 7, "BlobProto"),
         ("convolution_param", 106, "ConvolutionParameter"),
         ("inner_product_param", 117, "InnerProductParameter"),
@@ -65,8 +56,8 @@ _MESSAGES: dict[str, list[tuple[Any, ...]]] = {
         ("pooling_param", 121, "PoolingParameter"),
     ],
     "V1LayerParameter": [
-        ("name", 4, _STRING),
-        ("type", 5, _UINT32),
+        ("name", 4, protobuf.STRING),
+        ("type", 5, protobuf.UINT32),
         ("*blobs", 6, "BlobProto"),
         ("convolution_param", 10, "ConvolutionParameter"),
         ("inner_product_param", 17, "InnerProductParameter"),
@@ -74,7 +65,7 @@ _MESSAGES: dict[str, list[tuple[Any, ...]]] = {
         ("pooling_param", 19, "PoolingParameter"),
     ],
     "NetParameter": [
-        ("name", 1, _STRING),
+        ("name", 1, protobuf.STRING),
         ("*layers", 2, "V1LayerParameter"),
         ("*layer", 100, "LayerParameter"),
     ],
@@ -103,38 +94,9 @@ _IGNORED = (
 
 
 @functools.cache
-def _messages() -> dict[str, type]:
+def _messages() -> dict[str, Any]:
     """The classes of the messages, by name."""
-    package = "alexnet_tf.caffe"
-    schema = descriptor_pb2.FileDescriptorProto(
-        name="alexnet_tf/caffe.proto", package=package, syntax="proto2"
-    )
-    for name, fields in _MESSAGES.items():
-        described = schema.message_type.add(name=name)
-        for field, number, kind, *default in fields:
-            added = described.field.add(
-                name=field.lstrip("*"),
-                number=number,
-                label=_Field.LABEL_REPEATED
-                if field.startswith("*")
-                else _Field.LABEL_OPTIONAL,
-            )
-            if isinstance(kind, str):
-                added.type = _Field.TYPE_MESSAGE
-                added.type_name = f".{package}.{kind}"
-            else:
-                added.type = kind
-            if default:
-                added.default_value = default[0]
-            added.options.packed = field.startswith("**")
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(schema)
-    return {
-        name: message_factory.GetMessageClass(
-            pool.FindMessageTypeByName(f"{package}.{name}")
-        )
-        for name in _MESSAGES
-    }
+    return protobuf.message_classes("alexnet_tf.caffe", _MESSAGES)
 
 
 def _parsed(path: str, kind: str) -> Any:

@@ -12,10 +12,10 @@ from alexnet_tf.models import (
     architecture_json,
     builder,
     checkpoint_files,
+    image_resizing,
     layers,
     loaded_net,
     resize_rule,
-    resizing,
     saved_weights,
     trained,
     zoo,
@@ -304,7 +304,7 @@ def preprocess_input(
         mean = trained.read_trained_net(run_dir).mean
     mean = np.asarray(mean, np.float32)
     if isinstance(x, np.ndarray):
-        resizing.warn_of_unit_pixels(x)
+        image_resizing.warn_of_unit_pixels(x)
         x = x.astype(np.float32)
     else:
         x = keras.ops.cast(x, "float32")

@@ -9,9 +9,9 @@ import numpy as np
 
 from alexnet_tf.models import (
     architecture_json,
+    image_resizing,
     layer_outputs,
     layers,
-    resizing,
     trained,
 )
 
@@ -91,7 +91,8 @@ class LoadedNet:
     def _run(self, model: keras.Model, images) -> np.ndarray:
         size, side = self.architecture.record_size, self.architecture.input_size
         views = [
-            resizing.center_view(image, size, side, self.resize) for image in images
+            image_resizing.center_view(image, size, side, self.resize)
+            for image in images
         ]
         if not views:
             return np.zeros((0, *model.output_shape[1:]), np.float32)

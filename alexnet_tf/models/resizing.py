@@ -1,8 +1,8 @@
-"""From an image of any size to what the network sees: center crop and ten views."""
+"""From an image of any size to what the network sees, in a graph of TensorFlow.
 
-import warnings
+`image_resizing` does the same with Pillow for images that are in memory.
+"""
 
-import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.models import resize_rule
@@ -19,9 +19,8 @@ def resize(
 ) -> tf.Tensor:
     """Resizes an image to a square by a rule of `resize_rule`.
 
-    Preparation, evaluation, prediction and exported models all use this function, with
-    the rule of their net. It is bilinear with antialiasing, which averages areas when
-    it shrinks.
+    Exported models use this function, with the rule of their net. It is bilinear with
+    antialiasing, which averages areas when it shrinks.
 
     Args:
         image: uint8 or float [H, W, 3], 0-255.
@@ -79,41 +78,3 @@ def views(image: tf.Tensor, side: int) -> tf.Tensor:
         crops.append(image[top : top + side, left : left + side])
     five = tf.stack(crops)
     return tf.concat([five, five[:, :, ::-1]], axis=0)
-
-
-def warn_of_unit_pixels(image: np.ndarray) -> None:
-    """Warns about pixels from 0 to 1, as other libraries have them.
-
-    A net reads them as 0 to 255, where they are all nearly black.
-    """
-    if image.dtype.kind == "f" and image.size and 0 < image.max() <= 1:
-        warnings.warn(
-            "all pixels are numbers from 0 to 1, and nets of this package read 0 to 255: "
-            "multiply them by 255",
-            stacklevel=3,
-        )
-
-
-def center_view(
-    image: np.ndarray,
-    size: int,
-    side: int,
-    rule: resize_rule.Rule = resize_rule.DEFAULT,
-) -> np.ndarray:
-    """Returns what a network sees of an image in evaluation: uint8 [side, side, 3].
-
-    Args:
-        image: uint8 or float [H, W, 3], RGB, 0-255.
-        size: the side that the image is resized to first.
-        side: the side of the center crop.
-        rule: how it is resized.
-
-    Raises:
-        ValueError: the image has another shape.
-    """
-    image = np.asarray(image)
-    if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
-        raise ValueError(f"an image must be [height, width, 3], got {image.shape}")
-    warn_of_unit_pixels(image)
-    with tf.device("/CPU:0"):
-        return center_crop(resize(tf.constant(image), size, rule), side).numpy()

@@ -1,7 +1,7 @@
 """Runs a function on many tasks, in this process or in several worker processes.
 
 Workers are spawned and not forked, because TensorFlow does not survive a fork. Each
-uses one core and no GPU.
+uses one core and no GPU, and TensorFlow only if its function imports it.
 """
 
 import concurrent.futures
@@ -12,13 +12,21 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from alexnet_tf.runtime import log_noise
-
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 AdvanceOne = Callable[[], object]
 
 _PROGRESS_INTERVAL_S = 0.5
+
+# What NumPy and TensorFlow read when they are imported, which is after this.
+_ONE_CORE = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",  # the parent has printed what TensorFlow has to say
+    "CUDA_VISIBLE_DEVICES": "-1",
+}
 
 # In a worker: how many units all workers have finished, and whether the work should
 # stop.
@@ -96,21 +104,12 @@ def _results(
 
 
 def _begin_worker(finished_units: Any, stop: Any) -> None:
-    """Makes this process a worker: one core, no GPU, and it ends with its parent.
-
-    What TensorFlow prints while it loads is held back: the parent has printed it
-    already.
-    """
+    """Makes this process a worker: one core, no GPU, and it ends with its parent."""
     global _finished_units, _stop
     _finished_units, _stop = finished_units, stop
+    os.environ.update(_ONE_CORE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with log_noise.held_back():
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        tf.config.set_visible_devices([], "GPU")
 
 
 def _end_with_parent() -> None:

@@ -17,7 +17,7 @@ from alexnet_tf import features as command
 from alexnet_tf.data import image_decoding, image_files
 from alexnet_tf.evaluation import feature_files
 from alexnet_tf.evaluation import features as extraction
-from alexnet_tf.models import layer_outputs, resizing, trained, zoo
+from alexnet_tf.models import image_resizing, layer_outputs, trained, zoo
 from alexnet_tf.runtime import options
 from tests.support import encoded_images, nets, runs
 from tests.support.images import random_image
@@ -55,7 +55,9 @@ def views_of(folder, files, size, side, background=(255, 255, 255)):
         image_decoding.decode(image_files.read(folder / file), file, background)
         for file in files
     ]
-    return np.stack([resizing.center_view(image, size, side) for image in decoded])
+    return np.stack(
+        [image_resizing.center_view(image, size, side) for image in decoded]
+    )
 
 
 def submodel_of(run_dir, layer):

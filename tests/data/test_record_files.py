@@ -2,11 +2,13 @@
 
 import os
 
+import hypothesis
 import numpy as np
 import pytest
 import tensorflow as tf
 import xxhash
 from array_record.python import array_record_module
+from hypothesis import strategies as st
 
 from alexnet_tf.data import record_files
 
@@ -132,3 +134,24 @@ def test_a_read_error_of_the_disk_names_the_byte(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "pread", refuse)
     with pytest.raises(record_files.DamagedRecordError, match=r"Input.*at byte \d+"):
         shard.read(1)
+
+
+@hypothesis.given(
+    st.binary(min_size=1, max_size=300),
+    st.integers(0, 2**31 - 1),
+    st.binary(min_size=1, max_size=40).filter(lambda name: 0 not in name),
+)
+def test_a_record_is_what_tensorflow_serializes(encoded, label, name):
+    def feature(value):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    name = os.fsdecode(name)
+    labels = tf.train.Int64List(value=[label])
+    features = {
+        "image/encoded": feature(encoded),
+        "image/class/label": tf.train.Feature(int64_list=labels),
+        "image/filename": feature(os.fsencode(name)),
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    found = record_files.serialize(name, record_files.Record(encoded, label))
+    assert found == example.SerializeToString(deterministic=True)

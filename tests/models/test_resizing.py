@@ -9,14 +9,20 @@ import tensorflow as tf
 from hypothesis import strategies as st
 from PIL import Image
 
-from alexnet_tf.models import resizing
+from alexnet_tf.models import image_resizing, resizing
 from tests.support import images
 
 FEW = hypothesis.settings(deadline=None, max_examples=20)
 
 
-def resized(image, size):
-    return resizing.resize(tf.constant(image), size).numpy()
+def in_graph(image, size, rule="crop"):
+    return resizing.resize(tf.constant(image), size, rule).numpy()
+
+
+# Each of them follows the rule on its own.
+BOTH = pytest.mark.parametrize(
+    "resized", [in_graph, image_resizing.square], ids=["graph", "memory"]
+)
 
 
 def triangle_weights(old, new):
@@ -41,11 +47,12 @@ def resized_by_hand(image, size):
     return whole[top : top + size, left : left + size]
 
 
+@BOTH
 @FEW
 @hypothesis.given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 40))
 @hypothesis.example(31, 17, 8)
 @hypothesis.example(3, 200, 16)
-def test_resizing_is_a_triangle_filter_and_a_center_crop(height, width, size):
+def test_resizing_is_a_triangle_filter_and_a_center_crop(resized, height, width, size):
     image = images.random_image(0, height, width)
     found = resized(image, size)
     assert (found.shape, found.dtype) == ((size, size, 3), np.uint8)
@@ -53,18 +60,20 @@ def test_resizing_is_a_triangle_filter_and_a_center_crop(height, width, size):
     assert error.max() <= 0.51  # a rounding to the nearest level
 
 
+@BOTH
 @FEW
 @hypothesis.given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 40))
 @hypothesis.example(3, 200, 16)
-def test_squashing_is_a_triangle_filter_along_both_sides(height, width, size):
+def test_squashing_is_a_triangle_filter_along_both_sides(resized, height, width, size):
     image = images.random_image(0, height, width)
-    found = resizing.resize(tf.constant(image), size, "squash").numpy()
+    found = resized(image, size, "squash")
     assert (found.shape, found.dtype) == ((size, size, 3), np.uint8)
     down, across = triangle_weights(height, size), triangle_weights(width, size)
     whole = np.einsum("rh,hwc,kw->rkc", down, image.astype(np.float64), across)
     assert np.abs(found - whole).max() <= 0.51
 
 
+@BOTH
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [
@@ -73,31 +82,28 @@ def test_squashing_is_a_triangle_filter_along_both_sides(height, width, size):
         ("crop", [0, 0, 0, 255, 255, 255]),
     ],
 )
-def test_an_image_of_two_to_one_is_squashed_or_cropped(rule, expected):
+def test_an_image_of_two_to_one_is_squashed_or_cropped(resized, rule, expected):
     halves = np.zeros((6, 12, 3), np.uint8)
     halves[:, 6:] = 255
-    for image, found in (
-        (halves, resizing.resize(tf.constant(halves), 6, rule).numpy()),
-        (halves, resizing.center_view(halves, 6, 6, rule)),
-    ):
-        assert image.shape == (6, 12, 3)
-        assert (found == np.array(expected)[None, :, None]).all()
-    upright = resizing.resize(tf.constant(halves.swapaxes(0, 1)), 6, rule)
-    assert (upright.numpy() == np.array(expected)[:, None, None]).all()
+    assert (resized(halves, 6, rule) == np.array(expected)[None, :, None]).all()
+    upright = resized(halves.swapaxes(0, 1), 6, rule)
+    assert (upright == np.array(expected)[:, None, None]).all()
 
 
-def test_the_rules_agree_on_a_square():
-    image = tf.constant(images.random_image(0, 30, 30))
+@BOTH
+def test_the_rules_agree_on_a_square(resized):
+    image = images.random_image(0, 30, 30)
     for size in (8, 30, 64):
         np.testing.assert_array_equal(
-            resizing.resize(image, size, "squash"), resizing.resize(image, size, "crop")
+            resized(image, size, "squash"), resized(image, size, "crop")
         )
 
 
+@BOTH
 @pytest.mark.parametrize(
     ("height", "width"), [(64, 64), (64, 96), (75, 50), (40, 24), (20, 20), (12, 16)]
 )
-def test_resizing_equals_pillows_bilinear_within_one_level(height, width):
+def test_resizing_equals_pillows_bilinear_within_one_level(resized, height, width):
     image = images.random_image(0, height, width)
     scale = 32 / min(height, width)
     sides = (round(width * scale), round(height * scale))
@@ -109,26 +115,30 @@ def test_resizing_equals_pillows_bilinear_within_one_level(height, width):
     assert difference.mean() < 0.25  # Pillow rounds twice
 
 
-def test_an_image_of_the_target_size_is_unchanged():
+@BOTH
+def test_an_image_of_the_target_size_is_unchanged(resized):
     image = images.random_image(0, 32, 32)
     np.testing.assert_array_equal(resized(image, 32), image)
 
 
+@BOTH
 @pytest.mark.parametrize(("height", "width"), [(32, 47), (47, 32)])
-def test_an_image_whose_shorter_side_fits_is_only_cropped(height, width):
+def test_an_image_whose_shorter_side_fits_is_only_cropped(resized, height, width):
     image = images.random_image(0, height, width)
     middle = image[(height - 32) // 2 :, (width - 32) // 2 :][:32, :32]
     np.testing.assert_array_equal(resized(image, 32), middle)
 
 
+@BOTH
 @FEW
 @hypothesis.given(st.integers(1, 50), st.integers(1, 50), st.integers(0, 255))
-def test_a_single_color_is_unchanged(height, width, level):
+def test_a_single_color_is_unchanged(resized, height, width, level):
     image = np.full((height, width, 3), level, np.uint8)
     np.testing.assert_array_equal(resized(image, 24), level)
 
 
-def test_the_aspect_ratio_is_kept():
+@BOTH
+def test_the_aspect_ratio_is_kept(resized):
     # A square in the middle of an image twice as wide stays a square.
     image = np.zeros((40, 80, 3), np.uint8)
     image[10:30, 30:50] = 255
@@ -141,14 +151,16 @@ def test_the_aspect_ratio_is_kept():
     np.testing.assert_array_equal(found, found.T)
 
 
-def test_everything_outside_the_center_square_is_cut_off():
+@BOTH
+def test_everything_outside_the_center_square_is_cut_off(resized):
     image = np.zeros((20, 60, 3), np.uint8)
     image[:, :19] = (255, 0, 0)
     image[:, 41:] = (0, 0, 255)
     assert resized(image, 20).max() == 0
 
 
-def test_downscaling_averages_pixels_instead_of_skipping_them():
+@BOTH
+def test_downscaling_averages_pixels_instead_of_skipping_them(resized):
     # A chequerboard of pixels: a filter without antialiasing keeps black or white.
     image = np.indices((64, 64)).sum(0) % 2 * 255
     image = np.repeat(image[..., None], 3, axis=-1).astype(np.uint8)
@@ -156,11 +168,33 @@ def test_downscaling_averages_pixels_instead_of_skipping_them():
     assert (np.abs(inner.astype(int) - 128) <= 4).all()
 
 
-def test_float_and_byte_images_are_resized_alike():
+@BOTH
+def test_float_and_byte_images_are_resized_alike(resized):
     image = images.random_image(0, 50, 40)
     np.testing.assert_array_equal(
         resized(image.astype(np.float32), 24), resized(image, 24)
     )
+
+
+@FEW
+@hypothesis.given(
+    st.integers(1, 300),
+    st.integers(1, 300),
+    st.integers(1, 70),
+    st.sampled_from(["crop", "squash"]),
+    st.sampled_from([np.uint8, np.float32]),
+)
+@hypothesis.example(500, 375, 256, "crop", np.uint8)
+@hypothesis.example(1, 3000, 16, "crop", np.uint8)
+def test_the_graph_and_memory_agree_but_for_roundings(height, width, size, rule, kind):
+    image = images.random_image(0, height, width).astype(kind)
+    graph, memory = (
+        in_graph(image, size, rule),
+        image_resizing.square(image, size, rule),
+    )
+    difference = np.abs(graph.astype(int) - memory)
+    assert difference.max() <= 1
+    assert difference.mean() < 0.001 + 4 / difference.size
 
 
 COORDINATES = np.stack([*np.mgrid[:14, :14], np.zeros((14, 14))], axis=-1).astype(
@@ -212,7 +246,7 @@ def test_the_first_view_is_the_center_crop_for_every_margin():
 def test_pixels_from_0_to_1_are_warned_of(pixels, warned):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        resizing.center_view(pixels, 4, 4)
+        image_resizing.center_view(pixels, 4, 4)
     assert [str(each.message)[:36] for each in caught] == (
         ["all pixels are numbers from 0 to 1, "] if warned else []
     )

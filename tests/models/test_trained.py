@@ -17,9 +17,9 @@ from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import (
     builder,
     checkpoint_files,
+    image_resizing,
     layers,
     loaded_net,
-    resizing,
     trained,
 )
 from alexnet_tf.serving import export_verification, exporting, tflite_onnx
@@ -49,7 +49,7 @@ def images():
 def expected(moved, images):
     """The probabilities that evaluation computes from its own center crops."""
     restored = trained.restore(moved)
-    views = np.stack([resizing.center_view(image, 32, 24) for image in images])
+    views = np.stack([image_resizing.center_view(image, 32, 24) for image in images])
     logits = restored.model(layers.plain_inputs(tf.constant(views)), training=False)
     return tf.nn.softmax(logits).numpy()
 
@@ -67,7 +67,7 @@ def test_a_net_without_its_dataset_loads_and_agrees_with_evaluation(
     assert net.architecture.name == "cifar10_11pct"
     found = in_order(net.predict(images, top=3), net.class_names)
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    pixels = np.stack([resizing.center_view(image, 32, 24) for image in images])
+    pixels = np.stack([image_resizing.center_view(image, 32, 24) for image in images])
     np.testing.assert_allclose(net.model(pixels).numpy(), expected, atol=1e-5)
     assert net.predict([], top=3) == []
 
@@ -82,7 +82,7 @@ def test_a_keras_file_agrees_and_loads_after_importing_the_package(
     assert net.architecture == alexnet_tf.load(moved).architecture
     found = in_order(net.predict(images, top=3), net.class_names)
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    pixels = np.stack([resizing.center_view(image, 32, 24) for image in images])
+    pixels = np.stack([image_resizing.center_view(image, 32, 24) for image in images])
     np.save(tmp_path / "pixels.npy", pixels)
     script = (
         "import sys, numpy as np\n"
@@ -114,7 +114,7 @@ def test_every_other_export_agrees_without_the_dataset(
         np.testing.assert_allclose(
             answer["probabilities"].numpy()[0], probabilities, atol=1e-5
         )
-    views = np.stack([resizing.center_view(image, 32, 24) for image in images])
+    views = np.stack([image_resizing.center_view(image, 32, 24) for image in images])
     views = views.astype(np.float32)
     tflite = exporting.export(moved, format="tflite", folder=tmp_path)
     interpreter = tf.lite.Interpreter(str(tflite))
@@ -283,7 +283,7 @@ def test_a_file_that_is_not_a_trained_net_is_rejected(tmp_path):
     with pytest.raises(ValueError, match="does not hold its class names"):
         alexnet_tf.load(tmp_path / "other.keras")
     with pytest.raises(ValueError, match=r"an image must be \[height, width, 3\]"):
-        resizing.center_view(np.zeros((4, 4)), 8, 8)
+        image_resizing.center_view(np.zeros((4, 4)), 8, 8)
 
 
 WITH_DROPOUT = architectures.Architecture(

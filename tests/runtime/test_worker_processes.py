@@ -4,8 +4,10 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from alexnet_tf.runtime import worker_processes
+from tests.support import images
 
 
 def count_up(task, advance):
@@ -46,22 +48,39 @@ def test_importing_the_module_does_not_import_tensorflow():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-QUIET = """
+USES = """
+import os
+import sys
+
+from alexnet_tf.data import sources
 from alexnet_tf.runtime import worker_processes
 
-def use_tensorflow(task, advance):
-    import tensorflow as tf
-    return int(tf.constant(task) + 1)
+def read(examples, advance):
+    for example in examples:
+        example.read()
+    return os.environ["OPENBLAS_NUM_THREADS"], "tensorflow" in sys.modules
 
 if __name__ == "__main__":
-    print(sorted(worker_processes.run_in_workers(use_tensorflow, [1, 2], 2, lambda n: n)))
+    examples = sources.open_source(sys.argv[1], data_dir=sys.argv[2]).splits["train"]
+    tasks = [examples[:2], examples[2:4]]
+    print(list(worker_processes.run_in_workers(read, tasks, 2, lambda n: n)))
 """
 
 
-def test_workers_print_none_of_tensorflows_startup_messages(tmp_path):
-    script = tmp_path / "quiet.py"
-    script.write_text(QUIET)
+@pytest.mark.parametrize("kind", ["folder", "garments"])
+def test_workers_read_sources_on_one_core_without_tensorflow(tmp_path, kind):
+    """TensorFlow takes seconds to import, and a hundred megabytes per worker."""
+    for number in range(4):
+        name = tmp_path / f"images/class{number % 2}/{number}.png"
+        name.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(images.random_image(number)).save(name)
+    script = tmp_path / "uses.py"
+    script.write_text(USES)
+    source = f"folder:{tmp_path}/images" if kind == "folder" else kind
     done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, check=True
+        [sys.executable, script, source, tmp_path],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert (done.stdout, done.stderr) == ("[2, 3]\n", "")
+    assert done.stdout.splitlines()[-1] == "[('1', False), ('1', False)]"

@@ -10,7 +10,7 @@ import tensorflow as tf
 from array_record.python import array_record_module
 
 from alexnet_tf.data import image_decoding, record_files, records, source_types
-from alexnet_tf.models import resizing
+from alexnet_tf.models import image_resizing
 from tests.support import images
 
 
@@ -55,7 +55,7 @@ def make_source(train, test=()):
 
 def resized(number, size):
     """Image number `number` as it should be prepared."""
-    return resizing.resize(tf.constant(images.random_image(number)), size).numpy()
+    return image_resizing.square(images.random_image(number), size)
 
 
 def read_contents(dataset, split):

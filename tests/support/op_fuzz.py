@@ -26,6 +26,7 @@ import tensorflow as tf
 
 LARGEST = 65535  # of sizes, kernel sizes and paddings
 LARGEST_DIMENSION = 2**31 - 1
+MOST_VALUES = 2**24  # in an input
 MEMORY = 2**29  # bytes that the process may allocate beyond what it has
 FLOAT = np.finfo(np.float32)
 
@@ -97,6 +98,8 @@ def tensor(draw: random.Random, shape: list[int], dtype) -> tf.Tensor | None:
         return None
     if 0 in shape:
         return tf.fill(tf.constant(shape, tf.int64), tf.zeros([], dtype))
+    if product(shape) > MOST_VALUES:
+        return None
     values = np.random.default_rng(draw.randrange(2**32)).normal(size=shape) * 3
     for special in (np.nan, np.inf, -np.inf, 1e38, 1e-40):
         if values.size and draw.random() < 0.1:

@@ -33,6 +33,10 @@ from alexnet_tf.models import background as backgrounds
 from alexnet_tf.models import resize_rule
 from alexnet_tf.runtime import files, lock, progress, worker_processes
 
+# A split has at least so many shards, which several workers share, unless they would be
+# smaller than this number of images; and more when a shard would exceed these bytes.
+_SHARDS = 32
+_SHARD_IMAGES = 250
 _SHARD_BYTES = 128 << 20
 
 # A JPEG of quality 95 takes 26 kB at 256 x 256 pixels, which is 0.4 bytes per pixel.
@@ -147,7 +151,7 @@ class _Preparation:
     def _jobs_of_split(
         self, split: str, examples: Sequence[source_types.Example]
     ) -> Iterator[shards.Job]:
-        """One job for every 128 MiB or so of records."""
+        """One job for every shard."""
         count = _shard_count(len(examples), self._size, self._encoding)
         bounds = [len(examples) * shard // count for shard in range(count + 1)]
         for shard in range(count):
@@ -290,8 +294,9 @@ class _Preparation:
 def _shard_count(examples: int, size: int, encoding: str) -> int:
     """How many shards a split is cut into: at least one, and no empty ones."""
     example_bytes = size**2 * _BYTES_PER_TEN_PIXELS[encoding] // 10
-    count = -(-examples * example_bytes // _SHARD_BYTES)
-    return max(1, min(count, examples))
+    for_bytes = -(-examples * example_bytes // _SHARD_BYTES)
+    for_workers = min(_SHARDS, examples // _SHARD_IMAGES)
+    return max(1, min(max(for_bytes, for_workers), examples))
 
 
 def _count_images(jobs: Sequence[shards.Job]) -> int:

@@ -24,7 +24,7 @@ from alexnet_tf.models import image_resizing, resize_rule
 from alexnet_tf.runtime import files
 
 # Starting a worker process takes as long as preparing this many images.
-_IMAGES_PER_WORKER = 2000
+_IMAGES_PER_WORKER = 250
 
 
 @dataclasses.dataclass(frozen=True)

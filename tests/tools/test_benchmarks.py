@@ -27,7 +27,9 @@ def command(name):
 convolution = command("convolution")
 
 
-@pytest.mark.parametrize("name", ["input", "lrn", "trace_towers", "training"])
+@pytest.mark.parametrize(
+    "name", ["input", "lrn", "preparation", "trace_towers", "training"]
+)
 def test_every_command_can_be_imported(name):
     assert callable(command(name).main)
 

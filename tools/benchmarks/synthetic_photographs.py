@@ -23,18 +23,25 @@ _AXES = np.array(
 _STDEVS = np.array([121.780, 37.094, 19.721])
 
 
-def photograph(rng: np.random.Generator) -> np.ndarray:
-    """Noise like a photograph, uint8 [SIZE, SIZE, 3]: amplitude falls with frequency.
+def photograph(
+    rng: np.random.Generator,
+    height: int = SIZE,
+    width: int = SIZE,
+    exponents: tuple[float, float] = (1.3, 1.75),
+) -> np.ndarray:
+    """Noise like a photograph, uint8 [height, width, 3]: amplitude falls with frequency.
 
-    It falls with the frequency to the power of 1.3 to 1.75. With these exponents the
-    JPEGs take about 26 kB on average; those of eight photographs (from scikit-image and
-    scikit-learn) take 27 kB.
+    It falls with the frequency to a power between two exponents. With the default ones
+    the JPEGs of 256 x 256 pixels take about 26 kB on average; those of eight photographs
+    (from scikit-image and scikit-learn) take 27 kB.
     """
-    frequency = np.hypot(np.fft.fftfreq(SIZE)[:, None], np.fft.rfftfreq(SIZE)[None, :])
-    frequency[0, 0] = 1 / SIZE
-    amplitude = frequency ** -rng.uniform(1.3, 1.75)
+    frequency = np.hypot(
+        np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
+    )
+    frequency[0, 0] = 1 / max(height, width)
+    amplitude = frequency ** -rng.uniform(*exponents)
     noise = rng.normal(size=(2, 3, *frequency.shape))
-    planes = np.fft.irfft2((noise[0] + 1j * noise[1]) * amplitude, s=(SIZE, SIZE))
+    planes = np.fft.irfft2((noise[0] + 1j * noise[1]) * amplitude, s=(height, width))
     planes -= planes.mean((1, 2), keepdims=True)
     planes *= _STDEVS[:, None, None] / planes.std((1, 2), keepdims=True)
     pixels = np.einsum("ahw,ac->hwc", planes, _AXES) * rng.uniform(0.3, 0.7)

@@ -1,0 +1,224 @@
+# Copyright 2026 The alexnet_tf authors. Apache-2.0.
+"""Times preparation beside other ways to make the same squares.
+
+    python tools/benchmarks/preparation.py --peers_dir=../peers --json=preparation.json
+
+The images are JPEGs of 500 x 375 pixels and 109 kB on average, noise with the spectrum
+and colors of photographs. Everything but the last two rows runs on one core
+(sched_setaffinity, one thread), in turn, and the results are medians. "ours" is all of
+a shard's work: reading, decoding, resizing, statistics, encoding, writing, and its
+digest; the others do not write. img2dataset runs in an environment of its own below
+--peers_dir; if that is missing, it is named and left out:
+
+    python3 -m venv ../peers/img2dataset && ../peers/img2dataset/bin/pip install img2dataset
+
+The last rows are the whole command with one and with two workers, start-up included.
+The tool exits with status 1 if a limit is missed.
+"""
+
+import io
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import limits
+import numpy as np
+import synthetic_photographs
+from absl import app, flags
+from PIL import Image
+
+from alexnet_tf.data import image_statistics, shards, sources
+from alexnet_tf.models import background, resize_rule
+
+_JSON = flags.DEFINE_string("json", None, "File to write the results to.")
+_PEERS = flags.DEFINE_string("peers_dir", None, "Folder of the peers' environments.")
+_IMAGES = flags.DEFINE_integer(
+    "images", 5000, "Images of the whole command.", lower_bound=500
+)
+_ROUNDS = flags.DEFINE_integer(
+    "rounds", 5, "Measurements of each variant, in turn.", lower_bound=1
+)
+
+_HEIGHT, _WIDTH = 375, 500
+_EXPONENTS = (1.05, 1.45)  # of the spectrum, for JPEGs as large as ILSVRC's
+_DIFFERENT = 50  # photographs, of which the files are copies
+_PER_ROUND = 250  # images that one core prepares in a round
+_WAYS = {"jpeg": 256, "raw": 32}  # the side of the squares, by their encoding
+_OURS = "ours"
+_PEER_FOLDERS = {"pillow": None, "opencv": None, "img2dataset": "img2dataset"}
+
+
+def write_files(folder: pathlib.Path, count: int) -> float:
+    """Writes training images of ten classes; returns their mean size in bytes."""
+    rng = np.random.default_rng(0)
+    encoded = []
+    for _ in range(_DIFFERENT):
+        pixels = synthetic_photographs.photograph(rng, _HEIGHT, _WIDTH, _EXPONENTS)
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "JPEG", quality=95)
+        encoded.append(file.getvalue())
+    for number in range(count):
+        path = folder / f"train/class{number % 10}/{number:06}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded[number % _DIFFERENT])
+    return statistics.mean(map(len, encoded))
+
+
+def ours_s(few: pathlib.Path, output: pathlib.Path, side: int, encoding: str) -> float:
+    """Seconds per image of a shard's whole work."""
+    (output / "complete").mkdir(parents=True, exist_ok=True)
+    (output / "notes").mkdir(exist_ok=True)
+    (examples,) = sources.open_source(f"folder:{few}").splits.values()
+    job = shards.Job(
+        output / "complete" / f"shard.{encoding}",
+        examples,
+        side,
+        encoding,
+        background.WHITE,
+        resize_rule.DEFAULT,
+        for_statistics=True,
+        max_bad_files=0,
+    )
+    start = time.perf_counter()
+    shards.write_shard_of_job(job, lambda: None)
+    return (time.perf_counter() - start) / len(examples)
+
+
+def statistics_s(side: int) -> float:
+    """Seconds per image of the statistics alone."""
+    accumulator = image_statistics.StatisticsAccumulator(side)
+    image = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    start = time.perf_counter()
+    for _ in range(_PER_ROUND):
+        accumulator.add(image)
+    return (time.perf_counter() - start) / _PER_ROUND
+
+
+def peer_s(python: str, name: str, few: pathlib.Path, side: int, encoding: str):
+    worker = pathlib.Path(__file__).with_name("preparation_peer.py")
+    done = subprocess.run(
+        [python, worker, name, few, str(side), encoding],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return float(done.stdout.split()[-1])
+
+
+def one_core_s(few: pathlib.Path, scratch: pathlib.Path) -> dict[str, dict[str, float]]:
+    """Median seconds per image on one core, by encoding and variant."""
+    found: dict[str, dict[str, list[float]]] = {way: {} for way in _WAYS}
+    for name, environment in _PEER_FOLDERS.items():
+        if environment and _python_of(environment) is None:
+            print(f"{name}: left out, --peers_dir has no {environment}/bin/python")
+    for _ in range(_ROUNDS.value):
+        for encoding, side in _WAYS.items():
+            taken = {
+                _OURS: ours_s(few, scratch, side, encoding),
+                "statistics": statistics_s(side),
+            }
+            for name, environment in _PEER_FOLDERS.items():
+                python = _python_of(environment)
+                if python and (encoding, name) != ("raw", "img2dataset"):
+                    taken[name] = peer_s(python, name, few, side, encoding)
+            for name, seconds in taken.items():
+                found[encoding].setdefault(name, []).append(seconds)
+    return {
+        encoding: {name: statistics.median(each) for name, each in taken.items()}
+        for encoding, taken in found.items()
+    }
+
+
+def _python_of(environment: str | None) -> str | None:
+    """The interpreter of a peer's environment; None if there is none."""
+    if environment is None:
+        return sys.executable
+    python = pathlib.Path(_PEERS.value or "", environment, "bin/python")
+    return str(python) if _PEERS.value and python.exists() else None
+
+
+def command_s(
+    files: pathlib.Path, output: pathlib.Path, encoding: str, workers: int
+) -> float:
+    """Seconds of the whole command."""
+    start = time.perf_counter()
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "alexnet_tf.prepare", f"--source=folder:{files}"),
+            *(f"--output={output}", f"--size={_WAYS[encoding]}"),
+            *(f"--encoding={encoding}", f"--workers={workers}"),
+        ],
+        check=True,
+        capture_output=True,
+        cwd=pathlib.Path(__file__).parents[2],
+    )
+    return time.perf_counter() - start
+
+
+def judge(
+    per_image: dict[str, dict[str, float]], commands: dict[str, float]
+) -> list[limits.Limit]:
+    """What preparation is held to."""
+    judged = []
+    for encoding, taken in per_image.items():
+        ours = taken[_OURS]
+        name = f"{encoding}: rate beside"
+        judged.append(limits.at_least(f"{name} Pillow", taken["pillow"] / ours, 1.3))
+        judged.append(limits.at_least(f"{name} OpenCV", taken["opencv"] / ours, 0.9))
+        if "img2dataset" in taken:
+            ratio = taken["img2dataset"] / ours
+            judged.append(limits.more_than(f"{name} img2dataset", ratio, 1))
+        share = 100 * taken["statistics"] / ours
+        judged.append(limits.at_most(f"{encoding}: statistics, %", share, 10))
+        speedup = commands[f"{encoding}, 1 worker"] / commands[f"{encoding}, 2 workers"]
+        judged.append(limits.at_least(f"{encoding}: two workers", speedup, 1.8))
+    return judged
+
+
+def main(arguments):
+    if len(arguments) > 1:
+        raise app.UsageError(f"unexpected argument {arguments[1]!r}")
+    cores = os.sched_getaffinity(0)
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        few, many = folder / "few", folder / "many"
+        write_files(few, _PER_ROUND)
+        mean_bytes = write_files(many, _IMAGES.value)
+        print(f"JPEGs of {_WIDTH} x {_HEIGHT} pixels, {mean_bytes / 1000:.0f} kB each")
+        os.sched_setaffinity(0, {min(cores)})
+        per_image = one_core_s(few, folder / "scratch")
+        os.sched_setaffinity(0, cores)
+        commands = {}
+        for encoding in _WAYS:
+            for workers in (1, 2):
+                label = f"{encoding}, {workers} worker{'s' * (workers > 1)}"
+                output = folder / f"{encoding}{workers}"
+                commands[label] = command_s(many, output, encoding, workers)
+    for encoding, taken in per_image.items():
+        for name, seconds in taken.items():
+            print(f"{encoding:5} {name:12} {1 / seconds:9.0f} images/s on one core")
+    for name, seconds in commands.items():
+        rate = _IMAGES.value / seconds
+        print(f"{name:18} {rate:9.0f} images/s, {seconds:.1f} s in all")
+    judged = judge(per_image, commands)
+    print(limits.table(judged))
+    if _JSON.value:
+        report = {
+            "cores": len(cores),
+            "jpeg_bytes": mean_bytes,
+            "images": _IMAGES.value,
+            "seconds_per_image_on_one_core": per_image,
+            "seconds_of_the_command": commands,
+            "limits": [limit._asdict() for limit in judged],
+        }
+        pathlib.Path(_JSON.value).write_text(json.dumps(report, indent=2) + "\n")
+    return 0 if all(limit.met for limit in judged) else 1
+
+
+if __name__ == "__main__":
+    app.run(main)

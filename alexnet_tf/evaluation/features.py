@@ -23,7 +23,7 @@ import alexnet_tf
 from alexnet_tf.data import image_decoding, shards
 from alexnet_tf.evaluation import feature_files, image_sets
 from alexnet_tf.models import checkpoint_files, layer_outputs, trained
-from alexnet_tf.runtime import progress
+from alexnet_tf.runtime import cores, progress
 
 Towers = Literal["joined", "separate"]
 
@@ -226,7 +226,7 @@ def _in_order(
     waiting: collections.deque[tuple[int, concurrent.futures.Future]] = (
         collections.deque()
     )
-    pool = concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+    pool = concurrent.futures.ThreadPoolExecutor(cores.usable_cores())
     try:
         for index in indices:
             waiting.append((index, pool.submit(attempt, index)))

@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from alexnet_tf.data import prepared_dataset
-from alexnet_tf.drawing import filters
+from alexnet_tf.drawing import architecture, filters
 from alexnet_tf.drawing.figure import Figure
 from alexnet_tf.evaluation import evaluator, image_sets, kernels
 from alexnet_tf.models import checkpoint_files, devices, trained
@@ -135,6 +135,10 @@ class Subject:
         return image_sets.split_images(self.dataset, split, side=side)
 
 
+def _architecture(subject: Subject) -> Figure:
+    return architecture.draw(subject.net.architecture, of=str(subject.run_dir))
+
+
 def _filters(subject: Subject) -> Figure:
     restored, choices = subject.restored, subject.choices
     return filters.draw(
@@ -147,6 +151,7 @@ def _filters(subject: Subject) -> Figure:
 
 # Every figure by its name, in the order in which they are shown.
 FIGURES: dict[str, Callable[[Subject], Figure]] = {
+    "architecture": _architecture,
     "filters": _filters,
 }
 

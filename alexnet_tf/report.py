@@ -98,7 +98,13 @@ def main(chosen: ReportOptions, arguments: Sequence[str]) -> None:
         ),
         card=composition.Card(chosen.page.intended_use, chosen.page.license),
         command=shlex.join(
-            ["python", "-m", "alexnet_tf.report", *arguments, *options.command_line(chosen)]
+            [
+                "python",
+                "-m",
+                "alexnet_tf.report",
+                *arguments,
+                *options.command_line(chosen),
+            ]
         ),
         settings={
             "precision": chosen.images.precision,

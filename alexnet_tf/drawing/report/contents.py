@@ -11,9 +11,7 @@ from alexnet_tf.drawing.report.page import (
     Block,
     Code,
     Details,
-    Image,
     Paragraph,
-    Section,
     Table,
 )
 from alexnet_tf.models import checkpoint_files
@@ -93,7 +91,8 @@ def command(run: Run) -> list[Block]:
             Code(
                 "The net was not trained here, but imported:",
                 command_text(
-                    "import_weights", [f"--from={origin.file}", f"--output={run.folder}"]
+                    "import_weights",
+                    [f"--from={origin.file}", f"--output={run.folder}"],
                 ),
             ),
             Table(
@@ -206,11 +205,11 @@ def machine(run: Run) -> list[Block]:
     return [Table("The machine on which the run was begun or last resumed", (), rows)]
 
 
-def curves(run: Run, figure: Image | Absent) -> list[Block]:
+def curves(run: Run) -> list[Block]:
     """Errors and losses in training and validation."""
     if isinstance(run.log, Missing):
         return [Absent("The curves", run.log.why)]
-    blocks: list[Block] = [figure]
+    blocks: list[Block] = []
     if run.log.unreadable:
         lines = words.count(run.log.unreadable, "line")
         blocks.append(

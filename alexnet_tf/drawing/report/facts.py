@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from alexnet_tf.data import prepared_dataset
 from alexnet_tf.evaluation import evaluator
 from alexnet_tf.models import checkpoint_files, trained
-from alexnet_tf.runtime import errors, options
+from alexnet_tf.runtime import errors
 from alexnet_tf.training import environment, run_folder, train_options
 
 Fact = TypeVar("Fact")
@@ -132,8 +132,12 @@ def read(named: str, dataset: str | None = None) -> Run:
             raise
         checkpoint = Missing(errors.one_line(error))
     net = trained.read_trained_net(folder)
-    imported = _of_training_only(net)
-    flags = imported or _fact(lambda: train_options.read_record(folder))
+    imported = _not_recorded(net)
+
+    def recorded(read: Callable[[], Fact]) -> Fact | Missing:
+        return _fact(read) if imported is None else imported
+
+    flags = recorded(lambda: train_options.read_record(folder))
     batch_size = None if isinstance(flags, Missing) else flags.recipe.batch_size
     training_data = _fact(lambda: evaluator.dataset_of(net))
     return Run(
@@ -141,15 +145,15 @@ def read(named: str, dataset: str | None = None) -> Run:
         folder=folder,
         net=net,
         checkpoint=checkpoint,
-        best=imported or _fact(lambda: _best(folder)),
+        best=recorded(lambda: _best(folder)),
         flags=flags,
-        changes=imported or _fact(lambda: _changes(folder)),
+        changes=recorded(lambda: _changes(folder)),
         training_data=training_data,
         data=training_data
         if dataset is None
         else _fact(lambda: evaluator.dataset_of(net, dataset)),
-        environment=imported or _fact(lambda: _environment(folder)),
-        log=imported or _fact(lambda: read_log(folder / LOG_FILE, batch_size)),
+        environment=recorded(lambda: _environment(folder)),
+        log=recorded(lambda: read_log(folder / LOG_FILE, batch_size)),
         evaluation=_fact(lambda: _evaluation(folder)),
     )
 
@@ -161,7 +165,7 @@ def _fact(read: Callable[[], Fact]) -> Fact | Missing:
         return Missing(errors.one_line(error).rstrip("."))
 
 
-def _of_training_only(net: trained.TrainedNet) -> Missing | None:
+def _not_recorded(net: trained.TrainedNet) -> Missing | None:
     """Why an imported net has nothing that training writes; None for one of ours."""
     if net.imported is None:
         return None

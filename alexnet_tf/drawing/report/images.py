@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Sequence
 
-from PIL import Image as pillow
+import PIL.Image
 
 from alexnet_tf.drawing.figure import Figure
 from alexnet_tf.drawing.report.page import Image
@@ -29,7 +29,7 @@ def of_figure(figure: Figure) -> Image:
         width, height = _svg_size(data.decode())
         kind = _SVG
     else:
-        with pillow.open(io.BytesIO(data)) as decoded:
+        with PIL.Image.open(io.BytesIO(data)) as decoded:
             width, height = decoded.size
         kind = _PNG
     return Image(data, kind, width, height, figure.alternative, figure.caption)
@@ -79,11 +79,11 @@ def _smaller(image: Image, share: float) -> Image:
     """Returns a PNG image as WebP with a share of its pixels in a row, if that is less."""
     if image.type != _PNG:
         return image
-    with pillow.open(io.BytesIO(image.data)) as decoded:
+    with PIL.Image.open(io.BytesIO(image.data)) as decoded:
         pixels = decoded.convert("RGB")
     if share < 1:
         size = [max(1, round(side * share)) for side in pixels.size]
-        pixels = pixels.resize((size[0], size[1]), pillow.Resampling.LANCZOS)
+        pixels = pixels.resize((size[0], size[1]), PIL.Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     pixels.save(buffer, format="WEBP", quality=_QUALITY, method=6)
     if len(buffer.getvalue()) >= len(image.data):

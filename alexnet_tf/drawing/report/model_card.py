@@ -79,7 +79,9 @@ def section(
             "License of the images",
             source.license
             if source
-            else Missing("the dataset does not record one; see where its images are from"),
+            else Missing(
+                "the dataset does not record one; see where its images are from"
+            ),
         ),
         (
             "License of the software",
@@ -90,7 +92,9 @@ def section(
         anchor,
         "Model card",
         [
-            Paragraph("What someone who is given this net should know before using it."),
+            Paragraph(
+                "What someone who is given this net should know before using it."
+            ),
             Table(f"Model card of {run.name}", (), rows),
         ],
     )

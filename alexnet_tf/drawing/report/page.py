@@ -171,6 +171,4 @@ def _printable(value: Any) -> Any:
     """Returns text in which characters that must not be on a page are escaped."""
     if type(value) is not str:  # Markup is of the template itself
         return value
-    return _REFUSED.sub(
-        lambda match: match[0].encode("unicode_escape").decode(), value
-    )
+    return _REFUSED.sub(lambda match: match[0].encode("unicode_escape").decode(), value)

@@ -3,6 +3,7 @@
     python -m alexnet_tf.figures --checkpoint=runs/mine --output=figures
     python -m alexnet_tf.figures --checkpoint=runs/mine --figure=filters --layer=conv2 \\
         --channel=5 --output=figures
+    python -m alexnet_tf.figures --architecture=paper --output=figures
 
 Every figure is three files: the picture (.png or .svg), what is drawn as data (.npz or
 .json), and its caption with a text alternative (.txt). docs/figures.md shows them all.
@@ -12,13 +13,21 @@ It needs pip install 'alexnet_tf[figures]'.
 import dataclasses
 import sys
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from alexnet_tf.runtime import command, log_noise, options
 from alexnet_tf.runtime.device_options import DeviceOptions
 from alexnet_tf.runtime.options import option
 
-NAMES = ("filters", "predictions", "nearest", "maps", "saliency", "confusion")
+if TYPE_CHECKING:
+    import pathlib
+
+    from alexnet_tf.drawing import figure
+
+NAMES = (
+    *("architecture", "filters", "predictions", "nearest", "maps", "saliency"),
+    "confusion",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +39,10 @@ class FigureOptions:
         "a run folder (its newest checkpoint), RUN/best (the one with the least "
         "validation error), or one checkpoint as RUN/checkpoints/step-200",
         is_path=True,
+    )
+    architecture: str | None = option(
+        None,
+        "a net of the zoo, whose figure architecture is drawn; needs no --checkpoint",
     )
     figure: tuple[str, ...] = option(
         ("all",),
@@ -136,13 +149,19 @@ def main(chosen: FiguresOptions, arguments: Sequence[str]) -> None:
     images, figures = chosen.images, chosen.figures
     if images.images is not None and (images.dataset or images.split):
         raise ValueError("name the images by --images or by --dataset, and not by both")
+    # First, because without matplotlib it says what to install, and TensorFlow is slow.
+    from alexnet_tf.drawing import figure as figure_files
+
     with log_noise.held_back():
-        from alexnet_tf.drawing import figure as figure_files
         from alexnet_tf.drawing import gallery
         from alexnet_tf.models import devices
 
         devices.configure(chosen.devices.logical_cpus, chosen.devices.logical_gpus)
     devices.allow_tf32(figures.precision == "tf32")
+    if figures.architecture is not None:
+        drawn = _drawn_of_the_zoo(figures)
+        _show(drawn, figure_files.write(drawn, figures.output)[0])
+        return
     choices = gallery.Choices(
         layer=figures.layer,
         channel=figures.channel,
@@ -163,8 +182,26 @@ def main(chosen: FiguresOptions, arguments: Sequence[str]) -> None:
                 raise
             print(f"{name} is left out: {error}", file=sys.stderr)
             continue
-        path, *_ = figure_files.write(drawn, figures.output)
-        print("\n".join(filter(None, [f"{path}: {drawn.caption}", drawn.text])))
+        _show(drawn, figure_files.write(drawn, figures.output)[0])
+
+
+def _drawn_of_the_zoo(figures: FigureOptions) -> "figure.Figure":
+    """Draws a net that has no weights."""
+    from alexnet_tf.drawing import architecture
+    from alexnet_tf.models import zoo
+
+    assert figures.architecture is not None
+    if others := set(figures.figure) - {"all", "architecture"}:
+        raise ValueError(
+            f"--architecture={figures.architecture} has no weights, and {min(others)} is "
+            "of a trained net: name that by --checkpoint, or leave --figure out"
+        )
+    return architecture.draw(zoo.find(figures.architecture))
+
+
+def _show(drawn: "figure.Figure", path: "pathlib.Path") -> None:
+    """Prints what a figure shows, and where it was written."""
+    print("\n".join(filter(None, [f"{path}: {drawn.caption}", drawn.text])))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import numpy as np
 
 from alexnet_tf.data import prepared_dataset, records
 from alexnet_tf.drawing import (
+    architecture,
     confusion,
     filters,
     maps,
@@ -169,6 +170,11 @@ class Subject:
     @functools.cached_property
     def training_images(self) -> image_sets.ImageSet:
         """The training split of the dataset."""
+        if "train" not in self.dataset.counts:
+            raise NotDrawableError(
+                f"{self.dataset.path} has no train split to search: name a dataset that "
+                "has one by --dataset"
+            )
         return self._split("train")
 
     @functools.cached_property
@@ -188,17 +194,18 @@ class Subject:
     def choose_answers(self, count: int) -> answers.Chosen:
         """The answers to `count` images, or to as many as were chosen."""
         choices = self.choices
-        try:
-            return answers.choose(
-                self.restored,
-                self.labeled_images,
-                choices.count or count,
-                seed=choices.seed,
-                only_errors=choices.only_errors,
-                **self.reading,
-            )
-        except image_sets.NothingToShowError as error:
-            raise NotDrawableError(str(error)) from error
+        return answers.choose(
+            self.restored,
+            self.labeled_images,
+            choices.count or count,
+            seed=choices.seed,
+            only_errors=choices.only_errors,
+            **self.reading,
+        )
+
+
+def _architecture(subject: Subject) -> Figure:
+    return architecture.draw(subject.net.architecture, of=str(subject.run_dir))
 
 
 def _filters(subject: Subject) -> Figure:
@@ -314,10 +321,7 @@ def _saliency(subject: Subject) -> Figure:
 
 def _confusion(subject: Subject) -> Figure:
     images = subject.labeled_images
-    try:
-        counted = confusion_counts.measure(subject.restored, images, **subject.reading)
-    except image_sets.NothingToShowError as error:
-        raise NotDrawableError(str(error)) from error
+    counted = confusion_counts.measure(subject.restored, images, **subject.reading)
     mistakes = [mistake.image for mistake in counted.mistakes]
     return confusion.draw(
         counted,
@@ -331,6 +335,7 @@ def _confusion(subject: Subject) -> Figure:
 
 # Every figure by its name, in the order in which they are shown.
 FIGURES: dict[str, Callable[[Subject], Figure]] = {
+    "architecture": _architecture,
     "filters": _filters,
     "predictions": _predictions,
     "nearest": _nearest,
@@ -349,4 +354,7 @@ def draw(name: str, subject: Subject) -> Figure:
     """
     if name not in FIGURES:
         raise ValueError(f"no figure {name!r}: choose of {', '.join(FIGURES)}")
-    return FIGURES[name](subject)
+    try:
+        return FIGURES[name](subject)
+    except image_sets.NothingToShowError as error:
+        raise NotDrawableError(str(error)) from error

@@ -30,7 +30,7 @@ from alexnet_tf.data import (
 from alexnet_tf.evaluation import evaluator
 from alexnet_tf.models import background as backgrounds
 from alexnet_tf.models import resize_rule, resizing, trained
-from alexnet_tf.runtime import names, progress
+from alexnet_tf.runtime import cores, names, progress
 
 UNKNOWN = -1  # the label of an image whose class is not known
 
@@ -437,7 +437,7 @@ def in_order(
     waiting: collections.deque[tuple[int, concurrent.futures.Future]] = (
         collections.deque()
     )
-    pool = concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+    pool = concurrent.futures.ThreadPoolExecutor(cores.usable_cores())
     try:
         for index in indices:
             waiting.append((index, pool.submit(attempt, index)))

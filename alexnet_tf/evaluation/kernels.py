@@ -5,13 +5,14 @@ of the second. The 2012 program's `shownet.py` showed those of any layer.
 """
 
 import dataclasses
+import itertools
 import math
 
 import keras
 import numpy as np
 
 from alexnet_tf.models import architecture as architectures
-from alexnet_tf.models import layer_outputs, layers
+from alexnet_tf.models import layer_outputs, layers, stages
 
 GAP = 1  # pixels between kernels, before they are enlarged
 BACKGROUND = 255  # of a mosaic
@@ -53,9 +54,9 @@ def first_layer(architecture: architectures.Architecture) -> str:
 
     Raises ValueError if the network has none.
     """
-    for extent, shape, _ in _with_inputs(architecture):
-        if isinstance(extent.layer, architectures.Weighted) and len(shape) == 3:
-            return extent.name
+    for before, stage in itertools.pairwise(stages.stages_of(architecture)):
+        if len(before.final_shape) == 3:
+            return stage.name
     raise ValueError(f"{architecture.name} has no layer with weights")
 
 
@@ -102,31 +103,20 @@ def _dense_kernels(
 
     If it reads several towers, their maps are flattened before they are joined.
     """
-    extent, shape, towers_below = next(
-        found for found in _with_inputs(architecture) if found[0].name == layer
+    before, stage = next(
+        (one, other)
+        for one, other in itertools.pairwise(stages.stages_of(architecture))
+        if other.name == layer
     )
-    if len(shape) != 3:
+    if len(before.final_shape) != 3:
         raise ValueError(
-            f"{layer} reads {shape[0]} units, so that its weights are not images: choose "
-            "a layer that reads maps"
+            f"{layer} reads {math.prod(before.final_shape)} units, so that its weights "
+            "are not images: choose a layer that reads maps"
         )
-    height, width, channels = shape
-    assert isinstance(extent.layer, architectures.Weighted)
-    read = towers_below if extent.layer.inputs == "both" else 1
-    by_tower = kernel.reshape(read, height, width, channels // towers_below, -1)
+    height, width, channels = before.final_shape
+    read = max(1, len(stage.sources[0]))
+    by_tower = kernel.reshape(read, height, width, channels // before.towers, -1)
     return np.concatenate(list(by_tower), axis=2)
-
-
-def _with_inputs(architecture: architectures.Architecture):
-    """Yields (extent, shape of the layer's input, towers that it is divided over)."""
-    shape: tuple[int, ...] = (architecture.input_size, architecture.input_size, 3)
-    towers = 1
-    for extent in architectures.extents(architecture):
-        yield extent, shape, towers
-        shape = extent.shape
-        if isinstance(extent.layer, architectures.Weighted):
-            divided = getattr(extent.layer, "split", True)
-            towers = architecture.towers if divided else 1
 
 
 def tiles(kernels: Kernels, channel: int | None = None) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The command `figures`."""
 
+import json
 import subprocess
 import sys
 
@@ -36,6 +37,26 @@ def test_filters_are_those_of_the_checkpoint(two_towers, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert printed.startswith(f"{tmp_path}/filters.png: The 6 kernels of conv1, ")
     assert "tower 1: color selectivity 0.6" in printed
+
+
+def test_a_net_of_the_zoo_needs_no_run(tmp_path, capsys):
+    run(architecture="cifar10_13pct", output=str(tmp_path))
+    assert "fc10" in capsys.readouterr().out
+    found = json.loads((tmp_path / "architecture.json").read_text())
+    assert found["parameters"] == 1_116_490  # counted by hand from the 2012 program
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".json", ".svg", ".txt"]
+    with pytest.raises(ValueError, match="architecture must be one of paper, .*'none'"):
+        run(architecture="none", output=str(tmp_path))
+    with pytest.raises(ValueError, match="no weights, and filters is of a trained net"):
+        run(architecture="paper", figure=("filters",), output=str(tmp_path))
+
+
+def test_the_architecture_of_a_run_is_its_own(two_towers, tmp_path):
+    run(checkpoint=str(two_towers), figure=("architecture",), output=str(tmp_path))
+    found = json.loads((tmp_path / "architecture.json").read_text())
+    model = trained.restore(two_towers).model
+    assert found["parameters"] == model.count_params()
+    assert str(two_towers) in (tmp_path / "architecture.txt").read_text()
 
 
 def test_another_layer_has_files_of_its_own(two_towers, tmp_path):

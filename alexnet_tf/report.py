@@ -30,9 +30,6 @@ class PageOptions:
         "report.html",
         "file to write, .html; an existing one is replaced",
         is_path=True,
-        check=lambda path: (
-            path.endswith(".html") or "a file with a name that ends in .html"
-        ),
     )
     intended_use: str | None = option(
         None, "what the net is for, a sentence for the model card"
@@ -78,6 +75,8 @@ OPTIONS = ReportOptions
 def main(chosen: ReportOptions, arguments: Sequence[str]) -> None:
     named = _runs(arguments)
     output = pathlib.Path(chosen.page.output)
+    if output.suffix != ".html":
+        raise ValueError(f"--output={output}: the name of a page ends in .html")
     if output.is_dir():
         raise IsADirectoryError(f"{output} is a folder: name a file by --output")
     with log_noise.held_back():

@@ -142,7 +142,10 @@ def test_figures_that_would_be_too_large_are_made_smaller(
         ([], "name a run folder or a checkpoint: python -m alexnet_tf.report"),
         (["gs://bucket/run"], "gs:// is not supported"),
         (["nothing"], "there is no checkpoint nothing"),
-        ([".", "--output=page.pdf"], "must be a file with a name that ends in .html"),
+        (
+            [".", "--output=page.pdf"],
+            "--output=page.pdf: the name of a page ends in .html",
+        ),
         ([".", "--output=folder.html"], "folder.html is a folder"),
     ],
 )

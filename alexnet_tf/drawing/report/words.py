@@ -42,7 +42,7 @@ def duration(seconds: float) -> str:
 
     Example:
         >>> duration(42), duration(430), duration(7500), duration(500000)
-        ('42 s', '7 min 10 s', '2 h 5 min', '5 d 19 h')
+        ('42 s', '7 min 10 s', '2 h 5 min', '5 d 18 h')
     """
     if not math.isfinite(seconds):
         return str(seconds)

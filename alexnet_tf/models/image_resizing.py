@@ -1,7 +1,8 @@
 """From an image in memory to what a net sees of it, by NumPy and without TensorFlow.
 
 `resizing.resize` is the same rule as a graph, which exported models need. The two agree
-but for the last bits of float32, which may round a pixel to the next level of 255.
+but for the last bits of float32, which round one number in 100,000 or fewer to the
+next level.
 
 A pixel of the result is a weighted mean of a few rows and columns of the image, so
 resizing multiplies the image by a matrix from the left and by one from the right. Both
@@ -73,6 +74,7 @@ def square(
     for block in columns:
         pixels = narrow[:, block.first - left : block.last - left]
         np.matmul(pixels, block.weights, out=result[:, block.start : block.end])
+    result += resize_rule.TIES_UP
     result = result.round(out=result).clip(0, 255, out=result)
     return result.astype(np.uint8).reshape(size, size, channels)
 
@@ -98,14 +100,19 @@ def _blocks(side: int, scaled: int, size: int, length: int) -> list[_Block]:
     A result's weights fall linearly from its place to 0 at a distance of one result, or
     of one pixel if the image grows. Both have their places in the middle.
     """
-    scale = side / scaled
-    reach = max(scale, 1.0)
-    places = (np.arange(size) + (scaled - size) // 2 + 0.5) * scale
-    first = np.ceil(places - reach - 0.5).clip(0).astype(int)[:, None]
+    # In float32 and in the order of TensorFlow's op, whose roundings these are too.
+    scale = 1 / (np.float32(scaled) / np.float32(side))
+    reach = max(scale, np.float32(1))
+    start = (scaled - size) // 2
+    places = (
+        np.arange(start, start + size, dtype=np.float32) + np.float32(0.5)
+    ) * scale
+    first = np.ceil(places - reach - np.float32(0.5)).clip(0).astype(int)[:, None]
     pixels = first + np.arange(int(2 * reach) + 2)  # more than enough of them
-    weights = (1 - np.abs(pixels + 0.5 - places[:, None]) / reach).clip(0)
+    distances = pixels.astype(np.float32) + np.float32(0.5) - places[:, None]
+    weights = (1 - np.abs(distances * (1 / reach))).clip(0)
     weights[pixels >= side] = 0
-    weights /= weights.sum(1, keepdims=True)
+    weights *= 1 / weights.sum(1, keepdims=True)
     blocks = []
     for start in range(0, size, length):
         each = slice(start, min(start + length, size))

@@ -16,6 +16,11 @@ Rule = Literal["crop", "squash"]
 
 DEFAULT: Rule = "crop"
 
+# Added to a pixel before it is rounded. Weights are fractions of small numbers, so some
+# pixels lie right between two levels, and the last bits of float32 would round them
+# differently in a graph and in memory.
+TIES_UP = 1e-3
+
 
 def from_json(value: object, where: str) -> Rule:
     """Returns the rule that a file records.

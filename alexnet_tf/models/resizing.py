@@ -56,7 +56,8 @@ def resize(
 
 def _pixels(image: tf.Tensor) -> tf.Tensor:
     """Rounds float pixels to uint8."""
-    return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
+    rounded = tf.round(image + resize_rule.TIES_UP)
+    return tf.cast(tf.clip_by_value(rounded, 0, 255), tf.uint8)
 
 
 def center_crop(images: tf.Tensor, side: int) -> tf.Tensor:

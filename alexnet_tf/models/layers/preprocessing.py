@@ -77,9 +77,9 @@ def _compiles(device: str) -> bool:
     On a GPU it needs parts of CUDA that may not be installed, and finds that out only
     when it runs, so one pixel is finished first.
     """
-    pixel = plain_inputs(tf.zeros([1, 1, 1, 3], tf.uint8))
     try:
         with tf.init_scope(), tf.device(f"/{device}"):
+            pixel = plain_inputs(tf.zeros([1, 1, 1, 3], tf.uint8))
             tf.function(finish, jit_compile=True)(**pixel, mean=tf.zeros([3]))
     except tf.errors.OpError as error:
         logging.warning(

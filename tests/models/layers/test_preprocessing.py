@@ -92,6 +92,21 @@ def test_where_xla_cannot_compile_images_are_finished_without_it(monkeypatch, ca
     assert said.endswith("No PTX compiler found")
 
 
+def test_the_compiler_is_asked_while_a_graph_is_traced_too(monkeypatch, caplog):
+    monkeypatch.setattr(preprocessing, "_compiles", functools.cache(COMPILES))
+    layer = layers.Preprocessing([1, 2, 3])
+    traced = tf.function(lambda inputs: layer(**inputs), autograph=False)
+    inputs = {name: tf.constant(value) for name, value in crops().items()}
+    graph = traced.get_concrete_function(inputs).graph
+    assert any("Call" in op.type for op in graph.get_operations())
+    assert "XLA" not in caplog.text
+    without_a_compiler(monkeypatch)
+    traced = tf.function(lambda inputs: layer(**inputs), autograph=False)
+    graph = traced.get_concrete_function(inputs).graph
+    assert not any("Call" in op.type for op in graph.get_operations())
+    assert "XLA cannot compile on /CPU:0" in caplog.text
+
+
 def test_a_layer_without_xla_asks_no_compiler(monkeypatch, caplog):
     without_a_compiler(monkeypatch)
     layers.Preprocessing([1, 2, 3], jit=False)(**crops())

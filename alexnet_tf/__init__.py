@@ -9,6 +9,7 @@ The library is in folders; each imports only from the folders above it:
     data         archives and image folders to prepared records, records to batches
     evaluation   errors on a split, features of many images
     training     the step, the update, the schedule, checkpoints, replicas
+    drawing      figures of a net, of its training and of its answers
     serving      exports for servers, TFLite and ONNX, their checks, and the client
 
 The public names below load on first use, so that importing the package costs nothing.
@@ -49,7 +50,7 @@ def __dir__() -> list[str]:
 
 def _register_layers() -> None:
     """Makes the layers known to `keras.saving.load_model`."""
-    # Without a usable op library, `import alexnet_tf.models.layers` says what is wrong.
+    # If Keras has another backend, `import alexnet_tf.models.layers` says what is wrong.
     with contextlib.suppress(ImportError):
         importlib.import_module("alexnet_tf.models.layers")
 

@@ -17,8 +17,6 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from absl import logging
-
 from alexnet_tf.runtime import command, log_noise, options, tables
 from alexnet_tf.runtime.device_options import DeviceOptions
 from alexnet_tf.runtime.options import option
@@ -210,8 +208,7 @@ def _restored(chosen: FeaturesOptions) -> "trained.Restored":
 def _images(
     chosen: FeaturesOptions, net: "trained.TrainedNet"
 ) -> "image_sets.ImageSet":
-    from alexnet_tf.data import prepared_dataset
-    from alexnet_tf.evaluation import evaluator, image_sets
+    from alexnet_tf.evaluation import image_sets
 
     images, architecture = chosen.images, net.architecture
     side, size = architecture.input_size, architecture.record_size
@@ -223,18 +220,11 @@ def _images(
             background=net.background,
             resize=net.resize,
         )
-    assert images.dataset is not None
-    dataset = prepared_dataset.read_description(images.dataset)
-    if dataset.size != size:
-        raise ValueError(
-            f"{dataset.path} has images of {dataset.size} pixels, and the net was "
-            f"trained on {size}: prepare them with --size={size}"
-        )
-    if difference := evaluator.resize_difference(net, dataset):
-        logging.warning("%s", difference)
-    split = images.split or dataset.evaluation_split
-    return image_sets.split_images(
-        dataset, split, side=side, damaged=images.damaged_records
+    return image_sets.images_for(
+        net,
+        dataset=images.dataset,
+        split=images.split,
+        damaged=images.damaged_records,
     )
 
 

@@ -156,7 +156,9 @@ def _plan_of(study: StudyGroup, common: Sequence[str]) -> plans.Plan:
 
 def _refuse_another_study(plan: plans.Plan) -> None:
     before = plans.recorded_flags(plan.output)
-    for difference in plans.differing(before, plan.common) if before is not None else ():
+    for difference in (
+        plans.differing(before, plan.common) if before is not None else ()
+    ):
         raise ValueError(
             f"{plan.output} holds another study: {difference}. Give the same flags, or "
             "choose another --output"

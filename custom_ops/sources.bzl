@@ -27,7 +27,9 @@ OPS_WITH_INC = [
     "winograd",
 ]
 
-# These ops also have an <op>_cuda.cu. It is compiled only if CUDA is found.
+# These ops also have an <op>_cuda.cu, which is compiled only if CUDA is found. Their
+# <op>_cuda_test.cc runs its kernels on the CPU, with cuda_on_cpu/ in the place of CUDA.
+# What both tests of the op share is in <op>_testing.h.
 OPS_WITH_CUDA = ["lrn"]
 
 # The files beside the folders: what CPU kernels share, what TensorFlow kernels share,
@@ -61,3 +63,13 @@ CPU_FLAGS = [
     "-O3",
     "-fno-math-errno",
 ]
+
+# For <op>_cuda_test.cc. The sanitizers find what a kernel reads or writes outside its
+# tensors. nvcc, but not g++, knows the pragmas that unroll loops.
+CUDA_TEST_FLAGS = [
+    "-O1",
+    "-fno-math-errno",
+    "-fno-sanitize-recover=all",
+    "-Wno-unknown-pragmas",
+]
+SANITIZER_FLAGS = ["-fsanitize=address,undefined"]

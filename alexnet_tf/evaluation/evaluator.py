@@ -226,7 +226,7 @@ def same_classes(one: Sequence[str], other: Sequence[str]) -> bool:
         >>> same_classes(["tench"], ["goldfish"])
         False
     """
-    return list(map(_class_key, one)) == list(map(_class_key, other))
+    return list(map(class_key, one)) == list(map(class_key, other))
 
 
 def synset_of(name: str) -> str | None:
@@ -240,7 +240,8 @@ def synset_of(name: str) -> str | None:
     return synset[0] if synset else None
 
 
-def _class_key(name: str) -> str:
+def class_key(name: str) -> str:
+    """What decides whether two names are of the same class: the synset, or the name."""
     return synset_of(name) or name
 
 

@@ -5,12 +5,10 @@ batches. A batch has `batch_size` images that could be read, one after the other
 work that is interrupted and continued gives the same bytes as one that is not.
 """
 
-import collections
-import concurrent.futures
 import os
 import pathlib
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import keras
@@ -20,7 +18,7 @@ import tensorflow as tf
 from absl import logging
 
 import alexnet_tf
-from alexnet_tf.data import image_decoding, shards
+from alexnet_tf.data import image_decoding
 from alexnet_tf.evaluation import feature_files, image_sets
 from alexnet_tf.models import checkpoint_files, layer_outputs, trained
 from alexnet_tf.runtime import progress
@@ -168,7 +166,9 @@ def _append_missing(
     names = " and ".join(model.output)
     left_out = work.progress.left_out
     with progress.bar(images.count, f"computing {names}", "image", first) as bar:
-        for index, view in _in_order(images, range(first, images.count), batch_size):
+        for index, view in image_sets.in_order(
+            images, range(first, images.count), batch_size
+        ):
             if (number := stop_signal()) is not None:
                 work.save()
                 raise _stopped(number, work.progress.next_image, images.count)
@@ -177,7 +177,7 @@ def _append_missing(
                 if len(batch) == batch_size:
                     compute(index + 1)
             else:
-                _check_bad_files(left_out, view, max_bad_files)
+                image_sets.check_bad_files(view, len(left_out), max_bad_files)
                 left_out.append((index, str(view)))
             bar.update()
         if batch:
@@ -185,14 +185,6 @@ def _append_missing(
         work.progress.next_image = images.count
     for _, reason in left_out:
         logging.warning("left out: %s", reason)
-
-
-def _check_bad_files(
-    left_out: Sequence[tuple[int, str]], error: Exception, allowed: int
-) -> None:
-    """Raises the error if no more bad files are allowed; damaged records are no files."""
-    if isinstance(error, image_decoding.BadImageError) and len(left_out) >= allowed:
-        raise shards.too_many_bad_files(str(error)) from error
 
 
 def _stopped(number: int, done: int, count: int) -> BaseException:
@@ -204,37 +196,3 @@ def _stopped(number: int, done: int, count: int) -> BaseException:
         progress.say(text)
         return KeyboardInterrupt()
     return StoppedError(text)
-
-
-def _in_order(
-    images: image_sets.ImageSet, indices: Sequence[int], ahead: int
-) -> Iterator[tuple[int, image_sets.View | Exception]]:
-    """Reads images in threads, and yields (index, view or why there is none) in order.
-
-    At most `ahead` images wait to be used, so memory does not grow with their number.
-    """
-
-    def attempt(index: int) -> image_sets.View | Exception:
-        try:
-            view = images.read(index)
-        except image_decoding.BadImageError as error:
-            return error
-        if view is None:
-            return ValueError(f"record {index} of {images.where} is damaged")
-        return view
-
-    waiting: collections.deque[tuple[int, concurrent.futures.Future]] = (
-        collections.deque()
-    )
-    pool = concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0)))
-    try:
-        for index in indices:
-            waiting.append((index, pool.submit(attempt, index)))
-            if len(waiting) > ahead:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)

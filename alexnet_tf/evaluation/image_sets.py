@@ -5,15 +5,18 @@ folder is decoded, resized and cropped as `predict` does it.
 """
 
 import array
+import collections
+import concurrent.futures
 import dataclasses
 import hashlib
 import os
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from alexnet_tf.data import (
     folder_listing,
@@ -21,11 +24,13 @@ from alexnet_tf.data import (
     image_files,
     prepared_dataset,
     records,
+    shards,
     source_types,
 )
+from alexnet_tf.evaluation import evaluator
 from alexnet_tf.models import background as backgrounds
-from alexnet_tf.models import resize_rule, resizing
-from alexnet_tf.runtime import names
+from alexnet_tf.models import resize_rule, resizing, trained
+from alexnet_tf.runtime import cores, names, progress
 
 UNKNOWN = -1  # the label of an image whose class is not known
 
@@ -106,6 +111,50 @@ def folder_images(
         digest.update(os.fsencode(entry))
     files = [image.name for image in found]
     classes, labels = _classes_of(files)
+    read = _reader(folder, files, labels, size, side, background, resize)
+    return ImageSet(
+        shown,
+        digest.hexdigest(),
+        len(files),
+        classes,
+        files.__getitem__,
+        read,
+        unused.texts(),
+    )
+
+
+def file_image(
+    path: str,
+    *,
+    size: int,
+    side: int,
+    background: backgrounds.Color,
+    resize: resize_rule.Rule = resize_rule.DEFAULT,
+) -> ImageSet:
+    """One image file, whose class is unknown; the arguments are as in `folder_images`."""
+    folder, name = os.path.split(path)
+    status = os.stat(path)
+    entry = f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0"
+    return ImageSet(
+        names.escaped(path),
+        hashlib.sha256(os.fsencode(entry)).hexdigest(),
+        1,
+        (),
+        [name].__getitem__,
+        _reader(folder, [name], [UNKNOWN], size, side, background, resize),
+    )
+
+
+def _reader(
+    folder: str,
+    files: Sequence[str],
+    labels: Sequence[int],
+    size: int,
+    side: int,
+    background: backgrounds.Color,
+    resize: resize_rule.Rule,
+) -> Callable[[int], View]:
+    """Returns what reads an image of a folder by its index."""
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])
     def view(image):
@@ -117,15 +166,7 @@ def folder_images(
         with tf.device("/CPU:0"):
             return View(view(image).numpy(), labels[index])
 
-    return ImageSet(
-        shown,
-        digest.hexdigest(),
-        len(files),
-        classes,
-        files.__getitem__,
-        read,
-        unused.texts(),
-    )
+    return read
 
 
 def _classes_of(files: Sequence[str]) -> tuple[tuple[str, ...], array.array]:
@@ -184,3 +225,204 @@ def split_images(
         source.name,
         read,
     )
+
+
+def images_for(
+    net: trained.TrainedNet,
+    *,
+    images: str | None = None,
+    dataset: str | None = None,
+    split: str | None = None,
+    damaged: records.Damaged = "stop",
+) -> ImageSet:
+    """The images that a net is shown: of a folder, one file, or a prepared dataset.
+
+    Args:
+        net: the net, which decides the size of the images.
+        images: a folder with images at any depth, or one image file.
+        dataset: a prepared folder, instead of `images`. If neither is given, it is the
+            dataset that the net was trained on.
+        split: of the dataset; by default the one to evaluate on.
+        damaged: as in `split_images`.
+
+    Raises:
+        FileNotFoundError: there is no such dataset.
+        ValueError: the images are named twice, there are none, or they have another
+            size than the net's.
+    """
+    side, size = net.architecture.input_size, net.architecture.record_size
+    if images is None:
+        found = dataset_for(net, dataset)
+        return split_images(
+            found, split or found.evaluation_split, side=side, damaged=damaged
+        )
+    for option, value in (("dataset", dataset), ("split", split)):
+        if value is not None:
+            raise ValueError(
+                f"--{option}={value} is of a dataset, and --images={images} names the "
+                "images: leave one of them out"
+            )
+    source = file_image if os.path.isfile(images) else folder_images
+    return source(
+        images, size=size, side=side, background=net.background, resize=net.resize
+    )
+
+
+def dataset_for(
+    net: trained.TrainedNet, path: str | None = None
+) -> prepared_dataset.Dataset:
+    """The dataset at `path`, whose images must have the net's size, or the net's own.
+
+    Its classes need not be the net's. A resize rule that differs is warned of.
+    """
+    if path is None:
+        return evaluator.dataset_of(net)
+    dataset = prepared_dataset.read_description(path)
+    size = net.architecture.record_size
+    if dataset.size != size:
+        raise ValueError(
+            f"{dataset.path} has images of {dataset.size} pixels, and the net was "
+            f"trained on {size}: prepare them with --size={size}"
+        )
+    if difference := evaluator.resize_difference(net, dataset):
+        logging.warning("%s", difference)
+    return dataset
+
+
+def relabeled(images: ImageSet, classes: Sequence[str]) -> ImageSet:
+    """The same images with labels that count `classes`, where they have such a name.
+
+    An image of another class gets the label `UNKNOWN`.
+
+    Args:
+        images: the images, with classes of their own.
+        classes: the names of the classes in their new order, as a net has them. The
+            words after the number of an ImageNet synset do not matter.
+    """
+    if evaluator.same_classes(images.classes, classes):
+        return dataclasses.replace(images, classes=tuple(classes))
+    number = {evaluator.class_key(name): label for label, name in enumerate(classes)}
+    labels = [number.get(evaluator.class_key(name), UNKNOWN) for name in images.classes]
+
+    def read(index: int) -> View | None:
+        view = images.read(index)
+        if view is None or view.label == UNKNOWN:
+            return view
+        return view._replace(label=labels[view.label])
+
+    return dataclasses.replace(images, classes=tuple(classes), read=read)
+
+
+def shuffled(images: ImageSet, seed: int) -> list[int]:
+    """The indices of all images in an order that a seed decides.
+
+    So the first N are a random choice, and the same for the same images and seed.
+    """
+    return np.random.default_rng(seed).permutation(images.count).tolist()
+
+
+class Batch(NamedTuple):
+    """Some images of a set that could be read.
+
+    Attributes:
+        indices: int64 [N], of the images in the set.
+        pixels: uint8 [N, side, side, 3].
+        labels: int64 [N].
+    """
+
+    indices: np.ndarray
+    pixels: np.ndarray
+    labels: np.ndarray
+
+
+def batches(
+    images: ImageSet,
+    indices: Sequence[int],
+    batch_size: int,
+    *,
+    max_bad_files: int = 0,
+) -> Iterator[Batch]:
+    """Yields images of a set in the order of `indices`, `batch_size` at a time.
+
+    At most two batches are in memory. What cannot be read is left out with a warning,
+    as are images of 16 bits mentioned.
+
+    Args:
+        images, indices: which images.
+        batch_size: how many a batch has; the last one may have fewer.
+        max_bad_files: how many unreadable image files are left out before one is an
+            error.
+
+    Raises:
+        image_decoding.BadImageError: more than `max_bad_files` files cannot be read.
+        record_files.DamagedRecordError: a record is damaged and none may be skipped.
+    """
+    views: list[tuple[int, View]] = []
+    bad = 0
+
+    def batch() -> Batch:
+        made = Batch(
+            np.array([index for index, _ in views], np.int64),
+            np.stack([view.pixels for _, view in views]),
+            np.array([view.label for _, view in views], np.int64),
+        )
+        views.clear()
+        return made
+
+    with image_decoding.deep_images() as deep:
+        for index, view in in_order(images, indices, batch_size):
+            if isinstance(view, View):
+                views.append((index, view))
+            elif isinstance(view, image_decoding.BadImageError):
+                check_bad_files(view, bad, max_bad_files)
+                logging.warning("left out: %s", view)
+                bad += 1
+            if len(views) == batch_size:
+                yield batch()
+        if views:
+            yield batch()
+    if deep:
+        progress.say(f"warning: {image_decoding.deep_summary(deep)}")
+
+
+def check_bad_files(error: Exception, left_out: int, allowed: int) -> None:
+    """Raises the error of a bad file if `left_out` were left out and no more are allowed.
+
+    A damaged record is no file, and passes.
+    """
+    if isinstance(error, image_decoding.BadImageError) and left_out >= allowed:
+        raise shards.too_many_bad_files(str(error)) from error
+
+
+def in_order(
+    images: ImageSet, indices: Sequence[int], ahead: int
+) -> Iterator[tuple[int, View | Exception]]:
+    """Reads images in threads, and yields (index, view or why there is none) in order.
+
+    At most `ahead` images wait to be used, so memory does not grow with their number.
+    """
+
+    def attempt(index: int) -> View | Exception:
+        try:
+            view = images.read(index)
+        except image_decoding.BadImageError as error:
+            return error
+        if view is None:
+            return ValueError(f"record {index} of {images.where} is damaged")
+        return view
+
+    waiting: collections.deque[tuple[int, concurrent.futures.Future]] = (
+        collections.deque()
+    )
+    pool = concurrent.futures.ThreadPoolExecutor(cores.usable_cores())
+    try:
+        for index in indices:
+            waiting.append((index, pool.submit(attempt, index)))
+            if len(waiting) > ahead:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)

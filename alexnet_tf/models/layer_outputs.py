@@ -95,6 +95,27 @@ def tower_outputs(model: keras.Model, name: str) -> list[keras.KerasTensor]:
     return [part.output for part in found[name]]
 
 
+def weighted_layers(model: keras.Model, layer: str) -> list[keras.layers.Layer]:
+    """Returns the Keras layers with the weights of a layer, one per tower, in order.
+
+    Example:
+        >>> from alexnet_tf.models import builder, zoo
+        >>> built = builder.build(zoo.find("cifar10_11pct"))
+        >>> [part.name for part in weighted_layers(built, "conv1")]
+        ['conv1']
+
+    Raises ValueError if the model has no such layer; the message lists those it has.
+    """
+    found = _find(model)
+    if f"{layer}/linear" not in found:
+        known = [name.removesuffix("/linear") for name in found if "/linear" in name]
+        raise ValueError(
+            f"{getattr(model, 'model', model).name} has no layer {layer!r} with weights: "
+            f"choose one of {', '.join(known)}"
+        )
+    return found[f"{layer}/linear"]
+
+
 def _find(model: keras.Model) -> dict[str, list[keras.layers.Layer]]:
     """The Keras layers of every name, one per tower, in the order of the towers."""
     model = getattr(model, "model", model)  # of what `load` returns

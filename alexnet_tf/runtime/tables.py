@@ -16,7 +16,7 @@ _LATEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
-    "–": "--",
+    "\u2013": "--",
     "<": "$<$",
     ">": "$>$",
 }

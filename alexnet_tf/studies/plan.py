@@ -1,8 +1,8 @@
 """Which trainings a study consists of. No TensorFlow.
 
-    factors = [factor_of("architecture=cuda_convnet,no_lrn")]
-    plan = Plan(("--dataset=data/mine",), factors, seeds=(0, 1), output="studies/lrn")
-    [run.name for run in plan.runs()]
+factors = [factor_of("architecture=cuda_convnet,no_lrn")]
+plan = Plan(("--dataset=data/mine",), factors, seeds=(0, 1), output="studies/lrn")
+[run.name for run in plan.runs()]
 """
 
 import dataclasses
@@ -27,10 +27,10 @@ _OF_THE_STUDY = {
     "resume": "a study always continues its runs",
     "overfit_one_batch": "nothing is trained then",
 }
-_FOR_ALL = {
-    name: "it can only be the same for all runs"
-    for name in ("logical_cpus", "logical_gpus", "strategy", "data_dir", "manual_dir")
-}
+_FOR_ALL = dict.fromkeys(
+    ("logical_cpus", "logical_gpus", "strategy", "data_dir", "manual_dir"),
+    "it can only be the same for all runs",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,9 @@ def factor_of(text: str) -> Factor:
         )
     for value in values:
         if values.count(value) > 1:
-            raise ValueError(f"--vary={text}: {value or 'the empty value'} occurs twice")
+            raise ValueError(
+                f"--vary={text}: {value or 'the empty value'} occurs twice"
+            )
     return Factor(flag, values)
 
 

@@ -83,9 +83,7 @@ def passes_to(
     return None
 
 
-def write_result(
-    plan: Plan, run: Run, length: Length, *, batch_size: int
-) -> None:
+def write_result(plan: Plan, run: Run, length: Length, *, batch_size: int) -> None:
     """Records a finished run; `evaluation.json` must be there if it was evaluated."""
     run_dir = plan.run_dir(run)
     about = json.loads((run_dir / "environment.json").read_text())

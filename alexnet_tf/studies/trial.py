@@ -80,15 +80,18 @@ def main() -> None:
     """Answers one question on standard input."""
     flags.FLAGS([""])
     question = json.loads(sys.stdin.read())
+    first = options.parse(train_options.TrainOptions, question["arguments"][0])
     with log_noise.held_back():
         import tensorflow as tf
 
         from alexnet_tf.models import devices
-    first = options.parse(train_options.TrainOptions, question["arguments"][0])
-    devices.configure(first.devices.logical_cpus, first.devices.logical_gpus)
+
+        devices.configure(first.devices.logical_cpus, first.devices.logical_gpus)
     log_noise.show_only_own_messages()
     tf.config.experimental.enable_op_determinism()
-    answers = [_length_of(each, question["evaluated"]) for each in question["arguments"]]
+    answers = [
+        _length_of(each, question["evaluated"]) for each in question["arguments"]
+    ]
     print(json.dumps(answers))
 
 

@@ -66,6 +66,9 @@ def assemble(
     devices = replicas.tower_devices(options.devices.tower_devices, net.towers)
     with replicas.scope():
         model = _build_net(options, described, devices)
+        described = dataclasses.replace(
+            described, normalization=layers.normalization_of(model)
+        )
         _freeze(model, architecture, options.start)
         rule = _make_optimizer(options, architecture, model, replicas)
     taken = None

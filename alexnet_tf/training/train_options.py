@@ -127,8 +127,13 @@ class NetOptions:
         "0: no dropout",
         check=options.between(0, 1),
     )
-    lrn: Literal["op", "stock"] = option(
-        "op", "normalization layers: this package's ops, or TensorFlow's own operations"
+    lrn: Literal["auto", "op", "stock"] = option(
+        "auto",
+        "normalization layers: op, this package's ops; stock, TensorFlow's own "
+        "operations; auto, the ops if they can compute on the device, and otherwise "
+        "TensorFlow's operations, which is said once. A resumed run may have "
+        "another one, from which only last bits differ",
+        changeable=True,
     )
     winograd: bool = option(
         True,

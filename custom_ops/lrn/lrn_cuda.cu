@@ -8,6 +8,7 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <type_traits>
@@ -25,15 +26,23 @@ struct Constants {
 
 // The hardware's approximations have errors of up to 2 units in the last place,
 // and are 0 if s is infinite.
+__device__ __forceinline__ float SquareRoot(float v) {
+  float root;
+#ifdef CUDA_ON_CPU  // which cannot run PTX
+  root = std::sqrt(v);
+#else
+  asm("sqrt.approx.f32 %0, %1;" : "=f"(root) : "f"(v));
+#endif
+  return root;
+}
+
 template <Power kPower>
 __device__ __forceinline__ float InversePower(float s, float beta) {
   if constexpr (kPower == Power::kAny) return powf(s, -beta);
   const float r = rsqrtf(s);
   if constexpr (kPower == Power::kHalf) return r;
   if constexpr (kPower == Power::kOne) return r * r;
-  float root;
-  asm("sqrt.approx.f32 %0, %1;" : "=f"(root) : "f"(r));
-  return r * root;
+  return r * SquareRoot(r);
 }
 
 __device__ __forceinline__ float ToFloat(float v) { return v; }
@@ -265,39 +274,49 @@ bool Aligned(const void* p) {
   return reinterpret_cast<std::uintptr_t>(p) % 16 == 0;
 }
 
-// The largest grid has 2^31 - 1 blocks. A block works on at least 512 bytes, so
-// that grid would need a tensor of a tebibyte, more than any device has.
-unsigned Blocks(std::int64_t work, std::int64_t per_block) {
-  return static_cast<unsigned>((work + per_block - 1) / per_block);
+// Tensors of fewer vectors than this are indexed with 32 bits. The test lowers
+// it.
+#ifndef ALEXNET_TF_LRN_WIDE_FROM
+#define ALEXNET_TF_LRN_WIDE_FROM (std::int64_t{1} << 31)
+#endif
+
+// Runs `kernel` with as many blocks as `work` needs, and returns the error of
+// the launch. The largest grid has 2^31 - 1 blocks. A block works on at least
+// 512 bytes, so that grid would need a tensor of a tebibyte, more than any
+// device has.
+template <typename... Parameters, typename... Arguments>
+int Launch(void* stream, std::int64_t work, int work_per_block, int threads,
+           void (*kernel)(Parameters...), const Arguments&... arguments) {
+  cudaLaunchConfig_t config = {};
+  config.gridDim = static_cast<unsigned>((work - 1) / work_per_block + 1);
+  config.blockDim = threads;
+  config.stream = static_cast<cudaStream_t>(stream);
+  return cudaLaunchKernelEx(&config, kernel,
+                            static_cast<Parameters>(arguments)...);
 }
 
-template <typename T, Power kPower>
-void LaunchForward5(cudaStream_t stream, const Constants& c, const T* x,
-                    std::int64_t vectors, std::int64_t per_row, T* y) {
-  const unsigned blocks = Blocks(vectors, kInner * kWarpsPerBlock);
-  constexpr int kBlock = kWarp * kWarpsPerBlock;
-  if (vectors < (std::int64_t{1} << 31)) {
-    Forward5Kernel<T, kPower, std::uint32_t>
-        <<<blocks, kBlock, 0, stream>>>(c, x, vectors, per_row, y);
-  } else {
-    Forward5Kernel<T, kPower, std::uint64_t>
-        <<<blocks, kBlock, 0, stream>>>(c, x, vectors, per_row, y);
-  }
+// The same for a kernel that works on vectors.
+template <typename... Parameters, typename... Arguments>
+int Launch5(void* stream, std::int64_t vectors, void (*kernel)(Parameters...),
+            const Arguments&... arguments) {
+  return Launch(stream, vectors, kInner * kWarpsPerBlock,
+                kWarp * kWarpsPerBlock, kernel, arguments...);
 }
 
-template <typename T, Power kPower>
-void LaunchGradient5(cudaStream_t stream, const Constants& c, const T* dy,
-                     const T* x, std::int64_t vectors, std::int64_t per_row,
-                     T* dx) {
-  const unsigned blocks = Blocks(vectors, kInner * kWarpsPerBlock);
-  constexpr int kBlock = kWarp * kWarpsPerBlock;
-  if (vectors < (std::int64_t{1} << 31)) {
-    Gradient5Kernel<T, kPower, std::uint32_t>
-        <<<blocks, kBlock, 0, stream>>>(c, dy, x, vectors, per_row, dx);
-  } else {
-    Gradient5Kernel<T, kPower, std::uint64_t>
-        <<<blocks, kBlock, 0, stream>>>(c, dy, x, vectors, per_row, dx);
-  }
+template <typename T, typename Index>
+auto Forward5(float beta) {
+  if (beta == 0.75f) return Forward5Kernel<T, Power::kThreeQuarters, Index>;
+  if (beta == 0.5f) return Forward5Kernel<T, Power::kHalf, Index>;
+  if (beta == 1.0f) return Forward5Kernel<T, Power::kOne, Index>;
+  return Forward5Kernel<T, Power::kAny, Index>;
+}
+
+template <typename T, typename Index>
+auto Gradient5(float beta) {
+  if (beta == 0.75f) return Gradient5Kernel<T, Power::kThreeQuarters, Index>;
+  if (beta == 0.5f) return Gradient5Kernel<T, Power::kHalf, Index>;
+  if (beta == 1.0f) return Gradient5Kernel<T, Power::kOne, Index>;
+  return Gradient5Kernel<T, Power::kAny, Index>;
 }
 
 }  // namespace
@@ -307,26 +326,20 @@ int LrnForwardCuda(void* stream, const LrnParams& params, const T* x,
                    std::int64_t rows, std::int64_t channels, T* y) {
   const std::int64_t count = rows * channels;
   if (count == 0) return cudaSuccess;
-  const cudaStream_t on = static_cast<cudaStream_t>(stream);
   const Constants c = ConstantsOf(params);
-  if (params.size == 5 && channels % kWidth<T> == 0 && Aligned(x) &&
-      Aligned(y)) {
-    const std::int64_t vectors = count / kWidth<T>;
-    const std::int64_t per_row = channels / kWidth<T>;
-    if (params.beta == 0.75f) {
-      LaunchForward5<T, Power::kThreeQuarters>(on, c, x, vectors, per_row, y);
-    } else if (params.beta == 0.5f) {
-      LaunchForward5<T, Power::kHalf>(on, c, x, vectors, per_row, y);
-    } else if (params.beta == 1.0f) {
-      LaunchForward5<T, Power::kOne>(on, c, x, vectors, per_row, y);
-    } else {
-      LaunchForward5<T, Power::kAny>(on, c, x, vectors, per_row, y);
-    }
-  } else {
-    ForwardKernel<<<Blocks(count, kThreads), kThreads, 0, on>>>(
-        c, params.size / 2, x, count, channels, y);
+  if (params.size != 5 || channels % kWidth<T> != 0 || !Aligned(x) ||
+      !Aligned(y)) {
+    return Launch(stream, count, kThreads, kThreads, ForwardKernel<T>, c,
+                  params.size / 2, x, count, channels, y);
   }
-  return cudaGetLastError();
+  const std::int64_t vectors = count / kWidth<T>;
+  const std::int64_t per_row = channels / kWidth<T>;
+  if (vectors < ALEXNET_TF_LRN_WIDE_FROM) {
+    return Launch5(stream, vectors, Forward5<T, std::uint32_t>(params.beta), c,
+                   x, vectors, per_row, y);
+  }
+  return Launch5(stream, vectors, Forward5<T, std::uint64_t>(params.beta), c, x,
+                 vectors, per_row, y);
 }
 
 template <typename T>
@@ -335,27 +348,20 @@ int LrnGradientCuda(void* stream, const LrnParams& params, const T* dy,
                     T* dx) {
   const std::int64_t count = rows * channels;
   if (count == 0) return cudaSuccess;
-  const cudaStream_t on = static_cast<cudaStream_t>(stream);
   const Constants c = ConstantsOf(params);
-  if (params.size == 5 && channels % kWidth<T> == 0 && Aligned(dy) &&
-      Aligned(x) && Aligned(dx)) {
-    const std::int64_t vectors = count / kWidth<T>;
-    const std::int64_t per_row = channels / kWidth<T>;
-    if (params.beta == 0.75f) {
-      LaunchGradient5<T, Power::kThreeQuarters>(on, c, dy, x, vectors, per_row,
-                                                dx);
-    } else if (params.beta == 0.5f) {
-      LaunchGradient5<T, Power::kHalf>(on, c, dy, x, vectors, per_row, dx);
-    } else if (params.beta == 1.0f) {
-      LaunchGradient5<T, Power::kOne>(on, c, dy, x, vectors, per_row, dx);
-    } else {
-      LaunchGradient5<T, Power::kAny>(on, c, dy, x, vectors, per_row, dx);
-    }
-  } else {
-    GradientKernel<<<Blocks(count, kThreads), kThreads, 0, on>>>(
-        c, params.size / 2, dy, x, count, channels, dx);
+  if (params.size != 5 || channels % kWidth<T> != 0 || !Aligned(dy) ||
+      !Aligned(x) || !Aligned(dx)) {
+    return Launch(stream, count, kThreads, kThreads, GradientKernel<T>, c,
+                  params.size / 2, dy, x, count, channels, dx);
   }
-  return cudaGetLastError();
+  const std::int64_t vectors = count / kWidth<T>;
+  const std::int64_t per_row = channels / kWidth<T>;
+  if (vectors < ALEXNET_TF_LRN_WIDE_FROM) {
+    return Launch5(stream, vectors, Gradient5<T, std::uint32_t>(params.beta), c,
+                   dy, x, vectors, per_row, dx);
+  }
+  return Launch5(stream, vectors, Gradient5<T, std::uint64_t>(params.beta), c,
+                 dy, x, vectors, per_row, dx);
 }
 
 std::string LrnCudaErrorText(int error) {

@@ -19,57 +19,17 @@
 #include <vector>
 
 #include "custom_ops/limits.h"
+#include "custom_ops/lrn/lrn_testing.h"
 #include "custom_ops/testing.h"
 
 namespace alexnet_tf {
 namespace {
 
-constexpr double kInf = std::numeric_limits<double>::infinity();
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-// For each type: Set and Get write and read one value. Epsilon is the relative
-// error of rounding to the type and of the arithmetic, which for the 16-bit
-// types is that of the estimates. Tiny is the absolute error of small values.
-void Set(float* p, double v) { *p = static_cast<float>(v); }
-double Get(const float& v) { return v; }
-double Epsilon(const float*) { return 4e-7; }
-double Tiny(const float*) { return 1e-37; }
-
-// Truncates, and keeps the sign of NaN.
-void Set(BFloat16* p, double v) {
-  const float f = static_cast<float>(v);
-  std::uint32_t bits;
-  std::memcpy(&bits, &f, sizeof(bits));
-  p->bits = static_cast<std::uint16_t>(bits >> 16);
-}
-double Get(const BFloat16& v) { return Widen(v); }
-double Epsilon(const BFloat16*) { return 0x1p-8 + 2.2e-4; }
-double Tiny(const BFloat16*) { return 1e-37; }
-
-double Get(const Half& v) {
-  const int exponent = v.bits >> 10 & 31, mantissa = v.bits & 1023;
-  const double sign = v.bits & 0x8000 ? -1 : 1;
-  if (exponent == 31) return mantissa ? kNan : sign * kInf;
-  if (exponent == 0) return sign * std::ldexp(mantissa, -24);
-  return sign * std::ldexp(1024 + mantissa, exponent - 25);
-}
-void Set(Half* p, double v) {
-  const std::uint16_t sign = std::signbit(v) ? 0x8000 : 0;
-  const double magnitude = std::fabs(v);
-  if (std::isnan(v)) {
-    p->bits = 0x7e00;
-    return;
-  }
-  // The bits of positive halves are in the order of their values.
-  std::uint16_t low = 0, high = 0x7c00;
-  while (high - low > 1) {
-    const std::uint16_t middle = (low + high) / 2;
-    (Get(Half{middle}) <= magnitude ? low : high) = middle;
-  }
-  p->bits = sign | (std::isinf(v) ? 0x7c00 : low);
-}
-double Epsilon(const Half*) { return 0x1p-11 + 2.2e-4; }
-double Tiny(const Half*) { return 0x1p-25; }
+// The arithmetic's relative error. In the 16-bit types it is that of the
+// estimates.
+double Arithmetic(const float*) { return 4e-7 - 0x1p-24; }
+double Arithmetic(const BFloat16*) { return 2.2e-4; }
+double Arithmetic(const Half*) { return 2.2e-4; }
 
 // Rows of inputs, and what the kernels make of them.
 template <typename T>
@@ -125,35 +85,18 @@ struct Rows {
 template <typename T>
 void CheckAgainstReference(Rows<T>* r, const std::string& name) {
   const LrnParams& params = r->params;
-  std::vector<double> x(r->count), dy(r->count), want_y(r->count),
-      want_dx(r->count), scale(r->count);
-  for (std::int64_t i = 0; i < r->count; ++i) {
-    x[i] = Get(r->x[i]);
-    dy[i] = Get(r->dy[i]);
-  }
-  LrnReferenceForward(params, x.data(), r->rows, r->channels, want_y.data());
-  LrnReferenceGradient(params, dy.data(), x.data(), r->rows, r->channels,
-                       want_dx.data());
-  // Because the terms of dx may cancel, its error is relative to the largest
-  // term. If all inputs are positive, only the first term has the other sign.
-  for (double& v : x) v = std::fabs(v);
-  for (double& v : dy) v = std::fabs(v);
-  LrnReferenceGradient(params, dy.data(), x.data(), r->rows, r->channels,
-                       scale.data());
-  for (std::int64_t i = 0; i < r->count; ++i) {
-    scale[i] =
-        std::fabs(scale[i]) + 2 * dy[i] * std::pow(params.k, -params.beta);
-  }
-
+  const LrnExpected want =
+      ExpectedOf(params, r->x.data(), r->dy.data(), r->rows, r->channels);
   // Long sums are rounded more often.
   const double terms = std::min<double>(params.size, r->channels);
-  const double epsilon = Epsilon(r->x.data()) + 1e-7 * std::sqrt(terms);
-  const double tiny = Tiny(r->x.data());
+  const T* type = r->x.data();
+  const double epsilon =
+      Rounding(type) + Arithmetic(type) + 1e-7 * std::sqrt(terms);
   for (std::int64_t i = 0; i < r->count; ++i) {
-    CheckNear(Get(r->y[i]), want_y[i], epsilon * std::fabs(want_y[i]) + tiny,
-              name + "y", i);
-    CheckNear(Get(r->dx[i]), want_dx[i], epsilon * scale[i] + tiny, name + "dx",
-              i);
+    CheckNear(Get(r->y[i]), want.y[i],
+              epsilon * std::fabs(want.y[i]) + Tiny(type), name + "y", i);
+    CheckNear(Get(r->dx[i]), want.dx[i], epsilon * want.scale[i] + Tiny(type),
+              name + "dx", i);
   }
 }
 

@@ -452,7 +452,7 @@ def test_images_are_read_a_batch_ahead_and_no_more(two_towers, images, tmp_path)
     started = []
     read = found.read
     object.__setattr__(found, "read", lambda n: [started.append(n), read(n)][1])
-    views = extraction._in_order(found, range(30), 4)
+    views = image_sets.in_order(found, range(30), 4)
     for index in range(5):
         assert next(views)[0] == index
         assert max(started) <= index + 4

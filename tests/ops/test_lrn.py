@@ -501,14 +501,21 @@ def test_xla_fallback_compiles_and_equals_the_op(dtype, size):
     assert_matches_reference(x, dy, y, dx, **constants)
 
 
-def test_a_missing_library_is_an_error_with_what_to_type(tmp_path):
+def test_a_missing_library_is_an_error_with_what_to_type(tmp_path, monkeypatch):
     installed = tmp_path / "site-packages" / "alexnet_tf" / "_alexnet_ops.so"
     with pytest.raises(ops.OpLibraryError, match="pip install") as raised:
         library._load(installed)
     assert str(installed) in str(raised.value)
     (tmp_path / "source" / "custom_ops").mkdir(parents=True)
+    in_source_tree = tmp_path / "source" / "alexnet_tf" / "_alexnet_ops.so"
     with pytest.raises(ImportError, match="source tree first: type `make setup`"):
-        library._load(tmp_path / "source" / "alexnet_tf" / "_alexnet_ops.so")
+        library._load(in_source_tree)
+    monkeypatch.setattr(library.shutil, "which", lambda name: None)
+    with pytest.raises(ImportError, match=r"needs g\+\+, which is not installed"):
+        library._load(in_source_tree)
+    monkeypatch.setattr(library.sys, "platform", "darwin")
+    with pytest.raises(ImportError, match="built on Linux only"):
+        library._load(in_source_tree)
 
 
 def test_library_of_another_tensorflow_is_rejected(tmp_path):
@@ -518,6 +525,11 @@ def test_library_of_another_tensorflow_is_rejected(tmp_path):
         library._load(file)
     file.write_bytes(b"something else")
     with pytest.raises(ops.OpLibraryError, match="not an op library"):
+        library._load(file)
+    # As of another processor, or of a newer Linux.
+    text = f"alexnet_tf build: tensorflow={tf.__version__} cuda=none;"
+    file.write_bytes(text.encode() + bytes(100))
+    with pytest.raises(ops.OpLibraryError, match=r"cannot be loaded \(.*invalid ELF"):
         library._load(file)
 
 

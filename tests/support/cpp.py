@@ -23,6 +23,55 @@ BUILDS = {
 }
 
 
+class CudaTest:
+    """The test that runs the CUDA kernels of `op` on the CPU, built in `folder`."""
+
+    def __init__(self, op, folder):
+        if shutil.which("g++") is None:
+            pytest.skip("needs g++")
+        self._op, self._folder = op, folder
+        self.kernels = (ROOT / f"custom_ops/{op}/{op}_cuda.cu").read_text()
+        # The CPU kernels take longest to compile, and only their results count.
+        others = [f"{op}/{op}_cpu.cc", f"{op}/{op}_reference.cc"]
+        others += ["cuda_on_cpu/launch.cc", *LISTED["CPU_SOURCES"]]
+        sources = [ROOT / "custom_ops" / name for name in others]
+        self._compile(folder, "-DALEXNET_TF_PORTABLE", "-O0", "-c", *sources)
+        self._objects = sorted(folder.glob("*.o"))
+
+    def run(self, folder, kernels=None):
+        """Builds and runs it with this text for the kernels, by default the op's own.
+
+        Returns what it printed, and its exit status.
+        """
+        path = folder / "custom_ops" / self._op / f"{self._op}_cuda.cu"
+        path.parent.mkdir(parents=True)
+        path.write_text(self.kernels if kernels is None else kernels)
+        source = ROOT / f"custom_ops/{self._op}/{self._op}_cuda_test.cc"
+        self._compile(folder, f"-I{folder}", source, *self._objects, "-o", "cuda_test")
+        done = subprocess.run(
+            [folder / "cuda_test"],
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return done.stdout, done.returncode
+
+    def _compile(self, folder, *arguments):
+        flags = ("CXX_FLAGS", "CUDA_TEST_FLAGS", "SANITIZER_FLAGS")
+        command = ["g++", *(flag for name in flags for flag in LISTED[name])]
+        includes = [f"-I{ROOT}", f"-I{ROOT}/custom_ops/cuda_on_cpu"]
+        # What comes first among `arguments` is searched first.
+        build = subprocess.run(
+            [*command, *arguments, *includes],
+            cwd=folder,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert build.returncode == 0, build.stderr[-3000:]
+
+
 def check(op, folder, **levels):
     """Builds the C++ test of `op` in `folder` in every way, and runs it.
 

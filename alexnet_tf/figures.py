@@ -1,0 +1,170 @@
+"""Draws figures of a trained net: the paper's, and what shows whether a net learns.
+
+    python -m alexnet_tf.figures --checkpoint=runs/mine --output=figures
+    python -m alexnet_tf.figures --checkpoint=runs/mine --figure=filters --layer=conv2 \\
+        --channel=5 --output=figures
+    python -m alexnet_tf.figures --architecture=paper --output=figures
+
+Every figure is three files: the picture (.png or .svg), what is drawn as data (.npz or
+.json), and its caption with a text alternative (.txt). docs/figures.md shows them all.
+It needs pip install 'alexnet_tf[figures]'.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from alexnet_tf.runtime import command, log_noise, options
+from alexnet_tf.runtime.device_options import DeviceOptions
+from alexnet_tf.runtime.options import option
+
+if TYPE_CHECKING:
+    import pathlib
+
+    from alexnet_tf.drawing import figure
+
+NAMES = ("architecture", "filters")
+
+
+@dataclasses.dataclass(frozen=True)
+class FigureOptions:
+    """The net, what is drawn of it, and where the files go."""
+
+    checkpoint: str = option(
+        "runs/default",
+        "a run folder (its newest checkpoint), RUN/best (the one with the least "
+        "validation error), or one checkpoint as RUN/checkpoints/step-200",
+        is_path=True,
+    )
+    architecture: str | None = option(
+        None,
+        "a net of the zoo, whose figure architecture is drawn; needs no --checkpoint",
+    )
+    figure: tuple[str, ...] = option(
+        ("all",),
+        f"figures, separated by commas: {', '.join(NAMES)}, or all. With all, a figure "
+        "that this run cannot have is left out and named",
+        check=lambda value: (
+            set(value) <= {"all", *NAMES} or f"all, or some of {', '.join(NAMES)}"
+        ),
+    )
+    output: str = option(
+        "figures",
+        "folder for the files; files of the same names are replaced",
+        is_path=True,
+    )
+    layer: str | None = option(
+        None,
+        "layer that filters shows (default: the first convolution)",
+    )
+    channel: int | None = option(
+        None,
+        "channel of the kernels that filters shows in gray (default: red, green and blue "
+        "together in the first convolution, and channel 0 in the others)",
+        check=options.at_least(0),
+    )
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = option(
+        "float32", "compute type"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageOptions:
+    """The images of the figures that show images."""
+
+    images: str | None = option(
+        None,
+        "folder with images at any depth; the first folder below it names the class",
+        is_path=True,
+    )
+    dataset: str | None = option(
+        None,
+        "prepared folder (default: the one that the net was trained on)",
+        is_path=True,
+    )
+    split: str | None = option(
+        None, "split of the dataset (default: validation, or test if there is none)"
+    )
+    only_errors: bool = option(False, "show only images that the net gets wrong")
+    count: int | None = option(
+        None, "number of images (default: the figure's own)", check=options.at_least(1)
+    )
+    seed: int = option(0, "seed of the choice of images", check=options.at_least(0))
+    batch_size: int = option(128, "images per batch", check=options.at_least(1))
+
+
+@dataclasses.dataclass(frozen=True)
+class FiguresOptions:
+    """All options of `figures`."""
+
+    figures: FigureOptions = options.group(FigureOptions, "Figures")
+    images: ImageOptions = options.group(ImageOptions, "Images")
+    devices: DeviceOptions = options.group(DeviceOptions, "Devices")
+
+
+OPTIONS = FiguresOptions
+
+
+def main(chosen: FiguresOptions, arguments: Sequence[str]) -> None:
+    options.refuse_arguments(arguments)
+    images, figures = chosen.images, chosen.figures
+    if images.images is not None and (images.dataset or images.split):
+        raise ValueError("name the images by --images or by --dataset, and not by both")
+    # First, because without matplotlib it says what to install, and TensorFlow is slow.
+    from alexnet_tf.drawing import figure as figure_files
+
+    with log_noise.held_back():
+        from alexnet_tf.drawing import gallery
+        from alexnet_tf.models import devices
+
+        devices.configure(chosen.devices.logical_cpus, chosen.devices.logical_gpus)
+    devices.allow_tf32(figures.precision == "tf32")
+    if figures.architecture is not None:
+        drawn = _drawn_of_the_zoo(figures)
+        _show(drawn, figure_files.write(drawn, figures.output)[0])
+        return
+    choices = gallery.Choices(
+        layer=figures.layer,
+        channel=figures.channel,
+        **{name: getattr(images, name) for name in vars(images)},
+    )
+    subject = gallery.Subject(
+        figures.checkpoint,
+        choices,
+        precision=figures.precision,
+        tower_devices=chosen.devices.tower_devices,
+    )
+    everything = "all" in figures.figure
+    for name in NAMES if everything else dict.fromkeys(figures.figure):
+        try:
+            drawn = gallery.draw(name, subject)
+        except gallery.NotDrawableError as error:
+            if not everything:
+                raise
+            print(f"{name} is left out: {error}", file=sys.stderr)
+            continue
+        _show(drawn, figure_files.write(drawn, figures.output)[0])
+
+
+def _drawn_of_the_zoo(figures: FigureOptions) -> "figure.Figure":
+    """Draws a net that has no weights."""
+    from alexnet_tf.drawing import architecture
+    from alexnet_tf.models import zoo
+
+    assert figures.architecture is not None
+    if others := set(figures.figure) - {"all", "architecture"}:
+        raise ValueError(
+            f"--architecture={figures.architecture} has no weights, and {min(others)} is "
+            "of a trained net: name that by --checkpoint, or leave --figure out"
+        )
+    return architecture.draw(zoo.find(figures.architecture))
+
+
+def _show(drawn: "figure.Figure", path: "pathlib.Path") -> None:
+    """Prints what a figure shows, and where it was written."""
+    print("\n".join(filter(None, [f"{path}: {drawn.caption}", drawn.text])))
+
+
+if __name__ == "__main__":
+    command.run_command("figures", OPTIONS, main, __doc__)

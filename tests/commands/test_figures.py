@@ -1,0 +1,96 @@
+"""The command `figures`."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from alexnet_tf import figures as command
+from alexnet_tf.drawing import gallery
+from alexnet_tf.models import trained
+from alexnet_tf.runtime import options
+from tests.support import nets, runs
+
+
+def run(**chosen):
+    command.main(options.replace(command.OPTIONS(), **chosen), [])
+
+
+@pytest.fixture(scope="module")
+def two_towers(tmp_path_factory):
+    """A run folder of a small net with two towers, which has no dataset."""
+    return runs.write_untrained(tmp_path_factory.mktemp("runs") / "towers", nets.SMALL)
+
+
+def test_the_command_knows_every_figure():
+    assert set(command.NAMES) == set(gallery.FIGURES)
+
+
+def test_filters_are_those_of_the_checkpoint(two_towers, tmp_path, capsys):
+    run(checkpoint=str(two_towers), figure=("filters",), output=str(tmp_path))
+    model = trained.restore(two_towers).model
+    with np.load(tmp_path / "filters.npz") as found:
+        for tower, part in enumerate(nets.towers_of(model, "conv1")):
+            np.testing.assert_array_equal(found["kernels"][tower], part.kernel.numpy())
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"{tmp_path}/filters.png: The 6 kernels of conv1, ")
+    assert "tower 1: color selectivity 0.6" in printed
+
+
+def test_a_net_of_the_zoo_needs_no_run(tmp_path, capsys):
+    run(architecture="cifar10_13pct", output=str(tmp_path))
+    assert "fc10" in capsys.readouterr().out
+    found = json.loads((tmp_path / "architecture.json").read_text())
+    assert found["parameters"] == 1_116_490  # counted by hand from the 2012 program
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".json", ".svg", ".txt"]
+    with pytest.raises(ValueError, match="architecture must be one of paper, .*'none'"):
+        run(architecture="none", output=str(tmp_path))
+    with pytest.raises(ValueError, match="no weights, and filters is of a trained net"):
+        run(architecture="paper", figure=("filters",), output=str(tmp_path))
+
+
+def test_the_architecture_of_a_run_is_its_own(two_towers, tmp_path):
+    run(checkpoint=str(two_towers), figure=("architecture",), output=str(tmp_path))
+    found = json.loads((tmp_path / "architecture.json").read_text())
+    model = trained.restore(two_towers).model
+    assert found["parameters"] == model.count_params()
+    assert str(two_towers) in (tmp_path / "architecture.txt").read_text()
+
+
+def test_another_layer_has_files_of_its_own(two_towers, tmp_path):
+    chosen = {"checkpoint": str(two_towers), "figure": ("filters",)}
+    run(**chosen, layer="conv2", channel=1, output=str(tmp_path))
+    assert (tmp_path / "filters-conv2-channel1.png").exists()
+
+
+def test_all_leaves_out_what_this_run_cannot_have(
+    two_towers, tmp_path, capsys, monkeypatch
+):
+    def needs_images(subject):
+        return subject.dataset
+
+    monkeypatch.setitem(gallery.FIGURES, "filters", needs_images)
+    monkeypatch.setattr(command, "NAMES", ("filters",))
+    run(checkpoint=str(two_towers), output=str(tmp_path))
+    said = "the net was imported and has no dataset of its own: name the images"
+    assert f"filters is left out: {said}" in capsys.readouterr().err
+    with pytest.raises(gallery.NotDrawableError, match=said):
+        run(checkpoint=str(two_towers), figure=("filters",), output=str(tmp_path))
+
+
+def test_without_matplotlib_one_line_says_what_to_install(tmp_path):
+    code = (
+        "import sys; sys.modules['matplotlib'] = None; import runpy;"
+        "sys.argv = ['figures', '--checkpoint=nowhere'];"
+        "runpy.run_module('alexnet_tf.figures', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "alexnet_tf.figures: figures need the package matplotlib, which is not "
+        "installed: pip install 'alexnet_tf[figures]'\n"
+    )

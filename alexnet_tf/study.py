@@ -199,7 +199,7 @@ def _make_run(
     if study.evaluate:
         steps.append(("evaluate", _evaluation_of(plan, run)))
     for name, arguments in steps:
-        if processes.run(name, arguments, log):
+        if processes.run(["-m", f"alexnet_tf.{name}", *arguments], log):
             return f"{name} failed: {processes.last_line(log)}"
         newest = run_dir / "checkpoints" / f"step-{length.last_step}.index"
         if not newest.exists():
@@ -250,6 +250,8 @@ def _write(
     found = results.read_results(plan)
     if not found:
         return []
+    order = [run.setting for run in plan.runs()]
+    found.sort(key=lambda each: order.index(tuple(each["values"].values())))
     settings = results.settings_of(found, reach=study.reach)
     compared = results.best_settings(settings, study.best) if study.best else settings
     expected = len(plan.runs())

@@ -1,4 +1,4 @@
-"""Runs a command as a process that ends with this one, and keeps what it prints."""
+"""Runs Python as a process that ends with this one, and keeps what it prints."""
 
 import ctypes
 import os
@@ -16,18 +16,18 @@ _POLL_S = 0.2
 
 
 class StoppedError(KeyboardInterrupt):
-    """This process was asked to stop, and the command has stopped before it."""
+    """This process was asked to stop, and the other one has stopped before it."""
 
 
-def run(command: str, arguments: Sequence[str], log: pathlib.Path) -> int:
-    """Runs `python -m alexnet_tf.COMMAND`, and returns its exit status.
+def run(arguments: Sequence[str], log: pathlib.Path) -> int:
+    """Runs this Python with some arguments, and returns its exit status.
 
     What it prints is shown on standard error and added to the file `log`. If this
-    process is killed, so is the command: nothing trains on without its study.
+    process is killed, so is the other one: nothing trains on without its study.
 
     Raises:
-        StoppedError: Ctrl-C, or SIGTERM. The command gets SIGTERM, so that a training
-            writes a checkpoint, and is waited for.
+        StoppedError: Ctrl-C, or SIGTERM. The other process gets SIGTERM, so that a
+            training writes a checkpoint, and is waited for.
     """
     parent = os.getpid()
 
@@ -38,7 +38,7 @@ def run(command: str, arguments: Sequence[str], log: pathlib.Path) -> int:
 
     with stop_signals.StopSignals() as signals, log.open("ab") as kept:
         process = subprocess.Popen(
-            [sys.executable, "-m", f"alexnet_tf.{command}", *arguments],
+            [sys.executable, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

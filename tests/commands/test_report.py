@@ -229,7 +229,10 @@ def chromium():
 def test_a_browser_shows_every_image_and_has_no_complaint(
     chromium, page_of_one, page_of_two, width, dark
 ):
-    for path, images in ((page_of_one, len(composition.FIGURES)), (page_of_two, len(composition.FIGURES) + 2)):
+    for path, images in (
+        (page_of_one, len(composition.FIGURES)),
+        (page_of_two, len(composition.FIGURES) + 2),
+    ):
         chromium.show(path, width=width, dark=dark)
         assert chromium.evaluate("document.images.length") == images
         assert chromium.evaluate(_POOR_IMAGES) == []

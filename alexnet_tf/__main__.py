@@ -10,6 +10,7 @@ COMMANDS = {
     "evaluate": "measures the errors of a trained net with the center crop and ten crops",
     "features": "writes the outputs of any layer of a trained net for many images",
     "figures": "draws a net, its kernels, its curves and its answers",
+    "report": "writes one page about a run, with its figures and a model card",
     "check_gradients": "compares the gradients of a net with numerical ones, by layer",
     "export": "writes a trained net as SavedModel, Keras, TFLite or ONNX, or checks one",
     "predict": "classifies images with an export, or with a server",

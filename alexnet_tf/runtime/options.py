@@ -342,6 +342,22 @@ def read(path: str | os.PathLike[str], kind: type[Options]) -> Options:
     return collect(kind, values)
 
 
+def command_line(options: Any) -> list[str]:
+    """Returns the flags that give a command its options, without those by default.
+
+    Example:
+        >>> from alexnet_tf.prepare import PrepareOptions
+        >>> command_line(replace(PrepareOptions(), size=32))
+        ['--size=32']
+    """
+    defaults = values_of(type(options)())
+    return [
+        f"--{name}={text_of(value)}"
+        for name, value in values_of(options).items()
+        if value is not None and value != defaults[name]
+    ]
+
+
 def refuse_arguments(arguments: Sequence[str]) -> None:
     """Raises ValueError if a command that takes only flags is given something else."""
     if arguments:

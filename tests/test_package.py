@@ -133,6 +133,8 @@ def test_the_wheel_holds_the_op_and_the_images_and_works_elsewhere(tmp_path):
         "alexnet_tf/data/builders/garments/train.png",
         "alexnet_tf/data/builders/garments/LICENSE",
         "alexnet_tf/tools/paper.flags",
+        "alexnet_tf/drawing/report/page.html",
+        "alexnet_tf/drawing/report/page.css",
     ):
         assert needed in names
     assert not [n for n in names if n.startswith(("tests/", "tools/"))]

@@ -127,6 +127,12 @@ def _(layer: architectures.Relu, place: Place, options: LayerOptions):
 
 
 @make.register
+def _(layer: architectures.Tanh, place: Place, options: LayerOptions):
+    del layer
+    return keras.layers.Activation("tanh", **_common(place, options))
+
+
+@make.register
 def _(layer: architectures.ResponseNormalization, place: Place, options: LayerOptions):
     return layers.LocalResponseNormalization(**_normalization(layer, place, options))
 

@@ -9,8 +9,10 @@ import types
 
 import pytest
 
-TOOLS = pathlib.Path(__file__).resolve().parents[2] / "tools"
-sys.path[:0] = [str(TOOLS / "benchmarks"), str(TOOLS / "checks")]
+sys.path.insert(
+    0, str(pathlib.Path(__file__).resolve().parents[2] / "tools/benchmarks")
+)
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools/checks"))
 
 import device_training
 import gpu_run

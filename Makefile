@@ -17,6 +17,8 @@ $(VENV)/ready: pyproject.toml constraints.txt setup.py $(shell find custom_ops -
 	$(BIN)/pip install --quiet --constraint constraints.txt 'tensorflow~=2.21.0' setuptools wheel
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation \
 	  --config-settings editable_mode=compat --editable '.[dev]'
+	@test -e alexnet_tf/_alexnet_ops.so || echo "The op library was not built, and \
+	TensorFlow's own operations take its place: install g++ and type make -B setup"
 	touch $@
 
 demo: setup
@@ -29,7 +31,7 @@ test-long: setup
 	PATH="$(abspath $(BIN)):$$PATH" python -m pytest -m long
 
 wheel: setup
-	$(BIN)/python -m build --wheel --no-isolation
+	ALEXNET_TF_OPS=1 $(BIN)/python -m build --wheel --no-isolation
 
 clean:
 	rm -rf build dist *.egg-info alexnet_tf/_alexnet_ops.so runs data $(VENV)

@@ -52,6 +52,16 @@ class ImageOptions:
         None, "split of the dataset (default: validation, or test if there is none)"
     )
     seed: int = option(0, "seed of the choice of images", check=options.at_least(0))
+    query_count: int = option(
+        200,
+        "images whose nearest training images are sought, for the precision by class",
+        check=options.at_least(1),
+    )
+    search_count: int = option(
+        1000,
+        "training images that are searched for the nearest ones, chosen at random",
+        check=options.at_least(1),
+    )
     precision: Literal["auto", "float32", "tf32", "bfloat16"] = option(
         "auto",
         "compute type. auto: bfloat16 if the CPU or the GPU multiplies in it, otherwise "
@@ -93,6 +103,8 @@ def main(chosen: ReportOptions, arguments: Sequence[str]) -> None:
             dataset=chosen.images.dataset,
             split=chosen.images.split,
             seed=chosen.images.seed,
+            query_count=chosen.images.query_count,
+            search_count=chosen.images.search_count,
             batch_size=chosen.images.batch_size,
         ),
         card=composition.Card(chosen.page.intended_use, chosen.page.license),

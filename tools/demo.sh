@@ -31,7 +31,8 @@ step "Classifying five images that are in neither split"
 python -m alexnet_tf.predict --model="$RUN/export" --top=2 tools/pictures/*.png
 
 step "Writing a page about the run"
-python -m alexnet_tf.report "$RUN" --output="$RUN/report.html"
+python -m alexnet_tf.report "$RUN" --output="$RUN/report.html" \
+  --query_count=100 --search_count=500
 
 step "Done"
 cat <<END

@@ -16,6 +16,9 @@ from alexnet_tf.runtime import errors
 FIGURES = {
     "architecture": "The picture of the net",
     "filters": "The picture of the filters",
+    "predictions": "The picture of predictions",
+    "nearest": "The picture of the nearest images",
+    "confusion": "The picture of the confusion",
 }
 
 LIMIT = 3_000_000  # bytes of a page
@@ -143,4 +146,7 @@ def _sections(
     yield Section(f"{prefix}curves", "Curves", contents.curves(run))
     yield Section(f"{prefix}errors", "Errors", contents.errors(run))
     yield Section(f"{prefix}filters", "Filters", [figures["filters"]])
+    yield Section(f"{prefix}predictions", "Predictions", [figures["predictions"]])
+    yield Section(f"{prefix}nearest", "Nearest images", [figures["nearest"]])
+    yield Section(f"{prefix}confusion", "Confusion", [figures["confusion"]])
     yield model_card.section(run, f"{prefix}card", **dataclasses.asdict(card))

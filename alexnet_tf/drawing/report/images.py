@@ -32,7 +32,15 @@ def of_figure(figure: Figure) -> Image:
         with PIL.Image.open(io.BytesIO(data)) as decoded:
             width, height = decoded.size
         kind = _PNG
-    return Image(data, kind, width, height, figure.alternative, figure.caption)
+    return Image(
+        data,
+        kind,
+        width,
+        height,
+        figure.alternative,
+        figure.caption,
+        figure.text,
+    )
 
 
 def _svg_size(text: str) -> tuple[int, int]:

@@ -74,7 +74,7 @@ def section(
         ("Trained on", _trained_on(run)),
         ("Errors", _errors(run)),
         ("Limits of these numbers", _limits(run)),
-        ("License of the weights", license or _unstated("license", "their license")),
+        ("License of the weights", license or _unstated("license", "it")),
         (
             "License of the images",
             source.license

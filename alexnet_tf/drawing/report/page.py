@@ -73,6 +73,7 @@ class Image:
         width, height: in pixels of the page.
         alternative: what those read who do not see it.
         caption: what it shows.
+        text: the same as a table or in numbers, which is folded up; may be "".
     """
 
     data: bytes
@@ -81,6 +82,7 @@ class Image:
     height: int
     alternative: str
     caption: str
+    text: str = ""
     kind = "image"
 
     @property

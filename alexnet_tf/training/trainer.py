@@ -193,9 +193,7 @@ class Trainer:
         with progress.bar(total, "training", "image", done) as bar:
             for inputs, labels in batches:
                 self._change_schedule(log)
-                learning_rates = self.schedule.learning_rates(
-                    self.state.step / self.steps_per_epoch
-                )
+                learning_rates = self.schedule.learning_rates(self._epoch)
                 result = step(inputs, labels, learning_rates.tensors())
                 window.add(result)
                 self.state.step += 1
@@ -221,18 +219,22 @@ class Trainer:
         for change in self.changes[self.state.changes :]:
             if change.step > self.state.step:
                 return
-            epoch = self.state.step / self.steps_per_epoch
-            before = self.schedule.learning_rates(epoch).weights
+            before = self.schedule.learning_rates(self._epoch).weights
             change.schedule.take_over(self.schedule)
             self.schedule = change.schedule
             self.state.changes += 1
-            after = self.schedule.learning_rates(epoch).weights
+            after = self.schedule.learning_rates(self._epoch).weights
             for option in change.options:
                 log.write_change(option)
             progress.say(
                 f"step {self.state.step}: {', '.join(map(str, change.options))}; the "
                 f"learning rate was {before:g} and is {after:g}"
             )
+
+    @property
+    def _epoch(self) -> float:
+        """How many passes over the training split are done."""
+        return self.state.step / self.steps_per_epoch
 
     def _is_due(self, steps: int) -> bool:
         """Whether something that is done every `steps` steps and at the end is due."""
@@ -246,7 +248,11 @@ class Trainer:
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss}")
         log.write(
-            "train", self.state.step, learning_rate=learning_rates.weights, **means
+            "train",
+            self.state.step,
+            epoch=self._epoch,
+            learning_rate=learning_rates.weights,
+            **means,
         )
         bar.set_postfix(loss=f"{loss:.3f}", top1_error=f"{error:.1f}%")
         warning = flat.observe(steps, loss)
@@ -288,7 +294,7 @@ class Trainer:
             return False
         self.state.validation_due = False
         self.state.error = error = results["top1_error"]
-        log.write("validation", self.state.step, **results)
+        log.write("validation", self.state.step, epoch=self._epoch, **results)
         # A validation that is due only because the run ends here must not change a
         # run that is extended.
         in_turn = self.state.step % self.cadence.validation == 0

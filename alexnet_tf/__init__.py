@@ -50,7 +50,7 @@ def __dir__() -> list[str]:
 
 def _register_layers() -> None:
     """Makes the layers known to `keras.saving.load_model`."""
-    # Without a usable op library, `import alexnet_tf.models.layers` says what is wrong.
+    # If Keras has another backend, `import alexnet_tf.models.layers` says what is wrong.
     with contextlib.suppress(ImportError):
         importlib.import_module("alexnet_tf.models.layers")
 

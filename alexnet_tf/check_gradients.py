@@ -39,8 +39,11 @@ class NetOptions:
         "weights and at its full size. This takes minutes",
         is_path=True,
     )
-    lrn: Literal["op", "stock"] = option(
-        "op", "normalization layers: this package's ops, or TensorFlow's own operations"
+    lrn: Literal["auto", "op", "stock"] = option(
+        "auto",
+        "normalization layers: op, this package's ops; stock, TensorFlow's own "
+        "operations; auto, the ops if they can compute on the device, and otherwise "
+        "TensorFlow's operations, which is said once",
     )
     winograd: bool = option(
         True, "compute as train does on a CPU, where it uses Winograd convolutions"

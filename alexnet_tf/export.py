@@ -100,7 +100,7 @@ OPTIONS = ExportOptions
 def main(chosen: ExportOptions, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments)
     with log_noise.held_back():
-        from alexnet_tf.models import checkpoint_files
+        from alexnet_tf.models import checkpoint_files, trained
         from alexnet_tf.serving import export_verification, exporting
     if chosen.check.check is not None:
         _refuse_output_options(chosen.output)
@@ -111,10 +111,17 @@ def main(chosen: ExportOptions, arguments: Sequence[str]) -> None:
         print(f"{path}: good: {', '.join(names)}")
         return
     output = chosen.output
-    _, checkpoint = checkpoint_files.locate_checkpoint(
+    run_dir, checkpoint = checkpoint_files.locate_checkpoint(
         chosen.net.checkpoint or "runs/default"
     )
     print(f"exporting {checkpoint} as {output.format}", file=sys.stderr)
+    by_op = "op" in (trained.read_trained_net(run_dir).normalization or "")
+    if by_op and output.format != "keras":
+        print(
+            "note: it was trained with this package's normalization, and the export has "
+            "TensorFlow's: the answers differ by rounding only",
+            file=sys.stderr,
+        )
     path = exporting.export(
         checkpoint,
         format=output.format,

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
     from alexnet_tf.drawing import figure
 
-NAMES = ("architecture", "filters", "curves")
+NAMES = (
+    *("architecture", "filters", "predictions", "nearest", "curves", "maps"),
+    *("saliency", "confusion"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,12 +60,14 @@ class FigureOptions:
     )
     layer: str | None = option(
         None,
-        "layer that filters shows (default: the first convolution)",
+        "layer that filters and maps show, and by whose outputs nearest compares images "
+        "(default: the first convolution, and fc7 for nearest)",
     )
     channel: int | None = option(
         None,
         "channel of the kernels that filters shows in gray (default: red, green and blue "
-        "together in the first convolution, and channel 0 in the others)",
+        "together in the first convolution, and channel 0 in the others), and the one "
+        "map that maps shows (default: all)",
         check=options.at_least(0),
     )
     precision: Literal["auto", "float32", "tf32", "bfloat16"] = option(
@@ -76,7 +81,8 @@ class ImageOptions:
 
     images: str | None = option(
         None,
-        "folder with images at any depth; the first folder below it names the class",
+        "folder with images at any depth, whose first folder below it names the class, "
+        "or one image file",
         is_path=True,
     )
     dataset: str | None = option(
@@ -87,11 +93,43 @@ class ImageOptions:
     split: str | None = option(
         None, "split of the dataset (default: validation, or test if there is none)"
     )
-    only_errors: bool = option(False, "show only images that the net gets wrong")
+    only_errors: bool = option(
+        False, "predictions and saliency show only images that the net gets wrong"
+    )
     count: int | None = option(
-        None, "number of images (default: the figure's own)", check=options.at_least(1)
+        None,
+        "number of images that predictions (default: 8), nearest (6 queries) and "
+        "saliency (4) show",
+        check=options.at_least(1),
     )
     seed: int = option(0, "seed of the choice of images", check=options.at_least(0))
+    class_name: str | None = option(
+        None,
+        "class whose score saliency differentiates, by name or number from 0 (default: "
+        "the net's answer to each image)",
+    )
+    query_count: int = option(
+        1000,
+        "number of images on which nearest measures its precision; their features and "
+        "pixels are in memory",
+        check=options.at_least(1),
+    )
+    search_count: int | None = option(
+        None,
+        "number of training images that nearest searches (default: all)",
+        check=options.at_least(1),
+    )
+    max_bad_files: int = option(
+        0,
+        "number of unreadable image files that are left out and reported; one more stops "
+        "the command",
+        check=options.at_least(0),
+    )
+    damaged_records: Literal["stop", "skip"] = option(
+        "stop",
+        "at a record of the dataset that is damaged on the disk: stop with its file and "
+        "place, or leave it out with a warning",
+    )
     batch_size: int = option(128, "images per batch", check=options.at_least(1))
 
 

@@ -58,6 +58,7 @@ def main(chosen: TrainOptions, arguments: Sequence[str]) -> None:
 
 def _train(chosen: TrainOptions, replicas) -> None:
     """Trains the whole run; this process holds the lock of its folder."""
+    from alexnet_tf.ops import library
     from alexnet_tf.training import assembly, resuming, run_folder, run_log
 
     # First, because preparing a dataset may take hours.
@@ -71,6 +72,9 @@ def _train(chosen: TrainOptions, replicas) -> None:
             "last_step": run.last_step,
             "dataset digest": assembled.trained.dataset_digest,
             "weights digest": started_from and started_from.digest,
+            # Replicas that round in different ways would drift apart.
+            "normalization": assembled.trained.normalization,
+            "op library": "absent" if library.error else "present",
             # Besides the steps, the workers do the following together.
             "resume": chosen.run.resume,
             "checkpoint_steps": chosen.run.checkpoint_steps,

@@ -5,7 +5,6 @@ what a later run, and the process that puts the dataset together, must know abou
 """
 
 import dataclasses
-import os
 import pathlib
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +21,7 @@ from alexnet_tf.data import (
 )
 from alexnet_tf.models import background as backgrounds
 from alexnet_tf.models import resize_rule, resizing
-from alexnet_tf.runtime import files
+from alexnet_tf.runtime import cores, files
 
 # Starting a worker process takes as long as preparing this many images.
 _IMAGES_PER_WORKER = 2000
@@ -85,7 +84,7 @@ class Finished:
 
 def default_workers(images: int) -> int:
     """The default number of worker processes: one per core, but fewer for few images."""
-    return min(len(os.sched_getaffinity(0)), 1 + images // _IMAGES_PER_WORKER)
+    return min(cores.usable_cores(), 1 + images // _IMAGES_PER_WORKER)
 
 
 def write_shard_of_job(job: Job, advance: Callable[[], object]) -> Finished:

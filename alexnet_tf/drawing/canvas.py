@@ -25,13 +25,14 @@ except ModuleNotFoundError as error:
 Picture = matplotlib_figure.Figure
 
 DPI = 100
+FONT = "DejaVu Sans"  # which matplotlib brings along
 # Colors that people with any color vision can tell apart: Okabe and Ito, 2008.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GRAY = "#666666"
 GOOD, BAD = COLORS[2], COLORS[1]
 
 _STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # the one that matplotlib brings along
+    "font.family": FONT,
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.spines.top": False,

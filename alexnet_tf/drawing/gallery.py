@@ -9,12 +9,28 @@ import functools
 import os
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from alexnet_tf.data import input_pipeline, prepared_dataset
-from alexnet_tf.drawing import architecture, curves, filters
+import numpy as np
+
+from alexnet_tf.data import input_pipeline, prepared_dataset, records
+from alexnet_tf.drawing import (
+    architecture,
+    confusion,
+    curves,
+    filters,
+    maps,
+    nearest,
+    predictions,
+    saliency,
+)
 from alexnet_tf.drawing.figure import Figure
-from alexnet_tf.evaluation import evaluator, image_sets, kernels
-from alexnet_tf.models import checkpoint_files, devices, trained
+from alexnet_tf.evaluation import answers, evaluator, features, image_sets, kernels
+from alexnet_tf.evaluation import confusion as confusion_counts
+from alexnet_tf.evaluation import nearest as nearest_images
+from alexnet_tf.evaluation import saliency as saliency_gradients
+from alexnet_tf.models import checkpoint_files, devices, layer_outputs, trained
+from alexnet_tf.runtime import names
 from alexnet_tf.training import learning_curves, train_options
 
 ALL = "all"
@@ -37,6 +53,11 @@ class Choices:
         only_errors: whether to show only images that the net gets wrong.
         count: how many images.
         seed: of the choice of images.
+        class_name: the class whose score `saliency` differentiates, by name or number.
+        query_count: how many images `nearest` measures its precision on.
+        search_count: how many training images `nearest` searches.
+        max_bad_files: how many unreadable image files are left out.
+        damaged_records: what to do at a damaged record.
         batch_size: images that are computed at once.
     """
 
@@ -48,6 +69,11 @@ class Choices:
     only_errors: bool = False
     count: int | None = None
     seed: int = 0
+    class_name: str | None = None
+    query_count: int = 1000
+    search_count: int | None = None
+    max_bad_files: int = 0
+    damaged_records: records.Damaged = "stop"
     batch_size: int = 128
 
     def name_of(self, figure: str) -> str:
@@ -115,25 +141,69 @@ class Subject:
         Raises NotDrawableError if none was chosen and the run has none.
         """
         try:
-            return evaluator.dataset_of(self.net, self.choices.dataset)
+            return image_sets.dataset_for(self.net, self.choices.dataset)
         except (FileNotFoundError, ValueError) as error:
             raise NotDrawableError(str(error)) from error
 
     @functools.cached_property
     def images(self) -> image_sets.ImageSet:
-        """The images to show: those of a folder, or of a split of the dataset."""
-        net, choices = self.net, self.choices
-        side = net.architecture.input_size
-        if choices.images is not None:
-            return image_sets.folder_images(
-                choices.images,
-                size=net.architecture.record_size,
-                side=side,
-                background=net.background,
-                resize=net.resize,
+        """The images to show: those of a folder or a file, or of a split of the dataset."""
+        if self.choices.images is not None:
+            return image_sets.images_for(self.net, images=self.choices.images)
+        split = self.choices.split
+        if split is None:
+            try:
+                split = self.dataset.evaluation_split
+            except ValueError as error:
+                raise NotDrawableError(
+                    f"{self.dataset.path} has no validation or test split: name "
+                    "another by --split, or a folder of images by --images"
+                ) from error
+        return self._split(split)
+
+    def _split(self, split: str) -> image_sets.ImageSet:
+        return image_sets.split_images(
+            self.dataset,
+            split,
+            side=self.net.architecture.input_size,
+            damaged=self.choices.damaged_records,
+        )
+
+    @functools.cached_property
+    def training_images(self) -> image_sets.ImageSet:
+        """The training split of the dataset."""
+        if "train" not in self.dataset.counts:
+            raise NotDrawableError(
+                f"{self.dataset.path} has no train split to search: name a dataset that "
+                "has one by --dataset"
             )
-        split = choices.split or self.dataset.evaluation_split
-        return image_sets.split_images(self.dataset, split, side=side)
+        return self._split("train")
+
+    @functools.cached_property
+    def labeled_images(self) -> image_sets.ImageSet:
+        """The images to show, with the labels of the net's classes."""
+        return image_sets.relabeled(self.images, self.net.class_names)
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How images are read: arguments of `image_sets.batches` and its callers."""
+        choices = self.choices
+        return {
+            "batch_size": choices.batch_size,
+            "max_bad_files": choices.max_bad_files,
+        }
+
+    def choose_answers(self, count: int) -> answers.Chosen:
+        """The answers to `count` images, or to as many as were chosen."""
+        choices = self.choices
+        return answers.choose(
+            self.restored,
+            self.labeled_images,
+            choices.count or count,
+            seed=choices.seed,
+            only_errors=choices.only_errors,
+            **self.reading,
+        )
 
     @functools.cached_property
     def learning_curves(self) -> learning_curves.LearningCurves:
@@ -169,11 +239,131 @@ def _curves(*subjects: Subject) -> Figure:
     return curves.draw([subject.learning_curves for subject in subjects])
 
 
+def _predictions(subject: Subject) -> Figure:
+    return predictions.draw(
+        subject.choose_answers(8),
+        subject.net.class_names,
+        subject.restored.checkpoint,
+        subject.images.where,
+        only_errors=subject.choices.only_errors,
+    )
+
+
+def _nearest(subject: Subject) -> Figure:
+    restored, choices = subject.restored, subject.choices
+    layer = choices.layer or _feature_layer(restored)
+    classes = subject.dataset.classes
+    queries = image_sets.relabeled(subject.images, classes)
+    training = subject.training_images
+    rows = choices.count or 6
+    chosen = image_sets.shuffled(queries, choices.seed)
+    among = None
+    if choices.search_count is not None:
+        order = image_sets.shuffled(training, choices.seed)
+        among = sorted(order[: choices.search_count])
+    found = nearest_images.search(
+        restored,
+        queries,
+        chosen[: max(rows, choices.query_count)],
+        training,
+        layers=[layer],
+        among=among,
+        **subject.reading,
+    )
+    neighbors = [
+        [image_sets.pixels_of(training, index) for index in row]
+        for row in found.by_layer[layer].indices[:rows].tolist()
+    ]
+    return nearest.draw(
+        found,
+        np.array(neighbors, np.uint8),
+        layer,
+        classes,
+        restored.checkpoint,
+        where=queries.where,
+        searched=training.where,
+        name=choices.name_of("nearest"),
+    )
+
+
+def _feature_layer(restored: trained.Restored) -> str:
+    """fc7, or in nets without it the layer whose outputs the last one reads."""
+    found = [n for n in layer_outputs.layer_names(restored.model) if "/" not in n]
+    return "fc7" if "fc7" in found else found[-2:][0]
+
+
+def _maps(subject: Subject) -> Figure:
+    restored, choices, images = subject.restored, subject.choices, subject.images
+    shapes = layer_outputs.layer_names(restored.model)
+    layer = choices.layer or kernels.first_layer(restored.architecture)
+    if len(shapes.get(layer, "HWC")) != 3:
+        with_maps = [name for name, shape in shapes.items() if len(shape) == 3]
+        raise NotDrawableError(
+            f"{layer} has units and no maps: choose a --layer of {', '.join(with_maps)}"
+        )
+    model = features.feature_model(restored.model, [layer], "separate")
+    order = image_sets.shuffled(images, choices.seed)
+    reading = {**subject.reading, "batch_size": 1}
+    image = next(image_sets.batches(images, order, **reading), None)
+    if image is None:
+        raise ValueError(f"no image of {images.where} can be read")
+    (values,) = model(image.pixels, training=False)[layer].numpy()
+    return maps.draw(
+        values,
+        image.pixels[0],
+        layer,
+        restored.checkpoint,
+        names.escaped(images.name(int(image.indices[0]))),
+        channel=choices.channel,
+        name=choices.name_of("maps"),
+    )
+
+
+def _saliency(subject: Subject) -> Figure:
+    restored, class_names = subject.restored, subject.net.class_names
+    label = None
+    if subject.choices.class_name is not None:
+        label = evaluator.label_of(subject.choices.class_name, class_names)
+    shown = subject.choose_answers(4).answers
+    classes = [answer.best if label is None else label for answer in shown]
+    scores, gradients = saliency_gradients.gradients(
+        restored.model, np.stack([answer.pixels for answer in shown]), classes
+    )
+    return saliency.draw(
+        shown,
+        classes,
+        scores,
+        gradients,
+        class_names,
+        restored.checkpoint,
+        subject.images.where,
+    )
+
+
+def _confusion(subject: Subject) -> Figure:
+    images = subject.labeled_images
+    counted = confusion_counts.measure(subject.restored, images, **subject.reading)
+    mistakes = [mistake.image for mistake in counted.mistakes]
+    return confusion.draw(
+        counted,
+        [image_sets.pixels_of(images, image) for image in mistakes[: confusion.IMAGES]],
+        subject.net.class_names,
+        subject.restored.checkpoint,
+        images.where,
+        names=[names.escaped(images.name(image)) for image in mistakes],
+    )
+
+
 # Every figure by its name, in the order in which they are shown.
 FIGURES: dict[str, Callable[..., Figure]] = {
     "architecture": _architecture,
     "filters": _filters,
+    "predictions": _predictions,
+    "nearest": _nearest,
     "curves": _curves,
+    "maps": _maps,
+    "saliency": _saliency,
+    "confusion": _confusion,
 }
 
 
@@ -196,4 +386,7 @@ def draw(name: str, *subjects: Subject) -> Figure:
             f"{name} is of one net, and {len(subjects)} checkpoints are named: name one "
             f"by --checkpoint ({', '.join(OF_SEVERAL)} shows several)"
         )
-    return FIGURES[name](*subjects)
+    try:
+        return FIGURES[name](*subjects)
+    except image_sets.NothingToShowError as error:
+        raise NotDrawableError(str(error)) from error

@@ -7,6 +7,7 @@ import numpy as np
 
 from alexnet_tf.evaluation import image_sets
 from alexnet_tf.models import trained
+from alexnet_tf.runtime import names
 
 
 class Answer(NamedTuple):
@@ -14,7 +15,7 @@ class Answer(NamedTuple):
 
     Attributes:
         image: its index in its set.
-        name: of the image.
+        name: of the image, as it is shown: see `names.escaped`.
         pixels: what the net sees, uint8 [side, side, 3].
         label: the true class, or `image_sets.UNKNOWN`.
         probabilities: float32 [classes].
@@ -68,8 +69,8 @@ def choose(
         batch_size, max_bad_files: as in `image_sets.batches`.
 
     Raises:
-        ValueError: the net answers NaN, there are no errors to show, or no image can be
-            read.
+        ValueError: the net answers NaN, or no image can be read.
+        image_sets.NothingToShowError: there are no errors to show.
     """
     order = image_sets.shuffled(images, seed)
     chosen: list[Answer] = []
@@ -86,13 +87,13 @@ def choose(
     if not looked_at:
         raise ValueError(f"no image of {images.where} can be read")
     if only_errors and not known:
-        raise ValueError(
+        raise image_sets.NothingToShowError(
             f"the classes of {images.where} are not known, so errors cannot be told from "
             "right answers: put the images of each class into a folder with the name of "
             "the class, or leave --only_errors out"
         )
     if not chosen:
-        raise ValueError(
+        raise image_sets.NothingToShowError(
             f"the net answers all {known:,} images of {images.where} right: leave "
             "--only_errors out"
         )
@@ -116,4 +117,10 @@ def _answers(
                 "earlier checkpoint"
             )
         for index, pixels, label, row in zip(*batch, probabilities, strict=True):
-            yield Answer(int(index), images.name(int(index)), pixels, int(label), row)
+            yield Answer(
+                int(index),
+                names.escaped(images.name(int(index))),
+                pixels,
+                int(label),
+                row,
+            )

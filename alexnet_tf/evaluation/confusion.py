@@ -151,7 +151,8 @@ def measure(
         kept: how many of the most confident mistakes are kept.
 
     Raises:
-        ValueError: no image has a class of the net, or the net answers NaN.
+        ValueError: the net answers NaN.
+        image_sets.NothingToShowError: no image has a class of the net.
     """
     counted = Confusion(restored.architecture.classes, kept)
     with progress.bar(images.count, "counting answers", "image") as bar:
@@ -163,7 +164,7 @@ def measure(
             counted.add(batch.indices[known], batch.labels[known], probabilities[known])
             bar.update(len(known))
     if not counted.images:
-        raise ValueError(
+        raise image_sets.NothingToShowError(
             f"no image of {images.where} has a class of the net: put the images of each "
             "class into a folder with the name of the class"
         )

@@ -4,6 +4,7 @@ Paper, section 4.1: the softmax outputs of the ten crops are averaged. Ties get
 fractional credit, as in the 2012 program (`layer_kernels.cu`). Errors are in percent.
 """
 
+import difflib
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -243,6 +244,29 @@ def synset_of(name: str) -> str | None:
 def class_key(name: str) -> str:
     """What decides whether two names are of the same class: the synset, or the name."""
     return synset_of(name) or name
+
+
+def label_of(name: str, classes: Sequence[str]) -> int:
+    """Returns the label of a class that a user names: by its name, synset or number.
+
+    Raises:
+        ValueError: there is no such class, or several.
+
+    Example:
+        >>> label_of("cat", ["dog", "cat"]), label_of("0", ["dog", "cat"])
+        (1, 0)
+    """
+    found = [n for n, each in enumerate(classes) if class_key(each) == class_key(name)]
+    if found:
+        return found[0]
+    if name.isdecimal() and int(name) < len(classes):
+        return int(name)
+    near = difflib.get_close_matches(name, classes, 3)
+    hint = f": perhaps {' or '.join(map(repr, near))}" if near else ""
+    raise ValueError(
+        f"the net has no class {name!r}, only {len(classes)} classes such as "
+        f"{classes[0]!r} and the numbers 0 to {len(classes) - 1}{hint}"
+    )
 
 
 def first_difference(found: Sequence[str], wanted: Sequence[str]) -> str:

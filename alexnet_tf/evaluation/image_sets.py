@@ -30,9 +30,13 @@ from alexnet_tf.data import (
 from alexnet_tf.evaluation import evaluator
 from alexnet_tf.models import background as backgrounds
 from alexnet_tf.models import resize_rule, resizing, trained
-from alexnet_tf.runtime import names, progress
+from alexnet_tf.runtime import cores, names, progress
 
 UNKNOWN = -1  # the label of an image whose class is not known
+
+
+class NothingToShowError(ValueError):
+    """A set has no image that was asked for; the message says why."""
 
 
 class View(NamedTuple):
@@ -292,7 +296,7 @@ def dataset_for(
 def relabeled(images: ImageSet, classes: Sequence[str]) -> ImageSet:
     """The same images with labels that count `classes`, where they have such a name.
 
-    An image of another class gets the label `UNKNOWN`.
+    An image of another class gets the label `UNKNOWN`, and a warning names the class.
 
     Args:
         images: the images, with classes of their own.
@@ -303,6 +307,17 @@ def relabeled(images: ImageSet, classes: Sequence[str]) -> ImageSet:
         return dataclasses.replace(images, classes=tuple(classes))
     number = {evaluator.class_key(name): label for label, name in enumerate(classes)}
     labels = [number.get(evaluator.class_key(name), UNKNOWN) for name in images.classes]
+    strange = [
+        name
+        for name, label in zip(images.classes, labels, strict=True)
+        if label == UNKNOWN
+    ]
+    if strange:
+        logging.warning(
+            "%s: the net has no class %s, so the true class of these images counts as "
+            "unknown",
+            *(images.where, folder_listing.first_names(strange)),
+        )
 
     def read(index: int) -> View | None:
         view = images.read(index)
@@ -319,6 +334,14 @@ def shuffled(images: ImageSet, seed: int) -> list[int]:
     So the first N are a random choice, and the same for the same images and seed.
     """
     return np.random.default_rng(seed).permutation(images.count).tolist()
+
+
+def pixels_of(images: ImageSet, index: int) -> np.ndarray:
+    """What the network sees of an image that was read before, uint8 [side, side, 3]."""
+    view = images.read(index)
+    if view is None:
+        raise ValueError(f"image {index} of {images.where} was damaged meanwhile")
+    return view.pixels
 
 
 class Batch(NamedTuple):
@@ -414,7 +437,7 @@ def in_order(
     waiting: collections.deque[tuple[int, concurrent.futures.Future]] = (
         collections.deque()
     )
-    pool = concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+    pool = concurrent.futures.ThreadPoolExecutor(cores.usable_cores())
     try:
         for index in indices:
             waiting.append((index, pool.submit(attempt, index)))

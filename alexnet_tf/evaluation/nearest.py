@@ -166,8 +166,9 @@ def search(
         batch_size, max_bad_files: as in `image_sets.batches`.
 
     Raises:
-        ValueError: the net has no such layer, its features are NaN, or no image can be
+        ValueError: the net has no such layer, its features are NaN, or no query can be
             read.
+        image_sets.NothingToShowError: there is no image to compare a query with.
     """
     model = features.feature_model(restored.model, layers)
 
@@ -210,6 +211,10 @@ def search(
             searched += len(batch.indices)
             bar.update(len(batch.indices))
     found = {layer: each.found() for layer, each in searches.items()}
+    if not all(each.indices.size for each in found.values()):
+        raise image_sets.NothingToShowError(
+            f"{images.where} has no image to compare a query with"
+        )
     return Found(whole, found, searched)
 
 

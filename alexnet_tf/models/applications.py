@@ -44,7 +44,7 @@ def AlexNet(
     name: str = "alexnet",
     *,
     architecture: str | None = None,
-    lrn: layers.Implementation = "op",
+    lrn: layers.Implementation = "auto",
     initialization: builder.Initialization | None = None,
     dropout: layers.DropoutConvention | None = None,
     seed: int = 0,

@@ -31,7 +31,7 @@ def build(
     policy: str | None = None,
     initialization: Initialization | None = None,
     dropout: layers.DropoutConvention | None = None,
-    lrn: layers.Implementation = "op",
+    lrn: layers.Implementation = "auto",
     winograd: bool = True,
     jit: bool = True,
     seed: int = 0,

@@ -20,7 +20,7 @@ class LayerOptions:
     policy: str = "float32"  # Keras' dtype policy
     initialization: Initialization = "cuda_convnet"
     dropout: layers.DropoutConvention = "original"
-    lrn: layers.Implementation = "op"
+    lrn: layers.Implementation = "auto"
     winograd: bool = True
 
 

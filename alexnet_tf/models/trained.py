@@ -87,6 +87,8 @@ class TrainedNet:
         imported: the file that the weights are from; None if the net was trained here.
         started_from: the weights that training began with; None if they were random.
         resize: how an image of any shape becomes the square that the net's crop is from.
+        normalization: what computed its normalizations in training, see
+            `layers.normalization_of`; None if that is not known.
     """
 
     architecture: architectures.Architecture
@@ -101,6 +103,7 @@ class TrainedNet:
     imported: Imported | None = None
     started_from: StartedFrom | None = None
     resize: resize_rule.Rule = resize_rule.DEFAULT
+    normalization: str | None = None
 
     def __post_init__(self):
         side, classes = self.architecture.input_size, self.architecture.classes
@@ -185,6 +188,8 @@ def write_trained_net(run_dir: str | os.PathLike[str], net: TrainedNet) -> None:
     }
     if net.imported is not None:
         described["imported"] = dataclasses.asdict(net.imported)
+    if net.normalization is not None:
+        described["normalization"] = net.normalization
     if net.started_from is not None:
         described["started_from"] = dataclasses.asdict(net.started_from)
     files.write_text(folder / MODEL_FILE, json.dumps(described, indent=1) + "\n")
@@ -246,6 +251,7 @@ def _trained_net_of(
             None if imported is None else Imported(**imported),
             None if started_from is None else StartedFrom(**started_from),
             resize_rule.from_json(described.get("resize"), str(path)),
+            described.get("normalization"),
         )
     except ValueError as error:
         raise ValueError(
@@ -334,7 +340,7 @@ def restore(
         and devices.resolve(tower_devices, trained.architecture.towers),
         precision=devices.precision(precision),
         dropout=trained.dropout,
-        lrn="stock" if stock else "op",
+        lrn="stock" if stock else "auto",
         jit=not stock,
         classifier_activation=None if inputs == "pipeline" else "softmax",
     )

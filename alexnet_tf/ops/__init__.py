@@ -1,8 +1,10 @@
 """The custom ops, one file per op, each with its gradient.
 
-`library.py` loads the compiled library. `tracing.py` finds out where a graph will run.
+`library.py` loads the compiled library, if there is one. `availability.py` says where its
+ops can compute. `tracing.py` finds out where a graph will run.
 """
 
+from alexnet_tf.ops import availability
 from alexnet_tf.ops.convolution import direct_convolution, padded_convolution
 from alexnet_tf.ops.library import (
     OpLibraryError,
@@ -25,6 +27,7 @@ from alexnet_tf.ops.winograd import winograd_convolution
 __all__ = [
     "OpLibraryError",
     "apply_decayed_momentum",
+    "availability",
     "being_compiled",
     "cuda_version",
     "direct_convolution",

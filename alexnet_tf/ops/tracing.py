@@ -15,6 +15,14 @@ def runs_on_cpu(device: str) -> bool:
     return "CPU" in device if device else not tf.config.list_logical_devices("GPU")
 
 
+def current_device() -> str:
+    """Returns the device of an operation created here, such as "GPU:0"."""
+    name = tf.constant(0.0).device
+    spec = tf.DeviceSpec.from_string(name)
+    kind = spec.device_type or ("CPU" if runs_on_cpu(name) else "GPU")
+    return f"{kind}:{spec.device_index or 0}"
+
+
 def being_compiled() -> bool:
     """Returns whether the current graph is traced for `jit_compile=True`."""
     return control_flow_util.GraphOrParentsInXlaContext(
@@ -24,7 +32,7 @@ def being_compiled() -> bool:
 
 def on_cpu() -> bool:
     """Returns whether an operation created here runs on the CPU."""
-    return runs_on_cpu(tf.constant(0.0).device)
+    return current_device().startswith("CPU")
 
 
 def overridden_gradients(

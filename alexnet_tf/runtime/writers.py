@@ -5,6 +5,10 @@ import os
 import pathlib
 import re
 import socket
+import subprocess
+import time
+
+_PROC = pathlib.Path("/proc/self/stat")  # Linux describes processes there
 
 # HOST-BOOT-NAMESPACE-PID-START. A process number alone is not enough: it is used again
 # by later processes, after a restart of the machine, and in containers.
@@ -47,13 +51,26 @@ def process_of(writer: str) -> str:
 
 @functools.cache
 def _this_system() -> str:
-    boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
     host = re.sub(r"[^\w.-]", "_", socket.gethostname())
+    if not _PROC.exists():
+        boot = _output("sysctl", "-n", "kern.bootsessionuuid")[:8].lower()
+        return f"{host}-{boot}-0"
+    boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
     return f"{host}-{boot}-{os.stat('/proc/self/ns/pid').st_ino}"
 
 
 def _start_of(process: int) -> str | None:
-    """When a process began, in clock ticks since the machine's start; None: no process."""
+    """When a process began, as a number; None if there is no such process.
+
+    On Linux it counts clock ticks since the machine's start, and on macOS seconds.
+    """
+    if not _PROC.exists():
+        state, _, began = _output(
+            "ps", "-o", "state=,lstart=", "-p", f"{process}"
+        ).partition(" ")
+        if not state or state[0] == "Z":
+            return None
+        return str(int(time.mktime(time.strptime(began.strip()))))
     try:
         stat = pathlib.Path(f"/proc/{process}/stat").read_text()
     except OSError:
@@ -61,3 +78,14 @@ def _start_of(process: int) -> str | None:
     # The name in parentheses may hold spaces and parentheses. A zombie has ended.
     state, *fields = stat.rpartition(")")[2].split()
     return None if state in "ZX" else fields[18]
+
+
+def _output(*command: str) -> str:
+    """What a command of macOS prints in English."""
+    return subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C"},
+    ).stdout.strip()

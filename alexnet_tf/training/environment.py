@@ -8,6 +8,7 @@ where all of them are the same.
 import json
 import os
 import pathlib
+import platform
 import re
 
 import keras
@@ -16,9 +17,12 @@ import tensorflow as tf
 from absl import logging
 
 import alexnet_tf
-from alexnet_tf.runtime import files
+from alexnet_tf.ops import library
+from alexnet_tf.runtime import cores, files
 
 FILE = "environment.json"
+
+_CPUINFO = pathlib.Path("/proc/cpuinfo")
 
 # Variables that choose how TensorFlow and its libraries compute.
 _VARIABLES = (
@@ -32,8 +36,11 @@ _VARIABLES = (
 _VECTORS = re.compile(r"sse4|avx|fma|f16c|amx|asimd|sve|sme\d?$|bf16|i8mm|fphp")
 
 
-def current() -> dict[str, str]:
-    """Describes the environment of this process, by the names of its items."""
+def current(normalization: str) -> dict[str, str]:
+    """Describes the environment of this process, by the names of its items.
+
+    `normalization` is what computes the normalizations, see `layers.normalization_of`.
+    """
     gpus = tf.config.list_physical_devices("GPU")
     names = [
         tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
@@ -45,17 +52,24 @@ def current() -> dict[str, str]:
         "keras": keras.__version__,
         "numpy": np.__version__,
         **_processor(),
-        "cores": str(len(os.sched_getaffinity(0))),
+        "cores": str(cores.usable_cores()),
         "intra-op threads": str(tf.config.threading.get_intra_op_parallelism_threads()),
         "inter-op threads": str(tf.config.threading.get_inter_op_parallelism_threads()),
         **{name: os.environ.get(name, "") for name in _VARIABLES},
         "GPUs": ", ".join(names),
+        "op library": "absent" if library.error else "present",
+        "normalization": normalization,
     }
 
 
 def _processor() -> dict[str, str]:
-    """The processor and its vector instruction sets, as Linux describes the first core."""
-    text = pathlib.Path("/proc/cpuinfo").read_text()
+    """The processor and its vector instruction sets, as Linux describes the first core.
+
+    Another system only names the processor.
+    """
+    if not _CPUINFO.exists():
+        return {"processor": platform.machine(), "instruction set": ""}
+    text = _CPUINFO.read_text()
     fields = dict(re.findall(r"^([^\t\n:]+?)\s*: *(.*)$", text.split("\n\n")[0], re.M))
     name = fields.get("model name") or fields.get("CPU part", "")
     vendor = fields.get("vendor_id") or fields.get("CPU implementer", "")
@@ -67,10 +81,10 @@ def _processor() -> dict[str, str]:
     }
 
 
-def record(run_dir: pathlib.Path) -> None:
+def record(run_dir: pathlib.Path, normalization: str) -> None:
     """Writes the environment into a run folder; warns if it differs from the one there."""
     path = run_dir / FILE
-    now = current()
+    now = current(normalization)
     if path.exists():
         changes = _changes(path, now)
         if changes:

@@ -41,7 +41,7 @@ class MomentumSGD(tf.Module):
             multiplies none.
         copies: bfloat16 copies of some of the variables, by the variable's path; see
             `layers.keep_kernel_copies`. The pass that updates such a variable also
-            updates its copy. The variable must be on a CPU.
+            updates its copy. The variable must be on a CPU, and the op library there.
 
     Attributes:
         velocities: one per variable, on the variable's device, zero at first.
@@ -120,7 +120,9 @@ class MomentumSGD(tf.Module):
                     "momentum": self._momentum,
                     "weight_decay": weight_decay,
                 }
-                if "CPU" in velocity.device:
+                if "CPU" in velocity.device and ops.availability.is_usable(
+                    ops.availability.MOMENTUM, gradient.dtype
+                ):
                     ops.apply_decayed_momentum(
                         variable.value,
                         velocity,

@@ -70,7 +70,7 @@ def record_run(chosen: train_options.TrainOptions, net: trained.TrainedNet) -> N
     files.make_folder(folder)
     for name in (checkpoint_files.NEWEST, checkpoint_files.BEST):
         checkpoint_files.remove_unfinished(folder / name)
-    environment.record(folder)
+    environment.record(folder, net.normalization or "")
     trained.write_trained_net(folder, net)
     options.write(folder / train_options.RECORD, chosen)
 

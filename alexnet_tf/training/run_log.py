@@ -14,14 +14,15 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorboard.plugins.histogram import metadata as histogram_metadata
 
 from alexnet_tf.runtime import files
-from alexnet_tf.training import schedule_changes
+from alexnet_tf.training import schedule_changes, validation_images
 
 FILE = "log.jsonl"  # in the run folder
 _CHANGE = "change"  # the kind of the records of a changed schedule
@@ -127,6 +128,20 @@ class Log:
         with self._events("train", change.step):
             tf.summary.text("changes", str(change))
 
+    def write_images(
+        self, step: int, look: Callable[[], validation_images.Shown]
+    ) -> None:
+        """Writes what is shown of the net at a validation, for TensorBoard alone."""
+        shown = look()
+        with self._events("validation", step):
+            tf.summary.image("filters", shown.filters[None])
+            for number, image in enumerate(shown.predictions):
+                tf.summary.image(f"predictions/{number}", image[None])
+        with self._events("weights", step):
+            metadata = histogram_metadata.create_summary_metadata(None, None)
+            for name, buckets in shown.histograms.items():
+                tf.summary.write(f"{name}/histogram", buckets, metadata=metadata)
+
     def _append(self, record: dict[str, Any]) -> None:
         try:
             with self._path.open("a") as file:
@@ -164,6 +179,11 @@ class NoLog(Log):
 
     def write_change(self, change: schedule_changes.Change) -> None:
         del change
+
+    def write_images(
+        self, step: int, look: Callable[[], validation_images.Shown]
+    ) -> None:
+        del step, look
 
     def sync(self) -> None:
         pass

@@ -111,8 +111,13 @@ class NetOptions:
         "training (default: that of --weights, or else as the architecture's original, "
         "inverted for caffe_alexnet, caffenet and torchvision)",
     )
-    lrn: Literal["op", "stock"] = option(
-        "op", "normalization layers: this package's ops, or TensorFlow's own operations"
+    lrn: Literal["auto", "op", "stock"] = option(
+        "auto",
+        "normalization layers: op, this package's ops; stock, TensorFlow's own "
+        "operations; auto, the ops if they can compute on the device, and otherwise "
+        "TensorFlow's operations, which is said once. A resumed run may have "
+        "another one, from which only last bits differ",
+        changeable=True,
     )
     winograd: bool = option(
         True,
@@ -213,6 +218,12 @@ class RunOptions:
     )
     log_steps: int = option(
         10, "steps between lines of the log", check=options.at_least(1), changeable=True
+    )
+    log_images: bool = option(
+        True,
+        "at each validation, show in TensorBoard the first layer's kernels, what the net "
+        "says of a few validation images, and histograms of all weights",
+        changeable=True,
     )
     overfit_one_batch: bool = option(
         False,

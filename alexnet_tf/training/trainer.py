@@ -27,6 +27,7 @@ from alexnet_tf.training import (
     schedule_changes,
     stop_signals,
     training_step,
+    validation_images,
 )
 
 
@@ -93,6 +94,7 @@ class Trainer:
         cadence: how often the run logs, saves and validates.
         replicas: the copies of the net that train together.
         changes: all changes of the schedule in the run, in the order of their steps.
+        look: finds what TensorBoard shows at every validation; None shows nothing.
         state: the state of the run besides its weights.
     """
 
@@ -110,6 +112,7 @@ class Trainer:
         default_factory=replication.Replicas
     )
     changes: Sequence[ScheduleChange] = ()
+    look: Callable[[], validation_images.Shown] | None = None
     state: run_state.RunState = dataclasses.field(default_factory=run_state.RunState)
 
     def restore(self) -> bool:
@@ -304,6 +307,8 @@ class Trainer:
             self.state.best_error = error
             self._save(log, checkpoint_files.BEST)
         self._save(log)
+        if self.look is not None:  # at a net that is finite, or it would not be saved
+            log.write_images(self.state.step, self.look)
         return True
 
     def _measure(self, signals: stop_signals.StopSignals) -> dict[str, float] | None:

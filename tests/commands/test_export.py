@@ -37,6 +37,7 @@ def test_an_export_gets_the_next_version_and_never_overwrites_one(
     (tmp_path / "7").mkdir()
     done = run_export(f"--checkpoint={trained_run}", f"--output={tmp_path}")
     assert done.stdout.strip() == str(tmp_path / "8")
+    assert "trained with this package's normalization" in done.stderr
     again = run_export(
         f"--checkpoint={trained_run}", f"--output={tmp_path}", "--version=8"
     )
@@ -50,6 +51,7 @@ def test_a_keras_file_can_be_loaded_as_weights_of_alexnet(trained_run, tmp_path)
         f"--checkpoint={trained_run}", f"--output={tmp_path}", "--format=keras"
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "this package's normalization" not in done.stderr  # it has the op too
     file = tmp_path / "1.keras"
     model = alexnet_tf.AlexNet(
         weights=file, classes=3, architecture="cifar10_11pct", name="net"

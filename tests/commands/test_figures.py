@@ -70,7 +70,9 @@ def test_all_leaves_out_what_this_run_cannot_have(two_towers, tmp_path, capsys):
     run(checkpoint=str(two_towers), output=str(tmp_path))
     found = {path.stem for path in tmp_path.iterdir()}
     assert {"architecture", "filters"} <= found
-    said = f"{two_towers}/log.jsonl does not exist: only runs that alexnet_tf.train wrote"
+    said = (
+        f"{two_towers}/log.jsonl does not exist: only runs that alexnet_tf.train wrote"
+    )
     assert f"curves is left out: {said}" in capsys.readouterr().err
     assert "curves" not in found
     with pytest.raises(gallery.NotDrawableError, match=said):

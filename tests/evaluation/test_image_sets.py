@@ -45,11 +45,12 @@ def test_one_image_file_is_a_set_of_one(net, tmp_path):
         image_sets.images_for(net, images=str(tmp_path / "c.png")).read(0)
 
 
-def test_labels_count_the_classes_of_the_net_by_name():
+def test_labels_count_the_classes_of_the_net_by_name(caplog):
     images = sets.of_pixels(sets.noise(4, 2), [0, 1, 2, -1], ("dog", "cat", "cow"))
     found = image_sets.relabeled(images, ("bird", "cat", "dog"))
     assert found.classes == ("bird", "cat", "dog")
     assert [found.read(index).label for index in range(4)] == [2, 1, -1, -1]
+    assert "memory: the net has no class cow, so the true class" in caplog.text
     words = image_sets.relabeled(
         sets.of_pixels(sets.noise(1, 2), [0], ("n01440764",)),
         ("n02085620 Chihuahua", "n01440764 tench, Tinca tinca"),

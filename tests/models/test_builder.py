@@ -345,7 +345,7 @@ def test_a_number_of_devices_that_differs_from_that_of_towers_is_rejected():
     [
         ({"precision": "float16"}, "one of float32, tf32, bfloat16, got 'float16'"),
         ({"initialization": "he"}, "one of paper, cuda_convnet, pytorch, got 'he'"),
-        ({"lrn": "cudnn"}, "one of op, stock, got 'cudnn'"),
+        ({"lrn": "cudnn"}, "one of auto, op, stock, got 'cudnn'"),
         (
             {"dropout": "gaussian", "architecture": zoo.PAPER},
             "one of original, inverted, got 'gaussian'",

@@ -21,16 +21,20 @@ from alexnet_tf.ops import library
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAPER = {"size": 5, "k": 2.0, "alpha": 1e-4, "beta": 0.75}
 DTYPES = [tf.float32, tf.float16, tf.bfloat16]
-ISAS = ["amx_bf16", "avx512_bf16", "avx512", "avx2", "baseline"]
 
 # tools/checks/gpu.sh runs the tests marked `gpu` on /GPU:0.
 DEVICE = os.environ.get("ALEXNET_TF_TEST_DEVICE")
+ON_GPU = DEVICE == "/GPU:0"
+
+# A GPU has only one form of the kernels.
+ISAS = ["amx_bf16", "avx512_bf16", "avx512", "avx2", "baseline"][4 * ON_GPU :]
 
 # Relative error of rounding to the type, with what the arithmetic adds, and the
 # smallest step the type has.
 ROUNDING = {
-    # A GPU's own approximations are right to 2 units in the last place.
-    tf.float32: (2e-6 if DEVICE == "/GPU:0" else 5e-7, 1e-37),
+    # A GPU's reciprocal square roots are right to 2 units in the last place, and its
+    # powers to 4 (CUDA C++ Programming Guide, mathematical functions).
+    tf.float32: (2e-6 if ON_GPU else 5e-7, 1e-37),
     tf.float16: (2**-11 + 2.2e-4, 2**-25),
     tf.bfloat16: (2**-8 + 2.2e-4, 1e-37),
 }
@@ -100,14 +104,16 @@ def test_the_output_equals_numbers_computed_by_hand():
     y, dx = op_and_gradient(
         x, tf.ones_like(x), size=3, k=1.0, alpha=1.0, beta=1.0
     )  # s = 6, 15, 14
-    np.testing.assert_allclose(y[0, 0, 0], [1 / 6, 2 / 15, 3 / 14], rtol=3e-7)
+    relative, _ = ROUNDING[tf.float32]
+    np.testing.assert_allclose(y[0, 0, 0], [1 / 6, 2 / 15, 3 / 14], rtol=relative)
     pull = [1 / 36, 2 / 225, 3 / 196]
     expected = [
         1 / 6 - 2 * 1 * (pull[0] + pull[1]),
         1 / 15 - 2 * 2 * sum(pull),
         1 / 14 - 2 * 3 * (pull[1] + pull[2]),
     ]
-    np.testing.assert_allclose(dx[0, 0, 0], expected, rtol=2e-6)
+    # The terms cancel, down to half of the largest.
+    np.testing.assert_allclose(dx[0, 0, 0], expected, rtol=4 * relative)
 
 
 def test_defaults_are_the_papers():
@@ -135,11 +141,13 @@ def test_every_window_matches_the_reference(dtype, size, channels):
     assert_matches_reference(x, dy, *op_and_gradient(x, dy, **constants), **constants)
 
 
+# On a GPU, TensorFlow calls cuDNN, which takes windows of 3 to 15 channels only, and
+# whose accuracy is not documented.
 @pytest.mark.gpu
 @hypothesis.settings(deadline=None, max_examples=60, derandomize=True)
 @hypothesis.given(
     shape=st.tuples(*[st.integers(1, 4)] * 3, st.integers(1, 40)),
-    half=st.integers(0, 6),
+    half=st.integers(1 if ON_GPU else 0, 6),
     k=st.floats(0.5, 4, width=32),
     alpha=st.floats(0, 2, width=32),
     beta=st.sampled_from([0.75, 0.5, 1.0, 0.3, 1.7]),
@@ -157,8 +165,9 @@ def test_equals_stock_tensorflow(shape, half, k, alpha, beta, seed):
         bias=k,
         **constants,
     )
-    np.testing.assert_allclose(y, stock_y, rtol=3e-6, atol=1e-7)
-    np.testing.assert_allclose(dx, stock_dx, rtol=3e-5, atol=2e-6)
+    looser = 30 if ON_GPU else 1
+    np.testing.assert_allclose(y, stock_y, rtol=looser * 3e-6, atol=looser * 1e-7)
+    np.testing.assert_allclose(dx, stock_dx, rtol=looser * 3e-5, atol=looser * 2e-6)
 
 
 def conversions():
@@ -501,14 +510,21 @@ def test_xla_fallback_compiles_and_equals_the_op(dtype, size):
     assert_matches_reference(x, dy, y, dx, **constants)
 
 
-def test_a_missing_library_is_an_error_with_what_to_type(tmp_path):
+def test_a_missing_library_is_an_error_with_what_to_type(tmp_path, monkeypatch):
     installed = tmp_path / "site-packages" / "alexnet_tf" / "_alexnet_ops.so"
     with pytest.raises(ops.OpLibraryError, match="pip install") as raised:
         library._load(installed)
     assert str(installed) in str(raised.value)
     (tmp_path / "source" / "custom_ops").mkdir(parents=True)
+    in_source_tree = tmp_path / "source" / "alexnet_tf" / "_alexnet_ops.so"
     with pytest.raises(ImportError, match="source tree first: type `make setup`"):
-        library._load(tmp_path / "source" / "alexnet_tf" / "_alexnet_ops.so")
+        library._load(in_source_tree)
+    monkeypatch.setattr(library.shutil, "which", lambda name: None)
+    with pytest.raises(ImportError, match=r"needs g\+\+, which is not installed"):
+        library._load(in_source_tree)
+    monkeypatch.setattr(library.sys, "platform", "darwin")
+    with pytest.raises(ImportError, match="built on Linux only"):
+        library._load(in_source_tree)
 
 
 def test_library_of_another_tensorflow_is_rejected(tmp_path):
@@ -518,6 +534,11 @@ def test_library_of_another_tensorflow_is_rejected(tmp_path):
         library._load(file)
     file.write_bytes(b"something else")
     with pytest.raises(ops.OpLibraryError, match="not an op library"):
+        library._load(file)
+    # As of another processor, or of a newer Linux.
+    text = f"alexnet_tf build: tensorflow={tf.__version__} cuda=none;"
+    file.write_bytes(text.encode() + bytes(100))
+    with pytest.raises(ops.OpLibraryError, match=r"cannot be loaded \(.*invalid ELF"):
         library._load(file)
 
 

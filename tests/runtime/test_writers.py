@@ -1,6 +1,7 @@
 """A process has a name by which others tell whether it still lives."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -66,3 +67,32 @@ def test_a_stopped_process_still_lives(other):
     process, name = other
     process.send_signal(signal.SIGSTOP)
     assert writers.is_alive(name)
+
+
+def test_a_system_without_proc_tells_processes_apart_by_when_they_began(
+    other, monkeypatch, tmp_path
+):
+    """As on macOS, whose `ps` has these options too."""
+    process, _ = other
+    sysctl = tmp_path / "sysctl"
+    sysctl.write_text("#!/bin/sh\necho 4F1C2A90-0000-4000-8000-000000000000\n")
+    sysctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(writers, "_PROC", tmp_path / "proc")
+    writers._this_system.cache_clear()
+    try:
+        own = writers.this_process()
+        assert re.fullmatch(writers.PATTERN, own)
+        assert "-4f1c2a90-0-" in own
+        assert writers.is_alive(own)
+        *before, _, start = own.rsplit("-", 2)
+        theirs = writers._start_of(process.pid)
+        name = "-".join([*before, str(process.pid), theirs])
+        assert writers.is_alive(name)
+        assert writers.is_alive(f"{name}1") is False
+        process.kill()
+        process.wait()
+        assert writers.is_alive(name) is False
+        assert int(start) > 0
+    finally:
+        writers._this_system.cache_clear()

@@ -29,6 +29,7 @@ from alexnet_tf.models.layers.normalization import (
     Implementation,
     LocalResponseNormalization,
     SpatialNormalization,
+    normalization_of,
 )
 from alexnet_tf.models.layers.pooling import CeilMaxPooling2D
 from alexnet_tf.models.layers.preprocessing import (
@@ -57,6 +58,7 @@ __all__ = [
     "UnsharedConvolution",
     "finish",
     "keep_kernel_copies",
+    "normalization_of",
     "plain_inputs",
     "refresh_kernel_copies",
     "set_dropout_step",

@@ -24,8 +24,8 @@ class Convolution(keras.layers.Conv2D):
     Training steps on a CPU compute the convolution in the fastest way there is. In
     bfloat16 on a CPU that multiplies tiles (AMX) that is `ops.direct_convolution`.
     Elsewhere, for kernels of 3 x 3 and 5 x 5 with stride 1 and from 48 channels up, it
-    is `ops.winograd_convolution`, unless `winograd` is False. All other calls use
-    `tf.nn.conv2d`. The results differ by rounding only.
+    is `ops.winograd_convolution`, unless `winograd` is False. All other calls, and all
+    calls where the op library is absent, use `tf.nn.conv2d`. The results differ by rounding only.
 
     Args:
         filters, kernel_size, strides: as in `keras.layers.Conv2D`.
@@ -85,7 +85,11 @@ class Convolution(keras.layers.Conv2D):
         if training and ops.on_cpu() and not ops.being_compiled():
             if self._suits_tiles(inputs):
                 return self._by_tiles(inputs)
-            if self.winograd and self._suits_winograd(inputs):
+            if (
+                self.winograd
+                and self._suits_winograd(inputs)
+                and ops.availability.is_usable(ops.availability.WINOGRAD, inputs.dtype)
+            ):
                 return tf.nn.bias_add(self._by_winograd(inputs), self.bias)
         outputs = ops.padded_convolution(
             inputs, self.kernel, strides=self.strides, padding=self.explicit_padding

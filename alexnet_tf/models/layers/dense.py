@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from alexnet_tf import ops
+
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
 class Dense(keras.layers.Dense):
@@ -71,9 +73,10 @@ class Dense(keras.layers.Dense):
 def keep_kernel_copies(net: keras.Model) -> dict[str, tf.Variable]:
     """Makes the dense layers of `net` keep copies of their kernels, if that saves time.
 
-    It does for layers that compute in bfloat16 on a CPU. The dense layers hold 96 % of
-    the parameters; with copies that the update writes, no step casts them
-    (docs/notebook/speed.md has what that saves).
+    It does for layers that compute in bfloat16 on a CPU, where an op of this package
+    updates kernel and copy. The dense layers hold 96 % of the parameters; with copies
+    that the update writes, no step casts them (docs/notebook/speed.md has what that
+    saves).
 
     Returns:
         The copy of each kernel that is trained, by the kernel's path (for example
@@ -83,7 +86,11 @@ def keep_kernel_copies(net: keras.Model) -> dict[str, tf.Variable]:
     for layer in net.layers:
         if not isinstance(layer, Dense) or layer.compute_dtype != "bfloat16":
             continue
-        if "CPU" in layer.kernel.value.device:
+        with tf.device(layer.kernel.value.device):
+            updated_by_op = ops.on_cpu() and ops.availability.is_usable(
+                ops.availability.MOMENTUM, tf.bfloat16
+            )
+        if updated_by_op:
             layer.keep_kernel_copy()
             if layer.trainable:
                 copies[layer.kernel.path] = layer.kernel_copy

@@ -99,7 +99,7 @@ def test_window_sizes_that_are_even_or_below_one_are_rejected(kind, size):
 
 
 def test_an_unknown_implementation_is_rejected():
-    with pytest.raises(ValueError, match="one of op, stock, got 'cudnn'"):
+    with pytest.raises(ValueError, match="one of auto, op, stock, got 'cudnn'"):
         layers.LocalResponseNormalization(implementation="cudnn")
 
 

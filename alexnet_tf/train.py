@@ -84,7 +84,7 @@ def _train(chosen: TrainOptions, replicas) -> None:
     resumed = resuming.begin_or_resume(chosen, assembled, replicas)
     per_replica = f" ({run.batch_size // replicas.count} per replica)"
     print(
-        f"training {chosen.net.architecture} in {chosen.net.precision} on "
+        f"training {assembled.trained.architecture.name} in {chosen.net.precision} on "
         f"{assembled.devices}: {assembled.dataset.path}, batches of {run.batch_size}"
         f"{per_replica if replicas.count > 1 else ''}, step {run.state.step} to "
         f"{run.last_step}{' (resumed)' if resumed else ''}, run folder "

@@ -15,7 +15,7 @@ PACKAGE = pathlib.Path(alexnet_tf.__file__).parent
 # command.
 ORDER = (
     *("runtime", "ops", "models", "data", "importing", "evaluation", "training"),
-    *("drawing", "serving"),
+    *("drawing", "studies", "serving"),
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
 

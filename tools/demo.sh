@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs every command on the embedded images: prepare, train, evaluate, export, check and
-# predict. If it was interrupted, running it again continues where it stopped. RUN=...
-# and DATA=... name other folders.
+# Runs the commands on the embedded images: prepare, train, evaluate, export, check,
+# predict and report. If it was interrupted, running it again continues where it
+# stopped. RUN=... and DATA=... name other folders.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 RUN="${RUN:-runs/demo}"
@@ -30,8 +30,13 @@ python -m alexnet_tf.export --check="$RUN/export"
 step "Classifying five images that are in neither split"
 python -m alexnet_tf.predict --model="$RUN/export" --top=2 tools/pictures/*.png
 
+step "Writing a page about the run"
+python -m alexnet_tf.report "$RUN" --output="$RUN/report.html" \
+  --query_count=100 --search_count=500
+
 step "Done"
 cat <<END
+  a page to open in a browser        $RUN/report.html
   the run, its log and checkpoints   $RUN
   errors, center crop and ten crops  $RUN/evaluation.json
   the exported model, by version     $RUN/export

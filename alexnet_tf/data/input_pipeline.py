@@ -11,7 +11,7 @@ import ctypes
 import functools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -35,6 +35,8 @@ class Recipe(NamedTuple):
             never.
         crop_sharing: how many consecutive images share the place of their crop and
             whether they are mirrored.
+        crops: whether each crop is at a random place or in the center.
+        mirror: whether every second image, on average, is mirrored.
     """
 
     batch_size: int
@@ -43,6 +45,8 @@ class Recipe(NamedTuple):
     color_noise: augmentation.ColorNoise
     color_noise_end_epoch: float
     crop_sharing: int
+    crops: Literal["random", "center"] = "random"
+    mirror: bool = True
 
 
 def steps_per_epoch(dataset: prepared_dataset.Dataset, batch_size: int) -> int:
@@ -175,13 +179,16 @@ class _Plan:
         # Images that share a crop use the random numbers of the first one among them.
         numbers = np.arange(recipe.batch_size)
         leaders = chosen[numbers - numbers % recipe.crop_sharing][self._rows]
-        corners = augmentation.crop_corners(
-            draws.place[leaders], self._size, recipe.crop
+        corners = (
+            augmentation.crop_corners(draws.place[leaders], self._size, recipe.crop)
+            if recipe.crops == "random"
+            else np.full((len(leaders), 2), (self._size - recipe.crop) // 2)
         )
+        mirror = draws.mirror[leaders] & recipe.mirror
         places = range(start, start + recipe.batch_size)[self._rows]
         images, labels = self._read_crops(order, places, corners)
         shift, gain = self._color_noise(int(step), draws.color[chosen])
-        return images, draws.mirror[leaders], shift, gain, labels
+        return images, mirror, shift, gain, labels
 
     def _color_noise(
         self, step: int, alpha: np.ndarray

@@ -7,7 +7,8 @@ from alexnet_tf.drawing.figure import Figure
 from alexnet_tf.evaluation import kernels as layer_kernels
 
 # In pixels.
-_LEAST_SIDE = 44  # of a drawn map that is not larger itself
+_SIDE = 60  # at most, of a drawn map that is not larger itself
+_WIDTH = 1000  # at most, of a row of maps that are not wider themselves
 _ONE_SIDE = 330  # of a map that is drawn alone
 _IMAGE = 112
 _MARGIN = 12
@@ -74,7 +75,7 @@ def draw(
     """
     towers, height, width, count = values.shape
     images, headings = tiles(values), _headings(values, layer)
-    least = _LEAST_SIDE
+    side = min(_SIDE, _WIDTH // layer_kernels.columns_of(count))
     if channel is not None:
         if not 0 <= channel < towers * count:
             raise ValueError(
@@ -82,9 +83,9 @@ def draw(
                 f"0 to {towers * count - 1}"
             )
         tower, number = divmod(channel, count)
-        images, least = images[tower : tower + 1, number : number + 1], _ONE_SIDE
+        images, side = images[tower : tower + 1, number : number + 1], _ONE_SIDE
         headings = [f"{layer}, map {channel}"]
-    zoom = max(1, least // max(height, width))
+    zoom = max(1, side // max(height, width))
     mosaics = [layer_kernels.mosaic(each, zoom) for each in images]
     rows, columns = mosaics[0][0].shape[:2]
     above = _HEADING + _IMAGE

@@ -119,6 +119,11 @@ class Relu:
 
 
 @dataclasses.dataclass(frozen=True)
+class Tanh:
+    """tanh(x), what section 3.1 of the paper compares `Relu` with."""
+
+
+@dataclasses.dataclass(frozen=True)
 class ResponseNormalization:
     """Normalization across channels: paper, section 3.3.
 
@@ -199,6 +204,7 @@ Layer = (
     | UnsharedConvolution
     | Dense
     | Relu
+    | Tanh
     | ResponseNormalization
     | SpatialNormalization
     | MaxPool

@@ -19,6 +19,7 @@ _KINDS: dict[str, type] = {
         architectures.UnsharedConvolution,
         architectures.Dense,
         architectures.Relu,
+        architectures.Tanh,
         architectures.ResponseNormalization,
         architectures.SpatialNormalization,
         architectures.MaxPool,

@@ -5,7 +5,7 @@ of it. Each is followed by steps without weights, and a name says after which st
 
     conv1           what the next layer reads: after all the steps
     conv1/linear    weights and biases alone, before the ReLU
-    conv1/relu      after the ReLU
+    conv1/relu      after the ReLU (conv1/tanh in a net with tanh)
     conv1/lrn       after local response normalization (conv1/spatial_lrn within a map)
     conv1/pool      after max pooling
     conv1/dropout   after dropout
@@ -27,6 +27,7 @@ _STEPS: dict[type[keras.layers.Layer], tuple[str, str]] = {
     layers.UnsharedConvolution: ("linear", ""),
     layers.Dense: ("linear", ""),
     layers.ReLU: ("relu", "_relu"),
+    keras.layers.Activation: ("tanh", "_tanh"),
     layers.LocalResponseNormalization: ("lrn", "_responsenormalization"),
     layers.ChannelPart: ("lrn", "_responsenormalization"),
     layers.SpatialNormalization: ("spatial_lrn", "_spatialnormalization"),

@@ -28,25 +28,36 @@ from alexnet_tf.models.architecture import (
 _CONV1_PADDING = (0, 3)  # to the right and below, so that 224 pixels give 55 positions
 
 
-def _head(classes: int = 1000) -> tuple[Layer, ...]:
+def _head(units: int = 4096, standard_deviation: float = 0.01) -> tuple[Layer, ...]:
     """The layers fc6 to fc8: P sections 3.5 and 4.2."""
-    return (
-        Dense("fc6", units=4096, initial_bias=1.0, inputs="both"),
-        Relu(),
-        Dropout(),
-        Dense("fc7", units=4096, initial_bias=1.0, inputs="both"),
-        Relu(),
-        Dropout(),
-        Dense("fc8", units=classes, inputs="both", split=False),
+    hidden = [
+        Dense(
+            name,
+            units=units,
+            initial_bias=1.0,
+            standard_deviation=standard_deviation,
+            inputs="both",
+        )
+        for name in ("fc6", "fc7")
+    ]
+    top = Dense(
+        "fc8",
+        units=1000,
+        standard_deviation=standard_deviation,
+        inputs="both",
+        split=False,
     )
+    return (hidden[0], Relu(), Dropout(), hidden[1], Relu(), Dropout(), top)
 
 
 def _middle(
-    filters: Sequence[int], conv5_padding: tuple[int, int] = (1, 1)
+    filters: Sequence[int],
+    conv5_padding: tuple[int, int] = (1, 1),
+    standard_deviation: float = 0.03,
 ) -> tuple[Layer, ...]:
     """The layers conv3 to conv5 without the pooling: P section 3.5.
 
-    The standard deviations are those of `layers-145.cfg`.
+    The default standard deviation is that of `layers-145.cfg`.
     """
     conv3, conv4, conv5 = filters
     same = (1, 1)
@@ -56,7 +67,7 @@ def _middle(
             filters=conv3,
             kernel_size=3,
             padding=same,
-            standard_deviation=0.03,
+            standard_deviation=standard_deviation,
             inputs="both",
         ),
         Relu(),
@@ -65,7 +76,7 @@ def _middle(
             filters=conv4,
             kernel_size=3,
             padding=same,
-            standard_deviation=0.03,
+            standard_deviation=standard_deviation,
             initial_bias=1.0,
         ),
         Relu(),
@@ -74,7 +85,7 @@ def _middle(
             filters=conv5,
             kernel_size=3,
             padding=conv5_padding,
-            standard_deviation=0.03,
+            standard_deviation=standard_deviation,
             initial_bias=1.0,
         ),
         Relu(),
@@ -206,6 +217,38 @@ CONV6 = dataclasses.replace(
         ),
         Relu(),
         *_head(),
+    ),
+)
+
+
+SMALL = Architecture(
+    name="small",
+    description="the paper's network in small, for ablations in minutes on two cores: "
+    "two towers, five convolutions, images of 64 pixels",
+    input_size=56,
+    record_size=64,
+    towers=2,
+    # The inputs of a layer are fewer than in the paper's network, so its weights start
+    # larger.
+    layers=(
+        Convolution("conv1", filters=32, kernel_size=7, stride=2, padding=(3, 3)),
+        Relu(),
+        ResponseNormalization(),
+        MaxPool(),
+        Convolution(
+            "conv2",
+            filters=64,
+            kernel_size=5,
+            padding=(2, 2),
+            standard_deviation=0.03,
+            initial_bias=1.0,
+        ),
+        Relu(),
+        ResponseNormalization(),
+        MaxPool(),
+        *_middle((96, 96, 64), standard_deviation=0.05),
+        MaxPool(),
+        *_head(units=256, standard_deviation=0.04),
     ),
 )
 
@@ -405,6 +448,37 @@ CIFAR10_13PCT = dataclasses.replace(
 )
 
 
+def _figure1() -> tuple[Layer, ...]:
+    """Three convolutions and a dense layer, without any regularization."""
+    layers: list[Layer] = []
+    for number, filters in enumerate((32, 32, 64), 1):
+        convolution = Convolution(
+            f"conv{number}",
+            filters=filters,
+            kernel_size=5,
+            padding=(2, 2),
+            standard_deviation=1e-4 if number == 1 else 0.01,
+            weight_decay=0.0,
+        )
+        layers += [convolution, Relu(), MaxPool()]
+    top = Dense(
+        "fc10", units=10, standard_deviation=0.01, weight_decay=0.0, split=False
+    )
+    return (*layers, top)
+
+
+FIGURE1 = Architecture(
+    name="figure1",
+    description="a net with four layers for figure 1 of the paper, whose own is not on "
+    "record: the sizes of the 2012 program's CIFAR-10 network with 18 % error, without "
+    "normalization and weight decay",
+    input_size=32,
+    record_size=32,
+    towers=1,
+    layers=_figure1(),
+)
+
+
 ARCHITECTURES = {
     net.name: net
     for net in (
@@ -420,6 +494,8 @@ ARCHITECTURES = {
         CIFAR10_11PCT,
         CIFAR10_11PCT_NO_LRN,
         CIFAR10_13PCT,
+        FIGURE1,
+        SMALL,
     )
 }
 

@@ -43,6 +43,7 @@ def option(
     changeable: bool = False,
     adjustable: bool = False,
     is_path: bool = False,
+    repeatable: bool = False,
 ) -> Any:
     """Returns a dataclass field for an option.
 
@@ -56,6 +57,8 @@ def option(
             records every such change.
         is_path: whether it is a path on this machine: ~ at its beginning names a home
             folder, and addresses such as gs://bucket are refused.
+        repeatable: whether the flag may be given several times, each time with one of
+            the values of a tuple, which may contain commas.
     """
     metadata = {
         "help": help,
@@ -63,6 +66,7 @@ def option(
         "changeable": changeable,
         "adjustable": adjustable,
         "is_path": is_path,
+        "repeatable": repeatable,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -142,6 +146,8 @@ def kind_name(field: dataclasses.Field) -> str:
     if typing.get_origin(kind) is Literal:
         return "choice"
     names = {str: "text", int: "integer", float: "number", bool: "switch"}
+    if field.metadata["repeatable"]:
+        return "text, repeatable"
     if typing.get_origin(kind) is tuple:
         return f"list of {names[typing.get_args(kind)[0]]}s"
     return "path" if field.metadata["is_path"] else names[kind]
@@ -165,6 +171,8 @@ def _define_flag(field: dataclasses.Field, values: flags.FlagValues) -> None:
     origin = typing.get_origin(kind)
     if origin is Literal:
         flags.DEFINE_enum(name, default, choices(field), help, flag_values=values)
+    elif field.metadata["repeatable"]:
+        flags.DEFINE_multi_string(name, list(default), help, flag_values=values)
     elif origin is tuple:
         listed = None if default is None else list(map(str, default))
         flags.DEFINE_list(name, listed, help, flag_values=values)
@@ -340,6 +348,22 @@ def read(path: str | os.PathLike[str], kind: type[Options]) -> Options:
             )
         _parse_line(values, line)
     return collect(kind, values)
+
+
+def command_line(options: Any) -> list[str]:
+    """Returns the flags that give a command its options, without those by default.
+
+    Example:
+        >>> from alexnet_tf.prepare import PrepareOptions
+        >>> command_line(replace(PrepareOptions(), size=32))
+        ['--size=32']
+    """
+    defaults = values_of(type(options)())
+    return [
+        f"--{name}={text_of(value)}"
+        for name, value in values_of(options).items()
+        if value is not None and value != defaults[name]
+    ]
 
 
 def refuse_arguments(arguments: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from absl import logging
 from alexnet_tf.data import input_pipeline, preparation, prepared_dataset
 from alexnet_tf.evaluation import evaluator, image_sets
 from alexnet_tf.models import architecture as architectures
-from alexnet_tf.models import builder, layers, trained, zoo
+from alexnet_tf.models import builder, layers, trained
 from alexnet_tf.training import (
     checkpoint,
     initial_weights,
@@ -54,17 +54,12 @@ def assemble(
 
     Raises ValueError for options that do not fit the dataset, the net or the devices.
     """
-    if options.recipe.schedule == "plateau" and options.run.validation != "epochs":
-        raise ValueError(
-            "--schedule=plateau divides the learning rate by what validations find, and "
-            f"--validation={options.run.validation} leaves it at its initial value: use "
-            "--validation=epochs, or --schedule=epochs"
-        )
+    train_options.refuse_contradictions(options)
     replicas = replicas or replication.Replicas()
     initial = initial_weights.find(options)
     options = initial_weights.with_conventions(options, initial)
     assert options.net.architecture is not None
-    net = zoo.find(options.net.architecture)
+    net = train_options.net_of(options.net)
     rows = replicas.rows(options.recipe.batch_size)
     dataset = _open_dataset(options.data, net, replicas)
     architecture = net.with_classes(len(dataset.classes))
@@ -272,6 +267,8 @@ def _batches(
         options.recipe.color_noise,
         options.recipe.color_noise_end_epoch,
         options.recipe.crop_sharing,
+        options.recipe.crops,
+        options.recipe.mirror,
     )
     return lambda first, last: input_pipeline.training_batches(
         dataset,

@@ -127,10 +127,18 @@ def with_conventions(
     weights, which would scale all activations above dropout differently.
     """
     if initial is None:
-        net = zoo.find(options.net.architecture or zoo.DEFAULT_TO_TRAIN)
+        named = options.net.architecture or zoo.DEFAULT_TO_TRAIN
+        net = _net_of(options, named)
         dropout = options.net.dropout or net.dropout
     else:
-        net = zoo.find(options.net.architecture or initial.architecture.name)
+        named = options.net.architecture or initial.architecture.name
+        if named not in zoo.ARCHITECTURES:
+            raise ValueError(
+                f"the net of --weights={options.start.weights} is {named}: name the same "
+                f"one, as --architecture={named.split('-')[0]} and what was left out of "
+                "it (--without, --activation, --dropout_rate)"
+            )
+        net = _net_of(options, named)
         of_weights = (
             initial.dropout
             if _has_dropout(net) and _has_dropout(initial.architecture)
@@ -145,10 +153,17 @@ def with_conventions(
             )
     return options_of.replace(
         options,
-        architecture=net.name,
+        architecture=named,
         init=options.net.init or net.initialization,
         dropout=dropout,
     )
+
+
+def _net_of(
+    options: train_options.TrainOptions, named: str
+) -> architectures.Architecture:
+    named_net = options_of.replace(options, architecture=named).net
+    return train_options.net_of(named_net)
 
 
 def _has_dropout(net: architectures.Architecture) -> bool:

@@ -94,7 +94,7 @@ def read(run_dir: str | os.PathLike[str], recorded: Options) -> list[Stage]:
             if step < stages[-1].step:
                 raise ValueError(f"step {step} comes after step {stages[-1].step}")
             stages.append(Stage(step, _changed(stages[-1].texts, list(group))))
-    except (ValueError, TypeError, flags.Error) as error:
+    except (ValueError, TypeError, RecursionError, flags.Error) as error:
         raise ValueError(
             f"{path} is damaged ({error}). It says when the schedule of the run was "
             "changed: restore it, or choose another --run_dir"

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from absl import flags
 
+from alexnet_tf.models import ablations, zoo
 from alexnet_tf.models import architecture as architectures
-from alexnet_tf.models import zoo
 from alexnet_tf.runtime import device_options, options
 from alexnet_tf.runtime.options import option
 from alexnet_tf.training import schedule_changes
@@ -97,6 +97,16 @@ class NetOptions:
         f"{zoo.DEFAULT_TO_TRAIN})",
         check=options.one_of(*zoo.ARCHITECTURES),
     )
+    without: tuple[str, ...] = option(
+        (),
+        "parts of the net to leave out, for ablations: layers as conv3,conv4; lrn, all "
+        "normalization layers; overlap, that of the pooling windows; exchange, what the "
+        "towers read of each other below the last layer; tower, the second one, with "
+        "half the kernels of every convolution but the last",
+    )
+    activation: ablations.Activation = option(
+        "relu", "what follows every layer but the last (paper, figure 1)"
+    )
     init: architectures.Initialization | None = option(
         None,
         "initial weights. paper: Gaussian with standard deviation 0.01 everywhere, as in "
@@ -110,6 +120,12 @@ class NetOptions:
         "original: halve the outputs at test time, as in 2012; inverted: double them in "
         "training (default: that of --weights, or else as the architecture's original, "
         "inverted for caffe_alexnet, caffenet and torchvision)",
+    )
+    dropout_rate: float | None = option(
+        None,
+        "probability with which dropout drops an activation (default: 0.5 in AlexNet); "
+        "0: no dropout",
+        check=options.between(0, 1),
     )
     lrn: Literal["auto", "op", "stock"] = option(
         "auto",
@@ -326,6 +342,12 @@ class RecipeOptions:
         "nothing",
         check=options.at_least(0),
     )
+    crops: Literal["random", "center"] = option(
+        "random",
+        "where an image is cropped in training: at a random place, or in the center as "
+        "in evaluation",
+    )
+    mirror: bool = option(True, "mirror every second image, on average")
     crop_sharing: int = option(
         1,
         "number of consecutive images that share a crop and a mirror; 32 in the 2012 "
@@ -347,6 +369,23 @@ class TrainOptions:
     replicas: ReplicaOptions = options.group(ReplicaOptions, "Replicas")
     run: RunOptions = options.group(RunOptions, "Run")
     recipe: RecipeOptions = options.group(RecipeOptions, "Recipe")
+
+
+def net_of(net: NetOptions) -> architectures.Architecture:
+    """Returns the net that options name, without what they leave out.
+
+    Raises ValueError if the net has no such part, or if no net is named.
+
+    Example:
+        >>> net_of(NetOptions(architecture="paper", without=("lrn",))).name
+        'paper-without-lrn'
+    """
+    return ablations.ablated(
+        zoo.find(net.architecture or ""),
+        without=net.without,
+        activation=net.activation,
+        dropout_rate=net.dropout_rate,
+    )
 
 
 # Options that nothing reads unless another option has one of these values.
@@ -387,7 +426,18 @@ def refuse_unread_options(
         named = zoo.DEFAULT_TO_TRAIN
     # Otherwise the net is that of --weights, which is known later.
     if named is not None:
-        _refuse_options_of_absent_layers(values, unchanged, zoo.find(named))
+        net = net_of(dataclasses.replace(chosen.net, architecture=named))
+        _refuse_options_of_absent_layers(values, unchanged, net)
+    recipe = chosen.recipe
+    augmented = recipe.crops == "random" or recipe.mirror
+    if not augmented and values["crop_sharing"] not in (
+        defaults["crop_sharing"],
+        unchanged.get("crop_sharing"),
+    ):
+        raise ValueError(
+            f"images share neither crop nor mirror with --crops=center and --nomirror: "
+            f"leave --crop_sharing={recipe.crop_sharing} out"
+        )
     for name, (other, needed) in _READ_WITH.items():
         value, default = values[name], defaults[name]
         # No epochs at all are what the schedule does without them.
@@ -420,6 +470,16 @@ def _refuse_options_of_absent_layers(
                 f"{net.name} has no {what} layers, so --{name}={value} would change "
                 f"nothing: leave --{name} out, or choose another --architecture"
             )
+
+
+def refuse_contradictions(chosen: TrainOptions) -> None:
+    """Raises ValueError for options that cannot be used together."""
+    if chosen.recipe.schedule == "plateau" and chosen.run.validation != "epochs":
+        raise ValueError(
+            "--schedule=plateau divides the learning rate by what validations find, and "
+            f"--validation={chosen.run.validation} leaves it at its initial value: use "
+            "--validation=epochs, or --schedule=epochs"
+        )
 
 
 RECORD = "resolved.flags"  # in the run folder

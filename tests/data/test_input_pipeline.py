@@ -95,6 +95,23 @@ def run(dataset):
     return batches(dataset)
 
 
+def test_center_crops_are_those_of_evaluation(dataset):
+    found = batches(dataset, crops="center")
+    assert {corner for inputs, _ in found for corner in corners(inputs)} == {(1, 1)}
+    everything = np.stack([numbered_image(0)])
+    center = resizing.center_crop(everything, CROP)
+    assert tuple(center[0, 0, 0, :2]) == (1, 1)
+
+
+def test_without_mirroring_no_image_is_mirrored_and_all_else_is_the_same(dataset, run):
+    assert any(inputs["mirror"].any() for inputs, _ in run)
+    for (inputs, _), (before, _) in zip(
+        batches(dataset, mirror=False), run, strict=True
+    ):
+        assert not inputs["mirror"].any()
+        np.testing.assert_array_equal(inputs["image"], before["image"])
+
+
 def test_a_batch_has_the_shapes_and_types_that_the_model_needs(dataset):
     found = input_pipeline.training_batches(dataset, RECIPE, first_step=0, last_step=1)
     inputs, labels = found.element_spec

@@ -43,6 +43,9 @@ def test_distances_of_uint8_vectors_are_exact_at_their_largest():
     dark, bright = np.zeros((1, 5000), np.uint8), np.full((1, 5000), 255, np.uint8)
     assert nearest.squared_distances(dark, bright) == [[5000 * 255**2]]
     assert nearest.squared_distances(bright, bright) == [[0]]
+    # The sum of odd products, which is odd and too large for float32.
+    low, high = np.full((1, 5001), 1, np.uint8), np.full((1, 5001), 255, np.uint8)
+    assert nearest.squared_distances(low, high) == [[5001 * 254**2]]
 
 
 def test_an_identical_float_vector_has_nearly_no_distance():

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from alexnet_tf.models import architecture, architecture_json, zoo
 from alexnet_tf.models.zoo import ARCHITECTURES, CUDA_CONVNET, PAPER
 
-# The AlexNets of other libraries are in test_family.py.
-OTHERS = ("caffe_alexnet", "caffenet", "torchvision")
+# The AlexNets of other libraries are in test_family.py, and the last two are not AlexNets.
+OTHERS = ("caffe_alexnet", "caffenet", "torchvision", "small", "figure1")
 ALEXNETS = [
     net
     for name, net in ARCHITECTURES.items()
@@ -295,6 +295,24 @@ def test_towers_exchange_only_at_conv3_and_the_dense_layers(net):
     assert ("conv6" in both) == (net.name == "conv6")
     whole = [x.name for x in kinds(net, architecture.Dense) if not x.split]
     assert whole == ["fc8"]  # it is on the first tower
+
+
+def test_the_small_net_is_the_papers_with_other_numbers():
+    small = ARCHITECTURES["small"]
+    assert chain(small) == chain(PAPER)
+    assert sides(small) == [28, 14, 7, 3]
+    here, there = weighted(small), weighted(PAPER)
+    assert [x.inputs for x in here.values()] == [x.inputs for x in there.values()]
+    biases = [x.initial_bias for x in there.values()]
+    assert [x.initial_bias for x in here.values()] == biases
+
+
+def test_the_net_of_figure_1_has_four_layers_and_no_regularization():
+    net = ARCHITECTURES["figure1"]
+    assert list(weighted(net)) == ["conv1", "conv2", "conv3", "fc10"]
+    assert {x.weight_decay for x in weighted(net).values()} == {0.0}
+    assert not kinds(net, architecture.Dropout)
+    assert sides(net) == [32, 16, 8, 4]
 
 
 def test_one_gpu_has_half_the_kernels_except_in_conv5():

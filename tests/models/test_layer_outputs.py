@@ -76,6 +76,22 @@ EXPECTED = {
     "cifar10_11pct": CIFAR | {"local3": (6, 6, 64), "local4": (6, 6, 32)},
     "cifar10_11pct_no_lrn": CIFAR | {"local3": (6, 6, 64), "local4": (6, 6, 32)},
     "cifar10_13pct": CIFAR | {"local3": (6, 6, 32), "local4": (6, 6, 32)},
+    "figure1": {
+        "conv1/relu": (32, 32, 32),
+        "conv1": (16, 16, 32),
+        "conv2": (8, 8, 32),
+        "conv3": (4, 4, 64),
+        "fc10": (10,),
+    },
+    "small": {
+        "conv1/lrn": (28, 28, 32),
+        "conv1": (14, 14, 32),
+        "conv2": (7, 7, 64),
+        "conv3": (7, 7, 96),
+        "conv5": (3, 3, 64),
+        "fc7": (256,),
+        "fc8": (1000,),
+    },
 }
 
 

@@ -64,14 +64,30 @@ def test_the_options_of_the_images_reach_the_input_pipeline(chosen, monkeypatch)
             chosen,
             **{"batch_size": 6, "seed": 5, "color_noise": "paper", "crop_sharing": 3},
             **{"color_noise_end_epoch": 1.5, "damaged_records": "skip"},
+            **{"crops": "center", "mirror": False},
         )
     )
     assembled.trainer.batches(2, 4)
     assert asked == {
         "dataset": assembled.dataset,
-        "recipe": input_pipeline.Recipe(6, 24, 5, "paper", 1.5, 3),
+        "recipe": input_pipeline.Recipe(6, 24, 5, "paper", 1.5, 3, "center", False),
         **{"first_step": 2, "last_step": 4, "rows": (0, 6), "damaged": "skip"},
     }
+
+
+def test_what_is_left_out_is_not_in_the_net_and_its_record(chosen):
+    changes = {"without": ("lrn", "local4"), "activation": "tanh"}
+    assembled = assembly.assemble(
+        options.replace(chosen, architecture="cifar10_11pct", **changes)
+    )
+    described = assembled.trained.architecture
+    assert described.name == "cifar10_11pct-without-lrn-local4-tanh"
+    names = [layer.name for layer in assembled.trainer.net.layers]
+    assert "conv1_tanh" in names
+    assert not {"local4", "conv1_relu", "conv1_responsenormalization"} & set(names)
+    # The record names the whole net and what is left out, so that a run can be resumed.
+    assert assembled.options.net.architecture == "cifar10_11pct"
+    assert assembled.options.net.without == ("lrn", "local4")
 
 
 def test_the_background_of_the_dataset_is_that_of_the_net(

@@ -12,6 +12,7 @@ import tensorflow as tf
 from alexnet_tf import train
 from alexnet_tf.data import preparation, sources
 from alexnet_tf.models import (
+    ablations,
     applications,
     builder,
     checkpoint_files,
@@ -216,6 +217,18 @@ def test_a_convention_of_weights_without_dropout_is_not_taken_over():
     chosen = options.replace(train_options.TrainOptions(), weights="x")
     small = _initial(zoo.find("cifar10_11pct"), "inverted")
     assert initial_weights.with_conventions(chosen, small).net.dropout == "original"
+
+
+def test_weights_of_a_net_without_some_of_its_parts_need_its_options():
+    net = ablations.ablated(zoo.find("paper"), without=["lrn"])
+    chosen = options.replace(train_options.TrainOptions(), weights="x")
+    with pytest.raises(
+        ValueError, match="is paper-without-lrn: .*--architecture=paper and what"
+    ):
+        initial_weights.with_conventions(chosen, _initial(net, "original"))
+    named = options.replace(chosen, architecture="paper", without=("lrn",))
+    found = initial_weights.with_conventions(named, _initial(net, "original"))
+    assert train_options.net_of(found.net) == net
 
 
 def _initial(net, dropout):

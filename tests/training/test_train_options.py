@@ -90,3 +90,26 @@ def test_a_record_that_is_damaged_or_not_a_file_is_named(tmp_path):
     record.mkdir()
     with pytest.raises(ValueError, match=rf"{record} cannot be read .*is a folder"):
         train_options.read_record(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"without": ("conv7",)}, "--without=conv7 is no part of cuda_convnet"),
+        ({"without": ("lrn",), "lrn": "stock"}, "no normalization layers"),
+        ({"architecture": "figure1", "dropout_rate": 0.0}, "no dropout layers"),
+        (
+            {"crops": "center", "mirror": False, "crop_sharing": 32},
+            "share neither crop nor mirror .*--crop_sharing=32 out",
+        ),
+    ],
+)
+def test_an_ablation_that_would_change_nothing_is_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        train_options.refuse_unread_options(options.replace(DEFAULTS, **given))
+
+
+def test_images_that_are_mirrored_share_the_mirror():
+    train_options.refuse_unread_options(
+        options.replace(DEFAULTS, crops="center", crop_sharing=32)
+    )

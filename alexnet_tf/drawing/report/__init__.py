@@ -1,0 +1,1 @@
+"""One page about runs: their facts, their figures and a model card, as HTML."""

@@ -1,0 +1,152 @@
+"""Composes the page about runs: facts, figures, the paper's numbers and a model card."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+import alexnet_tf
+from alexnet_tf.drawing import gallery
+from alexnet_tf.drawing.report import contents, facts, images, model_card, page
+from alexnet_tf.drawing.report.page import Absent, Block, Image, Section
+from alexnet_tf.runtime import errors
+
+# The figures of each run, and what stands in the place of one that cannot be drawn.
+FIGURES = {
+    "architecture": "The picture of the net",
+    "filters": "The picture of the filters",
+    "predictions": "The picture of predictions",
+    "nearest": "The picture of the nearest images",
+    "confusion": "The picture of the confusion",
+}
+
+LIMIT = 3_000_000  # bytes of a page
+_FOR_IMAGES = 2_600_000
+
+# What a figure raises that cannot be drawn of a run, as a damaged checkpoint or record.
+_FORESEEN = (ValueError, OSError, RuntimeError, tf.errors.OpError)
+
+
+class Report(NamedTuple):
+    """A page, and the reasons for what is not on it.
+
+    Attributes:
+        html: the page.
+        absent: (name of the run, what is absent) for each figure that is not on it.
+    """
+
+    html: str
+    absent: list[tuple[str, Absent]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """What the author of a net says about it; None if he says nothing."""
+
+    intended_use: str | None = None
+    license: str | None = None
+
+
+def compose(
+    runs: Sequence[facts.Run],
+    choices: gallery.Choices,
+    *,
+    card: Card,
+    command: str,
+    settings: Mapping[str, Any],
+) -> Report:
+    """Returns the page about runs.
+
+    Args:
+        runs: at least one.
+        choices: of the images that the figures show.
+        card: for the model cards.
+        command: the command that writes the page, for its end.
+        settings: how nets are restored, as `gallery.Subject` takes them.
+
+    Raises:
+        ValueError: the page would be larger than `LIMIT`.
+    """
+    drawn = [_drawn(run, choices, settings) for run in runs]
+    shown = _fitted(drawn)
+    each = [
+        list(_sections(run, figures, card, "" if len(runs) == 1 else f"run{number}-"))
+        for number, (run, figures) in enumerate(zip(runs, shown, strict=True), 1)
+    ]
+    if len(runs) == 1:
+        title, sections = f"Report of {runs[0].name}", each[0]
+    else:
+        title = f"Report of {len(runs)} runs"
+        sections = [Section("runs", "All runs", [contents.comparison(runs)])]
+        sections += [
+            Section(f"run{number}", f"Run {run.named}", [], inner)
+            for number, (run, inner) in enumerate(zip(runs, each, strict=True), 1)
+        ]
+    about = [
+        f"Written by alexnet_tf {alexnet_tf.__version__} with: {command}",
+        "This page has {size} and needs no other file.",
+    ]
+    html = page.render(title, sections, about)
+    size = len(html.encode())
+    if size > LIMIT:
+        raise ValueError(
+            f"the page would have {page.size_text(size)}, and {page.size_text(LIMIT)} is "
+            "the most: name fewer runs"
+        )
+    absent = [
+        (run.named, block)
+        for run, figures in zip(runs, drawn, strict=True)
+        for block in figures.values()
+        if isinstance(block, Absent)
+    ]
+    return Report(html, absent)
+
+
+def _drawn(
+    run: facts.Run, choices: gallery.Choices, settings: Mapping[str, Any]
+) -> dict[str, Image | Absent]:
+    """The figures of a run by name."""
+    subject = gallery.Subject(run.named, choices, **settings)
+    found: dict[str, Image | Absent] = {}
+    for name, what in FIGURES.items():
+        try:
+            found[name] = images.of_figure(gallery.draw(name, subject))
+        except _FORESEEN as error:
+            found[name] = Absent(what, errors.one_line(error).rstrip("."))
+    return found
+
+
+def _fitted(
+    drawn: Sequence[Mapping[str, Image | Absent]],
+) -> list[dict[str, Image | Absent]]:
+    """The figures of all runs, small enough for one page."""
+    there = [
+        block for run in drawn for block in run.values() if isinstance(block, Image)
+    ]
+    fitted = iter(images.fit(there, _FOR_IMAGES))
+    return [
+        {
+            name: next(fitted) if isinstance(block, Image) else block
+            for name, block in run.items()
+        }
+        for run in drawn
+    ]
+
+
+def _sections(
+    run: facts.Run, figures: Mapping[str, Block], card: Card, prefix: str
+) -> Iterator[Section]:
+    """The sections about one run; their anchors begin with `prefix`."""
+    yield Section(f"{prefix}summary", "Summary", contents.summary(run))
+    yield Section(f"{prefix}command", "Command", contents.command(run))
+    yield Section(f"{prefix}data", "Data", contents.data(run))
+    yield Section(f"{prefix}machine", "Machine", contents.machine(run))
+    yield Section(f"{prefix}net", "Net", [figures["architecture"]])
+    yield Section(f"{prefix}curves", "Curves", contents.curves(run))
+    yield Section(f"{prefix}errors", "Errors", contents.errors(run))
+    yield Section(f"{prefix}filters", "Filters", [figures["filters"]])
+    yield Section(f"{prefix}predictions", "Predictions", [figures["predictions"]])
+    yield Section(f"{prefix}nearest", "Nearest images", [figures["nearest"]])
+    yield Section(f"{prefix}confusion", "Confusion", [figures["confusion"]])
+    yield model_card.section(run, f"{prefix}card", **dataclasses.asdict(card))

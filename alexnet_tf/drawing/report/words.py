@@ -1,0 +1,55 @@
+"""Numbers as a page writes them."""
+
+import math
+
+from alexnet_tf.models import architecture as architectures
+
+parameters = architectures.parameters
+
+
+def number(value: float) -> str:
+    """Returns a whole number with commas.
+
+    Example:
+        >>> number(60965224)
+        '60,965,224'
+    """
+    return f"{value:,}"
+
+
+def count(value: int, one: str, many: str | None = None) -> str:
+    """Returns a number with what it counts.
+
+    Example:
+        >>> count(1, "image"), count(2000, "image"), count(2, "class", "classes")
+        ('1 image', '2,000 images', '2 classes')
+    """
+    return f"{value:,} {one if value == 1 else many or one + 's'}"
+
+
+def percent(value: float) -> str:
+    """Returns an error in percent.
+
+    Example:
+        >>> percent(20.449999)
+        '20.45 %'
+    """
+    return f"{value:.2f} %"
+
+
+def duration(seconds: float) -> str:
+    """Returns a time in the units that suit it.
+
+    Example:
+        >>> duration(42), duration(430), duration(7500), duration(500000)
+        ('42 s', '7 min 10 s', '2 h 5 min', '5 d 18 h')
+    """
+    if not math.isfinite(seconds):
+        return str(seconds)
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    left, parts = round(seconds), []
+    for name, size in units:
+        if left >= size:
+            parts.append(f"{left // size} {name}")
+            left %= size
+    return " ".join(parts[:2]) or "0 s"

@@ -1,0 +1,149 @@
+"""Writes one page about a run, or about several, which any browser shows.
+
+    python -m alexnet_tf.report runs/mine --output=report.html
+    python -m alexnet_tf.report runs/a runs/b/best runs/imported --dataset=data/mine-256
+
+The page has the run's command, data, machine, curves, filters, predictions, nearest
+images and confusion, its numbers beside the paper's, and a model card. It is one file
+that loads nothing, has at most 3 MB, and can be sent by mail. What a run does not have,
+such as the log of imported weights, is named in its place. docs/report.md shows more.
+It needs pip install 'alexnet_tf[figures]'.
+"""
+
+import dataclasses
+import pathlib
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Literal
+
+from alexnet_tf.runtime import command, files, log_noise, options, paths
+from alexnet_tf.runtime.device_options import DeviceOptions
+from alexnet_tf.runtime.options import option
+
+
+@dataclasses.dataclass(frozen=True)
+class PageOptions:
+    """The file that is written, and what its author says about the net."""
+
+    output: str = option(
+        "report.html",
+        "file to write, .html; an existing one is replaced",
+        is_path=True,
+    )
+    intended_use: str | None = option(
+        None, "what the net is for, a sentence for the model card"
+    )
+    license: str | None = option(
+        None, "license of the weights, a sentence for the model card"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageOptions:
+    """The images whose answers are shown."""
+
+    dataset: str | None = option(
+        None,
+        "prepared folder (default: the one that the net was trained on)",
+        is_path=True,
+    )
+    split: str | None = option(
+        None, "split of the dataset (default: validation, or test if there is none)"
+    )
+    seed: int = option(0, "seed of the choice of images", check=options.at_least(0))
+    query_count: int = option(
+        200,
+        "images whose nearest training images are sought, for the precision by class",
+        check=options.at_least(1),
+    )
+    search_count: int = option(
+        1000,
+        "training images that are searched for the nearest ones, chosen at random",
+        check=options.at_least(1),
+    )
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = option(
+        "auto",
+        "compute type. auto: bfloat16 if the CPU or the GPU multiplies in it, otherwise "
+        "float32",
+    )
+    batch_size: int = option(128, "images per batch", check=options.at_least(1))
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportOptions:
+    """All options of `report`."""
+
+    page: PageOptions = options.group(PageOptions, "Page")
+    images: ImageOptions = options.group(ImageOptions, "Images")
+    devices: DeviceOptions = options.group(DeviceOptions, "Devices")
+
+
+OPTIONS = ReportOptions
+
+
+def main(chosen: ReportOptions, arguments: Sequence[str]) -> None:
+    named = _runs(arguments)
+    output = pathlib.Path(chosen.page.output)
+    if output.suffix != ".html":
+        raise ValueError(f"--output={output}: the name of a page ends in .html")
+    if output.is_dir():
+        raise IsADirectoryError(f"{output} is a folder: name a file by --output")
+    with log_noise.held_back():
+        from alexnet_tf.drawing import gallery
+        from alexnet_tf.drawing.report import composition, facts
+        from alexnet_tf.models import devices
+
+        devices.configure(chosen.devices.logical_cpus, chosen.devices.logical_gpus)
+    devices.allow_tf32(chosen.images.precision == "tf32")
+    runs = [facts.read(each, chosen.images.dataset) for each in named]
+    report = composition.compose(
+        runs,
+        gallery.Choices(
+            dataset=chosen.images.dataset,
+            split=chosen.images.split,
+            seed=chosen.images.seed,
+            query_count=chosen.images.query_count,
+            search_count=chosen.images.search_count,
+            batch_size=chosen.images.batch_size,
+        ),
+        card=composition.Card(chosen.page.intended_use, chosen.page.license),
+        command=shlex.join(
+            [
+                "python",
+                "-m",
+                "alexnet_tf.report",
+                *arguments,
+                *options.command_line(chosen),
+            ]
+        ),
+        settings={
+            "precision": chosen.images.precision,
+            "tower_devices": chosen.devices.tower_devices,
+        },
+    )
+    files.make_folder(output.absolute().parent)
+    files.write_text(output, report.html)
+    for run, absent in report.absent:
+        print(f"{run}: {absent.what} is not shown: {absent.why}", file=sys.stderr)
+    print(f"{output}: {len(report.html.encode()) / 1e6:.2f} MB")
+
+
+def _runs(arguments: Sequence[str]) -> list[str]:
+    """The run folders and checkpoints that the command line names."""
+    if not arguments:
+        raise ValueError(
+            "name a run folder or a checkpoint: python -m alexnet_tf.report runs/mine "
+            "--output=report.html"
+        )
+    found = []
+    for argument in arguments:
+        try:
+            found.append(paths.local(argument))
+        except ValueError as error:
+            raise ValueError(f"run {argument!r}: {error}") from None
+    return found
+
+
+if __name__ == "__main__":
+    command.run_command("report", OPTIONS, main, __doc__)

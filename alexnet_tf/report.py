@@ -15,11 +15,14 @@ import pathlib
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from alexnet_tf.runtime import command, files, log_noise, options, paths
+from alexnet_tf.runtime import command, errors, files, log_noise, options, paths
 from alexnet_tf.runtime.device_options import DeviceOptions
 from alexnet_tf.runtime.options import option
+
+if TYPE_CHECKING:
+    from alexnet_tf.drawing.report import page
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +111,7 @@ def main(chosen: ReportOptions, arguments: Sequence[str]) -> None:
             batch_size=chosen.images.batch_size,
         ),
         card=composition.Card(chosen.page.intended_use, chosen.page.license),
+        paper=_beside_the_paper([run.folder for run in runs]),
         command=shlex.join(
             [
                 "python",
@@ -127,6 +131,28 @@ def main(chosen: ReportOptions, arguments: Sequence[str]) -> None:
     for run, absent in report.absent:
         print(f"{run}: {absent.what} is not shown: {absent.why}", file=sys.stderr)
     print(f"{output}: {len(report.html.encode()) / 1e6:.2f} MB")
+
+
+def _beside_the_paper(folders: Sequence[pathlib.Path]) -> "list[page.Block]":
+    """The tables of `tables` with these runs, and the runs that they cannot have."""
+    from alexnet_tf.drawing.report import page
+    from alexnet_tf.studies import measured, paper_tables
+
+    blocks: list[page.Block] = []
+    fitting = []
+    for folder in dict.fromkeys(folders):
+        try:
+            measured.read([folder])
+        except (OSError, ValueError) as error:
+            blocks.append(page.Absent("Our number", errors.one_line(error)))
+        else:
+            fitting.append(folder)
+    blocks += [
+        page.Table(table.title, (table.rows_are, *paper_tables.HEADER), table.rows)
+        for table in paper_tables.tables_of(measured.read(fitting))
+        if table.rows
+    ]
+    return blocks
 
 
 def _runs(arguments: Sequence[str]) -> list[str]:

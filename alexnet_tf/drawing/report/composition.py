@@ -24,8 +24,11 @@ FIGURES = {
 LIMIT = 3_000_000  # bytes of a page
 _FOR_IMAGES = 2_600_000
 
-# What a figure raises that cannot be drawn of a run, as a damaged checkpoint or record.
-_FORESEEN = (ValueError, OSError, RuntimeError, tf.errors.OpError)
+# What is raised if a file of a run is damaged, whichever it is.
+_FORESEEN = (
+    *(ValueError, OSError, RuntimeError, ArithmeticError, LookupError),
+    tf.errors.OpError,
+)
 
 
 class Report(NamedTuple):
@@ -53,6 +56,7 @@ def compose(
     choices: gallery.Choices,
     *,
     card: Card,
+    paper: Sequence[Block],
     command: str,
     settings: Mapping[str, Any],
 ) -> Report:
@@ -62,6 +66,7 @@ def compose(
         runs: at least one.
         choices: of the images that the figures show.
         card: for the model cards.
+        paper: the tables with the paper's numbers.
         command: the command that writes the page, for its end.
         settings: how nets are restored, as `gallery.Subject` takes them.
 
@@ -70,19 +75,21 @@ def compose(
     """
     drawn = [_drawn(run, choices, settings) for run in runs]
     shown = _fitted(drawn)
-    each = [
-        list(_sections(run, figures, card, "" if len(runs) == 1 else f"run{number}-"))
-        for number, (run, figures) in enumerate(zip(runs, shown, strict=True), 1)
-    ]
+    beside = Section("paper", "Beside the paper", paper)
     if len(runs) == 1:
-        title, sections = f"Report of {runs[0].name}", each[0]
+        title = f"Report of {runs[0].name}"
+        sections = [*_sections(runs[0], shown[0], ""), beside]
+        sections.append(_card(runs[0], card, ""))
     else:
         title = f"Report of {len(runs)} runs"
-        sections = [Section("runs", "All runs", [contents.comparison(runs)])]
-        sections += [
-            Section(f"run{number}", f"Run {run.named}", [], inner)
-            for number, (run, inner) in enumerate(zip(runs, each, strict=True), 1)
+        sections = [
+            Section("runs", "All runs", [contents.comparison(runs)]),
+            beside,
         ]
+        for number, (run, figures) in enumerate(zip(runs, shown, strict=True), 1):
+            prefix = f"run{number}-"
+            inner = [*_sections(run, figures, prefix), _card(run, card, prefix)]
+            sections.append(Section(f"run{number}", f"Run {run.named}", [], inner))
     about = [
         f"Written by alexnet_tf {alexnet_tf.__version__} with: {command}",
         "This page has {size} and needs no other file.",
@@ -135,7 +142,7 @@ def _fitted(
 
 
 def _sections(
-    run: facts.Run, figures: Mapping[str, Block], card: Card, prefix: str
+    run: facts.Run, figures: Mapping[str, Block], prefix: str
 ) -> Iterator[Section]:
     """The sections about one run; their anchors begin with `prefix`."""
     yield Section(f"{prefix}summary", "Summary", contents.summary(run))
@@ -149,4 +156,7 @@ def _sections(
     yield Section(f"{prefix}predictions", "Predictions", [figures["predictions"]])
     yield Section(f"{prefix}nearest", "Nearest images", [figures["nearest"]])
     yield Section(f"{prefix}confusion", "Confusion", [figures["confusion"]])
-    yield model_card.section(run, f"{prefix}card", **dataclasses.asdict(card))
+
+
+def _card(run: facts.Run, card: Card, prefix: str) -> Section:
+    return model_card.section(run, f"{prefix}card", **dataclasses.asdict(card))

@@ -26,6 +26,8 @@ LOG_FILE = "log.jsonl"
 METHODS = ("center_crop", "ten_crop")
 MEASURES = ("top1_error", "top5_error", "loss")
 
+_MOST = 1 << 53  # whole numbers below it are floats too
+
 
 @dataclasses.dataclass(frozen=True)
 class Missing:
@@ -231,7 +233,9 @@ def _evaluation(folder: pathlib.Path) -> dict[str, Any]:
 
 def _is_number(record: Any, name: str) -> bool:
     value = record.get(name) if isinstance(record, dict) else None
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, float):
+        return True  # also NaN, of a training that diverged
+    return type(value) is int and abs(value) < _MOST
 
 
 def read_log(path: pathlib.Path, batch_size: int | None) -> Log:
@@ -272,7 +276,7 @@ def _record(line: str) -> dict[str, Any] | None:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(record, dict) or type(record.get("step")) is not int:
+    if not _is_number(record, "step") or type(record["step"]) is not int:
         return None
     kind = record.get("kind")
     needed = {"train": ("images_per_s",), "validation": MEASURES}.get(str(kind), ())

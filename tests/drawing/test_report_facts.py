@@ -79,7 +79,7 @@ def test_what_is_not_in_the_folder_is_missing_with_a_reason(folder, name, fact, 
     assert why in getattr(run, fact).why
     for section in (
         *(contents.summary, contents.command, contents.data, contents.machine),
-        *(contents.errors, contents.curves),
+        *(contents.errors, lambda run: contents.curves(run, Absent("a", "b"))),
         lambda run: [model_card.section(run, "card", intended_use=None, license=None)],
     ):
         assert section(run)

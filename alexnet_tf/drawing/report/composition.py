@@ -15,6 +15,7 @@ from alexnet_tf.runtime import errors
 # The figures of each run, and what stands in the place of one that cannot be drawn.
 FIGURES = {
     "architecture": "The picture of the net",
+    "curves": "The picture of the curves",
     "filters": "The picture of the filters",
     "predictions": "The picture of predictions",
     "nearest": "The picture of the nearest images",
@@ -73,8 +74,11 @@ def compose(
     Raises:
         ValueError: the page would be larger than `LIMIT`.
     """
-    drawn = [_drawn(run, choices, settings) for run in runs]
-    shown = _fitted(drawn)
+    subjects = [gallery.Subject(run.named, choices, **settings) for run in runs]
+    drawn = [
+        {name: _figure(name, subject) for name in FIGURES} for subject in subjects
+    ]
+    together, *shown = _fitted([_together(subjects, drawn), *drawn])
     beside = Section("paper", "Beside the paper", paper)
     if len(runs) == 1:
         title = f"Report of {runs[0].name}"
@@ -82,10 +86,8 @@ def compose(
         sections.append(_card(runs[0], card, ""))
     else:
         title = f"Report of {len(runs)} runs"
-        sections = [
-            Section("runs", "All runs", [contents.comparison(runs)]),
-            beside,
-        ]
+        all_runs = [contents.comparison(runs), *together.values()]
+        sections = [Section("runs", "All runs", all_runs), beside]
         for number, (run, figures) in enumerate(zip(runs, shown, strict=True), 1):
             prefix = f"run{number}-"
             inner = [*_sections(run, figures, prefix), _card(run, card, prefix)]
@@ -110,17 +112,27 @@ def compose(
     return Report(html, absent)
 
 
-def _drawn(
-    run: facts.Run, choices: gallery.Choices, settings: Mapping[str, Any]
+def _figure(name: str, *subjects: gallery.Subject) -> Image | Absent:
+    """One figure, or why it cannot be drawn."""
+    try:
+        return images.of_figure(gallery.draw(name, *subjects))
+    except _FORESEEN as error:
+        return Absent(FIGURES[name], errors.one_line(error).rstrip("."))
+
+
+def _together(
+    subjects: Sequence[gallery.Subject], drawn: Sequence[Mapping[str, Image | Absent]]
 ) -> dict[str, Image | Absent]:
-    """The figures of a run by name."""
-    subject = gallery.Subject(run.named, choices, **settings)
-    found: dict[str, Image | Absent] = {}
-    for name, what in FIGURES.items():
-        try:
-            found[name] = images.of_figure(gallery.draw(name, subject))
-        except _FORESEEN as error:
-            found[name] = Absent(what, errors.one_line(error).rstrip("."))
+    """The figures of several runs at once, of those that have them."""
+    found = {}
+    for name in gallery.OF_SEVERAL:
+        there = [
+            subject
+            for subject, figures in zip(subjects, drawn, strict=True)
+            if isinstance(figures[name], Image)
+        ]
+        if len(there) > 1:
+            found[name] = _figure(name, *there)
     return found
 
 
@@ -150,7 +162,7 @@ def _sections(
     yield Section(f"{prefix}data", "Data", contents.data(run))
     yield Section(f"{prefix}machine", "Machine", contents.machine(run))
     yield Section(f"{prefix}net", "Net", [figures["architecture"]])
-    yield Section(f"{prefix}curves", "Curves", contents.curves(run))
+    yield Section(f"{prefix}curves", "Curves", contents.curves(run, figures["curves"]))
     yield Section(f"{prefix}errors", "Errors", contents.errors(run))
     yield Section(f"{prefix}filters", "Filters", [figures["filters"]])
     yield Section(f"{prefix}predictions", "Predictions", [figures["predictions"]])

@@ -17,6 +17,8 @@ $(VENV)/ready: pyproject.toml constraints.txt setup.py $(shell find custom_ops -
 	$(BIN)/pip install --quiet --constraint constraints.txt 'tensorflow~=2.21.0' setuptools wheel
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation \
 	  --config-settings editable_mode=compat --editable '.[dev]'
+	@test -e alexnet_tf/_alexnet_ops.so || echo "The op library was not built, and \
+	TensorFlow's own operations take its place: install g++ and type make -B setup"
 	touch $@
 
 demo: setup

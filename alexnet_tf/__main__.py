@@ -8,6 +8,7 @@ COMMANDS = {
     "train": "trains a net on a prepared dataset, or resumes a run",
     "import_weights": "makes a run folder of published weights: Caffe, torch, ONNX, NumPy",
     "study": "trains all combinations of some options with several seeds, and compares",
+    "tables": "prints the tables and ablations of the paper, with our numbers beside them",
     "evaluate": "measures the errors of a trained net with the center crop and ten crops",
     "features": "writes the outputs of any layer of a trained net for many images",
     "figures": "draws a net, its kernels, its curves and its answers",

@@ -176,7 +176,7 @@ def _lengths(
         return {}
     print(f"checking {len(firsts)} kinds of training", file=sys.stderr)
     answers = trial.lengths_of(
-        [[*plan.common, *plan.flags_of(run)] for run in firsts.values()],
+        [plan.flags_of(run) for run in firsts.values()],
         evaluated=evaluated,
     )
     for run, answer in zip(firsts.values(), answers, strict=True):
@@ -224,9 +224,7 @@ def _evaluation_of(plan: plans.Plan, run: plans.Run) -> list[str]:
 
 
 def _train_options(plan: plans.Plan, run: plans.Run) -> train_options.TrainOptions:
-    return options.parse(
-        train_options.TrainOptions, [*plan.common, *plan.flags_of(run)]
-    )
+    return options.parse(train_options.TrainOptions, plan.flags_of(run))
 
 
 def _say(

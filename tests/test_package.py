@@ -121,7 +121,8 @@ def test_the_wheel_holds_the_op_and_the_images_and_works_elsewhere(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"ALEXNET_TF_CUDA": "0"},  # nvcc takes a minute
+        env=os.environ
+        | {"ALEXNET_TF_OPS": "1", "ALEXNET_TF_CUDA": "0"},  # nvcc takes a minute
     )
     assert done.returncode == 0, done.stderr[-3000:]
     (wheel,) = tmp_path.glob("*.whl")

@@ -75,7 +75,9 @@ def ablated(
         found = _with_activation(found, activation)
         suffixes.append(activation)
     if dropout_rate is not None:
-        found = _with_dropout_rate(found, dropout_rate)
+        before, found = found, _with_dropout_rate(found, dropout_rate)
+        if found == before:
+            return ablated(net, without=without, activation=activation)
         suffixes.append(f"dropout-{dropout_rate:g}")
     if not suffixes:
         return net

@@ -71,7 +71,7 @@ def _weighted(
         # fewer than 500 of the 1,000 seeds that it has.
         bound = 1 / math.sqrt(place.fan_in)
         kernel, bias = (
-            keras.initializers.RandomUniform(-bound, bound, seed=seed)
+            layers.RandomUniform(-bound, bound, seed=seed)
             for seed in (place.seed, place.seed + 500)
         )
         return {
@@ -86,7 +86,7 @@ def _weighted(
     )
     return {
         **_common(place, options),
-        "kernel_initializer": keras.initializers.RandomNormal(
+        "kernel_initializer": layers.RandomNormal(
             stddev=standard_deviation, seed=place.seed
         ),
         "bias_initializer": keras.initializers.Constant(layer.initial_bias),

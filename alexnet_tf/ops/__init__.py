@@ -21,7 +21,12 @@ from alexnet_tf.ops.spatial import (
     spatial_normalization,
     spatial_normalization_stock,
 )
-from alexnet_tf.ops.tracing import being_compiled, on_cpu, runs_on_cpu
+from alexnet_tf.ops.tracing import (
+    being_compiled,
+    current_device,
+    on_cpu,
+    runs_on_cpu,
+)
 from alexnet_tf.ops.winograd import winograd_convolution
 
 __all__ = [
@@ -30,6 +35,7 @@ __all__ = [
     "availability",
     "being_compiled",
     "cuda_version",
+    "current_device",
     "direct_convolution",
     "instruction_set",
     "local_response_normalization",

@@ -131,18 +131,26 @@ class Plan:
         return self.runs()[number - 1 :: count]
 
     def flags_of(self, run: Run) -> list[str]:
-        """What `train` is given besides the common flags."""
+        """All that `train` is given, without a file for the common flags."""
+        return self._flags_of(run, self.common)
+
+    def command_of(self, run: Run) -> list[str]:
+        """The arguments of `python -m alexnet_tf.train` for a run."""
+        return self._flags_of(
+            run, [f"--flagfile={pathlib.Path(self.output) / FLAGS_FILE}"]
+        )
+
+    def _flags_of(self, run: Run, common: Sequence[str]) -> list[str]:
+        varied = {f: f"--{f}={value}" for f, value in run.values.items()}
+        recipe = varied.pop("flagfile", None)  # the common flags win over it
         return [
-            *(f"--{flag}={value}" for flag, value in run.values.items()),
+            *([recipe] if recipe else []),
+            *common,
+            *varied.values(),
             f"--seed={run.seed}",
             f"--run_dir={self.run_dir(run)}",
             "--resume",
         ]
-
-    def command_of(self, run: Run) -> list[str]:
-        """The arguments of `python -m alexnet_tf.train` for a run."""
-        file = pathlib.Path(self.output) / FLAGS_FILE
-        return [f"--flagfile={file}", *self.flags_of(run)]
 
     def shell_commands(self) -> str:
         """All commands, one per line, as a shell reads them."""
@@ -167,9 +175,7 @@ class Plan:
 
     def _check_run(self, run: Run) -> None:
         try:
-            chosen = options.parse(
-                train_options.TrainOptions, [*self.common, *self.flags_of(run)]
-            )
+            chosen = options.parse(train_options.TrainOptions, self.flags_of(run))
             train_options.refuse_contradictions(chosen)
             train_options.refuse_unread_options(chosen)
         except (flags.Error, ValueError) as error:

@@ -93,7 +93,7 @@ def write_result(plan: Plan, run: Run, length: Length, *, batch_size: int) -> No
         "name": run.name,
         "values": dict(run.values),
         "seed": run.seed,
-        "flags": [*plan.common, *plan.flags_of(run)],
+        "flags": plan.flags_of(run),
         "machine": about["GPUs"] or machine,
         "training_s": round(training_s(run_dir, batch_size), 1),
         "last_step": length.last_step,

@@ -172,3 +172,7 @@ def test_the_original_is_not_changed():
     before = dataclasses.replace(SMALL)
     ablations.ablated(SMALL, without=["conv3", "tower"], activation="tanh")
     assert before == SMALL
+
+
+def test_the_dropout_rate_that_a_net_has_already_changes_nothing():
+    assert ablations.ablated(SMALL, dropout_rate=0.5) is SMALL

@@ -56,7 +56,8 @@ def test_20000_random_attributes_and_shapes_pass_the_sanitizers(tmp_path):
             *("--build-lib", tmp_path, "--build-temp", tmp_path / "objects"),
         ],
         cwd=cpp.ROOT,
-        env=os.environ | {"CXX": f"g++ {SANITIZERS}", "ALEXNET_TF_CUDA": "0"},
+        env=os.environ
+        | {"CXX": f"g++ {SANITIZERS}", "ALEXNET_TF_OPS": "1", "ALEXNET_TF_CUDA": "0"},
         check=True,
     )
     # Without the C++ library the sanitizer's runtime could not follow exceptions.

@@ -39,14 +39,28 @@ def test_what_train_is_given_names_the_values_the_seed_and_the_folder():
     plan = plan_of("without=,conv3", common=["--architecture=small"], output="o")
     whole, without = plan.runs()[:2]
     assert plan.flags_of(without) == [
-        *("--without=conv3", "--seed=0"),
+        *("--architecture=small", "--without=conv3", "--seed=0"),
         *("--run_dir=o/without=conv3-seed0", "--resume"),
     ]
-    chosen = options.parse(
-        train_options.TrainOptions, [*plan.common, *plan.flags_of(whole)]
-    )
+    chosen = options.parse(train_options.TrainOptions, plan.flags_of(whole))
     assert chosen.net.without == ()
     assert "--flagfile=o/study.flags --without=conv3" in plan.shell_commands()
+
+
+def test_recipes_can_be_compared_and_the_common_flags_win_over_them():
+    plan = plan_of(
+        "flagfile=tools/paper.flags,tools/cuda_convnet.flags",
+        common=["--epochs=3", "--tower_devices=auto"],
+    )
+    plan.check()
+    names = [run.name for run in plan.runs()]
+    assert names[0] == "flagfile=tools+paper.flags-seed0"
+    nets = []
+    for run in plan.runs()[:2]:
+        chosen = options.parse(train_options.TrainOptions, plan.flags_of(run))
+        assert (chosen.run.epochs, chosen.devices.tower_devices) == (3, ("auto",))
+        nets.append(chosen.net.architecture)
+    assert nets == ["paper", "cuda_convnet"]
 
 
 def test_folders_differ_even_if_their_names_would_not():

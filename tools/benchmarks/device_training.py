@@ -1,73 +1,178 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""Times training of a net on one device, with the stock LRN and with ours.
+"""Times training and inference of a net on one device.
 
-    python tools/benchmarks/device_training.py --device=/GPU:0 --precision=tf32
+    python tools/benchmarks/device_training.py --device=/GPU:0 --data=data/garments-256
 
-prints images/s. tools/checks/gpu.sh runs it, and takes the lines that begin with
-`result:` into its table. The batch is on the device before the clock starts, so
-decoding is not timed.
+prints images/s and the device's peak memory for every LRN, precision and batch size, in
+the order of their worth. Synthetic images are on the device before the clock starts, so
+decoding is not timed; with --data, batches of that prepared dataset are timed too.
+Operations are deterministic, as in `train`, unless --nondeterministic is given.
 """
 
-import argparse
-import statistics
-import time
+import functools
+import gc
+import itertools
+import math
+import resource
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import synthetic
+import tensorflow as tf
+import throughput
 
-from alexnet_tf.models import devices, towers, zoo
+from alexnet_tf.data import input_pipeline, prepared_dataset
+from alexnet_tf.models import devices, layers, towers, zoo
+from alexnet_tf.training import schedule
+
+KERNELS = {"op": "AlexnetTf>LocalResponseNormalization", "stock": "LRN"}
 
 
-def images_per_s(flags: argparse.Namespace, lrn: str) -> float:
-    """Images/s of the median step; each step is awaited."""
-    net = zoo.find(flags.net)
-    run, step = synthetic.traced_step(
-        net,
-        [flags.device] * net.towers,
-        flags.precision,
-        flags.batch,
-        lrn,
-        on=flags.device,
+class Training:
+    """A net with one LRN, in one precision, whose step is traced per batch size."""
+
+    def __init__(self, net: str, device: str, precision: str, lrn: str):
+        devices.allow_tf32(precision == "tf32")
+        self._net = zoo.find(net)
+        self._device, self._lrn = device, lrn
+        self._model = synthetic.model_of(
+            self._net, [device] * self._net.towers, precision, lrn
+        )
+
+    def step(self, batch: int) -> Callable:
+        """A step on a batch, which returns its result and does not wait for it."""
+        images = self._images(batch)
+        step = synthetic.step_of(
+            self._net, self._model, tf.data.Dataset.from_tensors(images)
+        )
+        placed = towers.devices_of(step).get(KERNELS[self._lrn])
+        wanted = {devices.canonical(self._device)}
+        if placed != wanted:
+            raise RuntimeError(f"the LRN must be on {wanted}, but is on {placed}")
+        learning_rates = schedule.LearningRates(1e-3, 1e-3, 1.0).tensors()
+        return lambda inputs, labels: step(inputs, labels, learning_rates)
+
+    def synthetic(self, batch: int, steps: int) -> str:
+        """Training on one batch that is on the device."""
+        step = self.step(batch)
+        return self._rate(functools.partial(step, *self._images(batch)), batch, steps)
+
+    def real(self, dataset: prepared_dataset.Dataset, batch: int, steps: int) -> str:
+        """Training on batches that are read, cropped and sent to the device."""
+        step = self.step(batch)
+        recipe = input_pipeline.Recipe(
+            batch, self._net.input_size, 0, "cuda_convnet", math.inf, 1
+        )
+        batches = iter(
+            input_pipeline.training_batches(
+                dataset, recipe, first_step=0, last_step=10**9
+            )
+        )
+        return self._rate(lambda: step(*next(batches)), batch, steps)
+
+    def inference(self, batch: int, steps: int) -> str:
+        """Logits of one batch that is on the device."""
+        images = self._images(batch)[0]["image"]
+        forward = tf.function(
+            lambda x: self._model(layers.plain_inputs(x), training=False)
+        ).get_concrete_function(images)
+        seconds = throughput.step_s(lambda: forward(images), np.asarray, steps)
+        return f"{1e3 * seconds:.3f} ms, {batch / seconds:.0f} images/s"
+
+    def _images(self, batch: int):
+        with tf.device(self._device):
+            return synthetic.images(batch, self._net.input_size, self._net.classes)
+
+    def _rate(self, step: Callable, batch: int, steps: int) -> str:
+        reset_peak(self._device)
+        losses = []
+        seconds = throughput.step_s(
+            step, lambda result: losses.append(float(result[0])), steps
+        )
+        if not np.all(np.isfinite(losses)):
+            raise RuntimeError(f"the loss became NaN or infinite: {losses}")
+        peak = peak_gib(self._device)
+        return f"{batch / seconds:.0f} images/s, peak {peak:.1f} GiB"
+
+
+def reset_peak(device: str) -> None:
+    if "GPU" in device:
+        tf.config.experimental.reset_memory_stats(devices.canonical(device))
+
+
+def peak_gib(device: str) -> float:
+    """The peak memory of a GPU since it was reset; on a CPU, that of the process."""
+    if "GPU" in device:
+        found = tf.config.experimental.get_memory_info(devices.canonical(device))
+        return found["peak"] / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def arguments():
+    parser = throughput.parser(__doc__.splitlines()[0])
+    parser.add_argument("--net", default="paper")
+    parser.add_argument("--lrn", default="op,stock", type=lambda v: v.split(","))
+    parser.add_argument("--data", help="a prepared dataset")
+    parser.add_argument(
+        "--inference_batches", default="1,256", type=throughput.integers
     )
-    kernel = {
-        "op": "AlexnetTf>LocalResponseNormalization",
-        "stock": "LRN",
-    }[lrn]
-    placed = towers.devices_of(step).get(kernel)
-    wanted = {devices.canonical(flags.device)}
-    if placed != wanted:
-        raise RuntimeError(f"{kernel} must be on {wanted}, but is on {placed}")
-    times = []
-    for number in range(flags.steps + 3):
-        start = time.perf_counter()
-        loss = run()[0]
-        if number >= 3:  # TensorFlow chooses algorithms in the first steps
-            times.append(time.perf_counter() - start)
-    if not np.isfinite(loss):
-        raise RuntimeError(f"the loss became NaN or infinite: {loss}")
-    return flags.batch / statistics.median(times)
+    parser.add_argument("--nondeterministic", action="store_true")
+    return parser.parse_args()
+
+
+def by_worth(precisions: Sequence[str], lrns: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs of both: all LRNs in the first precision, then the first LRN in all.
+
+    Example:
+        >>> by_worth(["bfloat16", "tf32"], ["op", "stock"])
+        [('bfloat16', 'op'), ('bfloat16', 'stock'), ('tf32', 'op'), ('tf32', 'stock')]
+    """
+    return sorted(
+        itertools.product(precisions, lrns),
+        key=lambda pair: pair[0] != precisions[0] and pair[1] != lrns[0],
+    )
+
+
+def add_rows(
+    rows: throughput.Rows, name: str, training: Callable[[], Training], flags
+) -> None:
+    """Times all batch sizes; in the first precision also real images and inference."""
+    steps = flags.steps
+    for batch in flags.batches:
+        rows.row(
+            f"{name}, batch {batch}",
+            lambda batch=batch: training().synthetic(batch, steps),
+        )
+    if name != f"{flags.precisions[0]}, lrn={flags.lrn[0]}":
+        return
+    if flags.data:
+        dataset = prepared_dataset.read_description(flags.data)
+        for batch in dict.fromkeys((flags.batches[0], flags.batches[-1])):
+            rows.row(
+                f"{name}, batch {batch}, real images",
+                lambda batch=batch: training().real(dataset, batch, steps),
+            )
+    for batch in flags.inference_batches:
+        rows.row(
+            f"{name}, inference, batch {batch}",
+            lambda batch=batch: training().inference(batch, steps),
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="/GPU:0")
-    parser.add_argument(
-        "--precision", default="float32", choices=("float32", "tf32", "bfloat16")
-    )
-    parser.add_argument("--net", default="paper")
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=20)
-    flags = parser.parse_args()
+    flags = arguments()
     devices.configure()
     devices.resolve([flags.device], 1)
-    devices.allow_tf32(flags.precision == "tf32")
-    for lrn in ("stock", "op"):
-        # Printed at once, so that a part that runs out of time keeps its first result.
-        rate = images_per_s(flags, lrn)
-        print(
-            f"result: {flags.net}, {flags.precision}, lrn={lrn}: {rate:.0f} images/s",
-            flush=True,
+    if not flags.nondeterministic:
+        tf.config.experimental.enable_op_determinism()
+    rows = throughput.Rows(flags.seconds)
+    for precision, lrn in by_worth(flags.precisions, flags.lrn):
+        gc.collect()  # the net before this one
+        training = functools.cache(
+            functools.partial(Training, flags.net, flags.device, precision, lrn)
         )
+        add_rows(rows, f"{precision}, lrn={lrn}", training, flags)
+    rows.finish()
 
 
 if __name__ == "__main__":

@@ -2,60 +2,63 @@
 """Times PyTorch's LocalResponseNorm on a GPU, in GB/s like lrn_bench.
 
     python tools/benchmarks/lrn_torch.py
+    python tools/benchmarks/lrn_torch.py --device=/CPU:0 --batches=1
 
 Bytes are counted as for our kernels, whatever PyTorch really moves: twice the tensor
 forward and three times for the gradient. So the figures compare times.
 """
 
-import statistics
-
+import throughput
 import torch
 
-SHAPES = [(1, 55, 96), (1, 27, 256), (128, 55, 96), (128, 27, 256)]
 
-
-def seconds(call) -> float:
-    """The median of ten calls after five calls to warm up."""
-    times = []
-    for number in range(15):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        call()
-        end.record()
-        end.synchronize()
-        if number >= 5:
-            times.append(begin.elapsed_time(end) * 1e-3)
-    return statistics.median(times)
-
-
-def bandwidths(shape: tuple[int, int, int], dtype: torch.dtype) -> tuple[float, float]:
+def bandwidths(
+    device: str, shape: tuple[int, int, int], dtype: torch.dtype, steps: int
+) -> str:
     """GB/s of the forward pass and of the gradient."""
     batch, side, channels = shape
     # PyTorch divides alpha by the size of the window.
     normalize = torch.nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
-    x = torch.randn(batch, channels, side, side, device="cuda", dtype=dtype)
+    x = torch.randn(batch, channels, side, side, device=device).to(dtype)
     dy = torch.randn_like(x)
     x.requires_grad_(True)
     y = normalize(x)
     gigabytes = x.numel() * x.element_size() / 1e9
-    forward_s = seconds(lambda: normalize(x))
-    gradient_s = seconds(lambda: torch.autograd.grad(y, x, dy, retain_graph=True))
-    return 2 * gigabytes / forward_s, 3 * gigabytes / gradient_s
+
+    def wait(_):
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    def gradient():
+        return torch.autograd.grad(y, x, dy, retain_graph=True)
+
+    forward_s = throughput.step_s(lambda: normalize(x), wait, steps)
+    gradient_s = throughput.step_s(gradient, wait, steps)
+    return (
+        f"forward {2 * gigabytes / forward_s:.0f}, "
+        f"gradient {3 * gigabytes / gradient_s:.0f} GB/s"
+    )
 
 
 def main() -> None:
-    if not torch.cuda.is_available():
-        raise SystemExit("PyTorch sees no GPU: run this on a machine that has one")
-    for shape in SHAPES:
-        batch, side, channels = shape
-        for dtype in (torch.float32, torch.float16, torch.bfloat16):
-            forward, gradient = bandwidths(shape, dtype)
-            print(
-                f"result: PyTorch {str(dtype).removeprefix('torch.'):9} "
-                f"{batch:4}x{side}x{side}x{channels:<4} forward {forward:6.0f} "
-                f"gradient {gradient:6.0f} GB/s",
-                flush=True,
-            )
+    flags = throughput.parser(__doc__.splitlines()[0]).parse_args()
+    device = "cuda" if "GPU" in flags.device else "cpu"
+    dtypes = [torch.float32, torch.bfloat16]
+    if device == "cuda":
+        dtypes.append(torch.float16)
+    rows = throughput.Rows(flags.seconds)
+    for batch in flags.batches:
+        for side, channels in ((55, 96), (27, 256)):
+            for dtype in dtypes:
+                shape = (batch, side, channels)
+                name = str(dtype).removeprefix("torch.")
+                rows.row(
+                    f"PyTorch's LRN, {name}, {batch}x{side}x{side}x{channels}",
+                    lambda shape=shape, dtype=dtype: bandwidths(
+                        device, shape, dtype, flags.steps
+                    ),
+                )
+    rows.finish()
 
 
 if __name__ == "__main__":

@@ -73,8 +73,11 @@ def traced_step(
     return lambda: step(*batch, learning_rates).numpy(), step
 
 
-def profiled(step: Callable[[], object]) -> list[tuple]:
-    """Calls `step` under TensorFlow's profiler: (line, event, name) of all that ran."""
+def profiled(step: Callable[[], object], planes: str = "") -> list[tuple]:
+    """Calls `step` under TensorFlow's profiler: (line, event, name) of all that ran.
+
+    `planes` is how the names of the profile's planes begin, such as "/device:GPU:0".
+    """
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     with tempfile.TemporaryDirectory() as folder:
@@ -86,6 +89,7 @@ def profiled(step: Callable[[], object]) -> list[tuple]:
     return [
         (line, event, plane.event_metadata[event.metadata_id].name)
         for plane in space.planes
+        if plane.name.startswith(planes)
         for line in plane.lines
         for event in line.events
     ]

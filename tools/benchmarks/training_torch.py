@@ -52,23 +52,23 @@ def _head():
     )
 
 
-def training_step(net: nn.Module, precision: str, batch_size: int):
-    """A call that makes one training step and waits for it."""
-    net = net.to(memory_format=torch.channels_last)
+def training_step(net: nn.Module, precision: str, batch_size: int, device: str = "cpu"):
+    """A call that begins one training step and returns its loss, a tensor."""
+    net = net.to(device, memory_format=torch.channels_last)
     rule = torch.optim.SGD(net.parameters(), 1e-3, momentum=0.9, weight_decay=5e-4)
     images = torch.randint(0, 256, (batch_size, 3, 224, 224), dtype=torch.uint8)
-    images = images.to(memory_format=torch.channels_last)
-    labels = torch.randint(0, 1000, (batch_size,))
+    images = images.to(device, memory_format=torch.channels_last)
+    labels = torch.randint(0, 1000, (batch_size,)).to(device)
 
     def step():
         narrow = precision == "bfloat16"
-        with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+        with torch.autocast(device, torch.bfloat16, enabled=narrow):
             logits = net(images.float() - 118)
         loss = nn.functional.cross_entropy(logits.float(), labels)
         rule.zero_grad()
         loss.backward()
         rule.step()
-        return loss.item()
+        return loss
 
     return step
 
@@ -76,9 +76,8 @@ def training_step(net: nn.Module, precision: str, batch_size: int):
 def main():
     variant, precision, batch_size = sys.argv[1].split(",")
     nets = {"torch": paper, "torch_one_tower": one_tower}
-    step_worker.answer_questions(
-        training_step(nets[variant](), precision, int(batch_size))
-    )
+    step = training_step(nets[variant](), precision, int(batch_size))
+    step_worker.answer_questions(lambda: step().item())
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from alexnet_tf.models.layers.dropout import (
     DropoutConvention,
     set_dropout_step,
 )
+from alexnet_tf.models.layers.initializers import RandomNormal, RandomUniform
 from alexnet_tf.models.layers.least_size import LeastSize
 from alexnet_tf.models.layers.mean_subtraction import MeanSubtraction
 from alexnet_tf.models.layers.normalization import (
@@ -53,6 +54,8 @@ __all__ = [
     "MeanSubtraction",
     "Preprocessing",
     "Provenance",
+    "RandomNormal",
+    "RandomUniform",
     "ReLU",
     "SpatialNormalization",
     "UnsharedConvolution",

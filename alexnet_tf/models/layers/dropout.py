@@ -111,12 +111,14 @@ def _uniform_rows(shape: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:
     with tf.device("/CPU:0"):
         size = tf.cast(tf.reduce_prod(shape), tf.int64)
         skipped = tf.cast(context.replica_id_in_sync_group, tf.int64) * size
-        drawn = skipped % 4 + size
-    counter = tf.bitcast(tf.stack([skipped // 4, step]), tf.uint64)
+        # TensorFlow compiles int64 division for a GPU at run time, if it can.
+        blocks, first = skipped // 4, skipped % 4
+        drawn = tf.stack([first + size])
+    counter = tf.bitcast(tf.stack([blocks, step]), tf.uint64)
     numbers = tf.raw_ops.StatelessRandomUniformV2(
-        shape=drawn[None], key=key, counter=counter, alg=philox
+        shape=drawn, key=key, counter=counter, alg=philox
     )
-    return tf.reshape(numbers[skipped % 4 :], shape)
+    return tf.reshape(numbers[first:], shape)
 
 
 def set_dropout_step(net: keras.Model, step: int) -> None:

@@ -1,10 +1,14 @@
 """The last steps from uint8 crops to the input of the network."""
 
+import functools
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
+
+from alexnet_tf import ops
 
 
 def finish(image, mirror, shift, gain, mean) -> tf.Tensor:
@@ -20,8 +24,11 @@ def finish(image, mirror, shift, gain, mean) -> tf.Tensor:
     Returns: float32 [N, H, W, 3].
     """
     rows = [-1, 1, 1]
+    # As float32, because TensorFlow would compile the choice between bytes for a GPU at
+    # run time, and this may be what stands in where nothing can be compiled.
+    image = tf.cast(image, tf.float32)
     image = tf.where(tf.reshape(mirror, [*rows, 1]), image[:, :, ::-1], image)
-    centered = tf.cast(image, tf.float32) - mean
+    centered = image - mean
     shifted = centered + tf.reshape(shift, [*rows, 3])
     return shifted * tf.reshape(gain, [*rows, 1])
 
@@ -30,8 +37,10 @@ class Preprocessing(keras.layers.Layer):
     """Turns uint8 crops into the network's input on the tower's device: see `finish`.
 
     The host sends bytes only. With `jit`, XLA compiles a dozen passes over the data
-    into one (at batch 128 on two busy cores, 17 ms instead of 590 ms). An exported
-    model must leave `jit` out, because a stock server refuses compiled functions.
+    into one (at batch 128 on two busy cores, 17 ms instead of 590 ms). If XLA cannot
+    compile on the device, a warning says so once, and the passes are made one by one.
+    An exported model must leave `jit` out, because a stock server refuses compiled
+    functions.
 
     Args:
         mean: the mean image [H, W, 3] or the channel means [3], in pixel values.
@@ -48,13 +57,38 @@ class Preprocessing(keras.layers.Layer):
             image = finish(image, mirror, shift, gain, mean)
             return tf.cast(image, self.compute_dtype)
 
-        self._finished = tf.function(finished, jit_compile=True) if jit else finished
+        self._finished = finished
+        self._compiled = tf.function(finished, jit_compile=True) if jit else None
 
     def call(self, image, mirror, shift, gain):
-        return self._finished(image, mirror, shift, gain)
+        finished = self._finished
+        if self._compiled is not None and _compiles(ops.current_device()):
+            finished = self._compiled
+        return finished(image, mirror, shift, gain)
 
     def compute_output_spec(self, image, mirror, shift, gain):
         return keras.KerasTensor(image.shape, dtype=self.compute_dtype)
+
+
+@functools.cache
+def _compiles(device: str) -> bool:
+    """Whether XLA can compile `finish` on a device of this process; warns if not.
+
+    On a GPU it needs parts of CUDA that may not be installed, and finds that out only
+    when it runs, so one pixel is finished first.
+    """
+    try:
+        with tf.init_scope(), tf.device(f"/{device}"):
+            pixel = plain_inputs(tf.zeros([1, 1, 1, 3], tf.uint8))
+            tf.function(finish, jit_compile=True)(**pixel, mean=tf.zeros([3]))
+    except tf.errors.OpError as error:
+        logging.warning(
+            "XLA cannot compile on /%s, so images are finished there without it, which "
+            "is slower: %s",
+            *(device, str(error).partition("\n")[0]),
+        )
+        return False
+    return True
 
 
 def plain_inputs(images: tf.Tensor) -> dict[str, tf.Tensor]:

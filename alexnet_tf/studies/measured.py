@@ -1,0 +1,216 @@
+"""What run folders, studies and averages of nets say about themselves. No TensorFlow."""
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from alexnet_tf.models import zoo
+from alexnet_tf.models.architecture import Dropout, Weighted
+from alexnet_tf.runtime import options
+from alexnet_tf.studies import results
+from alexnet_tf.training import train_options
+
+# They do not tell one kind of run from another.
+_NOT_OF_A_KIND = {"seed", "run_dir", "resume", "tower_devices", "precision", "winograd"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A net that was trained here and evaluated.
+
+    Attributes:
+        path: the run folder.
+        options: of its training, by name.
+        architecture: the name of the net.
+        images: the digest of the dataset that it was trained on.
+        dataset, split: the name of the dataset that it was evaluated on, and the split.
+        errors: top-1 and top-5 error by method.
+        fine_tuned: whether it started from the weights of another run.
+        training_s, machine: how long it trained, and where.
+    """
+
+    path: str
+    options: Mapping[str, Any]
+    architecture: str
+    images: str
+    dataset: str
+    split: str
+    errors: Mapping[str, Mapping[str, float]]
+    fine_tuned: bool
+    training_s: float
+    machine: str
+
+    @property
+    def kind(self) -> tuple[tuple[str, Any], ...]:
+        """What it shares with the runs of other seeds."""
+        return kind_of(self.options, self.images, self.dataset, self.split)
+
+
+@dataclasses.dataclass(frozen=True)
+class Averaged:
+    """Several nets whose answers were averaged by `evaluate --output`.
+
+    Attributes:
+        path: of the file.
+        nets: the architectures.
+        dataset, split: on which they were evaluated.
+        mean, average: the means of their errors, and the errors of their average, by
+            method.
+    """
+
+    path: str
+    nets: tuple[str, ...]
+    dataset: str
+    split: str
+    mean: Mapping[str, Mapping[str, float]]
+    average: Mapping[str, Mapping[str, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """All that was given to a table."""
+
+    trained: tuple[Trained, ...]
+    averaged: tuple[Averaged, ...]
+    studies: tuple[Mapping[str, Any], ...]
+
+
+def kind_of(
+    chosen: Mapping[str, Any], images: str, dataset: str, split: str
+) -> tuple[tuple[str, Any], ...]:
+    """A key for the runs that differ in nothing but their seeds."""
+    fields = (f for _, f in options.fields_of(train_options.TrainOptions))
+    kept = {
+        options.flag_name(field) for field in fields if not field.metadata["changeable"]
+    }
+    kept |= {"epochs", "max_steps"}
+    values = {n: v for n, v in chosen.items() if n in kept - _NOT_OF_A_KIND}
+    net = zoo.find(chosen["architecture"])
+    for flag, of_layers in (
+        ("dropout_rate", {x.rate for x in net.layers if isinstance(x, Dropout)}),
+        (
+            "weight_decay",
+            {x.weight_decay for x in net.layers if isinstance(x, Weighted)},
+        ),
+    ):
+        if of_layers == {values[flag]}:
+            values[flag] = None  # what the net has by itself
+    where = {"images": images, "dataset": dataset, "split": split}
+    return tuple(sorted((values | where).items()))
+
+
+def read(paths: Iterable[str | os.PathLike[str]]) -> Measured:
+    """Reads run folders, folders of studies, and files of `evaluate --output`.
+
+    Of several runs with the same options and seed, as the whole net in two studies, one
+    counts.
+
+    Raises:
+        FileNotFoundError: one is not there.
+        ValueError: one is something else, or it was not evaluated.
+    """
+    trained: dict[Any, Trained] = {}
+    averaged: list[Averaged] = []
+    studies: list[Mapping[str, Any]] = []
+    for path in map(pathlib.Path, paths):
+        runs: list[Trained] = []
+        if path.is_file():
+            averaged.append(_read_average(path))
+        elif (path / "study.json").exists():
+            study = _read_json(path / "study.json")
+            studies.append(study)
+            runs = [_read_run(run) for run in _runs_of(path, study)]
+        elif (path / "model.json").exists():
+            runs = [_read_run(path)]
+        elif path.exists():
+            raise ValueError(
+                f"{path} is neither a run folder, nor the folder of a study, nor a file "
+                "of evaluate --output"
+            )
+        else:
+            raise FileNotFoundError(f"{path} does not exist")
+        for run in runs:
+            trained.setdefault((run.kind, run.options["seed"]), run)
+    return Measured(tuple(trained.values()), tuple(averaged), tuple(studies))
+
+
+def _runs_of(path: pathlib.Path, study: Mapping[str, Any]) -> Iterator[pathlib.Path]:
+    """The folders of the runs of a study that were evaluated."""
+    try:
+        names = [run["name"] for run in study["runs"] if "ten_crop" in run]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path / 'study.json'} is damaged: {error!r}") from None
+    yield from (path / name for name in names)
+
+
+def _read_json(path: pathlib.Path) -> Any:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged, or no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is damaged: it holds no JSON object")
+    return found
+
+
+def _read_run(path: pathlib.Path) -> Trained:
+    model = _read_json(path / "model.json")
+    if not (path / train_options.RECORD).exists():
+        raise ValueError(
+            f"{path} was not trained here (it has no {train_options.RECORD}), so it is "
+            "no reproduction: leave it out"
+        )
+    if not (path / "evaluation.json").exists():
+        raise ValueError(
+            f"{path} was not evaluated: run python -m alexnet_tf.evaluate "
+            f"--checkpoint={path} first"
+        )
+    evaluation = _read_json(path / "evaluation.json")
+    chosen = train_options.read_record(path)
+    about = _read_json(path / "environment.json")
+    try:
+        return Trained(
+            str(path),
+            options.values_of(chosen),
+            model["architecture"]["name"],
+            model["dataset"]["digest"],
+            _dataset_name(evaluation["dataset"]),
+            evaluation["split"],
+            {method: evaluation[method] for method in results.METHODS},
+            chosen.start.weights is not None,
+            results.training_s(path, chosen.recipe.batch_size),
+            about["GPUs"] or f"{about['cores']} cores of {about['processor']}",
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: model.json, evaluation.json or environment.json lacks {error}: it "
+            "is damaged, or another version wrote it"
+        ) from None
+
+
+def _read_average(path: pathlib.Path) -> Averaged:
+    found = _read_json(path)
+    try:
+        return Averaged(
+            str(path),
+            tuple(net["architecture"] for net in found["nets"]),
+            _dataset_name(found["dataset"]),
+            found["split"],
+            found["mean"],
+            found["average"],
+        )
+    except (KeyError, TypeError):
+        raise ValueError(
+            f"{path} is no result of evaluate --output for several nets"
+        ) from None
+
+
+def _dataset_name(path: str) -> str:
+    """The name of a prepared dataset; that of its folder if it is not there any more."""
+    description = pathlib.Path(path) / "dataset.json"
+    if description.exists():
+        return str(_read_json(description).get("name", pathlib.Path(path).name))
+    return pathlib.Path(path).name

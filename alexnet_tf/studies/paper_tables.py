@@ -1,0 +1,274 @@
+"""The tables of the paper with our numbers beside the paper's and the 2012 log's.
+
+A cell is blank if nothing was run for it. Which runs belong to a row follows from what
+they record, and not from their names: the net, the dataset, the split, and for an
+ablation, that two kinds of runs differ in nothing but in what is left out.
+"""
+
+import itertools
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from alexnet_tf.runtime import tables
+from alexnet_tf.studies import paper, results
+from alexnet_tf.studies.measured import Averaged, Measured, Trained, kind_of
+
+HEADER = (*("paper", "2012 log", "ours", "seeds", "measured on", "command", "cost"),)
+_ERRORS = ("top1_error", "top5_error")
+
+
+class Table(NamedTuple):
+    """A table: its title, what its rows are, and the rows with the columns of HEADER."""
+
+    title: str
+    rows_are: str
+    rows: list[list[str]]
+
+
+def tables_of(measured: Measured) -> list[Table]:
+    """Returns all tables with what was measured."""
+    return [
+        Table(
+            "Table 1: ILSVRC-2010 test, top-1 / top-5 error in %, ten crops",
+            "model",
+            [_row(row, measured) for row in paper.TABLE1],
+        ),
+        Table(
+            "Table 2: ILSVRC-2012, top-1 / top-5 error on validation / top-5 error on "
+            "test in %, ten crops; ours on validation",
+            "model",
+            [_row(row, measured) for row in paper.TABLE2],
+        ),
+        Table(
+            "Ablations: change of the top-1 / top-5 error in percentage points, ten "
+            "crops, if this is left out; ours paired by seed",
+            "left out",
+            [*_ablation_rows(measured), *_figure1_rows(measured)],
+        ),
+        Table(
+            "Other runs: top-1 / top-5 error in %, ten crops",
+            "model",
+            _other_rows(measured),
+        ),
+    ]
+
+
+def render(found: Sequence[Table], style: tables.Style) -> str:
+    """Returns tables as one text. CSV is a single sheet, with the table in a column."""
+    if style == "csv":
+        header = ["table", "row", *HEADER]
+        rows = [[table.title, *row] for table in found for row in table.rows]
+        return tables.typeset(style, header, rows)
+    parts = []
+    for table in found:
+        if not table.rows:
+            continue
+        heading = {
+            "text": f"{table.title}\n",
+            "markdown": f"## {table.title}\n",
+            "latex": f"% {table.title}",
+        }[style]
+        parts.append(
+            f"{heading}\n"
+            + tables.typeset(style, [table.rows_are, *HEADER], table.rows)
+        )
+    return "\n\n".join(parts)
+
+
+def _row(row: paper.Row, measured: Measured) -> list[str]:
+    """A row of table 1 or 2."""
+    ours, seeds, cost = "", "", row.cost
+    if row.nets == 1:
+        runs = [run for run in measured.trained if _belongs(run, row)]
+        if runs:
+            ours, seeds, cost = _errors(runs), str(len(runs)), _cost(runs)
+    else:
+        fitting = [each for each in measured.averaged if _is_average(each, row)]
+        if fitting:
+            ours = _pair(fitting[-1].average["ten_crop"])
+    where = f"{row.dataset} {row.split}" if ours else ""
+    return [row.name, row.paper, row.log, ours, seeds, where, _shown(row.command), cost]
+
+
+def _belongs(run: Trained, row: paper.Row) -> bool:
+    return (
+        run.architecture in row.architectures
+        and (run.dataset, run.split) == (row.dataset, row.split)
+        and run.fine_tuned == row.fine_tuned
+    )
+
+
+def _is_average(each: Averaged, row: paper.Row) -> bool:
+    return (
+        len(each.nets) == row.nets
+        and set(each.nets) <= set(row.architectures)
+        and (each.dataset, each.split) == (row.dataset, row.split)
+    )
+
+
+def _ablation_rows(measured: Measured) -> Iterator[list[str]]:
+    kinds: dict[tuple, list[Trained]] = {}
+    for run in measured.trained:
+        kinds.setdefault(run.kind, []).append(run)
+    for ablation in paper.ABLATIONS:
+        start = [ablation.name, ablation.paper, ablation.log]
+        command = _study_of(ablation)
+        rows = [
+            [*start, *_compared(whole, without), command, _cost([*whole, *without])]
+            for whole, without in _pairs(ablation, kinds)
+        ]
+        yield from rows or [[*start, "", "", "", command, ""]]
+
+
+def _pairs(
+    ablation: paper.Ablation, kinds: Mapping[tuple, list[Trained]]
+) -> Iterator[tuple[list[Trained], list[Trained]]]:
+    """(runs of the whole net, runs without it) that differ in nothing else."""
+    for without in kinds.values():
+        for change in ablation.changes:
+            for before in dict.fromkeys(_undone(without[0], change)):
+                whole = kinds.get(before)
+                if whole and {r.options["seed"] for r in whole} & {
+                    r.options["seed"] for r in without
+                }:
+                    yield whole, without
+
+
+def _undone(run: Trained, change: Mapping[str, tuple[tuple, Any]]) -> Iterator[tuple]:
+    """The kinds of run that become this one by the change; none if it lacks it."""
+    if any(run.options[flag] != value for flag, (_, value) in change.items()):
+        return
+    for values in itertools.product(*(whole for whole, _ in change.values())):
+        before = {**run.options, **dict(zip(change, values, strict=True))}
+        yield kind_of(before, run.images, run.dataset, run.split)
+
+
+def _compared(whole: Sequence[Trained], without: Sequence[Trained]) -> list[str]:
+    """[change of the errors, number of seeds, what they were measured on]."""
+    cells, seeds = [], 0
+    for error in _ERRORS:
+        one, other = (
+            results.Spread(
+                {r.options["seed"]: r.errors["ten_crop"][error] for r in runs}
+            )
+            for runs in (without, whole)
+        )
+        difference = one.minus(other)
+        seeds = len(difference.by_seed)
+        cells.append(difference.text(signed=True))
+    run = whole[0]
+    return [
+        " / ".join(cells),
+        str(seeds),
+        f"{run.architecture}, {run.dataset} {run.split}",
+    ]
+
+
+def _figure1_rows(measured: Measured) -> Iterator[list[str]]:
+    """The passes that tanh needs in multiples of those of ReLU."""
+    ablation = paper.FIGURE1
+    start = [ablation.name, ablation.paper, ablation.log]
+    command = f"{_study_of(ablation)} --best=learning_rate --reach=25"
+    rows = []
+    for study in measured.studies:
+        found = {
+            each["values"].get("activation"): each["measures"].get("passes")
+            for each in study["compared"]
+        }
+        relu, tanh = found.get("relu"), found.get("tanh")
+        if study["reach"] is None or not relu or not tanh:
+            continue
+        ours = "never"
+        if relu["mean"] and tanh["mean"]:
+            ours = f"{tanh['mean'] / relu['mean']:.1f} times the passes"
+        flags = dict(f.removeprefix("--").partition("=")[::2] for f in study["flags"])
+        times = [each["training_s"] for each in study["settings"]]
+        rows.append(
+            [
+                *start,
+                f"{ours} to {study['reach']:g} % training error",
+                str(len(relu["by_seed"])),
+                f"{flags.get('architecture', '')}, {flags.get('dataset', '')}",
+                command,
+                f"{study['finished']} trainings of {_time(statistics.fmean(times))} on "
+                + ", ".join(study["machines"]),
+            ]
+        )
+    yield from rows or [[*start, "", "", "", command, ""]]
+
+
+def _other_rows(measured: Measured) -> list[list[str]]:
+    """Nets and averages that belong to no row of tables 1 and 2."""
+    rows = []
+    kinds: dict[tuple, list[Trained]] = {}
+    for run in measured.trained:
+        if not any(_belongs(run, row) for row in (*paper.TABLE1, *paper.TABLE2)):
+            kinds.setdefault(run.kind, []).append(run)
+    for runs in kinds.values():
+        first = runs[0]
+        where = f"{first.dataset} {first.split}"
+        command = _shown(f"train --flagfile={first.path}/resolved.flags --run_dir=...")
+        rows.append(
+            [
+                *(first.architecture, "", "", _errors(runs), str(len(runs)), where),
+                *(command, _cost(runs)),
+            ]
+        )
+    for each in measured.averaged:
+        if any(_is_average(each, row) for row in paper.TABLE2):
+            continue
+        count = len(each.nets)
+        where = f"{each.dataset} {each.split}"
+        names = "+".join(dict.fromkeys(each.nets))
+        command = _shown(_averaging(count))
+        for what, errors in (("mean", each.mean), ("average", each.average)):
+            name = f"{what} of {count} nets ({names})"
+            ours = _pair(errors["ten_crop"])
+            rows.append([name, "", "", ours, "", where, command, ""])
+    return rows
+
+
+def _averaging(count: int) -> str:
+    return f"evaluate --checkpoint=RUN1,...,RUN{count} --output=average.json"
+
+
+def _errors(runs: Sequence[Trained]) -> str:
+    spreads = (
+        results.Spread({n: r.errors["ten_crop"][error] for n, r in enumerate(runs)})
+        for error in _ERRORS
+    )
+    return " / ".join(spread.text() for spread in spreads)
+
+
+def _pair(errors: Mapping[str, float]) -> str:
+    return " / ".join(f"{errors[error]:.2f}" for error in _ERRORS)
+
+
+def _cost(runs: Sequence[Trained]) -> str:
+    """The mean time of the trainings, and where they ran."""
+    mean = _time(statistics.fmean(run.training_s for run in runs))
+    machines = ", ".join(sorted({run.machine for run in runs}))
+    many = f"{len(runs)} trainings of {mean}" if len(runs) > 1 else mean
+    return f"{many} on {machines}"
+
+
+def _time(seconds: float) -> str:
+    """A time to read.
+
+    Example:
+        >>> _time(90), _time(5400), _time(400000)
+        ('90 s', '90 min', '111 h')
+    """
+    if seconds < 600:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 36000 else f"{seconds / 3600:.0f} h"
+
+
+def _shown(command: str) -> str:
+    return f"python -m alexnet_tf.{command}" if command else ""
+
+
+def _study_of(ablation: paper.Ablation) -> str:
+    varied = " ".join(f"--vary={each}" for each in ablation.vary)
+    return _shown(f"study {varied}")

@@ -1,6 +1,7 @@
 """The command `figures`."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -65,19 +66,46 @@ def test_another_layer_has_files_of_its_own(two_towers, tmp_path):
     assert (tmp_path / "filters-conv2-channel1.png").exists()
 
 
-def test_all_leaves_out_what_this_run_cannot_have(
-    two_towers, tmp_path, capsys, monkeypatch
-):
-    def needs_images(subject):
-        return subject.dataset
-
-    monkeypatch.setitem(gallery.FIGURES, "filters", needs_images)
-    monkeypatch.setattr(command, "NAMES", ("filters",))
+def test_all_leaves_out_what_this_run_cannot_have(two_towers, tmp_path, capsys):
     run(checkpoint=str(two_towers), output=str(tmp_path))
-    said = "the net was imported and has no dataset of its own: name the images"
-    assert f"filters is left out: {said}" in capsys.readouterr().err
+    found = {path.stem for path in tmp_path.iterdir()}
+    assert {"architecture", "filters"} <= found
+    said = (
+        f"{two_towers}/log.jsonl does not exist: only runs that alexnet_tf.train wrote"
+    )
+    assert f"curves is left out: {said}" in capsys.readouterr().err
+    assert "curves" not in found
     with pytest.raises(gallery.NotDrawableError, match=said):
-        run(checkpoint=str(two_towers), figure=("filters",), output=str(tmp_path))
+        run(checkpoint=str(two_towers), figure=("curves",), output=str(tmp_path))
+
+
+def test_curves_show_several_runs_and_other_figures_one(
+    trained_run, two_towers, tmp_path, capsys
+):
+    copy = tmp_path / "with, comma"
+    shutil.copytree(trained_run, copy)
+    both = f"{trained_run},{trained_run}/best"
+    for named, count in ((str(trained_run), 1), (str(copy), 1), (both, 2)):
+        run(checkpoint=named, figure=("curves",), output=str(tmp_path))
+        found = json.loads((tmp_path / "curves.json").read_text())["runs"]
+        assert len(found) == count
+    capsys.readouterr()
+    with pytest.raises(ValueError, match="filters is of one net, and 2 checkpoints"):
+        run(checkpoint=both, figure=("filters",), output=str(tmp_path))
+
+
+def test_curves_of_a_run_without_epochs_count_passes_by_its_dataset(
+    trained_run, tmp_path
+):
+    copy = tmp_path / "run"
+    shutil.copytree(trained_run, copy)
+    log = copy / "log.jsonl"
+    records = list(map(json.loads, log.read_text().splitlines()))
+    passes = [record.pop("epoch") for record in records if record["kind"] == "train"]
+    log.write_text("".join(json.dumps(record) + "\n" for record in records))
+    run(checkpoint=str(copy), figure=("curves",), output=str(tmp_path))
+    (found,) = json.loads((tmp_path / "curves.json").read_text())["runs"]
+    assert found["training"]["passes"] == pytest.approx(passes)
 
 
 def test_without_matplotlib_one_line_says_what_to_install(tmp_path):

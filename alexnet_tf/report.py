@@ -84,6 +84,9 @@ class ReportOptions:
 
 OPTIONS = ReportOptions
 
+# What is raised if a run was not evaluated, or if a file of it is damaged.
+_DAMAGED = (OSError, ValueError, ArithmeticError, LookupError, RecursionError)
+
 
 def main(chosen: ReportOptions, arguments: Sequence[str]) -> None:
     named = _runs(arguments)
@@ -138,13 +141,20 @@ def _beside_the_paper(folders: Sequence[pathlib.Path]) -> "list[page.Block]":
     from alexnet_tf.drawing.report import page
     from alexnet_tf.studies import measured, paper_tables
 
-    blocks: list[page.Block] = []
+    blocks: list[page.Block] = [
+        page.Paragraph(
+            "What the paper reports, what the 2012 program's log has, and what the runs "
+            "of this page have reached. Runs of other images than ImageNet's are in the "
+            "last table. A cell is blank if nothing was run for it."
+        )
+    ]
     fitting = []
     for folder in dict.fromkeys(folders):
         try:
-            measured.read([folder])
-        except (OSError, ValueError) as error:
-            blocks.append(page.Absent("Our number", errors.one_line(error)))
+            paper_tables.tables_of(measured.read([folder]))
+        except _DAMAGED as error:
+            what = f"A row for {folder}"
+            blocks.append(page.Absent(what, errors.one_line(error).rstrip(".")))
         else:
             fitting.append(folder)
     blocks += [

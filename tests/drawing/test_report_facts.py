@@ -182,13 +182,12 @@ def test_the_log_is_read_line_by_line(tmp_path):
         '{"kind": "train", "step": 1' + "0" * 400 + ', "images_per_s": 1}',
         "\x00",
     ]
-    path = tmp_path / "log.jsonl"
-    path.write_text("\n".join(lines))
-    log = facts.read_log(path, 100)
+    (tmp_path / "log.jsonl").write_text("\n".join(lines))
+    log = facts.read_log(tmp_path, 100)
     assert (log.steps, log.images_per_s, log.unreadable) == (30, 100, 6)
     assert log.training_s == 10 * 100 / 50 + 10 * 100 / 100 + 10 * 100 / 200
     assert [record["step"] for record in log.validations] == [30]
-    assert facts.read_log(path, None).training_s is None
+    assert facts.read_log(tmp_path, None).training_s is None
 
 
 def test_the_command_that_is_shown_makes_the_same_run(folder):

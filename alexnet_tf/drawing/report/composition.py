@@ -75,9 +75,7 @@ def compose(
         ValueError: the page would be larger than `LIMIT`.
     """
     subjects = [gallery.Subject(run.named, choices, **settings) for run in runs]
-    drawn = [
-        {name: _figure(name, subject) for name in FIGURES} for subject in subjects
-    ]
+    drawn = [{name: _figure(name, subject) for name in FIGURES} for subject in subjects]
     together, *shown = _fitted([_together(subjects, drawn), *drawn])
     beside = Section("paper", "Beside the paper", paper)
     if len(runs) == 1:

@@ -65,15 +65,24 @@ def test_a_page_of_a_run_shows_all_figures_and_the_command_says_its_size(
     text = write(evaluated_run, output=str(path))
     printed = capsys.readouterr()
     assert ">Beside the paper</h2>" in text
-    assert "<td>37.5 / 17.0</td>" in text
+    assert '<td class="short">37.5 / 17.0</td>' in text
     assert "A row for" not in text  # the run has one, in the last table
-    assert "cifar10_11pct</th><td></td><td></td><td>" in text
+    blank = '<td class="short"></td>'
+    assert f'cifar10_11pct</th>{blank}{blank}<td class="short">' in text
     assert text.count('<img src="data:image/') == len(composition.FIGURES)
     assert "is not shown" not in text + printed.err
     size = f"{path.stat().st_size / 1e6:.2f} MB"
     assert printed.out == f"{path}: {size}\n"
     assert f"This page has {size}" in text
     assert path.stat().st_size < composition.LIMIT
+
+
+def test_curves_of_several_runs_are_also_in_one_figure(evaluated_run, tmp_path):
+    runs = (evaluated_run, evaluated_run / "best")
+    text = write(*runs, output=str(tmp_path / "page.html"), query_count=1)
+    assert text.count("<img") == 2 * len(composition.FIGURES) + 1
+    first, _, _ = text.partition("Beside the paper</h2>")
+    assert first.count("<img") == 1  # among the numbers of all runs
 
 
 def test_the_same_run_gives_the_same_page(evaluated_run, page_of_one, tmp_path):

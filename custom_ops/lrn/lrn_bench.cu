@@ -8,8 +8,6 @@
 //       custom_ops/lrn/lrn_cuda.cu custom_ops/lrn/lrn_reference.cc -ldl
 //       -o lrn_bench
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
 #include <cuda_runtime.h>
 #include <dlfcn.h>
 
@@ -25,6 +23,7 @@
 #include <vector>
 
 #include "custom_ops/lrn/lrn.h"
+#include "custom_ops/lrn/lrn_testing.h"
 
 namespace alexnet_tf {
 namespace {
@@ -35,37 +34,13 @@ void Require(int error, const char* what) {
   std::exit(2);
 }
 
-double Get(float v) { return v; }
-double Get(Half v) { return __half2float(__ushort_as_half(v.bits)); }
-double Get(BFloat16 v) {
-  return __bfloat162float(__ushort_as_bfloat16(v.bits));
-}
-
-void Set(float* p, double v) { *p = static_cast<float>(v); }
-void Set(Half* p, double v) {
-  p->bits = __half_as_ushort(__float2half(static_cast<float>(v)));
-}
-void Set(BFloat16* p, double v) {
-  p->bits = __bfloat16_as_ushort(__float2bfloat16(static_cast<float>(v)));
-}
-
 template <typename T>
-struct Traits;
-template <>
-struct Traits<float> {
-  static constexpr const char* kName = "float32";
-  static constexpr double kEpsilon = 2e-6;
-};
-template <>
-struct Traits<Half> {
-  static constexpr const char* kName = "float16";
-  static constexpr double kEpsilon = 0x1p-11 + 2e-6;
-};
-template <>
-struct Traits<BFloat16> {
-  static constexpr const char* kName = "bfloat16";
-  static constexpr double kEpsilon = 0x1p-8 + 2e-6;
-};
+constexpr const char* kName = std::is_same_v<T, float>  ? "float32"
+                              : std::is_same_v<T, Half> ? "float16"
+                                                        : "bfloat16";
+
+// The error of the arithmetic, if CUDA's functions err as much as they may.
+constexpr double kArithmetic = 2e-6;
 
 // Device memory that contains NaN, in every type, until it is written.
 template <typename T>
@@ -110,23 +85,12 @@ std::int64_t Check(const LrnParams& params, std::int64_t rows,
   std::mt19937 random(seed);
   std::normal_distribution<double> normal;
   std::vector<T> x(count), dy(count);
-  std::vector<double> wide_x(count), wide_dy(count), y(count), dx(count),
-      scale(count);
   for (std::int64_t i = 0; i < count; ++i) {
     Set(&x[i], 30 * normal(random));
     Set(&dy[i], normal(random));
-    wide_x[i] = Get(x[i]);
-    wide_dy[i] = Get(dy[i]);
   }
-  LrnReferenceForward(params, wide_x.data(), rows, channels, y.data());
-  LrnReferenceGradient(params, wide_dy.data(), wide_x.data(), rows, channels,
-                       dx.data());
-  // Because the terms of dx may cancel, its error is relative to the largest
-  // one.
-  for (double& v : wide_x) v = std::fabs(v);
-  for (double& v : wide_dy) v = std::fabs(v);
-  LrnReferenceGradient(params, wide_dy.data(), wide_x.data(), rows, channels,
-                       scale.data());
+  const LrnExpected want =
+      ExpectedOf(params, x.data(), dy.data(), rows, channels);
 
   DeviceArray<T> device_x(x), device_dy(dy), device_y(count), device_dx(count);
   Require(LrnForwardCuda(nullptr, params, device_x.data(), rows, channels,
@@ -136,15 +100,14 @@ std::int64_t Check(const LrnParams& params, std::int64_t rows,
                           rows, channels, device_dx.data()),
           "gradient");
   const std::vector<T> got_y = device_y.Host(), got_dx = device_dx.Host();
-  const double epsilon = Traits<T>::kEpsilon, tiny = 1e-7;
+  const double epsilon = Rounding(x.data()) + kArithmetic, tiny = 1e-7;
   std::int64_t wrong = 0;
   for (std::int64_t i = 0; i < count; ++i) {
-    const double terms =
-        std::fabs(scale[i]) + 2 * wide_dy[i] * std::pow(params.k, -params.beta);
     // The comparisons are written so that NaN counts as wrong.
-    wrong +=
-        !(std::fabs(Get(got_y[i]) - y[i]) <= epsilon * std::fabs(y[i]) + tiny);
-    wrong += !(std::fabs(Get(got_dx[i]) - dx[i]) <= epsilon * terms + tiny);
+    wrong += !(std::fabs(Get(got_y[i]) - want.y[i]) <=
+               epsilon * std::fabs(want.y[i]) + tiny);
+    wrong += !(std::fabs(Get(got_dx[i]) - want.dx[i]) <=
+               epsilon * want.scale[i] + tiny);
   }
   return wrong;
 }
@@ -153,7 +116,7 @@ template <typename T>
 std::int64_t CheckAll() {
   std::int64_t wrong = 0;
   unsigned seed = std::random_device()();
-  std::printf("%-9s seed %u: ", Traits<T>::kName, seed);
+  std::printf("%-9s seed %u: ", kName<T>, seed);
   for (std::int64_t channels : {1, 3, 5, 8, 31, 48, 96, 128, 256, 1000}) {
     for (int size : {1, 3, 5, 9, 31}) {
       for (float beta : {0.75f, 0.5f, 1.0f, 0.6f}) {
@@ -277,7 +240,7 @@ void Cudnn::Time(int batch, int side, int channels, const T* x, const T* y,
       const double forward_s = Seconds([&] { forward(); });
       const double backward_s = Seconds([&] { backward(); });
       std::printf("%-9s %4dx%dx%dx%-4d %8s %8.0f %7s %8.0f   cuDNN, %s\n",
-                  Traits<T>::kName, batch, side, side, channels, "",
+                  kName<T>, batch, side, side, channels, "",
                   2 * bytes / forward_s / 1e9, "", 3 * bytes / backward_s / 1e9,
                   format == 1 ? "NHWC" : "NCHW");
     }
@@ -285,15 +248,17 @@ void Cudnn::Time(int batch, int side, int channels, const T* x, const T* y,
     if (error == 0) return;
   }
   std::printf("%-9s %4dx%dx%dx%-4d not supported by cuDNN (status %d)\n",
-              Traits<T>::kName, batch, side, side, channels, error);
+              kName<T>, batch, side, side, channels, error);
 }
 
 template <typename T>
 void Time(Cudnn* cudnn, std::int64_t batch, std::int64_t side,
           std::int64_t channels) {
   const std::int64_t rows = batch * side * side, count = rows * channels;
+  T few[61];
+  for (int i = 0; i < 61; ++i) Set(&few[i], i - 30.0);
   std::vector<T> values(count);
-  for (std::int64_t i = 0; i < count; ++i) Set(&values[i], i % 61 - 30.0);
+  for (std::int64_t i = 0; i < count; ++i) values[i] = few[i % 61];
   DeviceArray<T> x(values), dy(values), y(count), out(count);
   const double bytes = static_cast<double>(count) * sizeof(T);
   const LrnParams params;
@@ -316,11 +281,10 @@ void Time(Cudnn* cudnn, std::int64_t batch, std::int64_t side,
   const double gradient_rate = 3 * bytes / gradient;
   std::printf(
       "%-9s %4lldx%lldx%lldx%-4lld %8.0f %8.0f %5.1f %% %8.0f %5.1f %%\n",
-      Traits<T>::kName, static_cast<long long>(batch),
-      static_cast<long long>(side), static_cast<long long>(side),
-      static_cast<long long>(channels), copy_rate / 1e9, forward_rate / 1e9,
-      100 * forward_rate / copy_rate, gradient_rate / 1e9,
-      100 * gradient_rate / copy_rate);
+      kName<T>, static_cast<long long>(batch), static_cast<long long>(side),
+      static_cast<long long>(side), static_cast<long long>(channels),
+      copy_rate / 1e9, forward_rate / 1e9, 100 * forward_rate / copy_rate,
+      gradient_rate / 1e9, 100 * gradient_rate / copy_rate);
   cudnn->Time(batch, side, channels, x.data(), y.data(), dy.data(), out.data());
 }
 

@@ -381,7 +381,8 @@ std::string LrnCudaDriverError() {
   };
   return "the GPU driver supports CUDA " + text(driver) +
          ", and the op library's kernels need " + text(kLeast) +
-         ": install a newer driver";
+         ": install a newer driver, or use TensorFlow's own normalization "
+         "(--lrn=stock)";
 }
 
 #define INSTANTIATE(T)                                                         \

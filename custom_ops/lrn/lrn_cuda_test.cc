@@ -350,7 +350,8 @@ void CheckErrors() {
   cuda_on_cpu::driver_version = 11080;
   Check(LrnCudaDriverError() ==
             "the GPU driver supports CUDA 11.8, and the op library's kernels "
-            "need 13.0: install a newer driver",
+            "need 13.0: install a newer driver, or use TensorFlow's own "
+            "normalization (--lrn=stock)",
         LrnCudaDriverError());
   cuda_on_cpu::driver_version = 13010;
   Check(LrnCudaDriverError().empty(), "a newer driver");

@@ -1,11 +1,13 @@
 """The studies of docs/results.md make the right runs and tables."""
 
+import json
 import pathlib
 import sys
 
 import pytest
 
 from alexnet_tf.runtime import options
+from alexnet_tf.studies import plan as plans
 from alexnet_tf.training.train_options import TrainOptions
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools/studies"))
@@ -39,6 +41,62 @@ def test_every_run_of_a_study_has_its_own_name_and_flags_that_exist(study, count
     assert len({run.name for run in found}) == len(found) == count
     resolved = {str(options.parse(TrainOptions, run.flags)) for run in found}
     assert len(resolved) == count
+
+
+@pytest.mark.parametrize("study", study_runs.STUDIES)
+def test_the_runs_of_a_setting_are_one_study_that_differs_only_in_the_seed(study):
+    groups = study_runs.settings(runs(study))
+    folders = {group[0].setting for group in groups.values()}
+    assert len(folders) == len(groups)
+    for flags, group in groups.items():
+        assert len({run.evaluated for run in group}) == 1
+        plan = plans.Plan(flags, (), tuple(run.seed for run in group), "out")
+        plan.check()
+        for made, run in zip(plan.runs(), group, strict=True):
+            one, other = (
+                options.values_of(options.parse(TrainOptions, each))
+                for each in (plan.flags_of(made), run.flags)
+            )
+            differing = {name for name in one if one[name] != other[name]}
+            assert differing <= {"run_dir", "resume"}
+
+
+def test_a_study_is_trained_by_the_command_and_its_results_are_recorded(
+    tmp_path, monkeypatch
+):
+    import evidence
+
+    commands, recorded = [], {}
+
+    def command(name, *arguments):
+        commands.append((name, *arguments))
+        given = dict(a.removeprefix("--").partition("=")[::2] for a in arguments)
+        for seed in given["seeds"].split(","):
+            folder = pathlib.Path(given["output"]) / f"run-seed{seed}"
+            folder.mkdir(parents=True)
+            found = {"train": [[10, 1.0, 5.0]], "validation": [], "machine": "M"}
+            (folder / "result.json").write_text(json.dumps(found))
+
+    monkeypatch.setattr(evidence, "run_command", command)
+    monkeypatch.setattr(
+        study_results, "read", lambda study: {"scratch-seed1": "recorded before"}
+    )
+    monkeypatch.setattr(
+        study_results,
+        "add",
+        lambda study, name, result: recorded.update({name: result}),
+    )
+    evidence.make_runs("transfer", tmp_path)
+    assert {name for name, *_ in commands} == {"study"}
+    expected = {run.name for run in runs("transfer")} - {"scratch-seed1"}
+    assert recorded.keys() == expected
+    assert recorded["tuned-seed2"]["train"] == [[10, 1.0, 5.0]]
+    assert "validation" not in recorded["tuned-seed2"]
+    # The nets that others start from stay, where these expect them.
+    assert (tmp_path / "transfer/pretrained/run-seed2").exists()
+    assert not (tmp_path / "transfer/scratch/run-seed0").exists()
+    (tuned,) = (c for c in commands if c[-2].endswith("tuned-seed2"))
+    assert f"--weights={tmp_path}/transfer/pretrained/run-seed2" in tuned
 
 
 def evaluations(net, errors):

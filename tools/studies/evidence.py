@@ -17,12 +17,12 @@ transfer   the net with conv6, pre-trained on some classes and fine-tuned on oth
 
 The results of `curves`, `start` and `precision` were computed with direct convolutions,
 because they are older than `--winograd` and the AMX tiles. A finished run is recorded
-in docs/results/STUDY.json and is not repeated; an interrupted one is resumed.
+in docs/results/STUDY.json and is not repeated; an interrupted one is resumed, because
+`alexnet_tf.study` trains them.
 """
 
 import json
 import pathlib
-import platform
 import shutil
 import subprocess
 import sys
@@ -34,12 +34,16 @@ import study_results
 import study_runs
 from absl import app, flags
 
+from alexnet_tf.studies import results as run_results
+
 _WORK = flags.DEFINE_string("work", "runs/evidence", "Folder for images and runs.")
 _SOURCE = flags.DEFINE_string(
     "source", "/usr/share/datasets/fashion-mnist", "Folder of the four IDX files."
 )
 
 PAGE = study_results.ROOT / "docs" / "results.md"
+# What is recorded of a run besides its flags.
+KEPT = ("train", "validation", *results_tables.WAYS, "machine")
 ACTIONS = ("data", *study_runs.STUDIES, "draw")
 
 
@@ -73,40 +77,26 @@ def prepare_images(work: pathlib.Path) -> None:
         shutil.rmtree(images)
 
 
-def make_run(study: str, run: study_runs.Run, work: pathlib.Path) -> None:
-    """Trains and evaluates one run, and records its results, unless that was done."""
-    if run.name in study_results.read(study):
-        return
-    print(f"== {study}: {run.name}", flush=True)
-    run_dir = work / study / run.name
-    arguments = [flag.format(work=work) for flag in run.flags]
-    run_command("train", *arguments, f"--run_dir={run_dir}", "--resume")
-    result = {"flags": list(run.flags), **read_log(run_dir / "log.jsonl")}
-    if run.evaluated:
-        run_command("evaluate", f"--checkpoint={run_dir}")
-        evaluation = json.loads((run_dir / "evaluation.json").read_text())
-        result |= {way: evaluation[way] for way in results_tables.WAYS}
-    study_results.add(study, run.name, result | {"machine": _machine()})
-    if not run.kept:
-        shutil.rmtree(run_dir)
-
-
-def read_log(log: pathlib.Path) -> dict[str, list]:
-    """Kind of record -> [step, loss, top-1 error] of each with these numbers."""
-    found: dict[str, list] = {}
-    for line in log.read_text().splitlines():
-        record = json.loads(line)
-        if record["kind"] in ("train", "validation"):
-            kept = [record["step"], record["loss"], record["top1_error"]]
-            found.setdefault(record["kind"], []).append(kept)
-    return found
-
-
-def _machine() -> str:
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
+def make_runs(study: str, work: pathlib.Path) -> None:
+    """Trains and measures the runs of a study whose results are not recorded yet."""
+    recorded = study_results.read(study)
+    runs = [run for run in study_runs.STUDIES[study]() if run.name not in recorded]
+    for flags_of_all, group in study_runs.settings(runs).items():
+        output = work / study / group[0].setting
+        seeds = ",".join(str(run.seed) for run in group)
+        run_command(
+            "study",
+            *(flag.format(work=work) for flag in flags_of_all),
+            *(f"--seeds={seeds}", f"--output={output}"),
+            f"--evaluate={group[0].evaluated}",
+        )
+        for run in group:
+            run_dir = output / f"run-seed{run.seed}"
+            found = json.loads((run_dir / run_results.RESULT).read_text())
+            kept = {name: found[name] for name in KEPT if found.get(name)}
+            study_results.add(study, run.name, {"flags": list(run.flags), **kept})
+            if not run.kept:
+                shutil.rmtree(run_dir)
 
 
 def draw() -> None:
@@ -160,8 +150,7 @@ def main(arguments: Sequence[str]) -> None:
         elif action == "draw":
             draw()
         else:
-            for run in study_runs.STUDIES[action]():
-                make_run(action, run, work)
+            make_runs(action, work)
 
 
 if __name__ == "__main__":

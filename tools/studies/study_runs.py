@@ -6,7 +6,7 @@ so that an interrupted study has all settings of its first seeds.
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 RECIPES = {"paper": "tools/paper.flags", "cuda_convnet": "tools/cuda_convnet.flags"}
@@ -38,6 +38,26 @@ class Run(NamedTuple):
     flags: tuple[str, ...]
     evaluated: bool = False
     kept: bool = False
+
+    @property
+    def seed(self) -> int:
+        """The seed of the run, which its name ends with if it is not 0."""
+        return int(self.name.rpartition("-seed")[2] if "-seed" in self.name else 0)
+
+    @property
+    def setting(self) -> str:
+        """Its name without the seed, unless other seeds have other flags."""
+        alone = any(f"-seed{self.seed}" in flag for flag in self.flags)
+        return self.name if alone else self.name.rpartition("-seed")[0] or self.name
+
+
+def settings(runs: Iterable[Run]) -> dict[tuple[str, ...], list[Run]]:
+    """Groups runs by their flags, without the seed: each group is one `study`."""
+    found: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        shared = tuple(flag for flag in run.flags if not flag.startswith("--seed="))
+        found.setdefault(shared, []).append(run)
+    return found
 
 
 def curves() -> Iterator[Run]:
@@ -127,7 +147,7 @@ def transfer() -> Iterator[Run]:
             f"tuned-seed{seed}",
             (
                 *("--flagfile=tools/fine_tune2012.flags", *small, *ends, *tops),
-                *("--weights={work}/transfer/" + f"pretrained-seed{seed}",),
+                *("--weights={work}/transfer/pretrained/" + f"run-seed{seed}",),
                 f"--seed={seed}",
             ),
         )

@@ -31,7 +31,7 @@ test-long: setup
 	PATH="$(abspath $(BIN)):$$PATH" python -m pytest -m long
 
 wheel: setup
-	$(BIN)/python -m build --wheel --no-isolation
+	ALEXNET_TF_OPS=1 $(BIN)/python -m build --wheel --no-isolation
 
 clean:
 	rm -rf build dist *.egg-info alexnet_tf/_alexnet_ops.so runs data $(VENV)

@@ -10,6 +10,7 @@ The library is in folders; each imports only from the folders above it:
     evaluation   errors on a split, features of many images
     training     the step, the update, the schedule, checkpoints, replicas
     drawing      figures of a net, of its training and of its answers
+    studies      many trainings that are compared, and the paper's tables
     serving      exports for servers, TFLite and ONNX, their checks, and the client
 
 The public names below load on first use, so that importing the package costs nothing.

@@ -117,6 +117,8 @@ def run_study(study: StudyGroup, common: Sequence[str]) -> None:
         failed: dict[str, str] = {}
         began = time.monotonic()
         for done, run in enumerate(waiting):
+            if (plan.run_dir(run) / results.RESULT).exists():
+                continue  # another part of a study that was divided otherwise made it
             spent = time.monotonic() - began
             left = spent / done * (len(waiting) - done) if done else None
             _say(len(mine) - len(waiting) + done + 1, len(mine), run, failed, left)
@@ -127,7 +129,7 @@ def run_study(study: StudyGroup, common: Sequence[str]) -> None:
         compared = _write(plan, study, failed)
     if compared:
         print(tables.typeset("text", *results.table_of(compared)))
-        _draw(compared, output)
+        _draw(plan, compared, study.reach)
     if failed:
         raise RuntimeError(
             f"{len(failed)} of {len(mine)} trainings failed: "
@@ -278,23 +280,32 @@ def _write(
     return compared
 
 
-def _draw(compared: Sequence[results.Setting], output: pathlib.Path) -> None:
-    """Draws the spread, if matplotlib is there."""
+def _draw(
+    plan: plans.Plan, compared: Sequence[results.Setting], reach: float | None
+) -> None:
+    """Draws the spread, and how the error falls to `reach`, if matplotlib is there."""
     try:
-        from alexnet_tf.drawing import figure, spread
+        from alexnet_tf.drawing import approach, figure, spread
     except OSError as error:
         print(f"no figure is drawn: {error}", file=sys.stderr)
         return
     measure = results.main_measure(compared)
-    drawn = spread.draw(
-        [
-            (results.label_of(setting), setting.spreads[measure].by_seed)
-            for setting in compared
-        ],
-        results.MEASURES[measure],
-    )
-    path, *_ = figure.write(drawn, output)
-    print(f"{path}: {drawn.caption}")
+    drawn = [
+        spread.draw(
+            [
+                (results.label_of(setting), setting.spreads[measure].by_seed)
+                for setting in compared
+            ],
+            results.MEASURES[measure],
+        )
+    ]
+    if reach is not None:
+        runs = results.read_results(plan)
+        curves = [(results.label_of(s), results.curves_of(runs, s)) for s in compared]
+        drawn.append(approach.draw(curves, reach))
+    for each in drawn:
+        path, *_ = figure.write(each, plan.output)
+        print(f"{path}: {each.caption}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from alexnet_tf.data import folder_listing
 from alexnet_tf.drawing import canvas, sheet
 from alexnet_tf.drawing.figure import Figure
 from alexnet_tf.evaluation import image_sets, nearest
@@ -128,7 +129,7 @@ def _caption(
     known = (found.queries.labels[:rows] != image_sets.UNKNOWN).any()
     frames = " An orange frame marks another class than the query's." if known else ""
     return (
-        f"{rows} images of {where} in the first column, and the {neighbors} of "
+        f"{folder_listing.counted(rows, 'image')} of {where} in the first column, and the {neighbors} of "
         f"{found.searched:,} images of {searched} whose {layer} in {checkpoint} is "
         f"nearest in Euclidean distance, which is written below.{frames}"
     )

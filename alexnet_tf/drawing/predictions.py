@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from alexnet_tf.data import folder_listing
 from alexnet_tf.drawing import canvas, sheet
 from alexnet_tf.drawing.figure import Figure
 from alexnet_tf.evaluation import answers, image_sets
@@ -126,13 +127,13 @@ def _caption(
     chosen: answers.Chosen, checkpoint: str, where: str, bars: int, only_errors: bool
 ) -> str:
     count, known = (
-        len(chosen.answers),
+        folder_listing.counted(len(chosen.answers), "image"),
         [answer for answer in chosen.answers if answer.label != image_sets.UNKNOWN],
     )
-    of = f"{count} images of {where}, chosen at random"
+    of = f"{count} of {where}, chosen at random"
     if only_errors:
         of = (
-            f"{count} images of {where} that the net gets wrong, the first of "
+            f"{count} of {where} that the net gets wrong, the first of "
             f"{chosen.looked_at:,} looked at in random order"
         )
     true = (

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from alexnet_tf.data import folder_listing
 from alexnet_tf.drawing import canvas, sheet
 from alexnet_tf.drawing.figure import Figure
 from alexnet_tf.evaluation import answers, image_sets
@@ -88,7 +89,7 @@ def draw(
     return Figure(
         name,
         page.picture,
-        f"{len(shown)} images of {where}; the gradient of the score of a class (before "
+        f"{folder_listing.counted(len(shown), 'image')} of {where}; the gradient of the score of a class (before "
         f"the softmax) by the pixels in {checkpoint}, where gray is 0; and its largest "
         "magnitude over red, green and blue, where black is 0. Each image has its own "
         f"scale, which {_SHOWN} % of its values are within.",

@@ -71,16 +71,26 @@ def passes_to(
         >>> passes_to(train, Length(last_step=30, steps_per_epoch=100), 30.0)
         0.2
     """
+    curve = smoothed(train, length)
+    return next((passes for passes, error in curve if error <= limit), None)
+
+
+def smoothed(
+    train: Sequence[Sequence[float]], length: Length
+) -> list[tuple[float, float]]:
+    """(passes, training error in percent), each a mean over the tenth of a pass before.
+
+    The arguments are those of `passes_to`.
+    """
     tenth = length.steps_per_epoch / 10
+    found = []
     for number, (step, *_) in enumerate(train):
-        if step < tenth:
-            continue
         window = [
             error for at, _, error in train[: number + 1] if step - tenth < at <= step
         ]
-        if statistics.fmean(window) <= limit:
-            return step / length.steps_per_epoch
-    return None
+        if step >= tenth:
+            found.append((step / length.steps_per_epoch, statistics.fmean(window)))
+    return found
 
 
 def write_result(plan: Plan, run: Run, length: Length, *, batch_size: int) -> None:
@@ -144,6 +154,19 @@ def measures_of(result: Mapping[str, Any], reach: float | None) -> dict[str, Any
         if method in result:
             found[method] = result[method]["top1_error"]
     return found
+
+
+def curves_of(
+    results: Sequence[Mapping[str, Any]], setting: "Setting"
+) -> dict[int, list[tuple[float, float]]]:
+    """The `smoothed` training error of each seed of a setting."""
+    return {
+        each["seed"]: smoothed(
+            each["train"], Length(each["last_step"], each["steps_per_epoch"])
+        )
+        for each in results
+        if each["values"] == setting.values
+    }
 
 
 @dataclasses.dataclass(frozen=True)

@@ -155,6 +155,27 @@ def test_parts_together_make_the_whole_study(trainings, tmp_path):
     assert found["finished"] == 4
 
 
+def test_a_run_that_another_process_finishes_meanwhile_is_not_repeated(
+    trainings, tmp_path, monkeypatch
+):
+    train = processes.run
+
+    def finish_the_last_one_too(arguments, log):
+        done = train(arguments, log)
+        last = tmp_path / "s" / "without=lrn-seed1"
+        last.mkdir(exist_ok=True)
+        first = tmp_path / "s" / "without=none-seed0" / results.RESULT
+        if first.exists():
+            made = json.loads(first.read_text())
+            made |= {"name": last.name, "values": {"without": "lrn"}, "seed": 1}
+            (last / results.RESULT).write_text(json.dumps(made))
+        return done
+
+    monkeypatch.setattr(processes, "run", finish_the_last_one_too)
+    assert make(tmp_path / "s")["finished"] == 4
+    assert "without=lrn-seed1" not in trainings
+
+
 def test_flags_of_another_study_are_refused(trainings, tmp_path):
     make(tmp_path / "s")
     trainings.clear()

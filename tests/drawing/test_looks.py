@@ -76,6 +76,7 @@ def test_an_unknown_class_has_no_mark():
         chosen([row], [image_sets.UNKNOWN]), NAMES, "RUN", "a folder"
     )
     assert bars_of(figure) == [(192, False)]
+    assert figure.caption.startswith("1 image of a folder, chosen at random")
     assert "The true classes are not known" in figure.caption
     assert figure.text.startswith("folder/0.png: a class whose name is much too long")
 

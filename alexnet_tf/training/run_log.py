@@ -38,7 +38,7 @@ def read(run_dir: str | os.PathLike[str]) -> list[dict[str, Any]]:
     found = []
     if path.exists():
         for line in path.read_text(errors="replace").splitlines():
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 record = json.loads(line)
                 if (
                     isinstance(record, dict)

@@ -11,7 +11,6 @@ net are also written to evaluation.json in its run folder. docs/evaluation.md ex
 averages, their coefficients, and the files of predictions.
 """
 
-import contextlib
 import dataclasses
 import json
 import sys
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from absl import logging
 
-from alexnet_tf.runtime import command, files, log_noise, options, paths, tables
+from alexnet_tf.runtime import command, files, log_noise, options, tables
 from alexnet_tf.runtime.device_options import DeviceOptions
 from alexnet_tf.runtime.options import option
 
@@ -194,13 +193,15 @@ def main(chosen: EvaluateOptions, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments)
     with log_noise.held_back():
         from alexnet_tf.evaluation import class_ids, ensembles, prediction_files
-        from alexnet_tf.models import devices
+        from alexnet_tf.models import checkpoint_files, devices
 
         devices.configure(chosen.devices.logical_cpus, chosen.devices.logical_gpus)
     devices.allow_tf32(chosen.net.precision == "tf32")
     output = chosen.output
     _check_outputs(output)
-    nets = ensembles.find_nets(_checkpoints(chosen.net.checkpoint))
+    nets = ensembles.find_nets(
+        checkpoint_files.named_checkpoints(chosen.net.checkpoint)
+    )
     dataset = ensembles.dataset_of(nets, chosen.data.dataset)
     split = chosen.data.split
     if split is None:
@@ -254,20 +255,6 @@ def _check_outputs(output: OutputOptions) -> None:
         predictions=output.predictions,
         submission=output.submission,
     )
-
-
-def _checkpoints(named: str) -> list[str]:
-    """The checkpoints of --checkpoint; a comma may also be a part of one path."""
-    from alexnet_tf.models import checkpoint_files
-
-    if "," in named:
-        with contextlib.suppress(OSError):
-            checkpoint_files.locate_checkpoint(named)
-            return [named]
-    try:
-        return [paths.local(part) for part in named.split(",")]
-    except ValueError as error:
-        raise ValueError(f"--checkpoint={named}: {error}") from None
 
 
 def _search_split(

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from alexnet_tf.drawing import figure
 
 NAMES = (
-    *("architecture", "filters", "predictions", "nearest", "maps", "saliency"),
-    "confusion",
+    *("architecture", "filters", "predictions", "nearest", "curves", "maps"),
+    *("saliency", "confusion"),
 )
 
 
@@ -37,7 +37,8 @@ class FigureOptions:
     checkpoint: str = option(
         "runs/default",
         "a run folder (its newest checkpoint), RUN/best (the one with the least "
-        "validation error), or one checkpoint as RUN/checkpoints/step-200",
+        "validation error), or one checkpoint as RUN/checkpoints/step-200; several, "
+        "separated by commas, for curves",
         is_path=True,
     )
     architecture: str | None = option(
@@ -154,7 +155,7 @@ def main(chosen: FiguresOptions, arguments: Sequence[str]) -> None:
 
     with log_noise.held_back():
         from alexnet_tf.drawing import gallery
-        from alexnet_tf.models import devices
+        from alexnet_tf.models import checkpoint_files, devices
 
         devices.configure(chosen.devices.logical_cpus, chosen.devices.logical_gpus)
     devices.allow_tf32(figures.precision == "tf32")
@@ -167,16 +168,20 @@ def main(chosen: FiguresOptions, arguments: Sequence[str]) -> None:
         channel=figures.channel,
         **{name: getattr(images, name) for name in vars(images)},
     )
-    subject = gallery.Subject(
-        figures.checkpoint,
-        choices,
-        precision=figures.precision,
-        tower_devices=chosen.devices.tower_devices,
-    )
+    named = checkpoint_files.named_checkpoints(figures.checkpoint)
+    subjects = [
+        gallery.Subject(
+            checkpoint,
+            choices,
+            precision=figures.precision,
+            tower_devices=chosen.devices.tower_devices,
+        )
+        for checkpoint in dict.fromkeys(named)
+    ]
     everything = "all" in figures.figure
     for name in NAMES if everything else dict.fromkeys(figures.figure):
         try:
-            drawn = gallery.draw(name, subject)
+            drawn = gallery.draw(name, *subjects)
         except gallery.NotDrawableError as error:
             if not everything:
                 raise

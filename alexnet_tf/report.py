@@ -15,11 +15,14 @@ import pathlib
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from alexnet_tf.runtime import command, files, log_noise, options, paths
+from alexnet_tf.runtime import command, errors, files, log_noise, options, paths
 from alexnet_tf.runtime.device_options import DeviceOptions
 from alexnet_tf.runtime.options import option
+
+if TYPE_CHECKING:
+    from alexnet_tf.drawing.report import page
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +84,9 @@ class ReportOptions:
 
 OPTIONS = ReportOptions
 
+# What is raised if a run was not evaluated, or if a file of it is damaged.
+_DAMAGED = (OSError, ValueError, ArithmeticError, LookupError, RecursionError)
+
 
 def main(chosen: ReportOptions, arguments: Sequence[str]) -> None:
     named = _runs(arguments)
@@ -108,6 +114,7 @@ def main(chosen: ReportOptions, arguments: Sequence[str]) -> None:
             batch_size=chosen.images.batch_size,
         ),
         card=composition.Card(chosen.page.intended_use, chosen.page.license),
+        paper=_beside_the_paper([run.folder for run in runs]),
         command=shlex.join(
             [
                 "python",
@@ -127,6 +134,35 @@ def main(chosen: ReportOptions, arguments: Sequence[str]) -> None:
     for run, absent in report.absent:
         print(f"{run}: {absent.what} is not shown: {absent.why}", file=sys.stderr)
     print(f"{output}: {len(report.html.encode()) / 1e6:.2f} MB")
+
+
+def _beside_the_paper(folders: Sequence[pathlib.Path]) -> "list[page.Block]":
+    """The tables of `tables` with these runs, and the runs that they cannot have."""
+    from alexnet_tf.drawing.report import page
+    from alexnet_tf.studies import measured, paper_tables
+
+    blocks: list[page.Block] = [
+        page.Paragraph(
+            "What the paper reports, what the 2012 program's log has, and what the runs "
+            "of this page have reached. Runs of other images than ImageNet's are in the "
+            "last table. A cell is blank if nothing was run for it."
+        )
+    ]
+    fitting = []
+    for folder in dict.fromkeys(folders):
+        try:
+            paper_tables.tables_of(measured.read([folder]))
+        except _DAMAGED as error:
+            what = f"A row for {folder}"
+            blocks.append(page.Absent(what, errors.one_line(error).rstrip(".")))
+        else:
+            fitting.append(folder)
+    blocks += [
+        page.Table(table.title, (table.rows_are, *paper_tables.HEADER), table.rows)
+        for table in paper_tables.tables_of(measured.read(fitting))
+        if table.rows
+    ]
+    return blocks
 
 
 def _runs(arguments: Sequence[str]) -> list[str]:

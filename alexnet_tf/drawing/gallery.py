@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_tf.data import prepared_dataset, records
+from alexnet_tf.data import input_pipeline, prepared_dataset, records
 from alexnet_tf.drawing import (
     architecture,
     confusion,
+    curves,
     filters,
     maps,
     nearest,
@@ -30,6 +31,7 @@ from alexnet_tf.evaluation import nearest as nearest_images
 from alexnet_tf.evaluation import saliency as saliency_gradients
 from alexnet_tf.models import checkpoint_files, devices, layer_outputs, trained
 from alexnet_tf.runtime import names
+from alexnet_tf.training import learning_curves, train_options
 
 ALL = "all"
 
@@ -203,6 +205,21 @@ class Subject:
             **self.reading,
         )
 
+    @functools.cached_property
+    def learning_curves(self) -> learning_curves.LearningCurves:
+        """The errors and losses of the run by passes over its images.
+
+        Raises NotDrawableError if the run has no log.
+        """
+        try:
+            return learning_curves.read_curves(self.run_dir, self._steps_per_epoch)
+        except (OSError, ValueError) as error:
+            raise NotDrawableError(str(error)) from error
+
+    def _steps_per_epoch(self) -> int:
+        batch_size = train_options.read_record(self.run_dir).recipe.batch_size
+        return input_pipeline.steps_per_epoch(self.dataset, batch_size)
+
 
 def _architecture(subject: Subject) -> Figure:
     return architecture.draw(subject.net.architecture, of=str(subject.run_dir))
@@ -216,6 +233,10 @@ def _filters(subject: Subject) -> Figure:
         channel=choices.channel,
         name=choices.name_of("filters"),
     )
+
+
+def _curves(*subjects: Subject) -> Figure:
+    return curves.draw([subject.learning_curves for subject in subjects])
 
 
 def _predictions(subject: Subject) -> Figure:
@@ -334,27 +355,38 @@ def _confusion(subject: Subject) -> Figure:
 
 
 # Every figure by its name, in the order in which they are shown.
-FIGURES: dict[str, Callable[[Subject], Figure]] = {
+FIGURES: dict[str, Callable[..., Figure]] = {
     "architecture": _architecture,
     "filters": _filters,
     "predictions": _predictions,
     "nearest": _nearest,
+    "curves": _curves,
     "maps": _maps,
     "saliency": _saliency,
     "confusion": _confusion,
 }
 
 
-def draw(name: str, subject: Subject) -> Figure:
-    """Draws one figure of a run.
+# Those that show several runs at once; each of the others is of one net.
+OF_SEVERAL = ("curves",)
+
+
+def draw(name: str, *subjects: Subject) -> Figure:
+    """Draws one figure of a run, or of several.
 
     Raises:
-        NotDrawableError: it needs something that the run or the choices lack.
+        NotDrawableError: it needs something that the run or the choices lack, or there
+            are several runs and it is of one net.
         ValueError: there is no such figure, or a choice does not fit the net.
     """
     if name not in FIGURES:
         raise ValueError(f"no figure {name!r}: choose of {', '.join(FIGURES)}")
+    if len(subjects) > 1 and name not in OF_SEVERAL:
+        raise NotDrawableError(
+            f"{name} is of one net, and {len(subjects)} checkpoints are named: name one "
+            f"by --checkpoint ({', '.join(OF_SEVERAL)} shows several)"
+        )
     try:
-        return FIGURES[name](subject)
+        return FIGURES[name](*subjects)
     except image_sets.NothingToShowError as error:
         raise NotDrawableError(str(error)) from error

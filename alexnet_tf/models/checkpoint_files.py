@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.runtime import errors, files
+from alexnet_tf.runtime import errors, files, paths
 
 NEWEST = "checkpoints"
 BEST = "best"
@@ -166,6 +166,23 @@ def locate_checkpoint(checkpoint: str | os.PathLike[str]) -> tuple[pathlib.Path,
         )
         raise CheckpointError(f"{there}: {expected}{_hint(path)}")
     return pathlib.Path(os.path.normpath(path.parent / "..")), found[-1]
+
+
+def named_checkpoints(named: str) -> list[str]:
+    """The paths of --checkpoint, where commas separate several.
+
+    A comma may also be a part of a path, if the whole is a run folder or a checkpoint.
+
+    Raises ValueError if one cannot be a path, for example because it is empty.
+    """
+    if "," in named:
+        with contextlib.suppress(OSError):
+            locate_checkpoint(named)
+            return [named]
+    try:
+        return [paths.local(part) for part in named.split(",")]
+    except ValueError as error:
+        raise ValueError(f"--checkpoint={named}: {error}") from None
 
 
 def _hint(path: pathlib.Path) -> str:

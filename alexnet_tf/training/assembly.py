@@ -10,7 +10,7 @@ import tensorflow as tf
 from absl import logging
 
 from alexnet_tf.data import input_pipeline, preparation, prepared_dataset
-from alexnet_tf.evaluation import evaluator
+from alexnet_tf.evaluation import evaluator, image_sets
 from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import builder, layers, trained
 from alexnet_tf.training import (
@@ -21,6 +21,7 @@ from alexnet_tf.training import (
     schedule,
     train_options,
     trainer,
+    validation_images,
 )
 
 
@@ -94,6 +95,7 @@ def assemble(
         schedule=make_schedule(options.recipe),
         batches=_batches(options, dataset, architecture, rows),
         validation=_validation(options, dataset, model, architecture),
+        look=_look(options, dataset, model, architecture),
         checkpoints=checkpoint.Checkpoints(
             options.run.run_dir, model, rule.velocities, net=described
         ),
@@ -295,6 +297,24 @@ def _validation(
         damaged=options.data.damaged_records,
     )
     return lambda each_batch: measure(each_batch=each_batch)["center_crop"]
+
+
+def _look(
+    options: train_options.TrainOptions,
+    dataset: prepared_dataset.Dataset,
+    net: keras.Model,
+    architecture: architectures.Architecture,
+) -> validation_images.Look | None:
+    if options.run.validation == "never" or not options.run.log_images:
+        return None
+    images = functools.partial(
+        image_sets.split_images,
+        dataset,
+        dataset.evaluation_split,
+        side=architecture.input_size,
+        damaged=options.data.damaged_records,
+    )
+    return validation_images.Look(net, architecture, images, dataset.classes)
 
 
 def _cadence(

@@ -1,20 +1,52 @@
-"""The log of a run: log.jsonl and TensorBoard's event files."""
+"""The log of a run: log.jsonl and TensorBoard's event files.
+
+Every line of `log.jsonl` is a record with its `kind` and its `step`:
+
+    train       means since the line before: loss (nats), top1_error (percent), speed,
+                and the learning rate and epoch (passes over the training split) of step
+    validation  top1_error, top5_error and loss of the center crop, and the epoch
+    weights     for every weight its mean magnitude and that of its last update
+    change      an option of the schedule that was changed from this step on
+"""
 
 import contextlib
 import json
 import os
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorboard.plugins.histogram import metadata as histogram_metadata
 
 from alexnet_tf.runtime import files
-from alexnet_tf.training import schedule_changes
+from alexnet_tf.training import schedule_changes, validation_images
 
+FILE = "log.jsonl"  # in the run folder
 _CHANGE = "change"  # the kind of the records of a changed schedule
+
+
+def read(run_dir: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Returns the records of a run's log, in order; without a log there are none.
+
+    A kill or a power failure may have cut off a line, or left any bytes: what is not a
+    record is left out.
+    """
+    path = pathlib.Path(run_dir) / FILE
+    found = []
+    if path.exists():
+        for line in path.read_text(errors="replace").splitlines():
+            with contextlib.suppress(ValueError, RecursionError):
+                record = json.loads(line)
+                if (
+                    isinstance(record, dict)
+                    and isinstance(record.get("kind"), str)
+                    and type(record.get("step")) is int
+                ):
+                    found.append(record)
+    return found
 
 
 class Window:
@@ -54,6 +86,10 @@ class Window:
         }
 
 
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(record) + "\n"
+
+
 class Log:
     """Writes records to `log.jsonl`, one per line, and to TensorBoard's event files."""
 
@@ -64,17 +100,13 @@ class Log:
         hold for its next step.
         """
         self._run_dir = pathlib.Path(run_dir)
-        self._path = self._run_dir / "log.jsonl"
-        kept = []
-        if self._path.exists():
-            # A kill or a power failure may have cut off a line, or left any bytes.
-            for line in self._path.read_text(errors="replace").splitlines():
-                with contextlib.suppress(ValueError, TypeError, KeyError):
-                    record = json.loads(line)
-                    last = step - 1 if record["kind"] == _CHANGE else step
-                    if record["step"] <= last:
-                        kept.append(line + "\n")
-        files.write_text(self._path, "".join(kept))
+        self._path = self._run_dir / FILE
+        kept = [
+            record
+            for record in read(run_dir)
+            if record["step"] <= (step - 1 if record["kind"] == _CHANGE else step)
+        ]
+        files.write_text(self._path, "".join(map(_line, kept)))
         self._writers: dict[str, Any] = {}
 
     def write(self, kind: str, step: int, **values: float) -> None:
@@ -96,11 +128,24 @@ class Log:
         with self._events("train", change.step):
             tf.summary.text("changes", str(change))
 
+    def write_images(
+        self, step: int, look: Callable[[], validation_images.Shown]
+    ) -> None:
+        """Writes what is shown of the net at a validation, for TensorBoard alone."""
+        shown = look()
+        with self._events("validation", step):
+            tf.summary.image("filters", shown.filters[None])
+            for number, image in enumerate(shown.predictions):
+                tf.summary.image(f"predictions/{number}", image[None])
+        with self._events("weights", step):
+            metadata = histogram_metadata.create_summary_metadata(None, None)
+            for name, buckets in shown.histograms.items():
+                tf.summary.write(f"{name}/histogram", buckets, metadata=metadata)
+
     def _append(self, record: dict[str, Any]) -> None:
-        line = json.dumps(record) + "\n"
         try:
             with self._path.open("a") as file:
-                file.write(line)
+                file.write(_line(record))
         except OSError as error:
             raise OSError(
                 f"cannot write {self._path} ({error.strerror}): free the disk, then "
@@ -134,6 +179,11 @@ class NoLog(Log):
 
     def write_change(self, change: schedule_changes.Change) -> None:
         del change
+
+    def write_images(
+        self, step: int, look: Callable[[], validation_images.Shown]
+    ) -> None:
+        del step, look
 
     def sync(self) -> None:
         pass

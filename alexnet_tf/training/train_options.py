@@ -235,6 +235,12 @@ class RunOptions:
     log_steps: int = option(
         10, "steps between lines of the log", check=options.at_least(1), changeable=True
     )
+    log_images: bool = option(
+        True,
+        "at each validation, show in TensorBoard the first layer's kernels, what the net "
+        "says of a few validation images, and histograms of all weights",
+        changeable=True,
+    )
     overfit_one_batch: bool = option(
         False,
         "train on the first batch alone until all of it is right, and write nothing: a "

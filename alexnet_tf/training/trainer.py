@@ -27,6 +27,7 @@ from alexnet_tf.training import (
     schedule_changes,
     stop_signals,
     training_step,
+    validation_images,
 )
 
 
@@ -93,6 +94,7 @@ class Trainer:
         cadence: how often the run logs, saves and validates.
         replicas: the copies of the net that train together.
         changes: all changes of the schedule in the run, in the order of their steps.
+        look: finds what TensorBoard shows at every validation; None shows nothing.
         state: the state of the run besides its weights.
     """
 
@@ -110,6 +112,7 @@ class Trainer:
         default_factory=replication.Replicas
     )
     changes: Sequence[ScheduleChange] = ()
+    look: Callable[[], validation_images.Shown] | None = None
     state: run_state.RunState = dataclasses.field(default_factory=run_state.RunState)
 
     def restore(self) -> bool:
@@ -193,9 +196,7 @@ class Trainer:
         with progress.bar(total, "training", "image", done) as bar:
             for inputs, labels in batches:
                 self._change_schedule(log)
-                learning_rates = self.schedule.learning_rates(
-                    self.state.step / self.steps_per_epoch
-                )
+                learning_rates = self.schedule.learning_rates(self._epoch)
                 result = step(inputs, labels, learning_rates.tensors())
                 window.add(result)
                 self.state.step += 1
@@ -221,18 +222,22 @@ class Trainer:
         for change in self.changes[self.state.changes :]:
             if change.step > self.state.step:
                 return
-            epoch = self.state.step / self.steps_per_epoch
-            before = self.schedule.learning_rates(epoch).weights
+            before = self.schedule.learning_rates(self._epoch).weights
             change.schedule.take_over(self.schedule)
             self.schedule = change.schedule
             self.state.changes += 1
-            after = self.schedule.learning_rates(epoch).weights
+            after = self.schedule.learning_rates(self._epoch).weights
             for option in change.options:
                 log.write_change(option)
             progress.say(
                 f"step {self.state.step}: {', '.join(map(str, change.options))}; the "
                 f"learning rate was {before:g} and is {after:g}"
             )
+
+    @property
+    def _epoch(self) -> float:
+        """How many passes over the training split are done."""
+        return self.state.step / self.steps_per_epoch
 
     def _is_due(self, steps: int) -> bool:
         """Whether something that is done every `steps` steps and at the end is due."""
@@ -246,7 +251,11 @@ class Trainer:
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss}")
         log.write(
-            "train", self.state.step, learning_rate=learning_rates.weights, **means
+            "train",
+            self.state.step,
+            epoch=self._epoch,
+            learning_rate=learning_rates.weights,
+            **means,
         )
         bar.set_postfix(loss=f"{loss:.3f}", top1_error=f"{error:.1f}%")
         warning = flat.observe(steps, loss)
@@ -288,7 +297,7 @@ class Trainer:
             return False
         self.state.validation_due = False
         self.state.error = error = results["top1_error"]
-        log.write("validation", self.state.step, **results)
+        log.write("validation", self.state.step, epoch=self._epoch, **results)
         # A validation that is due only because the run ends here must not change a
         # run that is extended.
         in_turn = self.state.step % self.cadence.validation == 0
@@ -298,6 +307,8 @@ class Trainer:
             self.state.best_error = error
             self._save(log, checkpoint_files.BEST)
         self._save(log)
+        if self.look is not None:  # at a net that is finite, or it would not be saved
+            log.write_images(self.state.step, self.look)
         return True
 
     def _measure(self, signals: stop_signals.StopSignals) -> dict[str, float] | None:

@@ -193,6 +193,8 @@ def test_the_options_of_export_reach_it(monkeypatch, capsys):
 
     monkeypatch.setattr(exporting, "export", write)
     monkeypatch.setattr(checkpoint_files, "locate_checkpoint", locate)
+    net = types.SimpleNamespace(normalization=None)
+    monkeypatch.setattr(trained, "read_trained_net", lambda run_dir: net)
     given = {
         **{"checkpoint": "runs/x", "format": "tflite", "dtype": "int8", "version": 4},
         **{"crops": 10, "top": 3, "calibration_dataset": "data/x"},

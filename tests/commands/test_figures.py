@@ -1,6 +1,7 @@
 """The command `figures`."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -9,9 +10,10 @@ import pytest
 
 from alexnet_tf import figures as command
 from alexnet_tf.drawing import gallery
+from alexnet_tf.importing import imported_run
 from alexnet_tf.models import trained
 from alexnet_tf.runtime import options
-from tests.support import nets, runs
+from tests.support import nets, published_files, runs
 
 
 def run(**chosen):
@@ -59,25 +61,70 @@ def test_the_architecture_of_a_run_is_its_own(two_towers, tmp_path):
     assert str(two_towers) in (tmp_path / "architecture.txt").read_text()
 
 
+def test_an_imported_net_is_drawn_too(monkeypatch, tmp_path):
+    published_files.small_zoo(monkeypatch)
+    shapes = published_files.shapes_of("torchvision", shrink=8)
+    weights = published_files.state_dict(published_files.random_weights(shapes))
+    file = published_files.write_torch(tmp_path / "torchvision.pth", weights)
+    imported_run.write(tmp_path / "run", imported_run.read(str(file)))
+    names = ("architecture", "filters")
+    run(checkpoint=str(tmp_path / "run"), figure=names, output=str(tmp_path))
+    found = json.loads((tmp_path / "architecture.json").read_text())
+    assert found["parameters"] == sum(array.size for array in weights.values())
+    with np.load(tmp_path / "filters.npz") as data:
+        # PyTorch has [kernels, channels, height, width], and images that are divided by
+        # torchvision's standard deviations, which the imported kernels do themselves.
+        kernels = np.asarray(weights["features.0.weight"]).transpose(2, 3, 1, 0)
+        expected = kernels / (255 * np.array([[0.229], [0.224], [0.225]]))
+        np.testing.assert_allclose(data["kernels"][0], expected, rtol=1e-5)
+
+
 def test_another_layer_has_files_of_its_own(two_towers, tmp_path):
     chosen = {"checkpoint": str(two_towers), "figure": ("filters",)}
     run(**chosen, layer="conv2", channel=1, output=str(tmp_path))
     assert (tmp_path / "filters-conv2-channel1.png").exists()
 
 
-def test_all_leaves_out_what_this_run_cannot_have(
-    two_towers, tmp_path, capsys, monkeypatch
-):
-    def needs_images(subject):
-        return subject.dataset
-
-    monkeypatch.setitem(gallery.FIGURES, "filters", needs_images)
-    monkeypatch.setattr(command, "NAMES", ("filters",))
+def test_all_leaves_out_what_this_run_cannot_have(two_towers, tmp_path, capsys):
     run(checkpoint=str(two_towers), output=str(tmp_path))
-    said = "the net was imported and has no dataset of its own: name the images"
-    assert f"filters is left out: {said}" in capsys.readouterr().err
+    found = {path.stem for path in tmp_path.iterdir()}
+    assert {"architecture", "filters"} <= found
+    said = (
+        f"{two_towers}/log.jsonl does not exist: only runs that alexnet_tf.train wrote"
+    )
+    assert f"curves is left out: {said}" in capsys.readouterr().err
+    assert "curves" not in found
     with pytest.raises(gallery.NotDrawableError, match=said):
-        run(checkpoint=str(two_towers), figure=("filters",), output=str(tmp_path))
+        run(checkpoint=str(two_towers), figure=("curves",), output=str(tmp_path))
+
+
+def test_curves_show_several_runs_and_other_figures_one(
+    trained_run, two_towers, tmp_path, capsys
+):
+    copy = tmp_path / "with, comma"
+    shutil.copytree(trained_run, copy)
+    both = f"{trained_run},{trained_run}/best"
+    for named, count in ((str(trained_run), 1), (str(copy), 1), (both, 2)):
+        run(checkpoint=named, figure=("curves",), output=str(tmp_path))
+        found = json.loads((tmp_path / "curves.json").read_text())["runs"]
+        assert len(found) == count
+    capsys.readouterr()
+    with pytest.raises(ValueError, match="filters is of one net, and 2 checkpoints"):
+        run(checkpoint=both, figure=("filters",), output=str(tmp_path))
+
+
+def test_curves_of_a_run_without_epochs_count_passes_by_its_dataset(
+    trained_run, tmp_path
+):
+    copy = tmp_path / "run"
+    shutil.copytree(trained_run, copy)
+    log = copy / "log.jsonl"
+    records = list(map(json.loads, log.read_text().splitlines()))
+    passes = [record.pop("epoch") for record in records if record["kind"] == "train"]
+    log.write_text("".join(json.dumps(record) + "\n" for record in records))
+    run(checkpoint=str(copy), figure=("curves",), output=str(tmp_path))
+    (found,) = json.loads((tmp_path / "curves.json").read_text())["runs"]
+    assert found["training"]["passes"] == pytest.approx(passes)
 
 
 def test_without_matplotlib_one_line_says_what_to_install(tmp_path):

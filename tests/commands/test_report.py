@@ -64,12 +64,25 @@ def test_a_page_of_a_run_shows_all_figures_and_the_command_says_its_size(
     path = tmp_path / "new folder" / "page.html"
     text = write(evaluated_run, output=str(path))
     printed = capsys.readouterr()
+    assert ">Beside the paper</h2>" in text
+    assert '<td class="short">37.5 / 17.0</td>' in text
+    assert "A row for" not in text  # the run has one, in the last table
+    blank = '<td class="short"></td>'
+    assert f'cifar10_11pct</th>{blank}{blank}<td class="short">' in text
     assert text.count('<img src="data:image/') == len(composition.FIGURES)
     assert "is not shown" not in text + printed.err
     size = f"{path.stat().st_size / 1e6:.2f} MB"
     assert printed.out == f"{path}: {size}\n"
     assert f"This page has {size}" in text
     assert path.stat().st_size < composition.LIMIT
+
+
+def test_curves_of_several_runs_are_also_in_one_figure(evaluated_run, tmp_path):
+    runs = (evaluated_run, evaluated_run / "best")
+    text = write(*runs, output=str(tmp_path / "page.html"), query_count=1)
+    assert text.count("<img") == 2 * len(composition.FIGURES) + 1
+    first, _, _ = text.partition("Beside the paper</h2>")
+    assert first.count("<img") == 1  # among the numbers of all runs
 
 
 def test_the_same_run_gives_the_same_page(evaluated_run, page_of_one, tmp_path):
@@ -85,6 +98,7 @@ def test_what_an_imported_net_cannot_give_is_named_in_its_place(
     said = capsys.readouterr().err
     for what in ("predictions", "the nearest images", "the confusion"):
         assert f"The picture of {what} is not shown: the net was imported" in said
+    assert f"A row for {imported_run} is not shown:" in text
     assert text.count("<img") == 2  # the architecture and the filters
     assert "such a file does not record the training" in text
     assert "--dataset" in text
@@ -135,6 +149,30 @@ def test_figures_that_would_be_too_large_are_made_smaller(
     text = write(evaluated_run, output=str(path))
     assert "data:image/webp;" in text
     assert path.stat().st_size < page_of_one.stat().st_size
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"log.jsonl": '{"kind": "train", "step": 10, "images_per_s": 0}'},
+        {"log.jsonl": '{"kind": "train", "step": 10}', "evaluation.json": "{}"},
+        {
+            **dict.fromkeys(("log.jsonl", "evaluation.json"), "[" * 100_000),
+            **{"resolved.flags": "--no_such_flag=1", "environment.json": "[]"},
+        },
+    ],
+    ids=["no speed", "no numbers", "nothing right"],
+)
+def test_damaged_files_cost_only_what_is_in_them(evaluated_run, tmp_path, damage):
+    folder = tmp_path / "damaged"
+    shutil.copytree(evaluated_run, folder)
+    for name, text in damage.items():
+        (folder / name).write_text(text)
+    page = write(folder, output=str(tmp_path / "page.html"))
+    for name in damage:
+        assert f"{name} " in page or f"{name}:" in page
+    assert "A row for " in page
+    assert page.count("<img") == len(composition.FIGURES) - 1  # not the curves
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_what_is_not_in_the_folder_is_missing_with_a_reason(folder, name, fact, 
     assert why in getattr(run, fact).why
     for section in (
         *(contents.summary, contents.command, contents.data, contents.machine),
-        *(contents.errors, contents.curves),
+        *(contents.errors, lambda run: contents.curves(run, Absent("a", "b"))),
         lambda run: [model_card.section(run, "card", intended_use=None, license=None)],
     ):
         assert section(run)
@@ -115,6 +115,7 @@ def test_a_damaged_file_is_named_and_stops_nothing(folder, name, fact, damage):
         {"images": "many"},
         {"step": None},
         {"center_crop": None},
+        {"center_crop": {"top1_error": 10**400, "top5_error": 1, "loss": 0}},
         {"ten_crop": {"top1_error": 1, "top5_error": True, "loss": 0}},
     ],
 )
@@ -178,15 +179,15 @@ def test_the_log_is_read_line_by_line(tmp_path):
         '{"kind": "train", "step": 40, "images_per_s": 0}',
         '{"kind": "train", "step": "50", "images_per_s": 1}',
         '{"kind": "train", "step": 60, "images_per_s": 1',
+        '{"kind": "train", "step": 1' + "0" * 400 + ', "images_per_s": 1}',
         "\x00",
     ]
-    path = tmp_path / "log.jsonl"
-    path.write_text("\n".join(lines))
-    log = facts.read_log(path, 100)
-    assert (log.steps, log.images_per_s, log.unreadable) == (30, 100, 5)
+    (tmp_path / "log.jsonl").write_text("\n".join(lines))
+    log = facts.read_log(tmp_path, 100)
+    assert (log.steps, log.images_per_s, log.unreadable) == (30, 100, 6)
     assert log.training_s == 10 * 100 / 50 + 10 * 100 / 100 + 10 * 100 / 200
     assert [record["step"] for record in log.validations] == [30]
-    assert facts.read_log(path, None).training_s is None
+    assert facts.read_log(tmp_path, None).training_s is None
 
 
 def test_the_command_that_is_shown_makes_the_same_run(folder):

@@ -15,6 +15,7 @@ from alexnet_tf.runtime import errors
 # The figures of each run, and what stands in the place of one that cannot be drawn.
 FIGURES = {
     "architecture": "The picture of the net",
+    "curves": "The picture of the curves",
     "filters": "The picture of the filters",
     "predictions": "The picture of predictions",
     "nearest": "The picture of the nearest images",
@@ -24,8 +25,11 @@ FIGURES = {
 LIMIT = 3_000_000  # bytes of a page
 _FOR_IMAGES = 2_600_000
 
-# What a figure raises that cannot be drawn of a run, as a damaged checkpoint or record.
-_FORESEEN = (ValueError, OSError, RuntimeError, tf.errors.OpError)
+# What is raised if a file of a run is damaged, whichever it is.
+_FORESEEN = (
+    *(ValueError, OSError, RuntimeError, ArithmeticError, LookupError),
+    tf.errors.OpError,
+)
 
 
 class Report(NamedTuple):
@@ -53,6 +57,7 @@ def compose(
     choices: gallery.Choices,
     *,
     card: Card,
+    paper: Sequence[Block],
     command: str,
     settings: Mapping[str, Any],
 ) -> Report:
@@ -62,27 +67,29 @@ def compose(
         runs: at least one.
         choices: of the images that the figures show.
         card: for the model cards.
+        paper: the tables with the paper's numbers.
         command: the command that writes the page, for its end.
         settings: how nets are restored, as `gallery.Subject` takes them.
 
     Raises:
         ValueError: the page would be larger than `LIMIT`.
     """
-    drawn = [_drawn(run, choices, settings) for run in runs]
-    shown = _fitted(drawn)
-    each = [
-        list(_sections(run, figures, card, "" if len(runs) == 1 else f"run{number}-"))
-        for number, (run, figures) in enumerate(zip(runs, shown, strict=True), 1)
-    ]
+    subjects = [gallery.Subject(run.named, choices, **settings) for run in runs]
+    drawn = [{name: _figure(name, subject) for name in FIGURES} for subject in subjects]
+    together, *shown = _fitted([_together(subjects, drawn), *drawn])
+    beside = Section("paper", "Beside the paper", paper)
     if len(runs) == 1:
-        title, sections = f"Report of {runs[0].name}", each[0]
+        title = f"Report of {runs[0].name}"
+        sections = [*_sections(runs[0], shown[0], ""), beside]
+        sections.append(_card(runs[0], card, ""))
     else:
         title = f"Report of {len(runs)} runs"
-        sections = [Section("runs", "All runs", [contents.comparison(runs)])]
-        sections += [
-            Section(f"run{number}", f"Run {run.named}", [], inner)
-            for number, (run, inner) in enumerate(zip(runs, each, strict=True), 1)
-        ]
+        all_runs = [contents.comparison(runs), *together.values()]
+        sections = [Section("runs", "All runs", all_runs), beside]
+        for number, (run, figures) in enumerate(zip(runs, shown, strict=True), 1):
+            prefix = f"run{number}-"
+            inner = [*_sections(run, figures, prefix), _card(run, card, prefix)]
+            sections.append(Section(f"run{number}", f"Run {run.named}", [], inner))
     about = [
         f"Written by alexnet_tf {alexnet_tf.__version__} with: {command}",
         "This page has {size} and needs no other file.",
@@ -103,17 +110,27 @@ def compose(
     return Report(html, absent)
 
 
-def _drawn(
-    run: facts.Run, choices: gallery.Choices, settings: Mapping[str, Any]
+def _figure(name: str, *subjects: gallery.Subject) -> Image | Absent:
+    """One figure, or why it cannot be drawn."""
+    try:
+        return images.of_figure(gallery.draw(name, *subjects))
+    except _FORESEEN as error:
+        return Absent(FIGURES[name], errors.one_line(error).rstrip("."))
+
+
+def _together(
+    subjects: Sequence[gallery.Subject], drawn: Sequence[Mapping[str, Image | Absent]]
 ) -> dict[str, Image | Absent]:
-    """The figures of a run by name."""
-    subject = gallery.Subject(run.named, choices, **settings)
-    found: dict[str, Image | Absent] = {}
-    for name, what in FIGURES.items():
-        try:
-            found[name] = images.of_figure(gallery.draw(name, subject))
-        except _FORESEEN as error:
-            found[name] = Absent(what, errors.one_line(error).rstrip("."))
+    """The figures of several runs at once, of those that have them."""
+    found = {}
+    for name in gallery.OF_SEVERAL:
+        there = [
+            subject
+            for subject, figures in zip(subjects, drawn, strict=True)
+            if isinstance(figures[name], Image)
+        ]
+        if len(there) > 1:
+            found[name] = _figure(name, *there)
     return found
 
 
@@ -135,7 +152,7 @@ def _fitted(
 
 
 def _sections(
-    run: facts.Run, figures: Mapping[str, Block], card: Card, prefix: str
+    run: facts.Run, figures: Mapping[str, Block], prefix: str
 ) -> Iterator[Section]:
     """The sections about one run; their anchors begin with `prefix`."""
     yield Section(f"{prefix}summary", "Summary", contents.summary(run))
@@ -143,10 +160,13 @@ def _sections(
     yield Section(f"{prefix}data", "Data", contents.data(run))
     yield Section(f"{prefix}machine", "Machine", contents.machine(run))
     yield Section(f"{prefix}net", "Net", [figures["architecture"]])
-    yield Section(f"{prefix}curves", "Curves", contents.curves(run))
+    yield Section(f"{prefix}curves", "Curves", contents.curves(run, figures["curves"]))
     yield Section(f"{prefix}errors", "Errors", contents.errors(run))
     yield Section(f"{prefix}filters", "Filters", [figures["filters"]])
     yield Section(f"{prefix}predictions", "Predictions", [figures["predictions"]])
     yield Section(f"{prefix}nearest", "Nearest images", [figures["nearest"]])
     yield Section(f"{prefix}confusion", "Confusion", [figures["confusion"]])
-    yield model_card.section(run, f"{prefix}card", **dataclasses.asdict(card))
+
+
+def _card(run: facts.Run, card: Card, prefix: str) -> Section:
+    return model_card.section(run, f"{prefix}card", **dataclasses.asdict(card))

@@ -205,11 +205,11 @@ def machine(run: Run) -> list[Block]:
     return [Table("The machine on which the run was begun or last resumed", (), rows)]
 
 
-def curves(run: Run) -> list[Block]:
+def curves(run: Run, figure: Block) -> list[Block]:
     """Errors and losses in training and validation."""
     if isinstance(run.log, Missing):
-        return [Absent("The curves", run.log.why)]
-    blocks: list[Block] = []
+        return [Absent("The picture of the curves", run.log.why)]
+    blocks: list[Block] = [figure]
     if run.log.unreadable:
         lines = words.count(run.log.unreadable, "line")
         blocks.append(

@@ -17,14 +17,15 @@ from alexnet_tf.data import prepared_dataset
 from alexnet_tf.evaluation import evaluator
 from alexnet_tf.models import checkpoint_files, trained
 from alexnet_tf.runtime import errors
-from alexnet_tf.training import environment, run_folder, train_options
+from alexnet_tf.training import environment, run_folder, run_log, train_options
 
 Fact = TypeVar("Fact")
 
 EVALUATION_FILE = "evaluation.json"
-LOG_FILE = "log.jsonl"
 METHODS = ("center_crop", "ten_crop")
 MEASURES = ("top1_error", "top5_error", "loss")
+
+_MOST = 1 << 53  # whole numbers below it are floats too
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +154,7 @@ def read(named: str, dataset: str | None = None) -> Run:
         if dataset is None
         else _fact(lambda: evaluator.dataset_of(net, dataset)),
         environment=recorded(lambda: _environment(folder)),
-        log=recorded(lambda: read_log(folder / LOG_FILE, batch_size)),
+        log=recorded(lambda: read_log(folder, batch_size)),
         evaluation=_fact(lambda: _evaluation(folder)),
     )
 
@@ -231,10 +232,12 @@ def _evaluation(folder: pathlib.Path) -> dict[str, Any]:
 
 def _is_number(record: Any, name: str) -> bool:
     value = record.get(name) if isinstance(record, dict) else None
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, float):
+        return True  # also NaN, of a training that diverged
+    return type(value) is int and abs(value) < _MOST
 
 
-def read_log(path: pathlib.Path, batch_size: int | None) -> Log:
+def read_log(folder: pathlib.Path, batch_size: int | None) -> Log:
     """Reads the log of a run.
 
     A line that is cut off or altered is counted and left out.
@@ -243,8 +246,9 @@ def read_log(path: pathlib.Path, batch_size: int | None) -> Log:
         OSError: there is no log.
         ValueError: no line of it can be read.
     """
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    records = [record for line in lines if (record := _record(line))]
+    path = folder / run_log.FILE
+    lines = len(path.read_text(encoding="utf-8", errors="replace").splitlines())
+    records = list(filter(_is_whole, run_log.read(folder)))
     if not records:
         raise ValueError(f"{path} has no line that can be read")
     training = [record for record in records if record["kind"] == "train"]
@@ -262,22 +266,14 @@ def read_log(path: pathlib.Path, batch_size: int | None) -> Log:
         training_s=batch_size * sum(seconds_per_image)
         if batch_size and training
         else None,
-        unreadable=len(lines) - len(records),
+        unreadable=lines - len(records),
     )
 
 
-def _record(line: str) -> dict[str, Any] | None:
-    """Returns the record of a line of the log, or None if it is not one."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict) or type(record.get("step")) is not int:
-        return None
-    kind = record.get("kind")
-    needed = {"train": ("images_per_s",), "validation": MEASURES}.get(str(kind), ())
-    if not all(_is_number(record, name) for name in needed):
-        return None
-    if kind == "train" and not 0 < record["images_per_s"] < math.inf:
-        return None
-    return record
+def _is_whole(record: Mapping[str, Any]) -> bool:
+    """Whether a record of the log has the numbers that the page shows."""
+    kind = record["kind"]
+    needed = {"train": ("images_per_s",), "validation": MEASURES}.get(kind, ())
+    if not all(_is_number(record, name) for name in ("step", *needed)):
+        return False
+    return kind != "train" or 0 < record["images_per_s"] < math.inf

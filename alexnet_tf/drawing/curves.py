@@ -1,0 +1,223 @@
+"""Errors and losses of runs by passes over the training images: paper, figure 1's form."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from alexnet_tf.drawing import canvas
+from alexnet_tf.drawing.figure import Figure
+from alexnet_tf.training.learning_curves import Curve, LearningCurves
+
+_SMOOTHED = 40  # a training curve is drawn as the mean of so many parts
+
+
+@canvas.styled()
+def draw(runs: Sequence[LearningCurves]) -> Figure:
+    """Draws the training and validation errors and losses of one or several runs.
+
+    Args:
+        runs: at least one.
+
+    Returns:
+        A figure whose `data` are the curves of every run with its changes of the learning
+        rate, and whose `text` is a table of their last and best validation errors.
+    """
+    picture = canvas.new_picture(8, 6)
+    errors, losses = picture.subplots(2, 1, sharex=True)
+    handles, labels = [], []
+    for number, run in enumerate(runs):
+        color = canvas.COLORS[number % len(canvas.COLORS)]
+        # With more runs than colors the lines differ too.
+        style = ("-", "--", ":", "-.")[number // len(canvas.COLORS) % 4]
+        # matplotlib takes a label that begins with "_" for none.
+        prefix = f" {run.name}: " if len(runs) > 1 else "top-1, "
+        for axes, name in ((errors, "top1_error"), (losses, "loss")):
+            line, points = _draw_run(axes, run, name, color, style)
+            if axes is errors:
+                handles += [line, points]
+                labels += [f"{prefix}training", f"{prefix}validation"]
+        top5 = run.validation.top5_error
+        if len(runs) == 1 and top5 is not None:
+            (line,) = errors.plot(
+                run.validation.passes, top5, "s--", color=canvas.COLORS[1], markersize=4
+            )
+            handles.append(line)
+            labels.append("top-5, validation")
+        _mark_rates(errors, losses, run, canvas.GRAY if len(runs) == 1 else color)
+    errors.set(
+        ylabel="error, %" if len(runs) == 1 else "top-1 error, %", ylim=(0, None)
+    )
+    losses.set(ylabel="loss, nats", xlabel="passes over the training images")
+    losses.set(ylim=(0, None), xlim=(0, None))
+    for axes in (errors, losses):
+        axes.grid(alpha=0.25)
+    errors.legend(handles, labels, loc="upper right")
+    return Figure(
+        "curves",
+        picture,
+        _caption(runs),
+        " ".join(map(_in_words, runs)),
+        {"runs": list(map(_data, runs))},
+        "\n".join([_table(runs), *_changes(runs)]),
+    )
+
+
+def _draw_run(axes, run: LearningCurves, name: str, color: str, style: str):
+    """Draws one number of a run; returns the lines of training and of validation."""
+    training, validation = run.training, run.validation
+    values = getattr(training, name)
+    axes.plot(training.passes, values, color=color, alpha=0.2, linewidth=0.8)
+    smoothed = smooth(values, math.ceil(len(values) / _SMOOTHED))
+    (line,) = axes.plot(
+        training.passes,
+        smoothed,
+        color=color,
+        alpha=0.6,
+        linewidth=1.2,
+        linestyle=style,
+    )
+    (points,) = axes.plot(
+        validation.passes,
+        getattr(validation, name),
+        color=color,
+        linewidth=1.8,
+        linestyle=style,
+        marker="o",
+        markersize=4,
+    )
+    return line, points
+
+
+def smooth(values: np.ndarray, width: int) -> np.ndarray:
+    """Returns the mean of up to `width` values around every value.
+
+    Example:
+        >>> smooth(np.array([0.0, 3.0, 6.0, 0.0]), 3)
+        array([1.5, 3. , 3. , 3. ])
+    """
+    half = width // 2
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    places = np.arange(len(values))
+    first, last = (
+        np.maximum(places - half, 0),
+        np.minimum(places + half + 1, len(values)),
+    )
+    return (sums[last] - sums[first]) / (last - first)
+
+
+def _mark_rates(errors, losses, run: LearningCurves, color: str) -> None:
+    """Marks where the learning rate changed, and where a person changed the schedule."""
+    for change in run.rate_changes:
+        for axes in (errors, losses):
+            axes.axvline(change.passes, color=color, linestyle=":", linewidth=1)
+        losses.annotate(
+            f"{change.after:g}",
+            (change.passes, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(2, -9),
+            textcoords="offset points",
+            color=color,
+            fontsize=8,
+        )
+    for passes in sorted({passes for passes, _ in run.changes}):
+        for axes in (errors, losses):
+            axes.axvline(passes, color=color, linestyle="-.", linewidth=1)
+
+
+def _caption(runs: Sequence[LearningCurves]) -> str:
+    marks = ""
+    if any(run.rate_changes for run in runs):
+        marks = "; dotted lines mark where the learning rate became what stands there"
+    if any(run.changes for run in runs):
+        marks += "; dash-dotted lines mark where the schedule was changed by hand"
+    names = ", ".join(run.name for run in runs)
+    return (
+        f"Errors and losses of {names} by passes over the training images{marks}. "
+        "Training is measured on augmented images and with dropout, between two lines of "
+        f"the log (pale) and as a running mean over 1/{_SMOOTHED} of the run; validation "
+        "on center crops without dropout."
+    )
+
+
+def _in_words(run: LearningCurves) -> str:
+    training, validation = run.training, run.validation
+    text = (
+        f"{run.name}: the training error goes from {training.top1_error[0]:.1f} % at "
+        f"{training.passes[0]:.2f} passes to {training.top1_error[-1]:.1f} % at "
+        f"{training.passes[-1]:.2f}, and the loss from {training.loss[0]:.2f} to "
+        f"{training.loss[-1]:.2f} nats."
+    )
+    if len(validation.passes):
+        best = int(np.argmin(validation.top1_error))
+        text += (
+            f" The validation error begins with {validation.top1_error[0]:.2f} %, is "
+            f"least with {validation.top1_error[best]:.2f} % at "
+            f"{validation.passes[best]:.2f} passes, and ends with "
+            f"{validation.top1_error[-1]:.2f} %."
+        )
+    for change in run.rate_changes:
+        text += (
+            f" The learning rate goes from {change.before:g} to {change.after:g} at "
+            f"{change.passes:.2f} passes."
+        )
+    return text
+
+
+def _table(runs: Sequence[LearningCurves]) -> str:
+    header = ("run", "passes", "training", "validation", "top-5", "best", "at pass")
+    rows: list[tuple[str, ...]] = [header]
+    for run in runs:
+        validation = run.validation
+        found = [f"{run.training.passes[-1]:.2f}", f"{run.training.top1_error[-1]:.2f}"]
+        if len(validation.passes):
+            best = int(np.argmin(validation.top1_error))
+            assert validation.top5_error is not None
+            found += [
+                f"{validation.top1_error[-1]:.2f}",
+                f"{validation.top5_error[-1]:.2f}",
+                f"{validation.top1_error[best]:.2f}",
+                f"{validation.passes[best]:.2f}",
+            ]
+        else:
+            found += [""] * 4
+        rows.append((run.name, *found))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["top-1 errors in percent, last of the run and best"]
+    for name, *numbers in rows:
+        cells = [text.rjust(w) for text, w in zip(numbers, widths[1:], strict=True)]
+        lines.append("  ".join([name.ljust(widths[0]), *cells]).rstrip())
+    return "\n".join(lines)
+
+
+def _changes(runs: Sequence[LearningCurves]) -> list[str]:
+    return [
+        f"{run.name}, after {passes:.2f} passes: {words}"
+        for run in runs
+        for passes, words in run.changes
+    ]
+
+
+def _data(run: LearningCurves) -> dict[str, Any]:
+    return {
+        "name": run.name,
+        "training": _curve_data(run.training),
+        "validation": _curve_data(run.validation),
+        "rate_changes": [
+            {"passes": change.passes, "before": change.before, "after": change.after}
+            for change in run.rate_changes
+        ],
+        "changes": [
+            {"passes": passes, "change": words} for passes, words in run.changes
+        ],
+    }
+
+
+def _curve_data(curve: Curve) -> dict[str, list[float | None]]:
+    """The arrays of a curve as JSON has them, which knows neither NaN nor infinity."""
+    return {
+        name: [number if math.isfinite(number) else None for number in values.tolist()]
+        for name, values in vars(curve).items()
+        if values is not None
+    }

@@ -1,0 +1,148 @@
+"""The errors and losses of a run by passes over its training split, from its log."""
+
+import dataclasses
+import itertools
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from alexnet_tf.training import run_log, schedule_changes
+
+
+@dataclasses.dataclass(frozen=True)
+class RateChange:
+    """Where the learning rate changed, in passes, and its values before and after."""
+
+    passes: float
+    before: float
+    after: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """Numbers of a run at several points; all arrays have one length.
+
+    Attributes:
+        passes: over the training split.
+        top1_error: in percent.
+        loss: in nats.
+        top5_error: in percent; None of training, where it is not measured.
+    """
+
+    passes: np.ndarray
+    top1_error: np.ndarray
+    loss: np.ndarray
+    top5_error: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class LearningCurves:
+    """The course of one run.
+
+    Attributes:
+        name: of the run.
+        training: means over the steps between two lines of the log, of augmented images
+            and with dropout.
+        validation: of the center crop; without points if the run has not validated.
+        rate_changes: at the first line of the log with the new learning rate.
+        changes: the options that were changed in the middle of the run, each in words
+            with the passes at which it was.
+    """
+
+    name: str
+    training: Curve
+    validation: Curve
+    rate_changes: tuple[RateChange, ...]
+    changes: tuple[tuple[float, str], ...]
+
+
+def read_curves(
+    run_dir: str | os.PathLike[str], steps_per_epoch: Callable[[], float]
+) -> LearningCurves:
+    """Reads the course of a run from its folder.
+
+    Args:
+        run_dir: the run folder.
+        steps_per_epoch: finds their number for a log without epochs, as earlier versions
+            wrote it.
+
+    Raises:
+        ValueError: there is no log, or it has no lines of training, or a line lacks a
+            number.
+    """
+    path = pathlib.Path(run_dir) / run_log.FILE
+    records = run_log.read(run_dir)
+    lines = [record for record in records if record["kind"] == "train"]
+    if not lines:
+        raise ValueError(
+            f"{path} has no lines of training yet"
+            if path.exists()
+            else f"{path} does not exist: only runs that alexnet_tf.train wrote have curves"
+        )
+    passes_per_step = _passes_per_step(lines, steps_per_epoch, path)
+    measured = [record for record in records if record["kind"] == "validation"]
+    rates = list(zip(lines, _numbers(lines, "learning_rate", path), strict=True))
+    return LearningCurves(
+        str(run_dir),
+        _curve(lines, passes_per_step, path, "train"),
+        _curve(measured, passes_per_step, path, "validation"),
+        tuple(
+            RateChange(line["step"] * passes_per_step, before, after)
+            for (_, before), (line, after) in itertools.pairwise(rates)
+            if before != after
+        ),
+        tuple(
+            (record["step"] * passes_per_step, _words(record, path))
+            for record in records
+            if record["kind"] == "change"
+        ),
+    )
+
+
+def _passes_per_step(
+    lines: list[dict[str, Any]],
+    steps_per_epoch: Callable[[], float],
+    path: pathlib.Path,
+) -> float:
+    last = lines[-1]
+    if "epoch" in last and last["step"]:
+        return _numbers([last], "epoch", path)[0] / last["step"]
+    return 1 / steps_per_epoch()
+
+
+def _curve(
+    records: list[dict[str, Any]], passes_per_step: float, path: pathlib.Path, kind: str
+) -> Curve:
+    return Curve(
+        np.array([record["step"] * passes_per_step for record in records]),
+        _numbers(records, "top1_error", path),
+        _numbers(records, "loss", path),
+        None if kind == "train" else _numbers(records, "top5_error", path),
+    )
+
+
+def _numbers(
+    records: list[dict[str, Any]], name: str, path: pathlib.Path
+) -> np.ndarray:
+    for record in records:
+        if type(record.get(name)) not in (int, float):
+            raise ValueError(
+                f"{path} is damaged: its {record['kind']} line of step {record['step']} "
+                f"has no number {name}"
+            )
+    return np.array([float(record[name]) for record in records])
+
+
+def _words(record: dict[str, Any], path: pathlib.Path) -> str:
+    """What a record of a changed option says, such as "--momentum=0 is now ..."."""
+    try:
+        return str(
+            schedule_changes.Change(**{k: v for k, v in record.items() if k != "kind"})
+        )
+    except TypeError:
+        raise ValueError(
+            f"{path} is damaged: its change line of step {record['step']} is not one"
+        ) from None

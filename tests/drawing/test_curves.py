@@ -1,0 +1,123 @@
+"""The figure of errors and losses."""
+
+import json
+
+import numpy as np
+import pytest
+from matplotlib import lines
+
+from alexnet_tf.drawing import curves, figure
+from alexnet_tf.training import learning_curves
+
+
+def run_of(name="RUN", points=90, rates=(), changes=(), validations=3, seed=0):
+    rng = np.random.default_rng(seed)
+    passes = np.arange(1, points + 1) / 30
+    errors = 90 * np.exp(-passes) + rng.uniform(0, 4, points)
+    measured = np.arange(1, validations + 1, dtype=float)
+    return learning_curves.LearningCurves(
+        name,
+        learning_curves.Curve(passes, errors, errors / 30),
+        learning_curves.Curve(measured, 60 / measured, 2 / measured, 9 / measured),
+        tuple(learning_curves.RateChange(*rate) for rate in rates),
+        tuple(changes),
+    )
+
+
+def drawn_lines(found):
+    """The points of every line of both charts: ([xs, ys] of errors, of losses)."""
+    return [
+        [np.transpose(line.get_xydata()) for line in axes.lines]
+        for axes in found.picture.axes
+    ]
+
+
+def has_line(drawn, xs, ys):
+    return any(
+        line.shape == (2, len(xs)) and np.allclose(line, [xs, ys]) for line in drawn
+    )
+
+
+def test_training_and_validation_are_drawn_as_the_log_has_them():
+    run = run_of()
+    errors, losses = drawn_lines(curves.draw([run]))
+    for drawn, name in ((errors, "top1_error"), (losses, "loss")):
+        for curve in (run.training, run.validation):
+            assert has_line(drawn, curve.passes, getattr(curve, name))
+    assert has_line(errors, run.validation.passes, run.validation.top5_error)
+
+
+def test_every_run_has_a_line_and_a_name():
+    runs = [run_of(f"_run{n}", seed=n) for n in range(9)]  # more than colors
+    found = curves.draw(runs)
+    errors, _ = drawn_lines(found)
+    for run in runs:
+        assert has_line(errors, run.training.passes, run.training.top1_error)
+    legend = found.picture.axes[0].get_legend()
+    assert len(legend.get_texts()) == 18
+    looks = {
+        (line.get_color(), line.get_linestyle())
+        for line in legend.get_lines()
+        if isinstance(line, lines.Line2D)
+    }
+    assert len(looks) == 9
+    figure.canvas.png(found.picture, "t", "d")  # without a warning on the names
+
+
+def test_changes_of_the_learning_rate_are_marked_where_they_were():
+    run = run_of(
+        rates=[(1.5, 0.01, 0.001), (2.5, 0.001, 1e-4)], changes=[(2.0, "x is y")]
+    )
+    found = curves.draw([run])
+    for drawn in drawn_lines(found):
+        upright = [xs[0] for xs, _ in drawn if len(xs) == 2 and xs[0] == xs[1]]
+        assert upright == [1.5, 2.5, 2.0]
+    marks = [text.get_text() for text in found.picture.axes[1].texts]
+    assert marks == ["0.001", "0.0001"]
+    assert (
+        "The learning rate goes from 0.01 to 0.001 at 1.50 passes." in found.alternative
+    )
+    assert "RUN, after 2.00 passes: x is y" in found.text
+    assert "changed by hand" in found.caption
+    assert "changed by hand" not in curves.draw([run_of()]).caption
+
+
+def test_smoothing_is_a_mean_around_each_point():
+    assert curves.smooth(np.array([1.0, 2.0, 6.0]), 1).tolist() == [1, 2, 6]
+    assert curves.smooth(np.array([1.0, 2.0, 6.0, 7.0]), 3).tolist() == [1.5, 3, 5, 6.5]
+
+
+def test_the_table_has_the_last_and_the_best_validation():
+    run = run_of()
+    worse = learning_curves.Curve(
+        np.array([1.0, 2.0, 3.0]), np.array([9.0, 4.5, 6.25]), np.ones(3), np.ones(3)
+    )
+    run = learning_curves.LearningCurves("RUN", run.training, worse, (), ())
+    found = curves.draw([run])
+    *_, line = found.text.splitlines()
+    assert line.split()[0] == "RUN"
+    assert line.split()[3:] == ["6.25", "1.00", "4.50", "2.00"]
+    assert (
+        "is least with 4.50 % at 2.00 passes, and ends with 6.25 %" in found.alternative
+    )
+
+
+@pytest.mark.parametrize("points", [1, 90])
+def test_a_run_without_validations_is_drawn(points):
+    found = curves.draw([run_of(points=points, validations=0)])
+    assert "RUN" in found.text
+    assert found.encoded().startswith(b"\x89PNG")
+
+
+def test_the_data_are_json_also_if_a_loss_is_not_a_number(tmp_path):
+    run = run_of(rates=[(1.5, 0.01, 0.001)])
+    run.validation.loss[1] = np.nan
+    _, data, _ = figure.write(curves.draw([run]), tmp_path)
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    (found,) = json.loads(data.read_text(), parse_constant=refuse)["runs"]
+    assert found["validation"]["loss"] == [2.0, None, 2 / 3]
+    assert found["training"]["top1_error"] == run.training.top1_error.tolist()
+    assert found["rate_changes"] == [{"passes": 1.5, "before": 0.01, "after": 0.001}]

@@ -123,6 +123,7 @@ class Ablation:
         vary: the `--vary` of `study` that measures it.
         changes: the flags of `train` that leave it out, in each of the possible ways:
             by flag, the values in the whole net and the one without.
+        flags: of the study on the paper's images.
     """
 
     name: str
@@ -131,6 +132,7 @@ class Ablation:
     log: str
     vary: tuple[str, ...]
     changes: tuple[Mapping[str, tuple[tuple[Any, ...], Any]], ...]
+    flags: tuple[str, ...] = ("--flagfile=tools/cuda_convnet.flags",)
 
 
 def _of_architecture(*pairs: tuple[str, str]):
@@ -223,6 +225,10 @@ FIGURE1 = Ablation(
     "3.1",
     "6 times the passes to 25 % training error",
     "",
-    ("activation=relu,tanh", "learning_rate=0.001,0.003,0.01"),
+    ("activation=relu,tanh", "learning_rate=0.003,0.01,0.03"),
     (),
+    (
+        *("--dataset=tfds:cifar10", "--architecture=figure1", "--color_noise=none"),
+        *("--nomirror", "--best=learning_rate", "--reach=25"),
+    ),
 )

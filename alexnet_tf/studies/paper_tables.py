@@ -169,7 +169,7 @@ def _figure1_rows(measured: Measured) -> Iterator[list[str]]:
     """The passes that tanh needs in multiples of those of ReLU."""
     ablation = paper.FIGURE1
     start = [ablation.name, ablation.paper, ablation.log]
-    command = f"{_study_of(ablation)} --best=learning_rate --reach=25"
+    command = _study_of(ablation)
     rows = []
     for study in measured.studies:
         found = {
@@ -270,5 +270,5 @@ def _shown(command: str) -> str:
 
 
 def _study_of(ablation: paper.Ablation) -> str:
-    varied = " ".join(f"--vary={each}" for each in ablation.vary)
-    return _shown(f"study {varied}")
+    varied = (f"--vary={each}" for each in ablation.vary)
+    return _shown(f"study {' '.join([*ablation.flags, *varied])}")

@@ -10,9 +10,10 @@ import pytest
 
 from alexnet_tf import figures as command
 from alexnet_tf.drawing import gallery
+from alexnet_tf.importing import imported_run
 from alexnet_tf.models import trained
 from alexnet_tf.runtime import options
-from tests.support import nets, runs
+from tests.support import nets, published_files, runs
 
 
 def run(**chosen):
@@ -58,6 +59,24 @@ def test_the_architecture_of_a_run_is_its_own(two_towers, tmp_path):
     model = trained.restore(two_towers).model
     assert found["parameters"] == model.count_params()
     assert str(two_towers) in (tmp_path / "architecture.txt").read_text()
+
+
+def test_an_imported_net_is_drawn_too(monkeypatch, tmp_path):
+    published_files.small_zoo(monkeypatch)
+    shapes = published_files.shapes_of("torchvision", shrink=8)
+    weights = published_files.state_dict(published_files.random_weights(shapes))
+    file = published_files.write_torch(tmp_path / "torchvision.pth", weights)
+    imported_run.write(tmp_path / "run", imported_run.read(str(file)))
+    names = ("architecture", "filters")
+    run(checkpoint=str(tmp_path / "run"), figure=names, output=str(tmp_path))
+    found = json.loads((tmp_path / "architecture.json").read_text())
+    assert found["parameters"] == sum(array.size for array in weights.values())
+    with np.load(tmp_path / "filters.npz") as data:
+        # PyTorch has [kernels, channels, height, width], and images that are divided by
+        # torchvision's standard deviations, which the imported kernels do themselves.
+        kernels = np.asarray(weights["features.0.weight"]).transpose(2, 3, 1, 0)
+        expected = kernels / (255 * np.array([[0.229], [0.224], [0.225]]))
+        np.testing.assert_allclose(data["kernels"][0], expected, rtol=1e-5)
 
 
 def test_another_layer_has_files_of_its_own(two_towers, tmp_path):

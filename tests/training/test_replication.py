@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from concurrent import futures
 from typing import NamedTuple
@@ -312,11 +313,23 @@ for ours, theirs in zip(weights, copies, strict=True):
 """
 
 
+def in_a_process(body, **environment):
+    """Runs `body` after the towers' prelude, on two logical CPUs; its standard output."""
+    prelude = test_towers.PRELUDE.replace("LOGICAL", "logical_cpus")
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(prelude) + textwrap.dedent(body)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
 def test_replicas_of_a_network_with_towers_compute_the_same_as_one():
     """With towers, normalization and dropout masks, on two logical CPUs."""
-    printed = test_towers.in_a_process(
-        SPREAD_AND_ALONE.replace("STRATEGY", "'mirrored'")
-    )
+    printed = in_a_process(SPREAD_AND_ALONE.replace("STRATEGY", "'mirrored'"))
     assert printed.split() == ["2", "8", "CPU:0", "CPU:1"]
 
 
@@ -327,7 +340,7 @@ def test_two_processes_with_towers_compute_the_same_as_one():
     def worker(index):
         task = {"type": "worker", "index": index}
         cluster = {"cluster": {"worker": addresses}, "task": task}
-        return test_towers.in_a_process(body, TF_CONFIG=json.dumps(cluster))
+        return in_a_process(body, TF_CONFIG=json.dumps(cluster))
 
     with futures.ThreadPoolExecutor() as pool:
         for printed in pool.map(worker, range(2)):
@@ -336,7 +349,7 @@ def test_two_processes_with_towers_compute_the_same_as_one():
 
 def test_every_replica_draws_its_rows_of_one_dropout_mask():
     """Bit for bit, even if its rows begin inside a block of four Philox numbers."""
-    test_towers.in_a_process("""
+    in_a_process("""
     from alexnet_tf.models import layers
     strategy = tf.distribute.MirroredStrategy(["/CPU:0", "/CPU:1"])
     for rows, units in ((1, 8), (3, 5), (1, 2)):

@@ -45,9 +45,7 @@ def local_classifier(model: str) -> Iterator[Classifier]:
     from alexnet_tf.serving import local_model  # TensorFlow takes seconds to load
 
     loaded = local_model.Model(model)
-    yield lambda files: clients.map_serially(
-        lambda file: loaded.classify(image_files.read(file), file), files
-    )
+    yield loaded.classify_files
 
 
 def classify_files(

@@ -90,6 +90,7 @@ def export(
         "checkpoint_from_here": os.path.relpath(restored.checkpoint, path),
         "background": list(restored.trained.background),
         "resize": restored.trained.resize,
+        "size": restored.architecture.record_size,
         "dtype": dtype,
         "made_of": trained.fingerprint(restored),
     }

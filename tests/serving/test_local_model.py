@@ -1,11 +1,15 @@
 """An export that is loaded in this process."""
 
+import json
+import shutil
+
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from alexnet_tf.data import image_decoding
 from alexnet_tf.serving import local_model
-from tests.support import encoded_images
+from tests.support import encoded_images, images
 
 
 def test_a_folder_of_versions_stands_for_its_highest(exported, tmp_path):
@@ -42,3 +46,64 @@ def test_a_bad_image_is_named(exported):
         image_decoding.BadImageError, match=r"^dir/x\.jpg: not a readable"
     ):
         local_model.Model(exported).classify(b"<html>", "dir/x.jpg")
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """Files of four batches of 3, of which the third, the fourth and the last are bad."""
+    monkeypatch.setattr(local_model, "_BATCH", 3)
+    paths = [tmp_path / f"{number}.png" for number in range(11)]
+    for number, path in enumerate(paths):
+        image = images.random_image(number, 20 + number, 40)
+        path.write_bytes(tf.io.encode_png(image).numpy())
+    paths[2].write_bytes(b"<html>")
+    paths[3].unlink()
+    paths[10].write_bytes(b"")
+    return list(map(str, paths))
+
+
+def without_size(exported, folder):
+    """The export as an earlier version wrote it, which did not record the size."""
+    shutil.copytree(exported, folder)
+    origin = folder / "assets.extra/alexnet_tf.json"
+    recorded = json.loads(origin.read_text())
+    del recorded["size"]
+    origin.write_text(json.dumps(recorded))
+    return folder
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_files_are_answered_in_order_and_bad_ones_take_no_other_along(
+    exported, files, earlier, tmp_path
+):
+    if earlier:
+        exported = without_size(exported, tmp_path / "1")
+    model = local_model.Model(exported)
+    found = list(model.classify_files(iter(files)))
+    assert [file for file, _ in found] == files
+    for place, (file, answer) in enumerate(found):
+        if place in (2, 3, 10):
+            assert isinstance(answer, image_decoding.BadImageError)
+            assert file in str(answer)
+        else:
+            with open(file, "rb") as opened:
+                alone = model.classify(opened.read())
+            assert answer.classes == alone.classes
+            np.testing.assert_allclose(answer.scores, alone.scores, rtol=1e-5)
+
+
+def test_all_files_may_be_bad_and_there_may_be_none(exported, files):
+    model = local_model.Model(exported)
+    assert list(model.classify_files([])) == []
+    bad = [files[2], files[3], files[10], files[2]]
+    assert all(
+        isinstance(answer, image_decoding.BadImageError)
+        for _, answer in model.classify_files(bad)
+    )
+
+
+def test_no_more_than_two_batches_are_read_ahead(exported, files):
+    model, taken = local_model.Model(exported), []
+    answers = model.classify_files(taken.append(file) or file for file in files)
+    next(answers)
+    assert len(taken) == 6

@@ -171,7 +171,7 @@ def test_images_of_16_bits_are_reported_once(capsys, tmp_path):
         return clients.Scored(["x"], [1.0])
 
     classification.classify_files(
-        ["b", "a", "dark"], lambda files: clients.map_serially(read, files), top=1
+        ["b", "a", "dark"], lambda files: ((file, read(file)) for file in files), top=1
     )
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(

@@ -19,7 +19,7 @@ because the protos of the serving API are built on TensorFlow's.
     measure           throughput and latency of a server
 """
 
-from alexnet_tf.serving.client.client import Client, map_serially
+from alexnet_tf.serving.client.client import Client
 from alexnet_tf.serving.client.errors import RejectedError, ServerError
 from alexnet_tf.serving.client.measure import Measured, measure_server
 from alexnet_tf.serving.client.transport import Scored
@@ -30,6 +30,5 @@ __all__ = [
     "RejectedError",
     "Scored",
     "ServerError",
-    "map_serially",
     "measure_server",
 ]

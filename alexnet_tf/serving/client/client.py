@@ -243,22 +243,6 @@ class Client:
         return f" (the client sends up to max_batch={self._max_batch}: set it to that)"
 
 
-def map_serially(
-    function: Callable[[T], R], items: Iterable[T]
-) -> Iterator[tuple[T, R | Exception]]:
-    """Like `Client.map`, but calls `function` for one item after the other.
-
-    Example:
-        >>> [answer for _, answer in map_serially(int, ["1", "2"])]
-        [1, 2]
-    """
-    for item in items:
-        try:
-            yield item, function(item)
-        except Exception as error:
-            yield item, error
-
-
 def _settled(item: T, future: concurrent.futures.Future[R]) -> tuple[T, R | Exception]:
     try:
         return item, future.result()

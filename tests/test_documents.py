@@ -1,0 +1,211 @@
+"""Links, pictures, paths and commands of the documents are right."""
+
+import importlib
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from alexnet_tf import __main__ as package
+from alexnet_tf.runtime import options
+from tests.support import ROOT
+
+README = ROOT / "README.md"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+# What may follow any command, besides its own options.
+SHARED_FLAGS = {"flagfile", "help", "helpshort", "verbosity"}
+
+
+def named(document):
+    return document.relative_to(ROOT).as_posix()
+
+
+def prose(text):
+    """The text without blocks of code and code in lines."""
+    text = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"`[^`]*`", "", text)
+
+
+def anchors(text):
+    """The anchors that a forge gives to the headings of a page."""
+    text = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
+    found = set()
+    for heading in re.findall(r"^#+ +(.*?) *$", text, flags=re.MULTILINE):
+        shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        anchor = re.sub(r"[^\w\- ]", "", shown.lower()).replace(" ", "-")
+        if anchor in found:
+            anchor += f"-{sum(each.startswith(anchor) for each in found)}"
+        found.add(anchor)
+    return found
+
+
+def targets(text):
+    """What the links and the pictures of a page lead to, outside pages included."""
+    text = prose(text)
+    return [
+        *re.findall(r"\]\(<?([^)\s>]+)>?(?: \"[^\"]*\")?\)", text),
+        *re.findall(r"^\[[^\]]+\]: +(\S+)", text, flags=re.MULTILINE),
+        *re.findall(r"<(?:img|source)[^>]* src(?:set)?=\"([^\"]+)\"", text),
+    ]
+
+
+def local_targets(document):
+    """Yields (path, anchor) for each link of a document into this repository."""
+    for target in targets(document.read_text()):
+        if not re.match(r"[a-z]+:", target):
+            path, _, anchor = target.partition("#")
+            yield (document.parent / path).resolve() if path else document, anchor
+
+
+def broken_links(document):
+    """The links of a document that lead to no file or to no heading."""
+    broken = []
+    for path, anchor in local_targets(document):
+        if not path.is_relative_to(ROOT) or not path.exists():
+            broken.append(f"{path}: no such file")
+        elif anchor and anchor not in anchors(path.read_text()):
+            broken.append(f"{path}: no heading {anchor!r}")
+    return broken
+
+
+def commands(text):
+    """Yields (command, its arguments) for each `python -m alexnet_tf.COMMAND` of a page.
+
+    A command ends where its line or its code in a line does, or at what the shell would
+    take as the end.
+    """
+    text = re.sub(r"\\\n\s*", " ", text)
+    for name, rest in re.findall(r"python -m alexnet_tf\.(\w+)([^\n`]*)", text):
+        words = shlex.shlex(rest, posix=True, punctuation_chars=True)
+        words.whitespace_split = True
+        words.commenters = "#"
+        arguments = []
+        for word in words:
+            if re.fullmatch(r"[|&;()<>]+", word):
+                break
+            arguments.append(word)
+        yield name, arguments
+
+
+def options_of(command):
+    """The options of a command by the names of their flags; those of train for study."""
+    modules = [command, "train"] if command == "study" else [command]
+    return {
+        options.flag_name(field): field
+        for module in modules
+        for _, field in options.fields_of(
+            importlib.import_module(f"alexnet_tf.{module}").OPTIONS
+        )
+    }
+
+
+def is_flag(argument, known):
+    """Whether an argument is a flag of a command with the options `known`.
+
+    The value is only looked at where an option is a choice, because most values of a
+    page are examples. A recipe that --flagfile names must exist.
+    """
+    name, given, value = argument.removeprefix("--").partition("=")
+    if name == "flagfile":
+        return not value.startswith("tools/") or (ROOT / value).is_file()
+    if name in SHARED_FLAGS:
+        return True
+    if name not in known:
+        switched_off = known.get(name.removeprefix("no"))
+        return switched_off and options.kind_name(switched_off) == "switch"
+    choices = options.choices(known[name])
+    return not given or not choices or value in choices
+
+
+def wrong_flags(command, arguments):
+    """The arguments that are no flags of the command; its own name if there is none."""
+    if command not in package.COMMANDS:
+        return [] if (ROOT / "alexnet_tf" / command).is_dir() else [command]
+    known = options_of(command)
+    given = (each for each in arguments if each.startswith("--"))
+    return [each for each in given if not is_flag(each, known)]
+
+
+def missing_paths(text):
+    """Paths of this repository that a page names in code, and that do not exist."""
+    code = re.findall(r"(?<![\w./-])(?:tools|tests|custom_ops|docs)/[\w./*-]+", text)
+    paths = {path.rstrip(".") for path in code}
+    return sorted(path for path in paths if not list(ROOT.glob(path.rstrip("/"))))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_every_link_leads_to_a_file_and_a_heading(document):
+    assert broken_links(document) == []
+
+
+def test_every_document_can_be_reached_from_the_readme():
+    reached, to_read = {README}, [README]
+    while to_read:
+        for path, _ in local_targets(to_read.pop()):
+            if path.suffix == ".md" and path not in reached:
+                reached.add(path)
+                to_read.append(path)
+    assert {named(document) for document in set(DOCUMENTS) - reached} == set()
+
+
+def test_every_picture_of_the_documents_is_shown_in_one():
+    shown = {path for document in DOCUMENTS for path, _ in local_targets(document)}
+    pictures = {*ROOT.glob("docs/**/*.png"), *ROOT.glob("docs/**/*.svg")}
+    assert {named(picture) for picture in pictures - shown} == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_every_picture_has_a_text_alternative(document):
+    assert re.findall(r"!\[\s*\]\([^)]*\)", document.read_text()) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_every_flag_of_a_documented_command_exists(document):
+    wrong = {
+        f"{command} {argument}"
+        for command, arguments in commands(document.read_text())
+        for argument in wrong_flags(command, arguments)
+    }
+    assert wrong == set()
+
+
+@pytest.mark.parametrize(
+    "document", [each for each in DOCUMENTS if each.stem != "CHANGELOG"], ids=named
+)
+def test_every_path_that_a_document_names_exists(document):
+    assert missing_paths(document.read_text()) == []
+
+
+def test_faults_in_documents_are_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# One `two`, [three](x.md)!\n\n```\n# Not one\n```\n\n# Four\n\n# Four\n"
+    )
+    assert anchors(page.read_text()) == {"one-two-three", "four", "four-1"}
+    assert targets('![a](b.png "c") <img width="1" src="d.png">\n\n[e]: f.md') == [
+        *("b.png", "f.md", "d.png"),
+    ]
+    assert targets("`[a](b.md)`\n\n```\n[a](b.md)\n```\n") == []
+    text = "    python -m alexnet_tf.train --epochs=3 \\\n      --resum & # --not\n"
+    assert list(commands(text)) == [("train", ["--epochs=3", "--resum"])]
+    assert wrong_flags("train", ["--epochs=3", "--resum"]) == ["--resum"]
+    assert wrong_flags("train", ["--nomirror", "--precision=half"]) == [
+        "--precision=half"
+    ]
+    assert wrong_flags("train", ["--noepochs", "--flagfile=tools/no.flags"]) == [
+        *("--noepochs", "--flagfile=tools/no.flags"),
+    ]
+    assert wrong_flags("trian", []) == ["trian"]
+    assert wrong_flags("study", ["--vary=seed=1,2", "--epochs=1"]) == []
+    assert missing_paths("`tools/demo.sh`, tools/no.sh.") == ["tools/no.sh"]
+
+
+def test_the_documents_are_checked_without_tensorflow():
+    code = (
+        "import sys, tests.test_documents as t\n"
+        "for name in t.package.COMMANDS: t.options_of(name)\n"
+        "sys.exit('tensorflow' in sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

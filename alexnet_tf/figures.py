@@ -71,7 +71,9 @@ class FigureOptions:
         check=options.at_least(0),
     )
     precision: Literal["auto", "float32", "tf32", "bfloat16"] = option(
-        "float32", "compute type"
+        "auto",
+        "compute type; auto: as in evaluate, bfloat16 if the CPU or the GPU multiplies "
+        "in it, otherwise float32",
     )
 
 

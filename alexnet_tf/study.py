@@ -165,6 +165,17 @@ def _refuse_another_study(plan: plans.Plan) -> None:
             f"{plan.output} holds another study: {difference}. Give the same flags, or "
             "choose another --output"
         )
+    varied = results.recorded_factors(plan.output)
+    chosen = {factor.flag for factor in plan.factors}
+    if varied is not None and varied != chosen:
+        raise ValueError(
+            f"{plan.output} holds another study, which varies {_listed(varied)}, and "
+            f"this one varies {_listed(chosen)}: choose another --output"
+        )
+
+
+def _listed(flags: set[str]) -> str:
+    return ", ".join(f"--{flag}" for flag in sorted(flags)) or "nothing"
 
 
 def _lengths(
@@ -270,7 +281,7 @@ def _write(
         "runs": found,
     }
     output = pathlib.Path(plan.output)
-    files.write_text(output / "study.json", json.dumps(about) + "\n")
+    files.write_text(output / results.STUDY, json.dumps(about) + "\n")
     header, rows = results.table_of(compared)
     note = f"{len(found)} of {expected} trainings are finished.\n\n"
     shown = tables.typeset("markdown", header, rows)

@@ -199,7 +199,9 @@ def _caption(
     return (
         f"What {checkpoint} answers to the {counted.images:,} images of {where} (center "
         "crop): the share of each true class, in the rows, that gets each answer, with "
-        f"shades by the square root of the share; the errors by class{shown}.{blocked}"
+        f"shades by the square root of the share; the errors by class{shown}. Where "
+        "several classes have the highest probability, the first of them is the "
+        f"answer.{blocked}"
     )
 
 

@@ -119,8 +119,8 @@ def read(paths: Iterable[str | os.PathLike[str]]) -> Measured:
         runs: list[Trained] = []
         if path.is_file():
             averaged.append(_read_average(path))
-        elif (path / "study.json").exists():
-            study = _read_json(path / "study.json")
+        elif (path / results.STUDY).exists():
+            study = _read_json(path / results.STUDY)
             studies.append(study)
             runs = [_read_run(run) for run in _runs_of(path, study)]
         elif (path / "model.json").exists():

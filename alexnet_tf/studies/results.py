@@ -7,6 +7,7 @@ work of a study need no other file together.
 import dataclasses
 import json
 import math
+import os
 import pathlib
 import statistics
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from alexnet_tf.studies.plan import Plan, Run
 from alexnet_tf.studies.trial import Length
 
 RESULT = "result.json"  # in the folder of a run
+STUDY = "study.json"  # in the folder of a study
 METHODS = ("center_crop", "ten_crop")
 
 # What is measured of a run, and its title in a table.
@@ -115,6 +117,14 @@ def write_result(plan: Plan, run: Run, length: Length, *, batch_size: int) -> No
         kept = ("split", "images", *METHODS)
         result |= {name: measured[name] for name in kept}
     files.write_text(run_dir / RESULT, json.dumps(result) + "\n")
+
+
+def recorded_factors(output: str | os.PathLike[str]) -> set[str] | None:
+    """The flags that the study in a folder varies; None if it has no result yet."""
+    try:
+        return set(json.loads((pathlib.Path(output) / STUDY).read_text())["vary"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def read_results(plan: Plan) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from tests.support import nets, published_files, runs
 
 
 def run(**chosen):
+    chosen = {"precision": "float32"} | chosen
     command.main(options.replace(command.OPTIONS(), **chosen), [])
 
 

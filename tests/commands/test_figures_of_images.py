@@ -22,7 +22,7 @@ def draw(trained_run, tmp_path):
     """Runs the command, and returns the arrays of one figure."""
 
     def run(name, stem=None, **chosen):
-        chosen = {"checkpoint": str(trained_run)} | chosen
+        chosen = {"checkpoint": str(trained_run), "precision": "float32"} | chosen
         output = tmp_path / "figures"
         command.main(
             options.replace(

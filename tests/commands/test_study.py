@@ -185,6 +185,18 @@ def test_flags_of_another_study_are_refused(trainings, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "vary", [("dropout_rate=0.5,0",), ("without=,lrn", "dropout_rate=0.5,0"), ()]
+)
+def test_a_study_of_other_flags_is_refused_and_loses_nothing(trainings, tmp_path, vary):
+    before = make(tmp_path / "s")
+    trainings.clear()
+    with pytest.raises(ValueError, match="another study, which varies --without, and"):
+        make(tmp_path / "s", vary=vary)
+    assert trainings == []
+    assert json.loads((tmp_path / "s" / "study.json").read_text()) == before
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"vary": ("without=,conv9",)}, "conv9 is no part of small"),

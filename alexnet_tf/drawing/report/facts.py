@@ -109,8 +109,9 @@ class Run:
         flags, data = self.flags, self.training_data
         if self.step is None or isinstance(flags, Missing) or isinstance(data, Missing):
             return None
-        images = data.counts.get("train")
-        return self.step * flags.recipe.batch_size / images if images else None
+        images = data.counts.get("train", 0)
+        steps_per_epoch = images // flags.recipe.batch_size
+        return self.step / steps_per_epoch if steps_per_epoch else None
 
 
 def read(named: str, dataset: str | None = None) -> Run:

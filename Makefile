@@ -1,10 +1,11 @@
 # make demo   runs everything on the embedded images, in minutes
 # make test   checks format, lint and types, and runs the tests
+# make site   makes the documents a site: open build/site/index.html
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-long wheel clean
+.PHONY: setup demo test test-long wheel site clean
 
 setup: $(VENV)/ready
 
@@ -32,6 +33,9 @@ test-long: setup
 
 wheel: setup
 	ALEXNET_TF_OPS=1 $(BIN)/python -m build --wheel --no-isolation
+
+site: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:
 	rm -rf build dist *.egg-info alexnet_tf/_alexnet_ops.so runs data $(VENV)

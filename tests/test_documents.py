@@ -1,6 +1,8 @@
 """Links, pictures, paths and commands of the documents are right."""
 
 import importlib
+import importlib.util
+import os
 import re
 import shlex
 import subprocess
@@ -16,6 +18,9 @@ README = ROOT / "README.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 # What may follow any command, besides its own options.
 SHARED_FLAGS = {"flagfile", "help", "helpshort", "verbosity"}
+# With it the site's search also works on pages that are opened as files; the pages
+# themselves do not need it.
+SEARCH_IN_FILES = "https://unpkg.com/iframe-worker/shim"
 
 
 def named(document):
@@ -176,6 +181,34 @@ def test_every_flag_of_a_documented_command_exists(document):
 )
 def test_every_path_that_a_document_names_exists(document):
     assert missing_paths(document.read_text()) == []
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("mkdocs") is None,
+    reason="MkDocs is not installed: pip install '.[docs]'",
+)
+def test_the_site_is_built_without_a_warning_and_its_pages_load_nothing_else(tmp_path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"),
+            *("--config-file", str(ROOT / "mkdocs.yml"), "--site-dir", str(tmp_path)),
+        ],
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    pages = [*tmp_path.glob("**/*.html")]
+    assert len(pages) > len([*ROOT.glob("docs/**/*.md")])  # and 404.html
+    for page in pages:
+        text = page.read_text()
+        loaded = re.findall(
+            r"<(?:script|img|iframe)[^>]* src=\"?(https?:[^\" >]+)", text
+        )
+        assert set(loaded) <= {SEARCH_IN_FILES}
+        assert not re.search(r"<link[^>]*https?:[^>]*stylesheet", text)
+        assert not re.search(r"^(?:<p>)?\| ?-+ ?\|", text, re.MULTILINE)  # not a table
 
 
 def test_faults_in_documents_are_found(tmp_path):

@@ -100,7 +100,7 @@ def test_the_net_learns_the_small_images(small_dataset, tmp_path):
         tmp_path / "run",
         epochs=40.0,
         validation="end",
-        learning_rate=0.003,
+        learning_rate=0.0015,
         checkpoint_steps=1000,
         color_noise="none",
     )

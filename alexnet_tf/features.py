@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from alexnet_tf.runtime import command, log_noise, options, tables
 from alexnet_tf.runtime.device_options import DeviceOptions
 from alexnet_tf.runtime.options import option
+from alexnet_tf.runtime.reading_options import ReadingOptions
 
 if TYPE_CHECKING:
     from alexnet_tf.evaluation import image_sets
@@ -70,18 +71,6 @@ class ImageOptions:
     split: str | None = option(
         None, "split of the dataset (default: validation, or test if there is none)"
     )
-    max_bad_files: int = option(
-        0,
-        "number of unreadable image files that are left out and reported; one more stops "
-        "the command",
-        check=options.at_least(0),
-    )
-    damaged_records: Literal["stop", "skip"] = option(
-        "stop",
-        "at a record of the dataset that is damaged on the disk: stop with its file and "
-        "place, or leave it out with a warning",
-    )
-    batch_size: int = option(128, "images per batch", check=options.at_least(1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +92,7 @@ class FeaturesOptions:
 
     net: NetOptions = options.group(NetOptions, "Net")
     images: ImageOptions = options.group(ImageOptions, "Images")
+    reading: ReadingOptions = options.group(ReadingOptions, "Reading")
     devices: DeviceOptions = options.group(DeviceOptions, "Devices")
     output: OutputOptions = options.group(OutputOptions, "Output")
 
@@ -144,8 +134,8 @@ def main(chosen: FeaturesOptions, arguments: Sequence[str]) -> None:
             output,
             layers=layers,
             towers=chosen.net.towers,
-            batch_size=chosen.images.batch_size,
-            max_bad_files=chosen.images.max_bad_files,
+            batch_size=chosen.reading.batch_size,
+            max_bad_files=chosen.reading.max_bad_files,
             settings={
                 "precision": devices.precision(chosen.net.precision),
                 "devices": devices.resolve(chosen.devices.tower_devices, towers),
@@ -224,7 +214,7 @@ def _images(
         net,
         dataset=images.dataset,
         split=images.split,
-        damaged=images.damaged_records,
+        damaged=chosen.reading.damaged_records,
     )
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from alexnet_tf.runtime import command, log_noise, options
 from alexnet_tf.runtime.device_options import DeviceOptions
 from alexnet_tf.runtime.options import option
+from alexnet_tf.runtime.reading_options import ReadingOptions
 
 if TYPE_CHECKING:
     import pathlib
@@ -121,18 +122,6 @@ class ImageOptions:
         "number of training images that nearest searches (default: all)",
         check=options.at_least(1),
     )
-    max_bad_files: int = option(
-        0,
-        "number of unreadable image files that are left out and reported; one more stops "
-        "the command",
-        check=options.at_least(0),
-    )
-    damaged_records: Literal["stop", "skip"] = option(
-        "stop",
-        "at a record of the dataset that is damaged on the disk: stop with its file and "
-        "place, or leave it out with a warning",
-    )
-    batch_size: int = option(128, "images per batch", check=options.at_least(1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +130,7 @@ class FiguresOptions:
 
     figures: FigureOptions = options.group(FigureOptions, "Figures")
     images: ImageOptions = options.group(ImageOptions, "Images")
+    reading: ReadingOptions = options.group(ReadingOptions, "Reading")
     devices: DeviceOptions = options.group(DeviceOptions, "Devices")
 
 
@@ -168,7 +158,8 @@ def main(chosen: FiguresOptions, arguments: Sequence[str]) -> None:
     choices = gallery.Choices(
         layer=figures.layer,
         channel=figures.channel,
-        **{name: getattr(images, name) for name in vars(images)},
+        **vars(images),
+        **vars(chosen.reading),
     )
     named = checkpoint_files.named_checkpoints(figures.checkpoint)
     subjects = [

@@ -255,8 +255,9 @@ def _decode_jpeg(data: bytes) -> _Decoded:
         # libjpeg-turbo without Pillow's copies, which gives the same pixels. What it
         # reads only with a warning is left to Pillow.
         with contextlib.suppress(ValueError):
-            pixels = simplejpeg.decode_jpeg(parsed.data, "RGB")
-            if pixels.shape == (parsed.height, parsed.width, 3):
+            height, width, *_ = simplejpeg.decode_jpeg_header(parsed.data)
+            if (height, width) == (parsed.height, parsed.width):
+                pixels = simplejpeg.decode_jpeg(parsed.data, "RGB")
                 return _Decoded(pixels, parsed.exif)
     image = _open(parsed.data, "JPEG", (parsed.width, parsed.height))
     cmyk = image.mode == "CMYK"

@@ -33,8 +33,9 @@ from alexnet_tf.models import background as backgrounds
 from alexnet_tf.models import resize_rule
 from alexnet_tf.runtime import files, lock, progress, worker_processes
 
-# A split has at least so many shards, which several workers share, unless they would be
-# smaller than this number of images; and more when a shard would exceed these bytes.
+# A split is cut into this many shards, so that several workers can share it, or into
+# fewer if a shard would have less than _SHARD_IMAGES images, or into more if it would
+# have more than _SHARD_BYTES.
 _SHARDS = 32
 _SHARD_IMAGES = 250
 _SHARD_BYTES = 128 << 20

@@ -184,7 +184,7 @@ def _unshared(stage: Stage) -> str:
 
 
 def _in_words(stage: Stage) -> str:
-    """A stage in one phrase, for someone who cannot see the picture."""
+    """Describes a stage in one phrase, for readers who cannot see the figure."""
     name = _name(stage)
     then = "".join(f", {stages.step_text(step)}" for step in stage.steps)
     if stage.layer is None:
@@ -238,7 +238,7 @@ class _Block:
 
 
 class _Scale:
-    """How large a layer is drawn, by its shape: areas grow with the numbers."""
+    """How large a layer is drawn: its area grows with its number of maps or units."""
 
     def __init__(self, found: Sequence[Stage]):
         maps = [stage.shape for stage in found if len(stage.shape) == 3]

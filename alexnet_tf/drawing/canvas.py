@@ -49,7 +49,10 @@ _STYLE: dict[Any, Any] = {
 
 @contextlib.contextmanager
 def styled() -> Iterator[None]:
-    """A context, or a decorator, within which pictures have the look of this package."""
+    """Sets the fonts and colors of this package while figures are drawn.
+
+    It can be used as a context manager or as a decorator.
+    """
     with matplotlib.rc_context(_STYLE):
         yield
 

@@ -1,11 +1,14 @@
 """The tables of the paper with our numbers beside the paper's and the 2012 log's.
 
-A cell is blank if nothing was run for it. Which runs belong to a row follows from what
+A cell is blank if nothing was run for it, and the command is then that for the paper's
+images; otherwise it is that of the runs. Which runs belong to a row follows from what
 they record, and not from their names: the net, the dataset, the split, and for an
 ablation, that two kinds of runs differ in nothing but in what is left out.
 """
 
 import itertools
+import re
+import shlex
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -78,17 +81,18 @@ def render(found: Sequence[Table], style: tables.Style) -> str:
 
 def _row(row: paper.Row, measured: Measured) -> list[str]:
     """A row of table 1 or 2."""
-    ours, seeds, cost = "", "", row.cost
+    ours, seeds, command, cost = "", "", _shown(row.command), row.cost
     if row.nets == 1:
         runs = [run for run in measured.trained if _belongs(run, row)]
         if runs:
-            ours, seeds, cost = _errors(runs), str(len(runs)), _cost(runs)
+            ours, seeds = _errors(runs), str(len(runs))
+            command, cost = _again(runs[0]), _cost(runs)
     else:
         fitting = [each for each in measured.averaged if _is_average(each, row)]
         if fitting:
             ours = _pair(fitting[-1].average["ten_crop"])
     where = f"{row.dataset} {row.split}" if ours else ""
-    return [row.name, row.paper, row.log, ours, seeds, where, _shown(row.command), cost]
+    return [row.name, row.paper, row.log, ours, seeds, where, command, cost]
 
 
 def _belongs(run: Trained, row: paper.Row) -> bool:
@@ -113,12 +117,15 @@ def _ablation_rows(measured: Measured) -> Iterator[list[str]]:
         kinds.setdefault(run.kind, []).append(run)
     for ablation in paper.ABLATIONS:
         start = [ablation.name, ablation.paper, ablation.log]
-        command = _study_of(ablation)
         rows = [
-            [*start, *_compared(whole, without), command, _cost([*whole, *without])]
+            [
+                *(*start, *_compared(whole, without)),
+                f"{_again(whole[0])}; {_again(without[0])}",
+                _cost([*whole, *without]),
+            ]
             for whole, without in _pairs(ablation, kinds)
         ]
-        yield from rows or [[*start, "", "", "", command, ""]]
+        yield from rows or [[*start, "", "", "", _study_of(ablation), ""]]
 
 
 def _pairs(
@@ -169,7 +176,6 @@ def _figure1_rows(measured: Measured) -> Iterator[list[str]]:
     """The passes that tanh needs in multiples of those of ReLU."""
     ablation = paper.FIGURE1
     start = [ablation.name, ablation.paper, ablation.log]
-    command = _study_of(ablation)
     rows = []
     for study in measured.studies:
         found = {
@@ -190,12 +196,12 @@ def _figure1_rows(measured: Measured) -> Iterator[list[str]]:
                 f"{ours} to {study['reach']:g} % training error",
                 str(len(relu["by_seed"])),
                 f"{flags.get('architecture', '')}, {flags.get('dataset', '')}",
-                command,
+                _study_again(study),
                 f"{study['finished']} trainings of {_time(statistics.fmean(times))} on "
                 + ", ".join(study["machines"]),
             ]
         )
-    yield from rows or [[*start, "", "", "", command, ""]]
+    yield from rows or [[*start, "", "", "", _study_of(ablation), ""]]
 
 
 def _other_rows(measured: Measured) -> list[list[str]]:
@@ -208,11 +214,10 @@ def _other_rows(measured: Measured) -> list[list[str]]:
     for runs in kinds.values():
         first = runs[0]
         where = f"{first.dataset} {first.split}"
-        command = _shown(f"train --flagfile={first.path}/resolved.flags --run_dir=...")
         rows.append(
             [
                 *(first.architecture, "", "", _errors(runs), str(len(runs)), where),
-                *(command, _cost(runs)),
+                *(_again(first), _cost(runs)),
             ]
         )
     for each in measured.averaged:
@@ -269,6 +274,30 @@ def _shown(command: str) -> str:
     return f"python -m alexnet_tf.{command}" if command else ""
 
 
+def _again(run: Trained) -> str:
+    """The command that trains the same net again."""
+    flag_file = shlex.quote(f"{run.path}/resolved.flags")
+    return _shown(f"train --flagfile={flag_file} --run_dir=...")
+
+
 def _study_of(ablation: paper.Ablation) -> str:
+    """The study that measures an ablation on the paper's images, in its own folder."""
+    name = re.sub("[^a-z0-9]+", "_", ablation.name.lower()).strip("_")
     varied = (f"--vary={each}" for each in ablation.vary)
-    return _shown(f"study {' '.join([*ablation.flags, *varied])}")
+    flags = [*ablation.flags, *varied, f"--output=studies/{name}"]
+    return _shown(f"study {' '.join(flags)}")
+
+
+def _study_again(study: Mapping[str, Any]) -> str:
+    """The command of a study that was made."""
+    flags = [
+        *study["flags"],
+        *(
+            f"--vary={flag}={','.join(values)}"
+            for flag, values in study["vary"].items()
+        ),
+        *([f"--best={study['best']}"] if study["best"] else []),
+        f"--reach={study['reach']:g}",
+        "--output=...",
+    ]
+    return _shown(f"study {shlex.join(flags)}")

@@ -159,6 +159,10 @@ def test_an_ablation_is_two_kinds_of_runs_that_differ_in_nothing_else(run, name)
     # Paired: 21 - 20 and 23 - 21.
     assert found["ours"] == "+1.50 ± 0.71 / +0.00 ± 0.00"
     assert (found["seeds"], found["measured on"]) == ("2", "small, garments test")
+    # The command is that of these runs, and not that for the paper's images.
+    for made in (whole[0], without[0]):
+        assert f"train --flagfile={made}/resolved.flags --run_dir=" in found["command"]
+    assert "study" not in found["command"]
     for other in CHANGES.keys() - {name}:
         assert rows[ABLATIONS, other][0]["ours"] == ""
 
@@ -184,6 +188,19 @@ def test_runs_that_differ_in_something_else_are_no_ablation(run, differs):
 def test_the_nets_of_the_2012_program_are_ablations_too(run, name, whole, without):
     rows = rows_of(run(20.0, architecture=whole), run(22.0, architecture=without))
     assert rows[ABLATIONS, name][0]["ours"] == "+2.00 / +0.00"
+
+
+def test_ablations_that_were_not_run_have_commands_with_folders_of_their_own():
+    found = [
+        row
+        for (number, _), rows in rows_of().items()
+        if number == ABLATIONS
+        for row in rows
+    ]
+    commands = [row["command"] for row in found]
+    folders = [command.partition("--output=")[2] for command in commands]
+    assert "studies/lrn" in folders
+    assert len(set(folders)) == len(folders) == len(paper.ABLATIONS) + 1
 
 
 def test_an_ablation_on_two_datasets_has_two_rows(run):
@@ -222,12 +239,17 @@ def test_figure_1_is_a_ratio_of_passes(tmp_path):
     study = {
         **{"flags": ["--dataset=garments", "--architecture=figure1"], "reach": 25.0},
         **{"compared": compared, "settings": compared, "runs": [], "finished": 4},
+        **{"vary": {"activation": ["relu", "tanh"]}, "best": None},
         "machines": ["2 cores of P"],
     }
     (tmp_path / "study.json").write_text(json.dumps(study))
     (found,) = rows_of(tmp_path)[ABLATIONS, "ReLU (tanh instead)"]
     assert found["ours"] == "4.5 times the passes to 25 % training error"
     assert found["measured on"] == "figure1, garments"
+    assert found["command"] == (
+        "python -m alexnet_tf.study --dataset=garments --architecture=figure1 "
+        "--vary=activation=relu,tanh --reach=25 --output=..."
+    )
     assert found["cost"] == "4 trainings of 60 s on 2 cores of P"
 
 

@@ -49,7 +49,7 @@ def test_a_run_tells_everything_about_itself(folder, small_dataset):
     run = facts.read(str(folder))
     assert (run.name, run.step, run.epochs) == ("mine", 90, 30.0)
     assert run.training_data == small_dataset
-    assert run.flags.recipe.learning_rate == 0.003
+    assert run.flags.recipe.learning_rate == 0.0015
     assert run.environment["cores"].isdigit()
     assert run.log.steps == 90
     assert run.evaluation == EVALUATION

@@ -64,8 +64,10 @@ def assert_the_same_run(one, other):
     ours, theirs = runs.weights(one), runs.weights(other)
     assert ours.keys() == theirs.keys()
     for name, value in theirs.items():
-        apart = np.linalg.norm(ours[name] - value)
-        assert apart <= 1e-2 * np.linalg.norm(value), name
+        # Roundings grow from step to step, and first in the small velocities, which a
+        # step that is missing would change by a tenth or more.
+        allowed = 5e-2 if name.startswith("velocities/") else 1e-2
+        assert np.linalg.norm(ours[name] - value) <= allowed * np.linalg.norm(value)
 
 
 def free_ports(count):

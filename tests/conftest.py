@@ -1,14 +1,11 @@
 """Small images and datasets that many tests share."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from alexnet_tf.data import preparation, sources
-from tests.support import runs
+from tests.support import commands, runs
 
 
 def write_noisy_images(root, classes=3, each=6, size=(40, 36)):
@@ -59,15 +56,7 @@ def trained_run(small_dataset, tmp_path_factory):
 def exported(trained_run, tmp_path_factory):
     """Version 1 of the trained run, as the command writes it."""
     folder = tmp_path_factory.mktemp("export")
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "alexnet_tf.export"),
-            *(f"--checkpoint={trained_run}", f"--output={folder}"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = commands.run("export", f"--checkpoint={trained_run}", f"--output={folder}")
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip() == str(folder / "1")
     return folder / "1"

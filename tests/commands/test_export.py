@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -20,15 +18,11 @@ from alexnet_tf.serving import (
     preflight,
     saved_model,
 )
+from tests.support import commands
 
 
 def run_export(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "alexnet_tf.export", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return commands.run("export", *arguments)
 
 
 def test_an_export_gets_the_next_version_and_never_overwrites_one(

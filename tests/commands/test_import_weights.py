@@ -4,8 +4,6 @@ import dataclasses
 import importlib.util
 import json
 import re
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -23,6 +21,7 @@ from alexnet_tf.models import checkpoint_files, trained
 from alexnet_tf.runtime import options
 from alexnet_tf.serving import export_verification, exporting, local_model
 from tests.conftest import write_noisy_images
+from tests.support import commands
 from tests.support import published_files as files
 
 CLASSES = 3
@@ -120,14 +119,8 @@ def test_a_whole_net_is_imported_and_checked_by_the_command(kind, tmp_path):
     else:
         files.write_caffemodel(path, weights, form="v1")
     del weights
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "alexnet_tf.import_weights"),
-            *(f"--from={path}", f"--output={tmp_path / 'run'}", *more),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
+    done = commands.run(
+        "import_weights", f"--from={path}", f"--output={tmp_path / 'run'}", *more
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert re.search(r"logits differ by at most [\d.]+e-0[5-9]", done.stderr)
@@ -328,14 +321,8 @@ def test_numbers_that_are_not_finite_are_named(
 def test_a_refused_file_is_one_line_and_nothing_is_written(tmp_path):
     path = tmp_path / "net.pth"
     path.write_bytes(b"no weights")
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "alexnet_tf.import_weights"),
-            *(f"--from={path}", f"--output={tmp_path / 'run'}"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
+    done = commands.run(
+        "import_weights", f"--from={path}", f"--output={tmp_path / 'run'}"
     )
     assert done.returncode == 1
     refusal = done.stderr.splitlines()[-1]

@@ -13,7 +13,11 @@ import pytest
 
 from alexnet_tf.models import checkpoint_files
 from alexnet_tf.runtime import lock
-from tests.support import ROOT, runs
+from tests.support import ROOT, commands, runs
+
+
+def run_train(dataset, run_dir, *more):
+    return commands.run("train", *runs.train_flags(dataset, run_dir, *more))
 
 
 def kill_until_done(dataset, run_dir, kills, steps, how=signal.SIGKILL):
@@ -47,13 +51,8 @@ def test_a_run_killed_twice_is_bit_equal_to_an_uninterrupted_run(
     small_dataset, tmp_path
 ):
     kill_until_done(small_dataset, tmp_path / "killed", kills=2, steps=40)
-    done = subprocess.run(
-        runs.train_command(
-            small_dataset, tmp_path / "whole", "--epochs=1000", "--max_steps=40"
-        ),
-        capture_output=True,
-        text=True,
-        check=False,
+    done = run_train(
+        small_dataset, tmp_path / "whole", "--epochs=1000", "--max_steps=40"
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert runs.same_weights(tmp_path / "whole", tmp_path / "killed")
@@ -78,23 +77,15 @@ def test_a_run_killed_twenty_times_is_bit_equal_to_an_uninterrupted_run(
 
 def test_resuming_needs_no_option_of_the_run_again(small_dataset, tmp_path):
     """Also from another folder, and although the run's options are not the defaults."""
-    command = runs.train_command(
-        *(small_dataset, tmp_path / "run", "--max_steps=2", "--seed=5"),
-    )
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_train(small_dataset, tmp_path / "run", "--max_steps=2", "--seed=5")
     assert done.returncode == 0, done.stderr[-2000:]
-    resume = [
-        *(sys.executable, "-m", "alexnet_tf.train"),
-        *(f"--run_dir={tmp_path / 'run'}", "--resume"),
-    ]
+    resume = [f"--run_dir={tmp_path / 'run'}", "--resume"]
     for more, ended, words in (
         (["--max_steps=3"], 0, "step 3 of 3"),
         ([], 0, "step 3 of 3"),
         (["--seed=0"], 1, "started with --seed=5, and now it is --seed=0"),
     ):
-        done = subprocess.run(
-            [*resume, *more], capture_output=True, text=True, check=False, cwd=tmp_path
-        )
+        done = commands.run("train", *resume, *more, cwd=tmp_path)
         assert done.returncode == ended, done.stderr[-2000:]
         assert words in done.stdout + done.stderr
     assert [r["step"] for r in runs.log_of(tmp_path / "run")] == [1, 2, 3]
@@ -103,10 +94,7 @@ def test_resuming_needs_no_option_of_the_run_again(small_dataset, tmp_path):
 def test_a_session_of_2012_kills_edits_and_resumes(small_dataset, tmp_path):
     """The learning rate by hand, in three commands; the last one goes on with it."""
     command = runs.train_command(small_dataset, tmp_path / "run", "--drop_epochs=")
-    resume = [
-        *(sys.executable, "-m", "alexnet_tf.train"),
-        *(f"--run_dir={tmp_path / 'run'}", "--resume"),
-    ]
+    resume = [f"--run_dir={tmp_path / 'run'}", "--resume"]
     endless = ["--epochs=100000", "--checkpoint_steps=1000000", "--validation=end"]
     process = subprocess.Popen(
         [*command, *endless],
@@ -126,12 +114,7 @@ def test_a_session_of_2012_kills_edits_and_resumes(small_dataset, tmp_path):
         (stopped + 2, [], 0),
         (stopped + 3, ["--learning_rate=0.001"], 1),
     ):
-        done = subprocess.run(
-            [*resume, f"--max_steps={steps}", *given],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = commands.run("train", *resume, f"--max_steps={steps}", *given)
         assert done.returncode == 0, done.stderr[-2000:]
         assert done.stderr.count("is now --learning_rate=") == changes
     rates = [r["learning_rate"] for r in runs.log_of(tmp_path / "run")[stopped - 1 :]]
@@ -180,12 +163,7 @@ def test_sigterm_saves_a_checkpoint_and_ends_with_status_0(small_dataset, tmp_pa
     ],
 )
 def test_a_mistake_is_reported_in_one_line(small_dataset, tmp_path, arguments, words):
-    done = subprocess.run(
-        runs.train_command(small_dataset, tmp_path / "run", *arguments),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_train(small_dataset, tmp_path / "run", *arguments)
     assert done.returncode == 1
     (line,) = [t for t in done.stderr.splitlines() if t.startswith("alexnet_tf.train")]
     assert words in line
@@ -195,12 +173,7 @@ def test_a_mistake_is_reported_in_one_line(small_dataset, tmp_path, arguments, w
 
 def test_a_second_run_in_the_same_folder_is_rejected(small_dataset, tmp_path):
     with lock.exclusive(tmp_path / "run", "in this test"):
-        done = subprocess.run(
-            runs.train_command(small_dataset, tmp_path / "run"),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run_train(small_dataset, tmp_path / "run")
     assert done.returncode == 1
     assert f"another process is writing into {tmp_path / 'run'}" in done.stderr
     assert not (tmp_path / "run/resolved.flags").exists()

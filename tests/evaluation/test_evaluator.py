@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ from alexnet_tf.data import input_pipeline, prepared_dataset, records
 from alexnet_tf.evaluation import evaluator, metrics
 from alexnet_tf.models import builder, checkpoint_files, layers, trained, zoo
 from alexnet_tf.runtime import options
+from tests.support import commands
 
 
 def credit(scores, label, k):
@@ -217,14 +216,9 @@ def test_top_five_of_seven_classes_counts_five():
 
 
 def test_the_command_evaluates_a_run_and_writes_its_errors(trained_run):
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "alexnet_tf.evaluate"),
-            *(f"--checkpoint={trained_run}", "--format=json", "--precision=float32"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
+    done = commands.run(
+        *("evaluate", f"--checkpoint={trained_run}", "--format=json"),
+        "--precision=float32",
     )
     assert done.returncode == 0, done.stderr[-2000:]
     printed = json.loads(done.stdout)
@@ -237,12 +231,7 @@ def test_the_command_evaluates_a_run_and_writes_its_errors(trained_run):
 
 
 def test_a_missing_checkpoint_is_reported_in_one_line(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "alexnet_tf.evaluate", f"--checkpoint={tmp_path}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = commands.run("evaluate", f"--checkpoint={tmp_path}")
     assert done.returncode == 1
     assert "holds no checkpoint" in done.stderr
     assert "Traceback" not in done.stderr

@@ -14,7 +14,7 @@ import tensorflow as tf
 from alexnet_tf.data import records
 from alexnet_tf.models import builder, layers, resizing, trained, zoo
 from alexnet_tf.serving import tflite_onnx
-from tests.support import nets, plain_nets
+from tests.support import commands, nets, plain_nets
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +34,9 @@ def crops_and_probabilities(trained_run, small_dataset):
 
 def export_as(trained_run, folder, form, *options):
     """Exports a run by the command; returns the file."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "alexnet_tf.export"),
-            *(f"--checkpoint={trained_run}", f"--output={folder}"),
-            *(f"--format={form}", *options),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
+    done = commands.run(
+        *("export", f"--checkpoint={trained_run}", f"--output={folder}"),
+        *(f"--format={form}", *options),
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return folder / f"1.{form}"

@@ -122,10 +122,13 @@ def same_weights(one, other):
 
 def train_command(dataset, run_dir, *more):
     """The command line of a run like that of `train_options_of`, with `more` flags."""
+    flags = train_flags(dataset, run_dir, *more)
+    return [sys.executable, "-m", "alexnet_tf.train", *flags]
+
+
+def train_flags(dataset, run_dir, *more):
+    """The flags of a run like that of `train_options_of`, and `more`."""
     return [
-        sys.executable,
-        "-m",
-        "alexnet_tf.train",
         f"--dataset={dataset.path}",
         f"--run_dir={run_dir}",
         "--architecture=cifar10_11pct",

@@ -7,6 +7,7 @@ This happens in a process of its own that has loaded none of this package's oper
 For that reason this module must not import any module that loads them.
 """
 
+import functools
 import os
 import pathlib
 import signal
@@ -19,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 from google.protobuf import message as protobuf_message
-from tensorflow.core.framework import graph_pb2, node_def_pb2
+from tensorflow.core.framework import graph_pb2, kernel_def_pb2, node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow.python.framework import kernels, op_def_registry
 from tensorflow_serving.apis import prediction_log_pb2
@@ -216,9 +217,17 @@ def _has_cpu_kernel(node: node_def_pb2.NodeDef) -> bool:
             # Without a type, it is the operation's default, or a list of types.
             if node.attr[c.name].type
         )
-        for kernel in kernels.get_registered_kernels_for_op(node.op).kernel
-        if kernel.device_type in ("CPU", "DEFAULT")
+        for kernel in _cpu_kernels(node.op)
     )
+
+
+@functools.cache  # TensorFlow looks through all its kernels for it
+def _cpu_kernels(operation: str) -> list[kernel_def_pb2.KernelDef]:
+    return [
+        kernel
+        for kernel in kernels.get_registered_kernels_for_op(operation).kernel
+        if kernel.device_type in ("CPU", "DEFAULT")
+    ]
 
 
 def check_batch_dimensions(graph: meta_graph_pb2.MetaGraphDef) -> None:

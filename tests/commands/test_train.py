@@ -1,7 +1,6 @@
 """The command `train` survives kills, stops when asked, and explains mistakes."""
 
 import json
-import os
 import pathlib
 import random
 import signal
@@ -16,6 +15,10 @@ from alexnet_tf.runtime import lock
 from tests.support import ROOT, commands, runs
 
 
+def start_train(dataset, run_dir, *more):
+    return commands.start("train", *runs.train_flags(dataset, run_dir, *more))
+
+
 def run_train(dataset, run_dir, *more):
     return commands.run("train", *runs.train_flags(dataset, run_dir, *more))
 
@@ -24,13 +27,8 @@ def kill_until_done(dataset, run_dir, kills, steps, how=signal.SIGKILL):
     """Kills the run `kills` times at random steps, and resumes it until it ends."""
     rng = random.Random(0)
     for starts in range(1, kills + 2):
-        process = subprocess.Popen(
-            runs.train_command(
-                dataset, run_dir, "--resume", "--epochs=1000", f"--max_steps={steps}"
-            ),
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
+        process = start_train(
+            dataset, run_dir, "--resume", "--epochs=1000", f"--max_steps={steps}"
         )
         log = pathlib.Path(run_dir) / "log.jsonl"
         if starts <= kills:
@@ -93,14 +91,10 @@ def test_resuming_needs_no_option_of_the_run_again(small_dataset, tmp_path):
 
 def test_a_session_of_2012_kills_edits_and_resumes(small_dataset, tmp_path):
     """The learning rate by hand, in three commands; the last one goes on with it."""
-    command = runs.train_command(small_dataset, tmp_path / "run", "--drop_epochs=")
     resume = [f"--run_dir={tmp_path / 'run'}", "--resume"]
-    endless = ["--epochs=100000", "--checkpoint_steps=1000000", "--validation=end"]
-    process = subprocess.Popen(
-        [*command, *endless],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
+    process = start_train(
+        *(small_dataset, tmp_path / "run", "--drop_epochs=", "--epochs=100000"),
+        *("--checkpoint_steps=1000000", "--validation=end"),
     )
     log = tmp_path / "run/log.jsonl"
     while process.poll() is None and not (log.exists() and log.stat().st_size):
@@ -125,14 +119,8 @@ def test_a_session_of_2012_kills_edits_and_resumes(small_dataset, tmp_path):
 
 
 def test_sigterm_saves_a_checkpoint_and_ends_with_status_0(small_dataset, tmp_path):
-    process = subprocess.Popen(
-        runs.train_command(
-            small_dataset, tmp_path, "--epochs=100000", "--checkpoint_steps=1000000"
-        ),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=dict(os.environ, PYTHONUNBUFFERED="1"),
+    process = start_train(
+        small_dataset, tmp_path, "--epochs=100000", "--checkpoint_steps=1000000"
     )
     log = tmp_path / "log.jsonl"
     while process.poll() is None and not (log.exists() and log.stat().st_size):

@@ -2,6 +2,7 @@
 """The LRN op equals the formula in double precision, and stock TensorFlow."""
 
 import ctypes
+import itertools
 import os
 import pathlib
 import re
@@ -597,9 +598,16 @@ SPECIAL_VALUES = [np.nan, np.inf, -np.inf, 1e25, -1e30, 1e-42, 0.0]
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("isa", [*ISAS, "xla"])
+@pytest.mark.parametrize(
+    ("isa", "beta"),
+    [
+        *itertools.product(ISAS, [0.75, 0.5, 1.0, 0.6, 0.0]),
+        # It takes a second to compile each.
+        *[("xla", 0.75), ("xla", 0.0)],
+        *[pytest.param("xla", b, marks=pytest.mark.long) for b in (0.5, 1.0, 0.6)],
+    ],
+)
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.name)
-@pytest.mark.parametrize("beta", [0.75, 0.5, 1.0, 0.6, 0.0])
 def test_nan_infinity_and_overflow_follow_the_rules(isa, dtype, beta, monkeypatch):
     function = ops.local_response_normalization
     if isa == "xla":

@@ -13,16 +13,19 @@ import signal
 import sys
 
 
-def main(other: int, number: signal.Signals, command: list[str]) -> None:
+def watch(other: int, number: signal.Signals) -> None:
+    """Starts a process that sends `number` to this one when the process `other` ends."""
     try:
         watched = os.pidfd_open(other)
     except ProcessLookupError:
         sys.exit(f"ends_with: the process {other} has ended already")
     own = os.pidfd_open(os.getpid())
     if os.fork():
-        os.execvp(command[0], command)
+        os.close(watched)
+        os.close(own)
+        return
     # A Ctrl-C in the terminal reaches the whole group, and this process should outlive
-    # the command.
+    # the one that it watches for.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     poll = select.poll()
     for descriptor in (watched, own):
@@ -30,6 +33,11 @@ def main(other: int, number: signal.Signals, command: list[str]) -> None:
     if own not in [descriptor for descriptor, _ in poll.poll()]:
         signal.pidfd_send_signal(own, number)
     os._exit(0)
+
+
+def main(other: int, number: signal.Signals, command: list[str]) -> None:
+    watch(other, number)
+    os.execvp(command[0], command)
 
 
 if __name__ == "__main__":

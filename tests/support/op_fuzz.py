@@ -365,7 +365,10 @@ def main(library: str, seed: int, cases: int) -> int:
         if found not in expected:
             faults += 1
             print(f"FAULT: {found}: {case}: {text[:300]}", flush=True)
-    print(f"{counts.total()} cases, {dict(sorted(counts.items()))}, {faults} faults", flush=True)
+    print(
+        f"{counts.total()} cases, {dict(sorted(counts.items()))}, {faults} faults",
+        flush=True,
+    )
     return faults != 0
 
 

@@ -36,6 +36,7 @@ def train_options_of(dataset, run_dir, **changes):
         "drop_epochs": (),
         "log_steps": 1,
         "checkpoint_steps": 1,
+        "log_images": False,  # which takes longer than such a run's steps
         **changes,
     }
     net = zoo.find(chosen["architecture"])

@@ -23,7 +23,7 @@ import requests
 
 from alexnet_tf.runtime import files
 from alexnet_tf.serving import client as clients
-from tests.support import ROOT
+from tests.support import ROOT, programs
 
 _HERE = pathlib.Path(__file__).parent
 STAND_IN = [sys.executable, str(_HERE / "session_server.py")]
@@ -96,23 +96,26 @@ class Server:
     The attributes `grpc` and `rest` are its addresses, as `Client` takes them.
     """
 
-    def __init__(self, folder, *flags, command=COMMAND):
+    def __init__(self, folder, *flags):
         self.port, self.rest_port = free_port(), free_port()
         self.grpc = f"127.0.0.1:{self.port}"
         self.rest = f"http://127.0.0.1:{self.rest_port}"
         self.log = folder / "server.log"
-        self.command = [
-            *command,
-            f"--port={self.port}",
-            f"--rest_api_port={self.rest_port}",
-            *flags,
-        ]
+        ports = [f"--port={self.port}", f"--rest_api_port={self.rest_port}"]
+        self.flags = [*ports, *flags]
         self.start()
 
     def start(self):
         """Starts the server and waits until the model answers."""
-        with self.log.open("a") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
+        if NAME == "session_loader":
+            self.process = programs.Program(
+                _HERE / "session_server.py", *self.flags, log=self.log
+            )
+        else:
+            with self.log.open("a") as log:
+                self.process = subprocess.Popen(
+                    [*COMMAND, *self.flags], stdout=log, stderr=log
+                )
         try:
             self.wait_for()
         except BaseException:

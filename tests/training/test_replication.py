@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from concurrent import futures
@@ -32,7 +33,7 @@ from alexnet_tf.training import (
     train_options,
 )
 from tests.models import test_towers
-from tests.support import runs
+from tests.support import commands, programs, runs
 
 
 def options_of(dataset, run_dir, **changes):
@@ -81,12 +82,12 @@ def free_ports(count):
 class Worker(NamedTuple):
     """A process of a cluster; its messages go to a file, which cannot block it."""
 
-    process: subprocess.Popen
+    process: programs.Program
     errors: pathlib.Path
 
     def messages(self):
         """Waits until the process ends, and returns the lines of its messages."""
-        self.process.wait(timeout=300)
+        self.process.wait(timeout_s=300)
         return self.errors.read_text().splitlines()
 
 
@@ -99,24 +100,19 @@ def workers(count, settings, more=None):
     addresses = [f"localhost:{port}" for port in free_ports(count)]
     path = pathlib.Path(f"{settings.run.run_dir}.flags")
     options.write(path, settings)
-    command = [sys.executable, "-m", "alexnet_tf.train", f"--flagfile={path}"]
     with contextlib.ExitStack() as stack:
         started = []
         for index in range(count):
             task = {"type": "worker", "index": index}
             cluster = {"cluster": {"worker": addresses}, "task": task}
             errors = path.with_suffix(f".worker{index}")
-            with errors.open("w") as file:
-                process = subprocess.Popen(
-                    [
-                        *command,
-                        *("--strategy=multi_worker", "--resume"),
-                        *(more or {}).get(index, []),
-                    ],
-                    stdout=subprocess.DEVNULL,
-                    stderr=file,
-                    env=dict(os.environ, TF_CONFIG=json.dumps(cluster)),
-                )
+            errors.unlink(missing_ok=True)
+            process = commands.start(
+                *("train", f"--flagfile={path}", "--strategy=multi_worker", "--resume"),
+                *(more or {}).get(index, []),
+                env=dict(os.environ, TF_CONFIG=json.dumps(cluster)),
+                log=errors,
+            )
             stack.callback(process.wait)
             stack.callback(process.kill)
             started.append(Worker(process, errors))
@@ -151,12 +147,17 @@ def drop_validations_of_parts(run_dir):
     path.write_text("".join(kept))
 
 
-def test_a_run_is_the_same_alone_and_on_one_two_and_four_workers(
-    small_dataset, uninterrupted, tmp_path
+@pytest.mark.parametrize(
+    "counts", [(2,), pytest.param((1, 2, 4), marks=pytest.mark.long)]
+)
+def test_a_run_is_the_same_alone_and_on_several_workers(
+    small_dataset, uninterrupted, tmp_path, counts
 ):
     changing = tmp_path / "changing"
     run_alone(options_of(small_dataset, changing, max_steps=1))
-    for count, start, until in ((1, 1, 2), (2, 2, 4), (4, 4, 6)):
+    until = 1
+    for count in counts:
+        start, until = until, until + 2
         settings = options_of(small_dataset, changing, max_steps=until)
         with workers(count, settings) as cluster:
             for worker in cluster:
@@ -225,13 +226,7 @@ def test_a_run_is_the_same_alone_and_on_two_processors(
     )
     path = tmp_path / "flags"
     options.write(path, mirrored)
-    done = subprocess.run(
-        [sys.executable, "-m", "alexnet_tf.train", f"--flagfile={path}", "--resume"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    done = commands.run("train", f"--flagfile={path}", "--resume")
     assert done.returncode == 0, done.stderr[-3000:]
     assert "/CPU:0, /CPU:1 of 1 processes, 2 replicas" in done.stderr
     assert "step 2 to 4" in done.stderr
@@ -318,13 +313,10 @@ for ours, theirs in zip(weights, copies, strict=True):
 def in_a_process(body, **environment):
     """Runs `body` after the towers' prelude, on two logical CPUs; its standard output."""
     prelude = test_towers.PRELUDE.replace("LOGICAL", "logical_cpus")
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(prelude) + textwrap.dedent(body)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | environment,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        program = pathlib.Path(folder) / "program.py"
+        program.write_text(textwrap.dedent(prelude) + textwrap.dedent(body))
+        done = programs.run(program, env=os.environ | environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

@@ -53,8 +53,14 @@ def learning_rates_of(run_dir):
     [
         ({}, {"learning_rate": 0.01}, [0.001] * 3 + [0.01] * 6),
         # The seventh step is the first of the third epoch.
-        ({}, {"drop_epochs": (2.0,)}, [0.001] * 6 + [0.0001] * 3),
-        ({}, {"bias_learning_rate_factor": 9.0}, [0.001] * 9),
+        pytest.param(
+            *({}, {"drop_epochs": (2.0,)}, [0.001] * 6 + [0.0001] * 3),
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            *({}, {"bias_learning_rate_factor": 9.0}, [0.001] * 9),
+            marks=pytest.mark.long,
+        ),
         # The first validation with it is the best one so far, and three more are not.
         ({}, {"schedule": "plateau"}, [0.001] * 7 + [0.0001] * 2),
         # One pass of three had gone without improvement; from step 3 there are three.

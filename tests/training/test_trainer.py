@@ -199,8 +199,15 @@ def test_the_state_of_the_schedule_is_restored(small_dataset, tmp_path):
     assert training.schedule.state()["drops"] == 2
 
 
-@pytest.mark.parametrize("step", [6, 12])
-@pytest.mark.parametrize("moment", ["before it", "within it"])
+@pytest.mark.parametrize(
+    ("step", "moment"),
+    [
+        (6, "before it"),
+        (12, "within it"),
+        pytest.param(6, "within it", marks=pytest.mark.long),
+        pytest.param(12, "before it", marks=pytest.mark.long),
+    ],
+)
 def test_a_validation_that_a_signal_prevents_runs_after_resuming(
     small_dataset, tmp_path, step, moment
 ):

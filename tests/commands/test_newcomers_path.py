@@ -1,17 +1,15 @@
 """The commands of docs/fine_tuning.md, from a file of weights to features, as typed."""
 
-import os
 import pathlib
 import re
-import subprocess
-import sys
+import shlex
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from alexnet_tf.models import checkpoint_files, trained
-from tests.support import published_files
+from tests.support import commands, published_files
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "fine_tuning.md"
@@ -56,14 +54,9 @@ def folder(tmp_path_factory):
                 image.save(place / f"{number}.jpg", quality=90)
     said = {}
     for command in documented_commands():
-        done = subprocess.run(
-            ["bash", "-c", command.replace("python ", f"{sys.executable} ", 1)],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        _, _, module, *arguments = shlex.split(command)
+        name = module.removeprefix("alexnet_tf.")
+        done = commands.run(name, *arguments, cwd=folder)
         assert done.returncode == 0, (command, done.stderr[-3000:])
         said[command] = done
     return folder, said

@@ -99,6 +99,13 @@ def training_batches(
             than a batch.
         record_files.DamagedRecordError: a shard is damaged or missing. A damaged record
             raises `tf.errors.OpError` when it is read.
+
+    Example:
+        >>> dataset = prepared_dataset.read_description("data/mine")
+        >>> recipe = Recipe(8, 24, 0, "none", 0, crop_sharing=1)
+        >>> batches = training_batches(dataset, recipe, first_step=100, last_step=101)
+        >>> [(inputs["image"].shape, labels.shape) for inputs, labels in batches]
+        [(TensorShape([8, 24, 24, 3]), TensorShape([8]))]
     """
     start, stop = rows or (0, recipe.batch_size)
     if not 0 <= start < stop <= recipe.batch_size:
@@ -269,6 +276,13 @@ def evaluation_batches(
         ValueError: the dataset has no such split.
         record_files.DamagedRecordError: a shard is damaged or missing. A damaged record
             raises `tf.errors.OpError` when it is read.
+
+    Example:
+        >>> dataset = prepared_dataset.read_description("data/mine")
+        >>> batches = evaluation_batches(
+        ...     dataset, "validation", batch_size=8, crop=24, ten_crop=True)
+        >>> [views.shape.as_list() for views, labels in batches]
+        [[8, 10, 24, 24, 3], [4, 10, 24, 24, 3]]
     """
     source = records.open_records(dataset, split, damaged)
     size, encoding = dataset.size, dataset.encoding

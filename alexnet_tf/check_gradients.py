@@ -144,7 +144,7 @@ def _refuse_unread(chosen: NetOptions) -> None:
 
 def _model(chosen: NetOptions) -> tuple["keras.Model", str]:
     """Returns the net, and what it is in one line."""
-    from alexnet_tf.models import builder, checkpoint_files, trained
+    from alexnet_tf.models import builder, checkpoint_files, checkpoint_weights, trained
     from alexnet_tf.training import gradient_check
 
     build = functools.partial(
@@ -157,10 +157,10 @@ def _model(chosen: NetOptions) -> tuple["keras.Model", str]:
         return build(small), what
     run_dir, prefix = checkpoint_files.locate_checkpoint(chosen.checkpoint)
     described = trained.read_trained_net(run_dir)
-    with checkpoint_files.readable(prefix):
+    with checkpoint_weights.readable(prefix):
         trained.check_identity(prefix, described)
     model = build(described.architecture, dropout=described.dropout)
-    checkpoint_files.load_weights(prefix, model)
+    checkpoint_weights.load_weights(prefix, model)
     return model, f"{described.architecture.name}, weights of {prefix}"
 
 

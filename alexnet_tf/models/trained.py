@@ -25,6 +25,7 @@ from alexnet_tf.models import (
     architecture_json,
     builder,
     checkpoint_files,
+    checkpoint_weights,
     devices,
     layers,
     resize_rule,
@@ -132,7 +133,7 @@ def check_identity(prefix: str, net: TrainedNet) -> None:
 
     Checkpoints of earlier versions record nothing, and are accepted.
     """
-    recorded = checkpoint_files.read_state(prefix).get("net")
+    recorded = checkpoint_weights.read_state(prefix).get("net")
     if recorded is None:
         return
     found = architecture_json.from_json(recorded["architecture"])
@@ -330,7 +331,7 @@ def restore(
     """
     run_dir, prefix = checkpoint_files.locate_checkpoint(which)
     trained = read_trained_net(run_dir)
-    with checkpoint_files.readable(prefix):
+    with checkpoint_weights.readable(prefix):
         check_identity(prefix, trained)
     model = builder.build(
         trained.architecture,
@@ -344,7 +345,7 @@ def restore(
         jit=not stock,
         classifier_activation=None if inputs == "pipeline" else "softmax",
     )
-    checkpoint_files.load_weights(prefix, model)
+    checkpoint_weights.load_weights(prefix, model)
     if inputs == "pixels":
         provenance = layers.Provenance(
             architecture_json.to_json(trained.architecture),

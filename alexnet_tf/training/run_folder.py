@@ -8,7 +8,7 @@ RUN/environment.json        the software and the processor, on which the last bi
 
 import pathlib
 
-from alexnet_tf.models import checkpoint_files, trained
+from alexnet_tf.models import checkpoint_files, checkpoint_weights, trained
 from alexnet_tf.runtime import files, options
 from alexnet_tf.training import environment, schedule_changes, train_options
 
@@ -146,8 +146,8 @@ def results(run_dir: str) -> list[str]:
         prefix = checkpoint_files.newest_checkpoint(pathlib.Path(run_dir) / folder)
         if prefix is None:
             continue
-        with checkpoint_files.readable(prefix):
-            error = checkpoint_files.read_state(prefix).get("error")
+        with checkpoint_weights.readable(prefix):
+            error = checkpoint_weights.read_state(prefix).get("error")
         measured = (
             "not validated"
             if error is None

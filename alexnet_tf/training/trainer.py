@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from alexnet_tf.models import checkpoint_files, layers
+from alexnet_tf.models import checkpoint_files, checkpoint_weights, layers
 from alexnet_tf.runtime import progress
 from alexnet_tf.training import (
     checkpoint,
@@ -272,7 +272,7 @@ class Trainer:
         """
         if self._is_due(self.cadence.weights):
             statistics = diagnostics.weight_statistics(
-                checkpoint_files.weights_of(self.net), self.rule.velocities_by_path
+                checkpoint_weights.weights_of(self.net), self.rule.velocities_by_path
             )
             # ReLU may hide a NaN from the loss: max(NaN, 0) is 0.
             for what, value in statistics.items():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet_tf.models import checkpoint_files, trained
+from alexnet_tf.models import checkpoint_files, checkpoint_weights, trained
 from tests.support import published_files
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -96,7 +96,7 @@ def test_all_layers_but_the_last_are_taken(folder):
     imported = trained.read_trained_net(folder / "runs/tv")
     np.testing.assert_array_equal(net.mean, imported.mean)
     before, after = (
-        checkpoint_files.read_weights(checkpoint_files.locate_checkpoint(path)[1])
+        checkpoint_weights.read_weights(checkpoint_files.locate_checkpoint(path)[1])
         for path in (folder / "runs/tv", folder / "runs/mine")
     )
     np.testing.assert_array_equal(after["conv1/kernel"], before["conv1/kernel"])

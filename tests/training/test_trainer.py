@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from alexnet_tf.data import prepared_dataset
-from alexnet_tf.models import checkpoint_files, layers
+from alexnet_tf.models import checkpoint_files, checkpoint_weights, layers
 from alexnet_tf.runtime import files, options
 from alexnet_tf.training import (
     checkpoint,
@@ -353,7 +353,7 @@ def test_the_best_checkpoint_is_that_of_the_least_error(
     training.run(run_log.Log(tmp_path / "run", 0))
     (prefix,) = checkpoint_files.list_checkpoints(tmp_path / "run/best")
     assert checkpoint_files.step_of(prefix) == best
-    assert checkpoint_files.read_state(prefix)["error"] == min(errors)
+    assert checkpoint_weights.read_state(prefix)["error"] == min(errors)
     newest = checkpoint_files.newest_checkpoint(tmp_path / "run/checkpoints")
     assert run_folder.results(str(tmp_path / "run")) == [
         f"newest checkpoint {newest}: validation top-1 error {errors[-1]:.2f} %",

@@ -276,10 +276,9 @@ def evaluation_batches(
 
     Example:
         >>> dataset = prepared_dataset.read_description("data/mine")
-        >>> batches = evaluation_batches(
-        ...     dataset, "validation", batch_size=8, crop=24, ten_crop=True)
-        >>> [views.shape.as_list() for views, labels in batches]
-        [[8, 10, 24, 24, 3], [4, 10, 24, 24, 3]]
+        >>> batches = evaluation_batches(dataset, "validation", batch_size=8)
+        >>> [images.shape.as_list() for images, labels in batches]
+        [[8, 32, 32, 3], [4, 32, 32, 3]]
     """
     source = records.open_records(dataset, split, damaged)
     size, encoding = dataset.size, dataset.encoding

@@ -59,7 +59,7 @@ def points(part: str, scratch: pathlib.Path) -> Iterator[Point]:
     elif part in ("prepare", "prepare_tiny"):
         counts = {
             "prepare": (250, 1000, 4000, 16000),
-            "prepare_tiny": (10_000, 40_000, 160_000, 640_000),
+            "prepare_tiny": (10_000, 40_000, 160_000, 640_000, 1_280_000),
         }
         for images in counts[part]:
             for workers in (2, 1) if part == "prepare" else (2,):

@@ -140,7 +140,9 @@ def table(part: str, report: Mapping) -> str:
         ("exponent", exponent),
         ("exponent of the last two", last_exponent),
     ):
-        rows.append([title, *(f"{fit(points):.2f}" for _, points, _ in columns)])
+        rows.append(
+            [title, *(f"{round(fit(points), 2) + 0:.2f}" for _, points, _ in columns)]
+        )
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 

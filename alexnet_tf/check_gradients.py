@@ -31,7 +31,7 @@ class NetOptions:
         None,
         f"the net, with random weights, fewer kernels and smaller images: "
         f"{', '.join(zoo.ARCHITECTURES)} (default: {zoo.DEFAULT_TO_TRAIN})",
-        check=options.one_of(*zoo.ARCHITECTURES),
+        check=options.Named(tuple(zoo.ARCHITECTURES)),
     )
     checkpoint: str | None = option(
         None,

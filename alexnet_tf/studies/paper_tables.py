@@ -205,7 +205,7 @@ def _figure1_rows(measured: Measured) -> Iterator[list[str]]:
 
 
 def _other_rows(measured: Measured) -> list[list[str]]:
-    """Nets and averages that belong to no row of tables 1 and 2."""
+    """Nets and averages that belong to no row of tables 1 and 2, or have no errors."""
     rows = []
     kinds: dict[tuple, list[Trained]] = {}
     for run in measured.trained:
@@ -231,6 +231,9 @@ def _other_rows(measured: Measured) -> list[list[str]]:
             name = f"{what} of {count} nets ({names})"
             ours = _pair(errors["ten_crop"])
             rows.append([name, "", "", ours, "", where, command, ""])
+    for lack in measured.lacking:
+        name = f"{lack.architecture or 'not a run'} ({lack.path})"
+        rows.append([name, "", "", "", "", lack.why, lack.command, ""])
     return rows
 
 

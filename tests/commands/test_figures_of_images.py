@@ -183,7 +183,7 @@ def test_saliency_is_of_the_answer_or_of_the_class_that_is_named(draw):
     assert own["gradients"].shape == (2, 24, 24, 3)
     for name in ("class1", "1"):
         assert draw("saliency", class_name=name)["labels"].tolist() == [1] * 4
-    with pytest.raises(ValueError, match="no class 'clas1'.*perhaps 'class1'"):
+    with pytest.raises(ValueError, match="no class 'clas1'.*Did you mean class1"):
         draw("saliency", class_name="clas1")
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from absl import flags
 
+from alexnet_tf.data import prepared_dataset, sources
 from alexnet_tf.runtime import flag_files, options
 from alexnet_tf.training import train_options
 
@@ -178,7 +179,9 @@ class Plan:
             chosen = options.parse(train_options.TrainOptions, self.flags_of(run))
             train_options.refuse_contradictions(chosen)
             train_options.refuse_unread_options(chosen)
-        except (flags.Error, ValueError) as error:
+            train_options.net_of(chosen.net)  # it has the parts that are left out
+            _refuse_no_dataset(chosen.data.dataset)
+        except (flags.Error, ValueError, FileNotFoundError) as error:
             varied = [f"--{flag}={value}" for flag, value in run.values.items()]
             where = f"the run with {' '.join(varied)}: " if varied else ""
             raise ValueError(f"{where}{error}") from None
@@ -209,6 +212,14 @@ class Plan:
                 number += 1
             found[setting] = name
         return found
+
+
+def _refuse_no_dataset(dataset: str) -> None:
+    """Raises FileNotFoundError for what is neither a source nor a prepared dataset."""
+    try:
+        sources.name_of(dataset)
+    except ValueError:
+        prepared_dataset.read_description(dataset)
 
 
 _LONGEST_NAME = 150  # most file systems allow 255 bytes

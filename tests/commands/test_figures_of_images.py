@@ -174,7 +174,9 @@ def test_maps_are_those_of_the_layer(draw, trained_run):
     np.testing.assert_allclose(found["maps"], expected, rtol=1e-4, atol=1e-4)
     with pytest.raises(gallery.NotDrawableError, match="fc10 has units and no maps"):
         draw("maps", layer="fc10")
-    with pytest.raises(ValueError, match="no layer 'conv7': choose one of conv1"):
+    with pytest.raises(
+        ValueError, match="--layer=conv7: .* has no such layer, only conv1"
+    ):
         draw("maps", layer="conv7")
 
 

@@ -130,3 +130,47 @@ def test_the_data_are_json_also_if_a_loss_is_not_a_number(tmp_path):
     assert found["validation"]["loss"] == [2.0, None, 2 / 3]
     assert found["training"]["top1_error"] == run.training.top1_error.tolist()
     assert found["rate_changes"] == [{"passes": 1.5, "before": 0.01, "after": 0.001}]
+
+
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_the_legend_is_above_the_charts(count):
+    runs = [
+        run_of(f"run {n} of a name that is long " * 3, seed=n) for n in range(count)
+    ]
+    found = curves.draw(runs)
+    found.encoded()  # which lays it out
+    (legend,) = found.picture.legends
+    box = legend.get_window_extent()
+    assert box.y0 >= max(axes.get_window_extent().y1 for axes in found.picture.axes)
+    assert box.x1 <= found.picture.bbox.x1
+
+
+def test_the_split_is_named_that_was_measured():
+    tested = dataclasses.replace(run_of(), split="test")
+    found = curves.draw([tested])
+    for text in (found.caption, found.alternative, found.text):
+        assert "test" in text
+        assert "validation" not in text
+    labels = [text.get_text() for text in found.picture.legends[0].get_texts()]
+    assert [label.strip() for label in labels] == [
+        *("top-1, training", "top-1, test", "top-5, test"),
+    ]
+    assert found.data["runs"][0]["split"] == "test"
+    both = curves.draw([tested, run_of("other")])
+    assert "the test split or validation split" in both.caption
+
+
+def test_a_run_without_validations_has_none_in_its_legend_and_caption():
+    found = curves.draw([run_of(validations=0)])
+    assert "Nothing was validated" in found.caption
+    handles = found.picture.legends[0].legend_handles
+    assert [handle.get_visible() for handle in handles] == [True, False]
+
+
+@pytest.mark.parametrize("rates", [[0.0, 0.0], [0.01, 0.0], [0.003, 0.003]])
+def test_any_learning_rates_are_drawn(rates):
+    run = dataclasses.replace(run_of(points=2), learning_rates=np.array(rates))
+    found = curves.draw([run])
+    assert found.encoded()
+    ticks = [label.get_text() for label in found.picture.axes[2].get_yticklabels()]
+    assert max(rates) == 0 or f"{max(rates):g}" in ticks

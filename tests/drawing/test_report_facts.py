@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from alexnet_tf.drawing.report import contents, facts, model_card, words
-from alexnet_tf.drawing.report.facts import Missing
+from alexnet_tf.drawing.report.missing import Missing
 from alexnet_tf.drawing.report.page import Absent, Code, Details, Table
 from alexnet_tf.models import trained
 from alexnet_tf.runtime import options

@@ -110,13 +110,13 @@ class ImageOptions:
         "the net's answer to each image)",
     )
     query_count: int = option(
-        500,
+        200,
         "number of images on which nearest measures its precision; their features and "
         "pixels are in memory",
         check=options.at_least(1),
     )
     search_count: int = option(
-        2000,
+        1000,
         "number of training images that nearest searches, chosen at random; a number "
         "above that of the split searches all",
         check=options.at_least(1),

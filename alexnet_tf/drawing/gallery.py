@@ -71,8 +71,8 @@ class Choices:
     count: int | None = None
     seed: int = 0
     class_name: str | None = None
-    query_count: int = 500
-    search_count: int = 2000
+    query_count: int = 200
+    search_count: int = 1000
     max_bad_files: int = 0
     damaged_records: records.Damaged = "stop"
     batch_size: int = 128

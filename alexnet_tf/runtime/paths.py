@@ -100,6 +100,4 @@ def without_places(text: str, known: Iterable[str | os.PathLike[str]] = ()) -> s
     for path in sorted([os.fspath(each) for each in known], key=len, reverse=True):
         if path.startswith("/") and path.count("/") > 1:
             text = text.replace(path, public(path))
-    return _ELSEWHERE.sub(
-        lambda match: match[0] if match[0].count("/") == 1 else public(match[0]), text
-    )
+    return _ELSEWHERE.sub(lambda match: public(match[0]), text)

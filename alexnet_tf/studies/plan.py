@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from absl import flags
 
 from alexnet_tf.data import prepared_dataset, sources
+from alexnet_tf.models import zoo
 from alexnet_tf.runtime import flag_files, options
 from alexnet_tf.training import train_options
 
@@ -179,7 +180,9 @@ class Plan:
             chosen = options.parse(train_options.TrainOptions, self.flags_of(run))
             train_options.refuse_contradictions(chosen)
             train_options.refuse_unread_options(chosen)
-            train_options.net_of(chosen.net)  # it has the parts that are left out
+            if chosen.start.weights is None:  # which may bring a net of their own
+                name = chosen.net.architecture or zoo.DEFAULT_TO_TRAIN
+                train_options.net_of(dataclasses.replace(chosen.net, architecture=name))
             _refuse_no_dataset(chosen.data.dataset)
         except (flags.Error, ValueError, FileNotFoundError) as error:
             varied = [f"--{flag}={value}" for flag, value in run.values.items()]

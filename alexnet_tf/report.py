@@ -123,13 +123,7 @@ def main(chosen: ReportOptions, arguments: Sequence[str]) -> None:
         ),
         card=composition.Card(chosen.page.intended_use, chosen.page.license),
         paper=_beside_the_paper([run.folder for run in runs]),
-        command=shlex.join(
-            [
-                *("python", "-m", "alexnet_tf.report"),
-                *map(paths.without_places, arguments),  # before quotes are in it
-                *map(paths.without_places, options.command_line(chosen)),
-            ]
-        ),
+        command=_command(arguments, options.command_line(chosen)),
         settings={
             "precision": chosen.images.precision,
             "tower_devices": chosen.devices.tower_devices,
@@ -140,6 +134,15 @@ def main(chosen: ReportOptions, arguments: Sequence[str]) -> None:
     for run, absent in report.absent:
         print(f"{run}: {absent.what} is not shown: {absent.why}", file=sys.stderr)
     print(f"{output}: {len(report.html.encode()) / 1e6:.2f} MB")
+
+
+def _command(arguments: Sequence[str], given: Sequence[str]) -> str:
+    """The command that writes the page, with paths as anybody may see them."""
+    shown = [paths.without_places(argument, [argument]) for argument in arguments]
+    for flag in given:
+        name, _, value = flag.partition("=")
+        shown.append(f"{name}={paths.without_places(value, [value])}")
+    return shlex.join(["python", "-m", "alexnet_tf.report", *shown])
 
 
 def _beside_the_paper(folders: Sequence[pathlib.Path]) -> "list[page.Block]":

@@ -77,10 +77,10 @@ def _error(run: Run, measure: str) -> str | Missing:
         known = words.validation(run, measure)
         return run.evaluation if known is None else f"{known}. {words.unknown(run)}"
     found = ", ".join(
-        f"{words.percent(run.evaluation[method][measure])} with {words.METHODS[method]}"
+        f"{words.percent(run.evaluation[method][measure])} ({words.METHODS[method]})"
         for method in facts.METHODS
     )
-    return f"{found} ({run.evaluation['split']} split)"
+    return f"{found}, on the {run.evaluation['split']} split"
 
 
 def command(run: Run) -> list[Block]:

@@ -113,7 +113,7 @@ def output_names(architecture: architectures.Architecture) -> dict[str, Stage]:
     Example:
         >>> from alexnet_tf.models import zoo
         >>> list(output_names(zoo.find("cifar10_11pct")))[:4]
-        ['conv1', 'conv1/linear', 'conv1/pool', 'conv1/relu']
+        ['conv1', 'conv1/linear', 'conv1/relu', 'conv1/pool']
     """
     found: dict[str, Stage] = {}
     for stage in stages_of(architecture)[1:]:

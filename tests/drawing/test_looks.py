@@ -339,9 +339,16 @@ def test_no_two_texts_of_a_confusion_overlap(classes):
     labels, given = rng.integers(0, classes, (2, 500))
     figure = draw_confusion(counted(classes, labels, given), sets.noise(8, 24))
     pixels_of(figure)  # which lays it out
+    hidden = {
+        label
+        for axes in figure.picture.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for label in axis.findobj(text_of.Text)
+        if not axes.axison
+    }
     shown = [
         (text.get_text(), text.get_window_extent())
-        for text in figure.picture.findobj(lambda each: isinstance(each, text_of.Text))
+        for text in set(figure.picture.findobj(text_of.Text)) - hidden
         if text.get_text().strip() and text.get_visible()
     ]
     assert len(shown) > 2 * classes or classes > 50
@@ -351,3 +358,7 @@ def test_no_two_texts_of_a_confusion_overlap(classes):
             one,
             other,
         )
+    heading, box = next(each for each in shown if "confident" in each[0])
+    lowest = box.y1 - box.height / len(heading.split("\n"))  # of its first line
+    titles = [axes.title.get_window_extent().y1 for axes in figure.picture.axes[-8:]]
+    assert lowest - max(titles) >= 8  # pixels

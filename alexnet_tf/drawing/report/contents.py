@@ -115,8 +115,9 @@ def command(run: Run) -> list[Block]:
     ]
     blocks: list[Block] = [
         Code(
-            "This command makes the run; of paths on the machine of the run, only the "
-            "last part is shown. Options that it does not name have their default values.",
+            "This command makes the run. Options that it does not name have their "
+            "default values, and of paths only the last part is shown; resolved.flags in "
+            "the run folder has all of them.",
             command_text("train", flags),
         )
     ]

@@ -197,7 +197,7 @@ def test_the_command_that_is_shown_makes_the_same_run(folder):
     command, details = contents.command(run)
     assert isinstance(command, Code)
     assert isinstance(details, Details)
-    _, *flags = shlex.split(command.text)[2:]
+    _, *flags = shlex.split(command.text.replace("\\\n", ""))[2:]
     parsed = options.parse(TrainOptions, flags)
     # Where the images and the run were is nobody else's business.
     places = {

@@ -1,5 +1,9 @@
-"""Lists the commands: python -m alexnet_tf"""
+"""Lists the commands, or runs one: python -m alexnet_tf. Installed, this is `alexnet`."""
 
+import difflib
+import importlib
+import os
+import runpy
 import sys
 
 # Every command, and what it does in one line.
@@ -20,19 +24,47 @@ COMMANDS = {
 
 
 def main() -> None:
-    """Prints the commands; status 1 if an argument was given that is not --help."""
+    """Runs the command that the first argument names, or lists all of them.
+
+    `alexnet train ...` is `python -m alexnet_tf.train ...`. The status is 1 if the first
+    argument is neither a command nor --help.
+    """
+    if "_ARGCOMPLETE" in os.environ:
+        _complete(os.environ["COMP_LINE"])
+    asked = sys.argv[1:2]
+    if asked and asked[0] in COMMANDS:
+        del sys.argv[1]
+        runpy.run_module(f"alexnet_tf.{asked[0]}", run_name="__main__", alter_sys=True)
+        return
     lines = [
         f"  python -m alexnet_tf.{name:15} {does}" for name, does in COMMANDS.items()
     ]
     text = "The commands; each explains its flags with --help:\n\n" + "\n".join(lines)
-    asked = sys.argv[1:]
     if asked and asked[0] not in ("-h", "--help", "-help", "--helpshort"):
+        near = difflib.get_close_matches(asked[0], COMMANDS, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
         print(
-            f"alexnet_tf: there is no command {asked[0]!r} here. {text}",
+            f"alexnet_tf: there is no command {asked[0]!r} here.{hint} {text}",
             file=sys.stderr,
         )
         sys.exit(1)
     print(text)
+
+
+def _complete(line: str) -> None:
+    """Answers a shell that asks how a line can go on, and ends the process."""
+    from alexnet_tf.runtime import completion
+
+    # Only the modules of the command that is being typed: importing all takes longer.
+    typed = [name for name in COMMANDS if name in line.split()]
+    kinds = {
+        name: [
+            importlib.import_module(f"alexnet_tf.{module}").OPTIONS
+            for module in ([name, "train"] if name == "study" else [name])
+        ]
+        for name in typed
+    }
+    completion.answer(COMMANDS, kinds)
 
 
 if __name__ == "__main__":

@@ -184,3 +184,19 @@ def test_the_wheel_holds_the_op_and_the_images_and_works_elsewhere(tmp_path, com
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    installed, module = (
+        subprocess.run(
+            [*command, "--help"],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(target)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for command in (
+            [str(target / "bin/alexnet"), "train"],
+            [sys.executable, "-m", "alexnet_tf.train"],
+        )
+    )
+    assert installed == module
+    assert "--learning_rate" in installed

@@ -21,7 +21,7 @@ import numpy as np
 
 from alexnet_tf.data import prepared_dataset, record_files, records
 from alexnet_tf.evaluation import evaluator, metrics, prediction_files
-from alexnet_tf.models import checkpoint_files, devices, trained
+from alexnet_tf.models import checkpoint_files, checkpoint_weights, devices, trained
 
 # The order in which `evaluator.Evaluation` passes on probabilities.
 METHODS = ("center_crop", "ten_crop")
@@ -73,7 +73,7 @@ def find_nets(checkpoints: Sequence[str | os.PathLike[str]]) -> list[Net]:
     for which in checkpoints:
         run_dir, checkpoint = checkpoint_files.locate_checkpoint(which)
         net = Net(run_dir, checkpoint, trained.read_trained_net(run_dir))
-        with checkpoint_files.readable(checkpoint):
+        with checkpoint_weights.readable(checkpoint):
             trained.check_identity(checkpoint, net.trained)
         if any(
             os.path.samefile(f"{checkpoint}.index", f"{n.checkpoint}.index")

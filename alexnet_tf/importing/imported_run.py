@@ -22,6 +22,7 @@ from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import (
     builder,
     checkpoint_files,
+    checkpoint_weights,
     layers,
     resize_rule,
     trained,
@@ -217,9 +218,9 @@ def write(
         temporary.mkdir()
         trained.write_trained_net(temporary, net.trained)
         model = builder.build(net.trained.architecture, dropout=net.trained.dropout)
-        for name, variable in checkpoint_files.weights_by_path(model).items():
+        for name, variable in checkpoint_weights.weights_by_path(model).items():
             variable.assign(net.weights[name])
-        checkpoint_files.write_weights(
+        checkpoint_weights.write_weights(
             str(temporary / checkpoint_files.NEWEST / "step-0"),
             model,
             step=0,

@@ -1,4 +1,4 @@
-"""Finds the checkpoints of a run and reads their weights.
+"""Finds the checkpoints of a run, without TensorFlow; `checkpoint_weights` reads them.
 
 RUN/checkpoints/step-200.index ...    the newest ones
 RUN/best/step-100.index ...           the one with the least validation error
@@ -8,57 +8,21 @@ No checkpoint is ever overwritten: the second one of a step is step-200-2.
 """
 
 import contextlib
-import json
 import os
 import pathlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from typing import Any
 
-import keras
-import numpy as np
-import tensorflow as tf
-
-from alexnet_tf.runtime import errors, files, paths
+from alexnet_tf.runtime import files, paths, suggestions
 
 NEWEST = "checkpoints"
 BEST = "best"
 
-# What TensorFlow raises for a file that is cut off, altered, or not a checkpoint.
-UNREADABLE = (tf.errors.OpError, IndexError, RuntimeError, ValueError)
-
 _FILE_OF_A_CHECKPOINT = re.compile(r"\.(index|data-\d+-of-\d+)$")
-
-# How TensorFlow ends the name of a variable's value in a checkpoint.
-_VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
 
 
 class CheckpointError(OSError):
     """A checkpoint that cannot be written, found, or restored."""
-
-
-def weights_by_path(model: keras.Model) -> dict[str, tf.Variable]:
-    """Returns the weights of a model by path, frozen ones too, as checkpoints name them."""
-    return {v.path: v.value for v in weights_of(model)}
-
-
-def weights_of(model: keras.Model) -> list[keras.Variable]:
-    """Returns the variables of a model that are trained, or frozen."""
-    return [v for v in model.weights if v.name in ("kernel", "bias")]
-
-
-def check_same_net(prefix: str, model: keras.Model) -> None:
-    """Raises CheckpointError if a checkpoint lacks a weight or its shape differs."""
-    shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
-    for name, variable in weights_by_path(model).items():
-        found = shapes.get(f"weights/{name.replace('/', '.S')}/{_VALUE}")
-        if found != variable.shape.as_list():
-            raise CheckpointError(
-                f"checkpoint {prefix} is of another net, or of another number of "
-                f"classes: its {name} is {found or 'missing'}, expected "
-                f"{variable.shape.as_list()}"
-            )
 
 
 def files_of(prefix: str | os.PathLike[str]) -> list[pathlib.Path]:
@@ -164,7 +128,9 @@ def locate_checkpoint(checkpoint: str | os.PathLike[str]) -> tuple[pathlib.Path,
             if path.exists()
             else (f"there is no checkpoint {path}")
         )
-        raise CheckpointError(f"{there}: {expected}{_hint(path)}")
+        beside = [each.name for each in path.parent.glob("*/")]
+        hint = _hint(path) or suggestions.did_you_mean(path.name, beside)
+        raise CheckpointError(f"{there}: {expected}{hint}")
     return pathlib.Path(os.path.normpath(path.parent / "..")), found[-1]
 
 
@@ -209,58 +175,3 @@ def _hint(path: pathlib.Path) -> str:
 
 def _last_part(path: pathlib.Path) -> str:
     return os.path.basename(os.path.abspath(path))
-
-
-def read_state(prefix: str) -> dict[str, Any]:
-    """Returns the state of a run that its checkpoint holds beside the weights."""
-    reader = tf.train.load_checkpoint(prefix)
-    return json.loads(reader.get_tensor(f"state/{_VALUE}"))
-
-
-def write_weights(
-    prefix: str, model: keras.Model, step: int, state: Mapping[str, Any]
-) -> None:
-    """Writes a checkpoint that has no velocities, for a net that was not trained here.
-
-    It has everything else that a checkpoint of training has.
-    """
-    with tf.device("/CPU:0"):
-        saved = tf.train.Checkpoint(
-            weights=weights_by_path(model),
-            step=tf.Variable(step, dtype=tf.int64),
-            state=tf.Variable(json.dumps(state), dtype=tf.string),
-        )
-    pathlib.Path(prefix).parent.mkdir(parents=True, exist_ok=True)
-    saved.write(prefix)
-
-
-def read_weights(prefix: str) -> dict[str, np.ndarray]:
-    """Returns the weights in a checkpoint by path, such as `conv1_tower0/kernel`."""
-    reader = tf.train.load_checkpoint(prefix)
-    return {
-        match[1].replace(".S", "/"): reader.get_tensor(name)
-        for name in sorted(reader.get_variable_to_shape_map())
-        if (match := re.fullmatch(rf"weights/(.+)/{re.escape(_VALUE)}", name))
-    }
-
-
-def load_weights(prefix: str, model: keras.Model) -> None:
-    """Restores the weights alone, without velocities and state.
-
-    Raises CheckpointError for a checkpoint of another net, or a broken one.
-    """
-    with readable(prefix):
-        check_same_net(prefix, model)
-        weights = weights_by_path(model)
-        tf.train.Checkpoint(weights=weights).read(prefix).expect_partial()
-
-
-@contextlib.contextmanager
-def readable(prefix: str) -> Iterator[None]:
-    """Raises CheckpointError if the block cannot read a checkpoint."""
-    try:
-        yield
-    except UNREADABLE as error:
-        raise CheckpointError(
-            f"checkpoint {prefix} cannot be read: {errors.first_line(error)}"
-        ) from error

@@ -14,6 +14,7 @@ from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import (
     architecture_json,
     checkpoint_files,
+    checkpoint_weights,
     layers,
     loaded_net,
     resize_rule,
@@ -97,7 +98,7 @@ class SavedWeights:
                 f"weights must be {_KINDS}, got {self.path!r}, which {state}"
             ) from error
         net = trained.read_trained_net(run_dir)
-        with checkpoint_files.readable(self._checkpoint):
+        with checkpoint_weights.readable(self._checkpoint):
             trained.check_identity(self._checkpoint, net)
         self.architecture = architecture_json.to_json(net.architecture)
         self.dropout = net.dropout
@@ -131,7 +132,7 @@ class SavedWeights:
         if self._model is not None:
             copy_weights(self._model, model)
         elif self._checkpoint is not None:
-            checkpoint_files.load_weights(self._checkpoint, model)
+            checkpoint_weights.load_weights(self._checkpoint, model)
         else:
             self._load_h5_into(model)
 

@@ -25,7 +25,7 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from alexnet_tf.models import checkpoint_files, trained
+from alexnet_tf.models import checkpoint_files, checkpoint_weights, trained
 from alexnet_tf.runtime import errors, files
 
 
@@ -53,7 +53,7 @@ class Checkpoints:
         self._net = net
         self._keep = keep
         self._model = model
-        weights = checkpoint_files.weights_by_path(model)
+        weights = checkpoint_weights.weights_by_path(model)
         learning = [variable.path for variable in model.trainable_variables]
         self.variables = [*weights.values(), *velocities]
         with tf.device("/CPU:0"):
@@ -132,11 +132,11 @@ class Checkpoints:
         broken: dict[str, str] = {}
         for prefix in reversed(found):
             try:
-                checkpoint_files.check_same_net(prefix, self._model)
+                checkpoint_weights.check_same_net(prefix, self._model)
                 if self._net is not None:
                     trained.check_identity(prefix, self._net)
                 self._saved.read(prefix).assert_consumed()
-            except checkpoint_files.UNREADABLE as error:
+            except checkpoint_weights.UNREADABLE as error:
                 broken[prefix] = errors.first_line(error)
                 continue
             except AssertionError as error:

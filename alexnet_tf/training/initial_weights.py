@@ -16,7 +16,14 @@ import tensorflow as tf
 
 from alexnet_tf.importing import own_files, published, weight_files
 from alexnet_tf.models import architecture as architectures
-from alexnet_tf.models import checkpoint_files, layers, resize_rule, trained, zoo
+from alexnet_tf.models import (
+    checkpoint_files,
+    checkpoint_weights,
+    layers,
+    resize_rule,
+    trained,
+    zoo,
+)
 from alexnet_tf.runtime import files
 from alexnet_tf.runtime import options as options_of
 from alexnet_tf.training import train_options
@@ -205,9 +212,9 @@ def _of_file(path: str) -> InitialWeights:
 def _of_run(path: str) -> InitialWeights:
     run_dir, prefix = checkpoint_files.locate_checkpoint(path)
     net = trained.read_trained_net(run_dir)
-    with checkpoint_files.readable(prefix):
+    with checkpoint_weights.readable(prefix):
         trained.check_identity(prefix, net)
-        weights = checkpoint_files.read_weights(prefix)
+        weights = checkpoint_weights.read_weights(prefix)
     return InitialWeights(
         os.path.abspath(prefix),
         files.sha256(f"{prefix}.index"),
@@ -250,7 +257,7 @@ def take(
     Raises:
         ValueError: no layer agrees.
     """
-    wanted = _by_layer(checkpoint_files.weights_by_path(model))
+    wanted = _by_layer(checkpoint_weights.weights_by_path(model))
     found = _by_layer(initial.weights)
     classifier = list(wanted)[-1]
     new: dict[str, str] = {}

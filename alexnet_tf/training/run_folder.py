@@ -8,9 +8,9 @@ RUN/environment.json        the software and the processor, on which the last bi
 
 import pathlib
 
-from alexnet_tf.models import checkpoint_files, trained
+from alexnet_tf.models import checkpoint_files, checkpoint_weights, trained
 from alexnet_tf.runtime import files, options
-from alexnet_tf.training import environment, schedule_changes, train_options
+from alexnet_tf.training import environment, run_log, schedule_changes, train_options
 
 
 def check_options(chosen: train_options.TrainOptions) -> None:
@@ -137,8 +137,9 @@ def _compare_initial_weights(
 
 
 def results(run_dir: str) -> list[str]:
-    """The newest and the best checkpoint of a run, each with its own validation error."""
+    """The newest and the best checkpoint of a run, each with its own error, and where."""
     found = []
+    split = run_log.validation_split(run_log.read(run_dir)) or "validation"
     for folder, which in (
         (checkpoint_files.NEWEST, "newest"),
         (checkpoint_files.BEST, "best"),
@@ -146,12 +147,12 @@ def results(run_dir: str) -> list[str]:
         prefix = checkpoint_files.newest_checkpoint(pathlib.Path(run_dir) / folder)
         if prefix is None:
             continue
-        with checkpoint_files.readable(prefix):
-            error = checkpoint_files.read_state(prefix).get("error")
+        with checkpoint_weights.readable(prefix):
+            error = checkpoint_weights.read_state(prefix).get("error")
         measured = (
             "not validated"
             if error is None
-            else f"validation top-1 error {error:.2f} %"
+            else f"top-1 error {error:.2f} % on the {split} split"
         )
         found.append(f"{which} checkpoint {prefix}: {measured}")
     return found

@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from alexnet_tf.models import checkpoint_files, layers
+from alexnet_tf.models import checkpoint_files, checkpoint_weights, layers
 from alexnet_tf.runtime import progress
 from alexnet_tf.training import (
     checkpoint,
@@ -88,6 +88,7 @@ class Trainer:
         schedule: gives the learning rates.
         batches: returns the batches of steps `first` to `last` - 1.
         validation: measures the validation errors; None if the run has no validations.
+        validation_split: the split that it measures them on, for the log.
         checkpoints: saves and restores the run.
         batch_size: images per step, of all replicas together.
         steps_per_epoch, last_step: of this run.
@@ -113,6 +114,7 @@ class Trainer:
     )
     changes: Sequence[ScheduleChange] = ()
     look: Callable[[], validation_images.Shown] | None = None
+    validation_split: str = "validation"
     state: run_state.RunState = dataclasses.field(default_factory=run_state.RunState)
 
     def restore(self) -> bool:
@@ -272,7 +274,7 @@ class Trainer:
         """
         if self._is_due(self.cadence.weights):
             statistics = diagnostics.weight_statistics(
-                checkpoint_files.weights_of(self.net), self.rule.velocities_by_path
+                checkpoint_weights.weights_of(self.net), self.rule.velocities_by_path
             )
             # ReLU may hide a NaN from the loss: max(NaN, 0) is 0.
             for what, value in statistics.items():
@@ -297,7 +299,8 @@ class Trainer:
             return False
         self.state.validation_due = False
         self.state.error = error = results["top1_error"]
-        log.write("validation", self.state.step, epoch=self._epoch, **results)
+        measured = {"split": self.validation_split, "epoch": self._epoch, **results}
+        log.write("validation", self.state.step, **measured)
         # A validation that is due only because the run ends here must not change a
         # run that is extended.
         in_turn = self.state.step % self.cadence.validation == 0

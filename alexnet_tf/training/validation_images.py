@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from alexnet_tf.evaluation import image_sets, kernels
 from alexnet_tf.models import architecture as architectures
-from alexnet_tf.models import checkpoint_files, layers
+from alexnet_tf.models import checkpoint_weights, layers
 
 COUNT = 6  # images whose predictions are shown
 _BARS = 5
@@ -71,7 +71,7 @@ class Look:
             self._predictions(),
             {
                 variable.path: histogram(np.asarray(variable.value))
-                for variable in checkpoint_files.weights_of(self.net)
+                for variable in checkpoint_weights.weights_of(self.net)
             },
         )
 

@@ -17,7 +17,7 @@ from alexnet_tf.data import preparation, sources
 from alexnet_tf.evaluation import evaluator
 from alexnet_tf.importing import mapping, published, source_check
 from alexnet_tf.importing.source import WeightsError
-from alexnet_tf.models import checkpoint_files, trained
+from alexnet_tf.models import checkpoint_weights, trained
 from alexnet_tf.runtime import options
 from alexnet_tf.serving import export_verification, exporting, local_model
 from tests.conftest import write_noisy_images
@@ -244,8 +244,8 @@ def test_a_net_of_our_own_is_imported_from_its_keras_file(caffe_run, tmp_path, c
     assert again.trained.architecture == before.trained.architecture
     assert again.trained.class_names == before.trained.class_names
     np.testing.assert_array_equal(again.trained.mean, before.trained.mean)
-    for name, variable in checkpoint_files.weights_by_path(before.model).items():
-        found = checkpoint_files.weights_by_path(again.model)[name]
+    for name, variable in checkpoint_weights.weights_by_path(before.model).items():
+        found = checkpoint_weights.weights_by_path(again.model)[name]
         np.testing.assert_array_equal(found.numpy(), variable.numpy())
 
 

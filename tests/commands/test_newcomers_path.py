@@ -1,6 +1,5 @@
-"""The commands of docs/fine_tuning.md, from a file of weights to features, as typed."""
+"""The commands of docs/tutorials/fine_tune.md, from a file to features, as typed."""
 
-import pathlib
 import re
 import shlex
 
@@ -8,18 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet_tf.models import checkpoint_files, trained
-from tests.support import commands, published_files
+from alexnet_tf.models import checkpoint_files, checkpoint_weights, trained
+from tests.support import ROOT, commands, published_files
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "fine_tuning.md"
+PAGE = ROOT / "docs/tutorials/fine_tune.md"
 CLASSES = ("cat", "dog", "horse")
 
 
 def documented_commands():
-    """The commands of the page's first block, one string each."""
-    (block,) = re.findall(r"```\n(python .*?)```", PAGE.read_text(), re.DOTALL)
-    return block.replace("\\\n", " ").strip().splitlines()
+    """The commands of the page, one string each."""
+    text = PAGE.read_text().replace("\\\n", " ")
+    return re.findall(r"^ {4}(python .*)$", text, re.MULTILINE)
 
 
 def as_torch_initializes(shapes):
@@ -89,7 +87,7 @@ def test_all_layers_but_the_last_are_taken(folder):
     imported = trained.read_trained_net(folder / "runs/tv")
     np.testing.assert_array_equal(net.mean, imported.mean)
     before, after = (
-        checkpoint_files.read_weights(checkpoint_files.locate_checkpoint(path)[1])
+        checkpoint_weights.read_weights(checkpoint_files.locate_checkpoint(path)[1])
         for path in (folder / "runs/tv", folder / "runs/mine")
     )
     np.testing.assert_array_equal(after["conv1/kernel"], before["conv1/kernel"])

@@ -10,7 +10,7 @@ import time
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.models import checkpoint_files
+from alexnet_tf.models import checkpoint_files, checkpoint_weights
 from tests.support import faults, runs
 
 EXITED = 86  # the status with which faults.c ends a process
@@ -60,7 +60,7 @@ def assert_every_checkpoint_is_whole(run_dir):
             reader = tf.train.load_checkpoint(prefix)
             for name in reader.get_variable_to_shape_map():
                 reader.get_tensor(name)
-            assert checkpoint_files.read_state(prefix)["net"]["dropout"] == "original"
+            assert checkpoint_weights.read_state(prefix)["net"]["dropout"] == "original"
 
 
 def survive(library, dataset, tmp_path, hows, steps):

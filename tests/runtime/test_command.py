@@ -173,26 +173,6 @@ def test_help_and_mistakes_load_neither_tensorflow_nor_numpy(line):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_package_lists_its_commands():
-    done = subprocess.run(
-        [sys.executable, "-m", "alexnet_tf"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0
-    for name in package.COMMANDS:
-        assert f"python -m alexnet_tf.{name} " in done.stdout
-    wrong = subprocess.run(
-        [sys.executable, "-m", "alexnet_tf", "trian"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert wrong.returncode == 1
-    assert "there is no command 'trian'" in wrong.stderr
-
-
 def test_preparing_a_missing_folder_is_one_line_and_status_1(tmp_path):
     command = [sys.executable, "-m", "alexnet_tf.prepare", "--source=folder:/nope"]
     done = subprocess.run(

@@ -135,11 +135,11 @@ class Checkpoint:
 
     def value_of(self, prefix):
         """The value that the weights of a checkpoint have, all of them."""
-        from alexnet_tf.models import checkpoint_files
+        from alexnet_tf.models import checkpoint_weights
 
-        checkpoint_files.load_weights(prefix, self.model)
+        checkpoint_weights.load_weights(prefix, self.model)
         (value,) = {float(w) for v in self.model.get_weights() for w in v.flat}
-        assert checkpoint_files.read_state(prefix)["value"] == value
+        assert checkpoint_weights.read_state(prefix)["value"] == value
         return value
 
     def prepare(self, place):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.models import checkpoint_files
+from alexnet_tf.models import checkpoint_files, checkpoint_weights
 from alexnet_tf.runtime import files
 from alexnet_tf.training import checkpoint
 from tests.support import ROOT
@@ -141,7 +141,7 @@ def test_a_checkpoint_of_another_net_is_rejected(tmp_path):
     with pytest.raises(
         checkpoint_files.CheckpointError, match="another number of classes"
     ):
-        checkpoint_files.load_weights(prefix, net(units=5))
+        checkpoint_weights.load_weights(prefix, net(units=5))
     with pytest.raises(
         checkpoint_files.CheckpointError, match=r"fc8/kernel is \[4, 3\]"
     ):
@@ -149,7 +149,7 @@ def test_a_checkpoint_of_another_net_is_rejected(tmp_path):
     inputs = keras.Input((4,))
     other = keras.Model(inputs, keras.layers.Dense(3, name="conv9")(inputs))
     with pytest.raises(checkpoint_files.CheckpointError, match="of another net"):
-        checkpoint_files.load_weights(prefix, other)
+        checkpoint_weights.load_weights(prefix, other)
 
 
 def test_a_checkpoint_is_located_by_run_folder_best_folder_or_prefix(tmp_path):
@@ -245,7 +245,7 @@ import resource, sys
 import numpy as np, tensorflow as tf
 sys.path.insert(0, {root!r})
 from tests.training import test_checkpoint
-from alexnet_tf.models import checkpoint_files as checkpoint
+from alexnet_tf.models import checkpoint_files, checkpoint_weights as checkpoint
 saved, _ = test_checkpoint.saver({run!r}, test_checkpoint.net())
 saved.save(1, {{}})
 import signal
@@ -282,5 +282,5 @@ def test_a_checkpoint_can_be_copied_elsewhere(tmp_path):
     prefix = saver(tmp_path / "a", model)[0].save(1, {})
     shutil.copytree(pathlib.Path(prefix).parent, tmp_path / "b")
     other = net(seed=5)
-    checkpoint_files.load_weights(str(tmp_path / "b/step-1"), other)
+    checkpoint_weights.load_weights(str(tmp_path / "b/step-1"), other)
     np.testing.assert_array_equal(model.get_weights()[0], other.get_weights()[0])

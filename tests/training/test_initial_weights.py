@@ -16,6 +16,7 @@ from alexnet_tf.models import (
     applications,
     builder,
     checkpoint_files,
+    checkpoint_weights,
     layers,
     trained,
     zoo,
@@ -55,11 +56,11 @@ def other_classes(tmp_path_factory):
 
 def weights_of(path):
     prefix = checkpoint_files.locate_checkpoint(path)[1]
-    return checkpoint_files.read_weights(prefix)
+    return checkpoint_weights.read_weights(prefix)
 
 
 def model_weights(assembled):
-    found = checkpoint_files.weights_by_path(assembled.trainer.net)
+    found = checkpoint_weights.weights_by_path(assembled.trainer.net)
     return {path: variable.numpy() for path, variable in found.items()}
 
 
@@ -128,7 +129,7 @@ def files(tmp_path_factory):
         paths[suffix] = folder / f"net{suffix}"
         save = model.save if suffix == ".keras" else model.save_weights
         save(paths[suffix])
-    values = {v.path: v.numpy() for v in checkpoint_files.weights_of(model)}
+    values = {v.path: v.numpy() for v in checkpoint_weights.weights_of(model)}
     return paths, values
 
 
@@ -246,7 +247,7 @@ def test_a_file_of_another_framework_is_refused_with_the_command_that_imports_it
 
 
 def test_weights_that_are_not_numbers_are_refused(trained_run, monkeypatch):
-    read = checkpoint_files.read_weights
+    read = checkpoint_weights.read_weights
 
     def broken(prefix):
         found = read(prefix)
@@ -429,14 +430,14 @@ def test_towers_take_and_freeze_their_own_halves():
         ),
     )
     source = nets.small_net(seed=3)
-    values = {v.path: v.numpy() for v in checkpoint_files.weights_of(source)}
+    values = {v.path: v.numpy() for v in checkpoint_weights.weights_of(source)}
     initial = initial_weights.InitialWeights(
         "x", "0", nets.SMALL, "original", values, None, None
     )
     model = builder.build(net)
     taken = initial_weights.take(initial, model, net, tuple("abcdefg"))
     assert list(taken.new) == ["fc8"]
-    paths = {v.path: v.numpy() for v in checkpoint_files.weights_of(model)}
+    paths = {v.path: v.numpy() for v in checkpoint_weights.weights_of(model)}
     for tower in (0, 1):
         path = f"conv2_tower{tower}/kernel"
         np.testing.assert_array_equal(paths[path], values[path])
@@ -448,7 +449,7 @@ def test_towers_take_and_freeze_their_own_halves():
 
 def test_copies_of_frozen_kernels_hold_the_weights_that_were_taken():
     source = nets.small_net(seed=3)
-    values = {v.path: v.numpy() for v in checkpoint_files.weights_of(source)}
+    values = {v.path: v.numpy() for v in checkpoint_weights.weights_of(source)}
     initial = initial_weights.InitialWeights(
         "x", "0", nets.SMALL, "original", values, None, None
     )

@@ -17,7 +17,7 @@ from PIL import Image
 
 from alexnet_tf import prepare
 from alexnet_tf.runtime import options
-from tests.support import ROOT, forked_commands, servers
+from tests.support import ROOT, programs, servers
 
 TUTORIALS = ROOT / "docs/tutorials"
 # What follows the flags of a page here, by command.
@@ -85,13 +85,16 @@ def in_small(folder, module, *arguments, **more):
     return [module, *itertools.chain(*files), *short]
 
 
+def succeeding(command, folder):
+    done = programs.run(*command, cwd=folder)
+    assert done.returncode == 0, (command, done.stderr[-3000:])
+    return done
+
+
 def outcomes(page, folder, **more):
     """Runs all commands of a page; returns what each did, if all of them succeeded."""
     small = [in_small(folder, *command, **more) for command in commands(page)]
-    done = forked_commands.run(*small, cwd=folder)
-    assert done[-1].status == 0, (done[-1].arguments, done[-1].stderr[-3000:])
-    assert len(done) == len(small)
-    return done
+    return [succeeding(command, folder) for command in small]
 
 
 def said(done, module, *flags):
@@ -99,8 +102,8 @@ def said(done, module, *flags):
     return [
         each.stdout + each.stderr
         for each in done
-        if each.arguments[0] == f"alexnet_tf.{module}"
-        and all(any(flag in given for given in each.arguments) for flag in flags)
+        if each.args[0] == f"alexnet_tf.{module}"
+        and all(any(flag in given for given in each.args) for flag in flags)
     ]
 
 
@@ -137,9 +140,8 @@ def test_your_own_images(folder, tmp_path):
 def test_the_rehearsal_of_imagenet(tmp_path):
     """The other commands of the page need the archives."""
     rehearsal, rest = blocks("imagenet.md")[0], commands("imagenet.md")[4:]
-    done = forked_commands.run(*commands("imagenet.md")[:4], cwd=tmp_path)
-    assert len(done) == 4
-    assert done[-1].status == 0, done[-1].stderr[-3000:]
+    first = commands("imagenet.md")[:4]
+    done = [succeeding(command, tmp_path) for command in first]
     assert "runs/rehearsal/checkpoints/step-2" in done[-1].stdout
     assert rehearsal.count("python -m") == 4
     assert [each[0] for each in rest] == [

@@ -111,7 +111,9 @@ class PredictionFile:
             return
         if not self._bytes:
             self._write_about()  # before the file, which would be a stranger's without it
-        self._file = open(self._path, "r+b" if self._bytes else "wb")  # noqa: SIM115
+        # Unbuffered, so that closing it after a failure does not write and fail again.
+        mode = "r+b" if self._bytes else "wb"
+        self._file = open(self._path, mode, buffering=0)  # noqa: SIM115
         self._file.truncate(self._bytes)
         self._file.seek(self._bytes)
         if not self._bytes:
@@ -173,8 +175,9 @@ class PredictionFile:
         data = "".join(self._waiting).encode("utf-8", "backslashreplace")
         self._waiting.clear()
         try:
-            self._file.write(data)
-            self._file.flush()
+            left = memoryview(data)
+            while left:
+                left = left[self._file.write(left) :]
         except OSError as error:  # which names no file
             raise OSError(error.errno, error.strerror, str(self._path)) from None
         self._bytes += len(data)

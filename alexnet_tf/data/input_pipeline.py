@@ -17,7 +17,6 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data import augmentation, prepared_dataset, record_files, records
-from alexnet_tf.models import resizing
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 _TENSOR_ALIGNMENT = 64  # bytes
@@ -99,6 +98,13 @@ def training_batches(
             than a batch.
         record_files.DamagedRecordError: a shard is damaged or missing. A damaged record
             raises `tf.errors.OpError` when it is read.
+
+    Example:
+        >>> dataset = prepared_dataset.read_description("data/mine")
+        >>> recipe = Recipe(8, 24, 0, "none", 0, crop_sharing=1)
+        >>> batches = training_batches(dataset, recipe, first_step=100, last_step=101)
+        >>> [(inputs["image"].shape, labels.shape) for inputs, labels in batches]
+        [(TensorShape([8, 24, 24, 3]), TensorShape([8]))]
     """
     start, stop = rows or (0, recipe.batch_size)
     if not 0 <= start < stop <= recipe.batch_size:
@@ -245,30 +251,34 @@ def evaluation_batches(
     split: str,
     *,
     batch_size: int,
-    crop: int,
-    ten_crop: bool,
     damaged: records.Damaged = "stop",
 ) -> tf.data.Dataset:
     """Every image of a split, in order.
+
+    The images are whole: the device that computes cuts the crops, so that the host
+    copies each image once and not once per crop.
 
     Args:
         dataset: the prepared dataset.
         split: the split to read.
         batch_size: images per batch; the last batch may be smaller.
-        crop: side of the views in pixels.
-        ten_crop: ten views per image, the center crop first, instead of the center crop
-            alone (paper, section 4.1).
-        damaged: with "skip", damaged records are left out; count the rows to find out
-            how many.
+        damaged: with "skip", damaged records are left out of their batches; count the
+            rows to find out how many.
 
     Returns:
-        A dataset of pairs: views uint8 [N, V, crop, crop, 3], where V is 10 or 1, and
-        labels int32 [N].
+        A dataset of pairs: images uint8 [N, size, size, 3] and labels int32 [N]. No
+        batch is empty.
 
     Raises:
         ValueError: the dataset has no such split.
         record_files.DamagedRecordError: a shard is damaged or missing. A damaged record
             raises `tf.errors.OpError` when it is read.
+
+    Example:
+        >>> dataset = prepared_dataset.read_description("data/mine")
+        >>> batches = evaluation_batches(dataset, "validation", batch_size=8)
+        >>> [images.shape.as_list() for images, labels in batches]
+        [[8, 32, 32, 3], [4, 32, 32, 3]]
     """
     source = records.open_records(dataset, split, damaged)
     size, encoding = dataset.size, dataset.encoding
@@ -277,24 +287,20 @@ def evaluation_batches(
         stop = min(int(start) + batch_size, len(source))
         found = map(source.read, range(int(start), stop))
         readable = [record for record in found if record is not None]
-        images = np.empty((len(readable), size, size, 3), np.uint8)
+        images = _aligned_bytes(len(readable), size, size, 3)
         for image, record in zip(images, readable, strict=True):
-            image[...] = records.decode_image(record.encoded, size, encoding)
+            decoded = records.decode_image(record.encoded, size, encoding, into=image)
+            if encoding == "raw":
+                image[...] = decoded
         return images, np.array([record.label for record in readable], np.int32)
 
-    def read_images(start):
+    def batch(start):
         images, labels = tf.numpy_function(
             read, [start], [tf.uint8, tf.int32], stateful=False
         )
         images = tf.ensure_shape(images, [None, size, size, 3])
         return images, tf.ensure_shape(labels, [None])
 
-    def cut_views(image, label):
-        if ten_crop:
-            return resizing.views(image, crop), label
-        return resizing.center_crop(image, crop)[None], label
-
     batches = tf.data.Dataset.range(0, len(source), batch_size)
-    batches = batches.map(read_images, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
-    batches = batches.map(cut_views, num_parallel_calls=tf.data.AUTOTUNE)
-    return batches.batch(batch_size).prefetch(2)
+    batches = batches.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+    return batches.filter(lambda _, labels: tf.size(labels) > 0).prefetch(2)

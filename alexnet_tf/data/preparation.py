@@ -83,10 +83,13 @@ def prepare_dataset(
             is preparing this folder, or a split has no readable image.
 
     Example:
-        Prepare the images of Fashion-MNIST in this package:
-
-            source = sources.open_source("garments")
-            prepare_dataset(source, "data/garments-32", size=32, encoding="raw")
+        >>> from alexnet_tf.data import sources
+        >>> source = sources.open_source("folder:images")
+        >>> dataset = prepare_dataset(source, "data/pets", size=8, encoding="raw")
+        >>> dataset.classes, dataset.counts
+        (('cat', 'dog'), {'train': 4, 'validation': 2})
+        >>> dataset.statistics().mean.shape
+        (8, 8, 3)
     """
     output = pathlib.Path(output)
     refuse_existing(output)

@@ -152,6 +152,11 @@ def read_description(path: str | os.PathLike[str]) -> Dataset:
     Raises:
         FileNotFoundError: the folder does not hold a prepared dataset.
         ValueError: `dataset.json` is damaged, or of another version of this package.
+
+    Example:
+        >>> dataset = read_description("data/mine")
+        >>> dataset.size, dataset.counts["train"], dataset.evaluation_split
+        (32, 24, 'validation')
     """
     folder = pathlib.Path(path)
     file = folder / DESCRIPTION

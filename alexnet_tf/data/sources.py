@@ -59,6 +59,12 @@ def open_source(
     Raises:
         ValueError: the specification, the folder or an archive is not as expected.
         FileNotFoundError: the folder does not exist.
+
+    Example:
+        >>> open_source("folder:/missing")
+        Traceback (most recent call last):
+            ...
+        FileNotFoundError: ...
     """
     name_of(specification)
     kind, _, rest = specification.partition(":")

@@ -37,23 +37,36 @@ class Evaluation:
 
     def __init__(self, net: keras.Model, *, ten_crop: bool = True):
         self._net = net
+        self._ten_crop = ten_crop
         self._views = resizing.VIEWS if ten_crop else 1
         self._methods = {"center_crop": 1}
         if ten_crop:
             self._methods["ten_crop"] = self._views
-        self._batch = tf.function(self._measure, reduce_retracing=True)
+        self._measure = tf.function(self._measured)
 
-    def _measure(self, images, labels):
+    def _view_inputs(self, images: tf.Tensor, side: int) -> dict[str, tf.Tensor]:
+        """The net's inputs for all views of images [N, S, S, 3], an image's in a row.
+
+        The net's preprocessing mirrors views on its device, in the pass over the pixels
+        that it makes anyway.
+        """
+        if not self._ten_crop:
+            return layers.plain_inputs(resizing.center_crop(images, side))
+        five = resizing.five_crops(images, side)
+        views = tf.reshape(tf.concat([five, five], axis=1), [-1, side, side, 3])
+        mirrored = tf.repeat([False, True], five.shape[1])
+        inputs = layers.plain_inputs(views)
+        return inputs | {"mirror": tf.tile(mirrored, [tf.shape(images)[0]])}
+
+    def _measured(self, images, labels, side: int):
         """(sums, probabilities) of a batch, each with one row per method.
 
-        `images` are [N, views, H, W, 3] and `labels` [N]. The sums are of top-1 credit,
-        top-5 credit and loss; the probabilities are [methods, N, classes].
+        `images` are [N, S, S, 3], `labels` [N], and `side` that of the crops. The sums
+        are of top-1 credit, top-5 credit and loss; the probabilities are [methods, N,
+        classes].
         """
-        side = images.shape[2]
-        flat = tf.reshape(images, [-1, side, side, 3])
-        logits = tf.cast(
-            self._net(layers.plain_inputs(flat), training=False), tf.float32
-        )
+        inputs = self._view_inputs(images, side)
+        logits = tf.cast(self._net(inputs, training=False), tf.float32)
         probabilities = tf.reshape(
             tf.nn.softmax(logits), [-1, self._views, logits.shape[-1]]
         )
@@ -107,15 +120,15 @@ class Evaluation:
             dataset,
             split,
             batch_size=max(1, batch_size // self._views),
-            crop=crop,
-            ten_crop=self._views > 1,
             damaged=damaged,
         )
+        # Traced for any number of images, because the last batch may be smaller.
+        measure = self._measure.get_concrete_function(*batches.element_spec, crop)
         total = np.zeros((len(self._methods), 3))
         expected, count = dataset.counts[split], 0
         with progress.bar(expected, f"evaluating {split}", "image") as bar:
             for images, labels in batches:
-                sums, probabilities = self._batch(images, labels)
+                sums, probabilities = measure(images, labels)
                 total += sums.numpy()
                 if keep is not None:
                     keep(probabilities.numpy(), labels.numpy())

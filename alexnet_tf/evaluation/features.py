@@ -145,6 +145,19 @@ def write_features(
     return Written(output, arrays, tuple(left_out.values()))
 
 
+def _traced(model: keras.Model) -> Callable[[np.ndarray], dict[str, tf.Tensor]]:
+    """Returns the model as one graph for any number of images.
+
+    The numbers are those of the model itself, operation by operation, bit for bit.
+    """
+    pixels = tf.TensorSpec([None, *model.input.shape[1:]], tf.uint8)
+
+    def outputs(images):
+        return model(images, training=False)
+
+    return tf.function(outputs, input_signature=[pixels])
+
+
 def _append_missing(
     work: feature_files.UnfinishedFeatures,
     model: keras.Model,
@@ -155,9 +168,10 @@ def _append_missing(
 ) -> None:
     """Computes what is missing of the features, batch by batch."""
     batch: list[image_sets.View] = []
+    traced = _traced(model)
 
     def compute(next_image: int) -> None:
-        found = model(np.stack([view.pixels for view in batch]), training=False)
+        found = traced(np.stack([view.pixels for view in batch]))
         features = {layer: array.numpy() for layer, array in found.items()}
         work.append(features, [view.label for view in batch], next_image)
         batch.clear()

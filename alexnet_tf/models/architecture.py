@@ -295,6 +295,13 @@ class Architecture:
         dropout: the convention that its original trains with; training and
             `builder.build` use it unless they are given another.
         initialization: how its original starts the weights, used in the same way.
+
+    Example:
+        >>> conv1 = Convolution("conv1", filters=8, kernel_size=5)
+        >>> layers = (conv1, Relu(), MaxPool(2, 2), Dense("fc2", units=3))
+        >>> net = Architecture("tiny", "an example", 12, 16, 1, layers)
+        >>> [extent.shape for extent in extents(net)]
+        [(8, 8, 8), (8, 8, 8), (4, 4, 8), (3,)]
     """
 
     name: str
@@ -514,12 +521,24 @@ def extents(architecture: Architecture) -> Iterator[Extent]:
 
 
 def parameters(architecture: Architecture) -> int:
-    """The number of weights and biases in the whole network."""
+    """The number of weights and biases in the whole network.
+
+    Example:
+        >>> from alexnet_tf.models import zoo
+        >>> parameters(zoo.find("paper"))
+        60965224
+    """
     return sum(extent.parameters for extent in extents(architecture))
 
 
 def multiply_adds(architecture: Architecture) -> int:
-    """The number of multiply-adds in one image's forward pass."""
+    """The number of multiply-adds in one image's forward pass.
+
+    Example:
+        >>> from alexnet_tf.models import zoo
+        >>> round(multiply_adds(zoo.find("paper")) / 1e6)
+        724
+    """
     return sum(extent.multiply_adds for extent in extents(architecture))
 
 

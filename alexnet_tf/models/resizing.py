@@ -66,16 +66,25 @@ def center_crop(images: tf.Tensor, side: int) -> tf.Tensor:
     return images[..., margin : margin + side, margin : margin + side, :]
 
 
-def views(image: tf.Tensor, side: int) -> tf.Tensor:
-    """Returns the ten test views of an image [S, S, C]: [10, side, side, C].
+def five_crops(images: tf.Tensor, side: int) -> tf.Tensor:
+    """Returns the center and the four corners of images [..., S, S, C], in this order.
 
-    The center comes first, then the four corners, then the same five mirrored. Paper,
-    section 4.1.
+    Paper, section 4.1. Together with their mirror images they are the ten test views.
+
+    Returns: [..., 5, side, side, C].
     """
-    margin = image.shape[0] - side
+    margin = images.shape[-2] - side
     crops = []
     for down, right in _CROPS:
         top, left = int(down * margin), int(right * margin)
-        crops.append(image[top : top + side, left : left + side])
-    five = tf.stack(crops)
+        crops.append(images[..., top : top + side, left : left + side, :])
+    return tf.stack(crops, axis=-4)
+
+
+def views(image: tf.Tensor, side: int) -> tf.Tensor:
+    """Returns the ten test views of an image [S, S, C]: [10, side, side, C].
+
+    The five crops come first, then the same five mirrored. Paper, section 4.1.
+    """
+    five = five_crops(image, side)
     return tf.concat([five, five[:, :, ::-1]], axis=0)

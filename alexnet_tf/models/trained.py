@@ -202,6 +202,11 @@ def read_trained_net(run_dir: str | os.PathLike[str]) -> TrainedNet:
     Raises:
         FileNotFoundError: the folder has no `model.json`.
         ValueError: a file is damaged, or of a later version.
+
+    Example:
+        >>> net = read_trained_net("runs/mine")
+        >>> net.architecture.name, net.class_names
+        ('cifar10_11pct', ('class0', 'class1', 'class2'))
     """
     folder = pathlib.Path(run_dir)
     path = folder / MODEL_FILE
@@ -328,6 +333,11 @@ def restore(
         CheckpointError: there is no checkpoint, or it is broken, or of another net or
             another run.
         FileNotFoundError: the run folder has no `model.json`.
+
+    Example:
+        >>> restored = restore("runs/mine", inputs="pixels")
+        >>> restored.model(np.zeros((2, 24, 24, 3), np.uint8)).shape
+        TensorShape([2, 3])
     """
     run_dir, prefix = checkpoint_files.locate_checkpoint(which)
     trained = read_trained_net(run_dir)

@@ -22,6 +22,11 @@ def padded_convolution(x, kernel, *, strides=(1, 1), padding=(0, 0)) -> tf.Tenso
 
     Returns:
         `[batch, height', width', filters]`.
+
+    Example:
+        >>> x, kernel = tf.ones([1, 4, 4, 1]), tf.ones([3, 3, 1, 1])
+        >>> padded_convolution(x, kernel, padding=(1, 1))[0, :, :, 0].numpy().tolist()
+        [[4.0, 6.0, 6.0, 4.0], [6.0, 9.0, 9.0, 6.0], [6.0, 9.0, 9.0, 6.0], [4.0, 6.0, 6.0, 4.0]]
     """
     rows, columns = kernel.shape[:2]
     padding, half = tuple(padding), rows // 2

@@ -83,6 +83,12 @@ def local_response_normalization(
         ValueError: if a constant, or the rank of `x`, is wrong.
         TypeError: if `x` has another type.
         tf.errors.InvalidArgumentError: if the rank is wrong and known only at run time.
+
+    Example:
+        >>> x = tf.ones([1, 1, 1, 3])  # each window holds all three channels
+        >>> y = local_response_normalization(x, k=1.0, alpha=1.0, beta=0.5)
+        >>> y.numpy().round(3).tolist()  # (1 + 3)^-0.5
+        [[[[0.5, 0.5, 0.5]]]]
     """
     check_constants(size, k, alpha, beta)
     return library.ops.alexnet_tf_local_response_normalization(
@@ -174,6 +180,12 @@ def local_response_normalization_xla(
     XLA cannot compile a custom op, but it fuses these. The gradient is written out,
     because automatic differentiation of padding and slices is slow. It can be
     differentiated again.
+
+    Example:
+        >>> compiled = tf.function(local_response_normalization_xla, jit_compile=True)
+        >>> y = compiled(tf.ones([1, 1, 1, 3]), k=1.0, alpha=1.0, beta=0.5)
+        >>> y.numpy().round(3).tolist()
+        [[[[0.5, 0.5, 0.5]]]]
     """
     check_constants(size, k, alpha, beta)
     constants = {"size": size, "k": k, "alpha": alpha, "beta": beta}

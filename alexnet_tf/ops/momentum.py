@@ -19,13 +19,21 @@ def apply_decayed_momentum(
         momentum: a float.
         weight_decay: a float.
         copy: None, or a bfloat16 `tf.Variable` of the same shape. It is set to the new
-        w,
-            rounded, in the same pass.
+            w, rounded, in the same pass.
 
     Raises:
         tf.errors.InvalidArgumentError: if shapes differ, or if two of the variables are
             the same.
         tf.errors.FailedPreconditionError: if a variable has the wrong type.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> w, v = tf.Variable([1.0]), tf.Variable([0.0])
+        >>> apply_decayed_momentum(
+        ...     w, v, tf.constant([2.0]), learning_rate=0.5, momentum=0.9,
+        ...     weight_decay=0.0)
+        >>> w.numpy().tolist(), v.numpy().tolist()
+        ([0.0], [-1.0])
     """
     library.ops.alexnet_tf_resource_apply_decayed_momentum(
         variable.handle,

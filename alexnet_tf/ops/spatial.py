@@ -32,6 +32,12 @@ def spatial_normalization(x, *, size, k, alpha, beta) -> tf.Tensor:
     Raises:
         ValueError: if a constant, or the rank of `x`, is wrong.
         TypeError: if `x` has another type.
+
+    Example:
+        >>> x = tf.ones([1, 2, 2, 1])  # each square holds all four positions
+        >>> y = spatial_normalization(x, size=3, k=2.0, alpha=0.5, beta=0.5)
+        >>> y.numpy().round(3).ravel().tolist()  # (2 + 0.5 * 4)^-0.5
+        [0.5, 0.5, 0.5, 0.5]
     """
     lrn.check_constants(size, k, alpha, beta)
     x = lrn.checked_input(x, (tf.float32, tf.bfloat16))

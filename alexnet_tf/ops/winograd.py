@@ -68,6 +68,12 @@ def winograd_convolution(
 
     Raises:
         ValueError: if a rank, the kernel size, `outputs` or `padding` is wrong.
+
+    Example:
+        >>> x, kernel = tf.random.normal([1, 9, 9, 4]), tf.random.normal([3, 3, 4, 8])
+        >>> y = winograd_convolution(x, kernel, padding=(1, 1))
+        >>> bool(np.allclose(y, tf.nn.conv2d(x, kernel, 1, "SAME"), atol=1e-4))
+        True
     """
     with tf.name_scope(name or "winograd_convolution"):
         x = tf.convert_to_tensor(x)

@@ -51,8 +51,7 @@ def corners(inputs):
     return [tuple(corner) for corner in np.asarray(inputs["image"])[:, 0, 0, :2]]
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
+def prepare_numbered(folder, encoding):
     """26 training images and 7 validation images; image n has class n % 5."""
 
     def examples(count):
@@ -66,8 +65,12 @@ def dataset(tmp_path_factory):
         tuple("abcde"),
         {"train": examples(COUNT), "validation": examples(7)},
     )
-    folder = tmp_path_factory.mktemp("data") / "numbered"
-    return preparation.prepare_dataset(source, folder, size=SIZE, encoding="raw")
+    return preparation.prepare_dataset(source, folder, size=SIZE, encoding=encoding)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return prepare_numbered(tmp_path_factory.mktemp("data") / "numbered", "raw")
 
 
 def batches(dataset, first=0, last=3 * STEPS, rows=None, damaged="stop", **changes):
@@ -371,7 +374,7 @@ def test_a_damaged_record_stops_training_and_evaluation(damaged):
     with pytest.raises(tf.errors.OpError, match="train-.*record [49] is damaged"):
         batches(damaged, last=STEPS)
     with pytest.raises(tf.errors.OpError, match="validation-.*record 2 is damaged"):
-        evaluated(damaged, 3, False)
+        list(input_pipeline.evaluation_batches(damaged, "validation", batch_size=3))
 
 
 def test_a_damaged_record_is_replaced_by_the_next_image_in_the_order(damaged, run):
@@ -411,10 +414,16 @@ def test_training_is_an_error_if_every_record_is_damaged(damaged, monkeypatch):
 
 def test_evaluation_leaves_damaged_records_out(damaged):
     found = input_pipeline.evaluation_batches(
-        damaged, "validation", batch_size=4, crop=CROP, ten_crop=False, damaged="skip"
+        damaged, "validation", batch_size=4, damaged="skip"
     )
-    views = [views.numpy()[:, 0, 0, 0, 2].tolist() for views, _ in found]
-    assert views == [[0, 1, 3, 4], [5, 6]]
+    seen = [
+        (images[:, 0, 0, 2].numpy().tolist(), len(labels)) for images, labels in found
+    ]
+    assert seen == [([0, 1, 3], 3), ([4, 5, 6], 3)]
+    alone = input_pipeline.evaluation_batches(
+        damaged, "validation", batch_size=1, damaged="skip"
+    )
+    assert [len(labels) for _, labels in alone] == [1] * 6  # no batch is empty
 
 
 @pytest.mark.long
@@ -460,48 +469,34 @@ def test_resuming_among_1_280_000_records_reads_the_right_batch(
         assert (pixels @ [1, 256, 65536]).tolist() == expected.tolist()
 
 
-def evaluated(dataset, batch_size, ten_crop, crop=CROP):
-    found = input_pipeline.evaluation_batches(
-        dataset, "validation", batch_size=batch_size, crop=crop, ten_crop=ten_crop
-    )
-    return [(views.numpy(), labels.numpy()) for views, labels in found]
-
-
+@pytest.mark.parametrize("encoding", ["jpeg", "raw"])
 @pytest.mark.parametrize(
     ("batch_size", "sizes"), [(3, [3, 3, 1]), (7, [7]), (1, [1] * 7), (100, [7])]
 )
-@pytest.mark.parametrize("ten_crop", [False, True])
-def test_evaluation_reads_every_image_once_in_order(
-    dataset, batch_size, sizes, ten_crop
+def test_evaluation_reads_every_whole_image_once_in_order(
+    dataset, tmp_path, encoding, batch_size, sizes
 ):
-    found = evaluated(dataset, batch_size, ten_crop)
+    if encoding == "jpeg":
+        dataset = prepare_numbered(tmp_path / "jpeg", encoding)
+    found = [
+        (images.numpy(), labels.numpy())
+        for images, labels in input_pipeline.evaluation_batches(
+            dataset, "validation", batch_size=batch_size
+        )
+    ]
     assert [len(labels) for _, labels in found] == sizes
-    views = np.concatenate([views for views, _ in found])
-    assert views.shape == (7, 10 if ten_crop else 1, CROP, CROP, 3)
-    assert views[:, 0, 0, 0, 2].tolist() == list(range(7))
+    source = records.open_records(dataset, "validation")
+    expected = [
+        records.decode_image(source[n].encoded, SIZE, encoding) for n in range(7)
+    ]
+    np.testing.assert_array_equal(np.concatenate([i for i, _ in found]), expected)
     labels = np.concatenate([labels for _, labels in found])
     assert labels.tolist() == [number % 5 for number in range(7)]
 
 
-def test_evaluation_uses_the_ten_views_of_resizing(dataset):
-    ((views, _),) = evaluated(dataset, 7, True)
-    for number in range(7):
-        expected = resizing.views(tf.constant(numbered_image(number)), CROP)
-        np.testing.assert_array_equal(views[number], expected)
-
-
-def test_the_first_of_ten_views_is_the_center_crop(dataset):
-    for crop in (5, 6, 8):
-        ((ten, _),) = evaluated(dataset, 7, True, crop)
-        ((center, _),) = evaluated(dataset, 7, False, crop)
-        np.testing.assert_array_equal(ten[:, :1], center)
-
-
 def test_evaluation_of_a_missing_split_is_rejected(dataset):
     with pytest.raises(ValueError, match="no split 'test', only train, validation"):
-        input_pipeline.evaluation_batches(
-            dataset, "test", batch_size=2, crop=CROP, ten_crop=False
-        )
+        input_pipeline.evaluation_batches(dataset, "test", batch_size=2)
 
 
 def test_records_keep_the_order_of_the_source(dataset):

@@ -12,7 +12,14 @@ import tensorflow as tf
 from alexnet_tf import evaluate
 from alexnet_tf.data import input_pipeline, prepared_dataset, records
 from alexnet_tf.evaluation import evaluator, metrics
-from alexnet_tf.models import builder, checkpoint_files, layers, trained, zoo
+from alexnet_tf.models import (
+    builder,
+    checkpoint_files,
+    layers,
+    resizing,
+    trained,
+    zoo,
+)
 from alexnet_tf.runtime import options
 
 
@@ -62,14 +69,13 @@ def net(small_dataset):
 def test_center_and_ten_crop_errors_equal_those_of_a_plain_loop(small_dataset, net):
     measure = evaluator.Evaluation(net)
     results = measure(small_dataset, "validation", crop=24, batch_size=30)
-    ((views, labels),) = input_pipeline.evaluation_batches(
-        small_dataset, "validation", batch_size=12, crop=24, ten_crop=True
+    ((images, labels),) = input_pipeline.evaluation_batches(
+        small_dataset, "validation", batch_size=12
     )
     probabilities = np.zeros((12, 10, 3))
     for image in range(12):
-        for view in range(10):
-            pixels = views[image, view].numpy()[None]
-            outputs = net(layers.plain_inputs(tf.constant(pixels)), training=False)
+        for view, pixels in enumerate(resizing.views(images[image], 24)):
+            outputs = net(layers.plain_inputs(pixels[None]), training=False)
             exponent = np.exp(outputs.numpy()[0] - outputs.numpy().max())
             probabilities[image, view] = exponent / exponent.sum()
     for method, chosen in (
@@ -83,6 +89,20 @@ def test_center_and_ten_crop_errors_equal_those_of_a_plain_loop(small_dataset, n
         assert results[method]["top5_error"] == pytest.approx(
             0, abs=1e-4
         )  # of 3 classes
+
+
+def test_an_evaluation_is_traced_once_though_its_last_batch_is_smaller(
+    small_dataset, net, monkeypatch
+):
+    traced = []
+    called = net.call
+    monkeypatch.setattr(
+        net, "call", lambda *a, **k: (traced.append(a), called(*a, **k))[1]
+    )
+    measure = evaluator.Evaluation(net)
+    for _ in range(2):
+        measure(small_dataset, "validation", crop=24, batch_size=50)  # 5, 5, 2 images
+    assert len(traced) == 1
 
 
 def test_damaged_records_can_be_skipped_in_evaluation(
@@ -100,11 +120,12 @@ def test_damaged_records_can_be_skipped_in_evaluation(
     with pytest.raises(tf.errors.OpError, match="record 5 is damaged"):
         measure(damaged, "validation", crop=24)
     found = measure(damaged, "validation", crop=24, damaged="skip")
-    ((views, labels),) = input_pipeline.evaluation_batches(
-        small_dataset, "validation", batch_size=12, crop=24, ten_crop=False
+    ((images, labels),) = input_pipeline.evaluation_batches(
+        small_dataset, "validation", batch_size=12
     )
     rest = [number for number in range(12) if number != 5]
-    inputs = layers.plain_inputs(tf.constant(views.numpy()[rest, 0]))
+    center = resizing.center_crop(images, 24).numpy()
+    inputs = layers.plain_inputs(tf.constant(center[rest]))
     answers = np.argmax(net(inputs, training=False), axis=-1)
     wrong = np.mean(answers != labels.numpy()[rest])
     assert found["center_crop"]["top1_error"] == pytest.approx(100 * wrong, abs=1e-3)

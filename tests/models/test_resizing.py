@@ -226,6 +226,13 @@ def test_the_ten_views_are_center_corners_and_their_mirror_images():
     np.testing.assert_array_equal(found, five + [view[:, ::-1] for view in five])
 
 
+def test_the_five_crops_of_a_batch_are_the_views_of_each_image_before_they_are_mirrored():
+    two = np.stack([images.random_image(seed, 14, 14) for seed in (0, 1)])
+    found = resizing.five_crops(tf.constant(two), 8).numpy()
+    views = [resizing.views(tf.constant(image), 8)[:5] for image in two]
+    np.testing.assert_array_equal(found, views)
+
+
 def test_the_first_view_is_the_center_crop_for_every_margin():
     for side in (7, 8, 13, 14):
         image = tf.constant(images.random_image(0, 14, 14))

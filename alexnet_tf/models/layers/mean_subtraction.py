@@ -17,6 +17,11 @@ class MeanSubtraction(keras.layers.Layer):
         mean: [H, W, 3] in pixel values; None for a layer whose weights are loaded.
 
     Input: [N, H, W, 3], RGB pixels 0-255. Output: the same in the compute type.
+
+    Example:
+        >>> centered = MeanSubtraction(np.full((1, 1, 3), 100.0))
+        >>> centered(np.full((1, 1, 1, 3), 255, np.uint8)).numpy().tolist()
+        [[[[155.0, 155.0, 155.0]]]]
     """
 
     def __init__(self, mean: np.ndarray | None = None, **kwargs: Any):

@@ -47,6 +47,11 @@ class Preprocessing(keras.layers.Layer):
         jit: whether XLA compiles the computation.
 
     Output: [N, H, W, 3] in the compute type.
+
+    Example:
+        >>> finished = Preprocessing(np.full((4, 4, 3), 100.0))
+        >>> finished(**plain_inputs(tf.zeros([2, 4, 4, 3], tf.uint8))).shape
+        TensorShape([2, 4, 4, 3])
     """
 
     def __init__(self, mean: np.ndarray, jit: bool = True, **kwargs: Any):

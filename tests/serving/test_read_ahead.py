@@ -1,6 +1,5 @@
 """Files are read in threads, in order, and no more of them than two batches."""
 
-import gc
 import threading
 import weakref
 
@@ -56,7 +55,6 @@ def test_not_all_images_are_held_however_many_there_are(count):
     for batch in read_ahead.in_batches(range(count), read, size):
         assert len(batch) == size
         del batch
-        gc.collect()
     assert size < most <= 3 * size + cores.usable_cores()
 
 

@@ -136,9 +136,9 @@ def main(chosen: PredictOptions, arguments: Sequence[str]) -> None:
     server = chosen.server
     _refuse_two_places(chosen)
     _refuse_with_bench(chosen)
-    from alexnet_tf.serving import classification, image_arguments, prediction_files
+    from alexnet_tf.serving import classification, image_arguments, prediction_output
 
-    path = None if output is None else prediction_files.check_output(output)
+    path = None if output is None else prediction_output.check_output(output)
     images = image_arguments.find_images(arguments, images_from)
     files = images.files
     model = chosen.model.model or "runs/default/export"

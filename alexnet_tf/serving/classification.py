@@ -16,8 +16,8 @@ from alexnet_tf.data import image_decoding, image_files, shards
 from alexnet_tf.models import image_limits
 from alexnet_tf.runtime import log_noise, names, progress, tables
 from alexnet_tf.serving import client as clients
-from alexnet_tf.serving import prediction_files, read_ahead
-from alexnet_tf.serving.prediction_files import Prediction
+from alexnet_tf.serving import prediction_output, read_ahead
+from alexnet_tf.serving.prediction_output import Prediction
 
 PROGRESS_FROM = 10  # files from which a progress bar is shown
 REQUESTS = 200  # of a timing, at each number of requests in flight
@@ -145,7 +145,7 @@ def write_predictions(
     top: int,
     max_bad_files: int | None = None,
 ) -> Written:
-    """Writes what `classify_files` returns to a file; see `prediction_files`.
+    """Writes what `classify_files` returns to a file; see `prediction_output`.
 
     Work that was interrupted is continued. If a server fails, the work stops, and
     the next call continues it.
@@ -160,10 +160,10 @@ def write_predictions(
     plan = {
         **classifier.identity(),
         "top": top,
-        "images": prediction_files.images_identity(files),
+        "images": prediction_output.images_identity(files),
         "alexnet_tf": alexnet_tf.__version__,
     }
-    with prediction_files.unfinished(output, plan) as work:
+    with prediction_output.unfinished(output, plan) as work:
         done = work.rows
         if work.complete:
             progress.say(f"{names.escaped(output)} is complete: nothing is left to do")

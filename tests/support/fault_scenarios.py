@@ -314,22 +314,24 @@ class Predictions:
     suffix = ".jsonl"
 
     def __init__(self):
-        from alexnet_tf.serving import prediction_files
+        from alexnet_tf.serving import prediction_output
 
-        prediction_files.SAVE_INTERVAL_S = 0.0
+        prediction_output.SAVE_INTERVAL_S = 0.0
 
     def prepare(self, place):
         pass
 
     def act(self, place):
-        from alexnet_tf.serving import prediction_files
+        from alexnet_tf.serving import prediction_output
 
-        output = prediction_files.check_output(str(place / f"p{self.suffix}"))
-        with prediction_files.unfinished(output, {"model": 1}) as work:
+        output = prediction_output.check_output(str(place / f"p{self.suffix}"))
+        with prediction_output.unfinished(output, {"model": 1}) as work:
             if work.complete:
                 return
             for row in range(work.rows, 6):
-                work.append(prediction_files.Prediction(f"{row}.png", ["x"], [row / 8]))
+                work.append(
+                    prediction_output.Prediction(f"{row}.png", ["x"], [row / 8])
+                )
                 if row % 2:
                     work.end_batch()
             work.finish()

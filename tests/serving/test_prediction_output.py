@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from alexnet_tf.data import image_decoding
-from alexnet_tf.serving import classification, prediction_files
+from alexnet_tf.serving import classification, prediction_output
 from alexnet_tf.serving import client as clients
 
-SUFFIXES = prediction_files.SUFFIXES
+SUFFIXES = prediction_output.SUFFIXES
 ODD = os.fsdecode(b"caf\xe9\n.png")
 
 
@@ -40,7 +40,7 @@ def classifier(batch_size=4, answer=answer_of, **identity):
 
 def write(path, files, made=None, **options):
     return classification.write_predictions(
-        prediction_files.check_output(str(path)),
+        prediction_output.check_output(str(path)),
         files,
         made or classifier(),
         **({"top": 2} | options),
@@ -122,7 +122,7 @@ class StopError(Exception):
 def test_work_goes_on_from_any_place_and_ends_with_the_same_bytes(
     tmp_path, suffix, monkeypatch
 ):
-    monkeypatch.setattr(prediction_files, "SAVE_INTERVAL_S", 0.0)
+    monkeypatch.setattr(prediction_output, "SAVE_INTERVAL_S", 0.0)
     whole = tmp_path / f"whole{suffix}"
     write(whole, FILES)
     for stop in range(30):
@@ -159,7 +159,7 @@ def test_complete_work_is_not_done_again(tmp_path, suffix):
 @pytest.fixture(params=["begun", "complete"])
 def earlier(request, tmp_path, monkeypatch):
     """Two images of which a file of predictions was begun or made, and that file."""
-    monkeypatch.setattr(prediction_files, "SAVE_INTERVAL_S", 0.0)
+    monkeypatch.setattr(prediction_output, "SAVE_INTERVAL_S", 0.0)
     files = [str(tmp_path / f"{number}.png") for number in range(2)]
     for file in files:
         with open(file, "wb") as opened:
@@ -252,13 +252,13 @@ def test_two_commands_do_not_write_the_same_file(tmp_path):
 @pytest.mark.parametrize("name", ["p", "p.json", "p.txt", "p.jsonl.gz"])
 def test_a_file_of_another_kind_is_refused(name):
     with pytest.raises(ValueError, match=r"must end in \.jsonl, \.csv or \.npz"):
-        prediction_files.check_output(name)
+        prediction_output.check_output(name)
 
 
 def test_a_folder_is_refused(tmp_path):
     (tmp_path / "p.csv").mkdir()
     with pytest.raises(ValueError, match="is a folder: name a file"):
-        prediction_files.check_output(str(tmp_path / "p.csv"))
+        prediction_output.check_output(str(tmp_path / "p.csv"))
 
 
 def test_one_bad_file_more_than_allowed_stops_and_more_allowed_goes_on(
@@ -296,10 +296,10 @@ def test_a_server_that_fails_is_no_fault_of_a_file(tmp_path, capsys):
 # Writes predictions slowly, as the arguments say, until somebody kills it.
 SLOW = """
 import sys, time
-from alexnet_tf.serving import prediction_files
-from tests.serving import test_prediction_files as tests
+from alexnet_tf.serving import prediction_output
+from tests.serving import test_prediction_output as tests
 
-prediction_files.SAVE_INTERVAL_S = 0.01
+prediction_output.SAVE_INTERVAL_S = 0.01
 made = tests.classifier(answer=lambda file: time.sleep(0.002) or tests.answer_of(file))
 print("begun", flush=True)
 tests.write(sys.argv[1], [f"{n}.png" for n in range(300)], made)

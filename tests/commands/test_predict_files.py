@@ -20,10 +20,10 @@ KILLED = """
 import os, signal
 from alexnet_tf import predict
 from alexnet_tf.runtime import command
-from alexnet_tf.serving import prediction_files
+from alexnet_tf.serving import prediction_output
 
-prediction_files.SAVE_INTERVAL_S = 0
-end_batch, ended = prediction_files.PredictionFile.end_batch, []
+prediction_output.SAVE_INTERVAL_S = 0
+end_batch, ended = prediction_output.PredictionFile.end_batch, []
 
 def end_batch_and_die(work):
     end_batch(work)
@@ -31,7 +31,7 @@ def end_batch_and_die(work):
     if len(ended) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
 
-prediction_files.PredictionFile.end_batch = end_batch_and_die
+prediction_output.PredictionFile.end_batch = end_batch_and_die
 command.run_command("predict", predict.OPTIONS, predict.main, "")
 """
 

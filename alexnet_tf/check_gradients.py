@@ -12,7 +12,7 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from alexnet_tf.models import zoo
+from alexnet_tf.models import checkpoint_files, run_description, zoo
 from alexnet_tf.runtime import command, log_noise, options, progress, tables
 from alexnet_tf.runtime.options import option
 from alexnet_tf.training import train_options
@@ -31,7 +31,7 @@ class NetOptions:
         None,
         f"the net, with random weights, fewer kernels and smaller images: "
         f"{', '.join(zoo.ARCHITECTURES)} (default: {zoo.DEFAULT_TO_TRAIN})",
-        check=options.one_of(*zoo.ARCHITECTURES),
+        check=options.Named(tuple(zoo.ARCHITECTURES)),
     )
     checkpoint: str | None = option(
         None,
@@ -144,7 +144,7 @@ def _refuse_unread(chosen: NetOptions) -> None:
 
 def _model(chosen: NetOptions) -> tuple["keras.Model", str]:
     """Returns the net, and what it is in one line."""
-    from alexnet_tf.models import builder, checkpoint_files, checkpoint_weights, trained
+    from alexnet_tf.models import builder, checkpoint_weights, trained
     from alexnet_tf.training import gradient_check
 
     build = functools.partial(
@@ -167,6 +167,9 @@ def _model(chosen: NetOptions) -> tuple["keras.Model", str]:
 def main(chosen: CheckGradientsOptions, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments)
     _refuse_unread(chosen.net)
+    if chosen.net.checkpoint is not None:  # before TensorFlow, which is slow
+        run_description.describe(chosen.net.checkpoint)
+        checkpoint_files.locate_checkpoint(chosen.net.checkpoint)
     with log_noise.held_back():
         from alexnet_tf.training import gradient_check
 

@@ -50,9 +50,7 @@ class FigureOptions:
         ("all",),
         f"figures, separated by commas: {', '.join(NAMES)}, or all. With all, a figure "
         "that this run cannot have is left out and named",
-        check=lambda value: (
-            set(value) <= {"all", *NAMES} or f"all, or some of {', '.join(NAMES)}"
-        ),
+        check=options.Named(("all", *NAMES)),
     )
     output: str = option(
         "figures",
@@ -112,14 +110,15 @@ class ImageOptions:
         "the net's answer to each image)",
     )
     query_count: int = option(
-        1000,
+        200,
         "number of images on which nearest measures its precision; their features and "
         "pixels are in memory",
         check=options.at_least(1),
     )
-    search_count: int | None = option(
-        None,
-        "number of training images that nearest searches (default: all)",
+    search_count: int = option(
+        1000,
+        "number of training images that nearest searches, chosen at random; a number "
+        "above that of the split searches all",
         check=options.at_least(1),
     )
 
@@ -140,28 +139,26 @@ OPTIONS = FiguresOptions
 def main(chosen: FiguresOptions, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments)
     images, figures = chosen.images, chosen.figures
-    if images.images is not None and (images.dataset or images.split):
-        raise ValueError("name the images by --images or by --dataset, and not by both")
     # First, because without matplotlib it says what to install, and TensorFlow is slow.
     from alexnet_tf.drawing import figure as figure_files
 
-    with log_noise.held_back():
-        from alexnet_tf.drawing import gallery
-        from alexnet_tf.models import checkpoint_files, devices
-
-        devices.configure(chosen.devices.logical_cpus, chosen.devices.logical_gpus)
-    devices.allow_tf32(figures.precision == "tf32")
+    named = _checked(figures, images)
     if figures.architecture is not None:
         drawn = _drawn_of_the_zoo(figures)
         _show(drawn, figure_files.write(drawn, figures.output)[0])
         return
+    with log_noise.held_back():
+        from alexnet_tf.drawing import gallery
+        from alexnet_tf.models import devices
+
+        devices.configure(chosen.devices.logical_cpus, chosen.devices.logical_gpus)
+    devices.allow_tf32(figures.precision == "tf32")
     choices = gallery.Choices(
         layer=figures.layer,
         channel=figures.channel,
         **vars(images),
         **vars(chosen.reading),
     )
-    named = checkpoint_files.named_checkpoints(figures.checkpoint)
     subjects = [
         gallery.Subject(
             checkpoint,
@@ -169,7 +166,7 @@ def main(chosen: FiguresOptions, arguments: Sequence[str]) -> None:
             precision=figures.precision,
             tower_devices=chosen.devices.tower_devices,
         )
-        for checkpoint in dict.fromkeys(named)
+        for checkpoint in named
     ]
     everything = "all" in figures.figure
     for name in NAMES if everything else dict.fromkeys(figures.figure):
@@ -181,6 +178,30 @@ def main(chosen: FiguresOptions, arguments: Sequence[str]) -> None:
             print(f"{name} is left out: {error}", file=sys.stderr)
             continue
         _show(drawn, figure_files.write(drawn, figures.output)[0])
+
+
+def _checked(figures: FigureOptions, images: ImageOptions) -> list[str]:
+    """The runs and checkpoints that are named; raises an error if options are wrong."""
+    from alexnet_tf.drawing import preflight
+    from alexnet_tf.models import checkpoint_files
+
+    if images.images is not None and (images.dataset or images.split):
+        raise ValueError("name the images by --images or by --dataset, and not by both")
+    if not figures.figure:
+        raise ValueError(f"--figure is empty: name all, or some of {', '.join(NAMES)}")
+    preflight.check_output(figures.output)
+    if figures.architecture is not None:
+        return []
+    named = checkpoint_files.named_checkpoints(figures.checkpoint)
+    asked = [name for name in figures.figure if name != "all"]
+    for each in named:
+        described = preflight.check_run(each, asked)
+        if figures.layer is not None:
+            preflight.check_layer(described, figures.layer)
+        preflight.check_images(
+            described, images=images.images, dataset=images.dataset, split=images.split
+        )
+    return list(dict.fromkeys(named))
 
 
 def _drawn_of_the_zoo(figures: FigureOptions) -> "figure.Figure":

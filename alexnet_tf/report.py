@@ -4,8 +4,8 @@
     python -m alexnet_tf.report runs/a runs/b/best runs/imported --dataset=data/mine-256
 
 The page has the run's command, data, machine, curves, filters, predictions, nearest
-images and confusion, its numbers beside the paper's, and a model card. It is one file
-that loads nothing, has at most 3 MB, and can be sent by mail. What a run does not have,
+images and confusion, its numbers beside the paper's, and a model card. Of paths only the
+last parts are shown. It is one file that loads nothing, has at most 3 MB, and can be sent by mail. What a run does not have,
 such as the log of imported weights, is named in its place. docs/report.md shows more.
 It needs pip install 'alexnet_tf[figures]'.
 """
@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from alexnet_tf.runtime import command, errors, files, log_noise, options, paths
+from alexnet_tf.runtime import command, files, log_noise, options, paths
 from alexnet_tf.runtime.device_options import DeviceOptions
 from alexnet_tf.runtime.options import option
 
@@ -84,17 +84,25 @@ class ReportOptions:
 
 OPTIONS = ReportOptions
 
-# What is raised if a run was not evaluated, or if a file of it is damaged.
-_DAMAGED = (OSError, ValueError, ArithmeticError, LookupError, RecursionError)
-
 
 def main(chosen: ReportOptions, arguments: Sequence[str]) -> None:
     named = _runs(arguments)
     output = pathlib.Path(chosen.page.output)
     if output.suffix != ".html":
         raise ValueError(f"--output={output}: the name of a page ends in .html")
-    if output.is_dir():
-        raise IsADirectoryError(f"{output} is a folder: name a file by --output")
+    # First, because TensorFlow is slow; without matplotlib or Jinja2, importing says what
+    # to install.
+    from alexnet_tf.drawing import canvas, preflight
+    from alexnet_tf.drawing.report import page
+
+    del canvas, page
+    preflight.check_output(chosen.page.output, is_folder=False)
+    for each in named:
+        preflight.check_images(
+            preflight.check_run(each),
+            dataset=chosen.images.dataset,
+            split=chosen.images.split,
+        )
     with log_noise.held_back():
         from alexnet_tf.drawing import gallery
         from alexnet_tf.drawing.report import composition, facts
@@ -115,15 +123,7 @@ def main(chosen: ReportOptions, arguments: Sequence[str]) -> None:
         ),
         card=composition.Card(chosen.page.intended_use, chosen.page.license),
         paper=_beside_the_paper([run.folder for run in runs]),
-        command=shlex.join(
-            [
-                "python",
-                "-m",
-                "alexnet_tf.report",
-                *arguments,
-                *options.command_line(chosen),
-            ]
-        ),
+        command=_command(arguments, options.command_line(chosen)),
         settings={
             "precision": chosen.images.precision,
             "tower_devices": chosen.devices.tower_devices,
@@ -136,32 +136,50 @@ def main(chosen: ReportOptions, arguments: Sequence[str]) -> None:
     print(f"{output}: {len(report.html.encode()) / 1e6:.2f} MB")
 
 
+def _command(arguments: Sequence[str], given: Sequence[str]) -> str:
+    """The command that writes the page, with paths as anybody may see them."""
+    shown = [paths.without_places(argument, [argument]) for argument in arguments]
+    for flag in given:
+        name, _, value = flag.partition("=")
+        shown.append(f"{name}={paths.without_places(value, [value])}")
+    return shlex.join(["python", "-m", "alexnet_tf.report", *shown])
+
+
 def _beside_the_paper(folders: Sequence[pathlib.Path]) -> "list[page.Block]":
-    """The tables of `tables` with these runs, and the runs that they cannot have."""
+    """The numbers of the paper's nets and of these runs, in one table."""
     from alexnet_tf.drawing.report import page
+    from alexnet_tf.drawing.report.missing import Missing
     from alexnet_tf.studies import measured, paper_tables
 
+    found = measured.read(dict.fromkeys(folders))
+    nets, ablations = paper_tables.beside_the_paper(found)
     blocks: list[page.Block] = [
         page.Paragraph(
-            "What the paper reports, what the 2012 program's log has, and what the runs "
-            "of this page have reached. Runs of other images than ImageNet's are in the "
-            "last table. A cell is blank if nothing was run for it."
+            "The paper's nets learned a thousand classes from 1.2 million photographs, so "
+            "errors on other images cannot be compared with theirs. "
+            "python -m alexnet_tf.tables prints all tables of the paper, with the "
+            "commands that make their numbers."
+        ),
+        page.Table(
+            "Top-1 / top-5 error in %, ten crops",
+            ("net", "images", "paper", "2012 log", "here"),
+            [
+                *nets,
+                *(
+                    (each.architecture or each.path, "", "", "", Missing(each.why))
+                    for each in found.lacking
+                ),
+            ],
+        ),
+    ]
+    if ablations:
+        blocks.append(
+            page.Table(
+                "Change of the top-1 / top-5 error in points if this is left out",
+                ("left out", "images", "paper", "2012 log", "here"),
+                ablations,
+            )
         )
-    ]
-    fitting = []
-    for folder in dict.fromkeys(folders):
-        try:
-            paper_tables.tables_of(measured.read([folder]))
-        except _DAMAGED as error:
-            what = f"A row for {folder}"
-            blocks.append(page.Absent(what, errors.one_line(error).rstrip(".")))
-        else:
-            fitting.append(folder)
-    blocks += [
-        page.Table(table.title, (table.rows_are, *paper_tables.HEADER), table.rows)
-        for table in paper_tables.tables_of(measured.read(fitting))
-        if table.rows
-    ]
     return blocks
 
 

@@ -105,6 +105,7 @@ def run_study(study: StudyGroup, common: Sequence[str]) -> None:
             f"--part={study.part}: there are only {len(plan.runs())} trainings"
         )
     output = pathlib.Path(study.output)
+    files.check_writable(output)
     _refuse_another_study(plan)
     waiting = [run for run in mine if not (plan.run_dir(run) / results.RESULT).exists()]
     lengths = _lengths(plan, waiting, study.evaluate)
@@ -307,7 +308,7 @@ def _draw(
                 (results.label_of(setting), setting.spreads[measure].by_seed)
                 for setting in compared
             ],
-            results.MEASURES[measure],
+            results.title_of(measure, compared),
         )
     ]
     if reach is not None:

@@ -7,10 +7,13 @@ Each argument is a run folder that was evaluated, the folder of a study, or a fi
 `evaluate --output` for several nets. Every row has the paper's number, that of the 2012
 program's log, ours with the number of seeds and their standard deviation, the command
 that makes it, and its cost. What was not run is blank. Which row a run belongs to
-follows from what it records: its net, its dataset and its options.
+follows from what it records: its net, its dataset and its options. A run that was not
+evaluated has a row in the last table, with the command that does it. If an argument is
+something else, the others are printed all the same, and the exit status is 1.
 """
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 
 from alexnet_tf.runtime import command, options, paths, tables
@@ -41,6 +44,11 @@ def main(chosen: TablesOptions, arguments: Sequence[str]) -> None:
 
     found = measured.read(map(paths.local, arguments))
     print(paper_tables.render(paper_tables.tables_of(found), chosen.output.format))
+    for lack in found.lacking:
+        if lack.command:
+            print(f"{lack.path} is {lack.why}: {lack.command}", file=sys.stderr)
+    if wrong := [lack.why for lack in found.lacking if not lack.command]:
+        raise ValueError("; ".join(wrong))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from absl import flags
 
 from alexnet_tf import __main__ as package
 from alexnet_tf.runtime import options
@@ -16,8 +17,8 @@ from tests.support import ROOT
 
 README = ROOT / "README.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-# What may follow any command, besides its own options.
-SHARED_FLAGS = {"flagfile", "help", "helpshort", "verbosity"}
+# They end a command before it looks at its other flags.
+HELP = ("--help", "--helpshort")
 # With it the site's search also works on pages that are opened as files; the pages
 # themselves do not need it.
 SEARCH_IN_FILES = "https://unpkg.com/iframe-worker/shim"
@@ -94,43 +95,31 @@ def commands(text):
         yield name, arguments
 
 
-def options_of(command):
-    """The options of a command by the names of their flags; those of train for study."""
+def kinds_of(command):
+    """The options of a command; study also takes those of train."""
     modules = [command, "train"] if command == "study" else [command]
-    return {
-        options.flag_name(field): field
-        for module in modules
-        for _, field in options.fields_of(
-            importlib.import_module(f"alexnet_tf.{module}").OPTIONS
-        )
-    }
+    return [importlib.import_module(f"alexnet_tf.{name}").OPTIONS for name in modules]
 
 
-def is_flag(argument, known):
-    """Whether an argument is a flag of a command with the options `known`.
+def fault_of(command, arguments):
+    """What is wrong with a command of a page, as the command itself would say it.
 
-    The value is only looked at where an option is a choice, because most values of a
-    page are examples. A recipe that --flagfile names must exist.
+    Its flags and those of its flag file are parsed, with their values.
     """
-    name, given, value = argument.removeprefix("--").partition("=")
-    if name == "flagfile":
-        return not value.startswith("tools/") or (ROOT / value).is_file()
-    if name in SHARED_FLAGS:
-        return True
-    if name not in known:
-        switched_off = known.get(name.removeprefix("no"))
-        return switched_off and options.kind_name(switched_off) == "switch"
-    choices = options.choices(known[name])
-    return not given or not choices or value in choices
-
-
-def wrong_flags(command, arguments):
-    """The arguments that are no flags of the command; its own name if there is none."""
     if command not in package.COMMANDS:
-        return [] if (ROOT / "alexnet_tf" / command).is_dir() else [command]
-    known = options_of(command)
-    given = (each for each in arguments if each.startswith("--"))
-    return [each for each in given if not is_flag(each, known)]
+        known = (ROOT / "alexnet_tf" / command).is_dir()
+        return "" if known else f"no command {command}"
+    given = [each for each in arguments if each.startswith("--") and each not in HELP]
+    values = flags.FlagValues()
+    try:
+        for kind in kinds_of(command):
+            options.define(kind, values)
+        options.parse_flags(values, given)
+        for kind in kinds_of(command):
+            options.collect(kind, values)
+    except flags.Error as error:
+        return str(error)
+    return ""
 
 
 def missing_paths(text):
@@ -167,13 +156,14 @@ def test_every_picture_has_a_text_alternative(document):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=named)
-def test_every_flag_of_a_documented_command_exists(document):
-    wrong = {
-        f"{command} {argument}"
+def test_every_documented_command_takes_its_flags_and_values(document, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    wrong = [
+        f"{command}: {fault}"
         for command, arguments in commands(document.read_text())
-        for argument in wrong_flags(command, arguments)
-    }
-    assert wrong == set()
+        if (fault := fault_of(command, arguments))
+    ]
+    assert wrong == []
 
 
 @pytest.mark.parametrize(
@@ -201,6 +191,11 @@ def test_the_site_is_built_without_a_warning_and_its_pages_load_nothing_else(tmp
     assert done.returncode == 0, done.stderr
     pages = [*tmp_path.glob("**/*.html")]
     assert len(pages) > len([*ROOT.glob("docs/**/*.md")])  # and 404.html
+    for notebook in ROOT.glob("docs/**/*.ipynb"):
+        page = tmp_path / notebook.relative_to(ROOT / "docs").with_suffix(".html")
+        pictures = notebook.read_text().count('"image/png"')
+        assert 0 < pictures == page.read_text().count("What the code above draws")
+    assert "LocalResponseNormalization(" in (tmp_path / "api.html").read_text()
     for page in pages:
         text = page.read_text()
         loaded = re.findall(
@@ -223,22 +218,20 @@ def test_faults_in_documents_are_found(tmp_path):
     assert targets("`[a](b.md)`\n\n```\n[a](b.md)\n```\n") == []
     text = "    python -m alexnet_tf.train --epochs=3 \\\n      --resum & # --not\n"
     assert list(commands(text)) == [("train", ["--epochs=3", "--resum"])]
-    assert wrong_flags("train", ["--epochs=3", "--resum"]) == ["--resum"]
-    assert wrong_flags("train", ["--nomirror", "--precision=half"]) == [
-        "--precision=half"
-    ]
-    assert wrong_flags("train", ["--noepochs", "--flagfile=tools/no.flags"]) == [
-        *("--noepochs", "--flagfile=tools/no.flags"),
-    ]
-    assert wrong_flags("trian", []) == ["trian"]
-    assert wrong_flags("study", ["--vary=seed=1,2", "--epochs=1"]) == []
+    assert "flag 'resum'" in fault_of("train", ["--epochs=3", "--resum"])
+    assert "--precision=half" in fault_of("train", ["--nomirror", "--precision=half"])
+    assert "--batch_size=0" in fault_of("train", ["--batch_size=0"])
+    assert "tools/no.flags" in fault_of("train", ["--flagfile=tools/no.flags"])
+    assert fault_of("trian", []) == "no command trian"
+    assert fault_of("study", ["--vary=seed=1,2", "--epochs=1", "runs/a"]) == ""
+    assert fault_of("train", ["--help"]) == ""
     assert missing_paths("`tools/demo.sh`, tools/no.sh.") == ["tools/no.sh"]
 
 
 def test_the_documents_are_checked_without_tensorflow():
     code = (
         "import sys, tests.test_documents as t\n"
-        "for name in t.package.COMMANDS: t.options_of(name)\n"
+        "for name in t.package.COMMANDS: t.kinds_of(name)\n"
         "sys.exit('tensorflow' in sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -9,6 +9,9 @@ import itertools
 
 import numpy as np
 
+# The products of so many pixels add up to less than 2**24, so float32 sums are exact.
+_EXACT_PIXELS = 256
+
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
@@ -58,16 +61,18 @@ class StatisticsAccumulator:
 
     def add(self, image: np.ndarray) -> None:
         """Adds one image, uint8 [size, size, 3]."""
-        # Exact in float64 for one image, and fast, unlike in integers. `einsum` stays in
-        # this thread, where `dot` would start others.
-        channels = [image[..., channel].astype(np.float64) for channel in range(3)]
         self.count += 1
         self.sum += image
-        for row, column in itertools.combinations_with_replacement(range(3), 2):
-            product = int(np.einsum("hw,hw->", channels[row], channels[column]))
-            self.products[row, column] += product
-            if row != column:
-                self.products[column, row] += product
+        # `einsum` stays in this thread, where `dot` would start others.
+        for start in range(0, image.shape[1], _EXACT_PIXELS):
+            strip = image[:, start : start + _EXACT_PIXELS]
+            channels = [strip[..., channel].astype(np.float32) for channel in range(3)]
+            for row, column in itertools.combinations_with_replacement(range(3), 2):
+                by_line = np.einsum("hw,hw->h", channels[row], channels[column])
+                product = int(by_line.sum(dtype=np.float64))
+                self.products[row, column] += product
+                if row != column:
+                    self.products[column, row] += product
 
     def merge(self, other: "StatisticsAccumulator") -> None:
         """Adds all images that `other` has summed up."""

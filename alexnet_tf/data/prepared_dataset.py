@@ -20,7 +20,7 @@ import numpy as np
 from alexnet_tf.data import image_statistics, record_files
 from alexnet_tf.models import background as backgrounds
 from alexnet_tf.models import resize_rule
-from alexnet_tf.runtime import files, names
+from alexnet_tf.runtime import files, names, suggestions
 
 # The splits to evaluate on, the preferred one first.
 EVALUATION_SPLITS = ("validation", "test")
@@ -97,6 +97,14 @@ class Dataset:
                 )
         return files.sha256(self.path / DIGESTS)
 
+    def check_split(self, split: str) -> None:
+        """Raises ValueError if the dataset has no such split; the message lists them."""
+        if split not in self.counts:
+            raise ValueError(
+                f"{self.path} has no split {split!r}, only {', '.join(self.counts)}"
+                f"{suggestions.did_you_mean(split, self.counts)}"
+            )
+
     def shards(self, split: str) -> list[pathlib.Path]:
         """The files that hold the records of a split, in order.
 
@@ -104,10 +112,7 @@ class Dataset:
             ValueError: the dataset has no such split.
             FileNotFoundError: the files are missing.
         """
-        if split not in self.counts:
-            raise ValueError(
-                f"{self.path} has no split {split!r}, only {', '.join(self.counts)}"
-            )
+        self.check_split(split)
         pattern = f"{split}-*{record_files.SUFFIXES[self.encoding]}"
         found = sorted(self.path.glob(pattern))
         if not found:

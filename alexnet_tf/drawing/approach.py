@@ -31,7 +31,8 @@ def draw(settings: Sequence[tuple[str, Mapping[int, Curve]]], limit: float) -> F
     axes.axhline(limit, color=canvas.GRAY, linestyle="--")
     axes.set(xlabel="passes", ylabel="training top-1 error, %", ylim=(0, None))
     axes.set_xlim(left=0)
-    axes.legend()
+    # Above the chart, where no curve is.
+    picture.legend(loc="outside upper left", ncols=2)
     return Figure(
         name="approach",
         picture=picture,

@@ -69,7 +69,7 @@ def draw(
     side = max(4.0, min(0.34 * count, 7.0), 1.25 * cells / canvas.DPI)
     listed = _worst(counted)
     bars = max(1.5, 0.2 * len(listed) + 0.8)
-    below = 1.7 if len(mistakes) else 0.0
+    below = 2.1 if len(mistakes) else 0.0
     height = max(side + 1.6, bars) + below
     picture = canvas.new_picture(side + 5.4, height)
     above, *rest = picture.subfigures(
@@ -121,7 +121,7 @@ def _draw_matrix(axes, matrix: np.ndarray, class_names: Sequence[str]) -> None:
     )
     bar = axes.figure.colorbar(image, ax=axes, location="bottom", shrink=0.6, aspect=30)
     ticks = [0, 0.01, 0.05, 0.2, 0.5, 1]
-    bar.set_ticks(ticks, labels=[f"{100 * tick:.0f} %" for tick in ticks])
+    bar.set_ticks(ticks, labels=["0", *(f"{100 * tick:.0f} %" for tick in ticks[1:])])
     bar.set_label("share of the images of the true class")
     axes.set(xlabel="answer", ylabel="true class")
     axes.spines[["top", "right"]].set_visible(True)
@@ -159,7 +159,7 @@ def _draw_errors(
     title = (
         f"the {len(listed)} largest errors by class, %" if few else "error by class, %"
     )
-    axes.set_title(title, loc="left")
+    axes.set_title(title, loc="left", fontweight="bold", pad=10)
     axes.set_xlabel(f"dashed: all images, {counted.error:.1f} %")
     for number, error in enumerate(errors):
         axes.text(
@@ -173,7 +173,11 @@ def _draw_mistakes(
     mistakes: Sequence[np.ndarray],
     class_names: Sequence[str],
 ) -> None:
-    figure.suptitle("most confident errors: answer, and true class below", fontsize=9)
+    # The empty line keeps the heading apart from those of the images.
+    figure.suptitle(
+        "most confident errors: the answer with its probability, and the true class\n",
+        **{"fontsize": 9, "fontweight": "bold", "x": 0.01, "ha": "left"},
+    )
     all_axes = figure.subplots(1, IMAGES)
     for axes in all_axes:
         axes.set_axis_off()
@@ -181,11 +185,13 @@ def _draw_mistakes(
         all_axes, mistakes, counted.mistakes, strict=False
     ):
         axes.imshow(pixels, interpolation="antialiased")
-        answer, true = (
-            sheet.fitted(class_names[label], 84)
-            for label in (mistake.answer, mistake.label)
+        answer = sheet.fitted(class_names[mistake.answer], 84)
+        true = sheet.fitted(class_names[mistake.label], 64)
+        axes.set_title(f"{answer}\n{100 * mistake.confidence:.0f} %", fontsize=8)
+        axes.text(
+            *(0.5, -0.06, f"true: {true}"),
+            **{"transform": axes.transAxes, "ha": "center", "va": "top", "fontsize": 8},
         )
-        axes.set_title(f"{answer} {100 * mistake.confidence:.0f} %\n{true}", fontsize=8)
 
 
 def _caption(

@@ -1,4 +1,4 @@
-"""Errors and losses of runs by passes over the training images: paper, figure 1's form."""
+"""Errors, losses and learning rates of runs by passes over the training images: paper, figure 1's form."""
 
 import math
 from collections.abc import Sequence
@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_tf.drawing import canvas
+from alexnet_tf.drawing import canvas, sheet
 from alexnet_tf.drawing.figure import Figure
 from alexnet_tf.training.learning_curves import Curve, LearningCurves
 
 _SMOOTHED = 40  # a training curve is drawn as the mean of so many parts
+_LEGEND_ROW = 0.2  # inches
+_LONGEST_NAME = 240  # pixels
+_RATES = 4  # learning rates that are written, about
 
 
 @canvas.styled()
@@ -24,36 +27,45 @@ def draw(runs: Sequence[LearningCurves]) -> Figure:
         A figure whose `data` are the curves of every run with its changes of the learning
         rate, and whose `text` is a table of their last and best validation errors.
     """
-    picture = canvas.new_picture(8, 6)
-    errors, losses = picture.subplots(2, 1, sharex=True)
-    handles, labels = [], []
+    picture = canvas.new_picture(8, 7 + _LEGEND_ROW * len(runs))
+    charts = picture.subplots(3, 1, sharex=True, height_ratios=[3, 3, 1])
+    errors, losses, rates = charts
+    trainings, validations = [], []
     for number, run in enumerate(runs):
         color = canvas.COLORS[number % len(canvas.COLORS)]
         # With more runs than colors the lines differ too.
         style = ("-", "--", ":", "-.")[number // len(canvas.COLORS) % 4]
-        # matplotlib takes a label that begins with "_" for none.
-        prefix = f" {run.name}: " if len(runs) > 1 else "top-1, "
-        for axes, name in ((errors, "top1_error"), (losses, "loss")):
-            line, points = _draw_run(axes, run, name, color, style)
-            if axes is errors:
-                handles += [line, points]
-                labels += [f"{prefix}training", f"{prefix}validation"]
-        top5 = run.validation.top5_error
-        if len(runs) == 1 and top5 is not None:
-            (line,) = errors.plot(
-                run.validation.passes, top5, "s--", color=canvas.COLORS[1], markersize=4
-            )
-            handles.append(line)
-            labels.append("top-5, validation")
-        _mark_rates(errors, losses, run, canvas.GRAY if len(runs) == 1 else color)
+        prefix = "top-1"
+        if len(runs) > 1:
+            prefix = sheet.fitted(run.name, _LONGEST_NAME)
+        line, points = _draw_run(errors, run, "top1_error", color, style)
+        _draw_run(losses, run, "loss", color, style)
+        rates.step(
+            *(run.training.passes, run.learning_rates),
+            **{"where": "post", "color": color, "linestyle": style},
+        )
+        trainings.append((line, f"{prefix}, training"))
+        there = len(run.validation.passes) > 0
+        validations.append((points, f"{prefix}, {run.split}" if there else ""))
+        _mark_changes(charts, run, canvas.GRAY if len(runs) == 1 else color)
+    top5 = runs[0].validation.top5_error
+    if len(runs) == 1 and top5 is not None and len(top5):
+        (line,) = errors.plot(
+            runs[0].validation.passes,
+            *(top5, "s--"),
+            **{"color": canvas.COLORS[1], "markersize": 4},
+        )
+        validations.append((line, f"top-5, {runs[0].split}"))
     errors.set(
         ylabel="error, %" if len(runs) == 1 else "top-1 error, %", ylim=(0, None)
     )
-    losses.set(ylabel="loss, nats", xlabel="passes over the training images")
-    losses.set(ylim=(0, None), xlim=(0, None))
-    for axes in (errors, losses):
+    losses.set(ylabel="loss, nats", ylim=(0, None))
+    rates.set(ylabel="learning\nrate", xlim=(0, None))
+    _scale_rates(rates, np.concatenate([run.learning_rates for run in runs]))
+    rates.set_xlabel("passes over the training images")
+    for axes in charts:
         axes.grid(alpha=0.25)
-    errors.legend(handles, labels, loc="upper right")
+    _add_legend(picture, [*trainings, *validations], columns=3 if len(runs) == 1 else 2)
     return Figure(
         "curves",
         picture,
@@ -107,38 +119,63 @@ def smooth(values: np.ndarray, width: int) -> np.ndarray:
     return (sums[last] - sums[first]) / (last - first)
 
 
-def _mark_rates(errors, losses, run: LearningCurves, color: str) -> None:
+def _scale_rates(axes, rates: np.ndarray) -> None:
+    """Gives learning rates a logarithmic scale with as many numbers as there is room for."""
+    rates = np.unique(rates[rates > 0])
+    if not rates.size:
+        return
+    apart = max((rates[-1] / rates[0]) ** (1 / _RATES), 1.5)
+    ticks: list[float] = []
+    for rate in rates[::-1].tolist():
+        if not ticks or ticks[-1] / rate >= apart:
+            ticks.append(rate)
+    axes.set(yscale="log", ylim=(rates[0] / 2, 2 * rates[-1]))
+    axes.set_yticks(ticks, labels=[f"{rate:g}" for rate in ticks])
+    axes.minorticks_off()
+
+
+def _add_legend(picture, entries, *, columns: int) -> None:
+    """Puts the legend above the charts, where no curve is.
+
+    An entry without a label keeps its place, so that each run has a row.
+    """
+    found = picture.legend(
+        [handle for handle, _ in entries],
+        [f" {label}" for _, label in entries],  # one that begins with "_" is left out
+        loc="outside upper left",
+        ncols=columns,
+        handlelength=3,
+    )
+    for (_, label), handle in zip(entries, found.legend_handles, strict=True):
+        handle.set_visible(bool(label))
+
+
+def _mark_changes(charts, run: LearningCurves, color: str) -> None:
     """Marks where the learning rate changed, and where a person changed the schedule."""
-    for change in run.rate_changes:
-        for axes in (errors, losses):
+    for axes in charts:
+        for change in run.rate_changes:
             axes.axvline(change.passes, color=color, linestyle=":", linewidth=1)
-        losses.annotate(
-            f"{change.after:g}",
-            (change.passes, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(2, -9),
-            textcoords="offset points",
-            color=color,
-            fontsize=8,
-        )
-    for passes in sorted({passes for passes, _ in run.changes}):
-        for axes in (errors, losses):
+        for passes in sorted({passes for passes, _ in run.changes}):
             axes.axvline(passes, color=color, linestyle="-.", linewidth=1)
 
 
 def _caption(runs: Sequence[LearningCurves]) -> str:
     marks = ""
     if any(run.rate_changes for run in runs):
-        marks = "; dotted lines mark where the learning rate became what stands there"
+        marks = "; dotted lines mark where the learning rate changed"
     if any(run.changes for run in runs):
         marks += "; dash-dotted lines mark where the schedule was changed by hand"
     names = ", ".join(run.name for run in runs)
-    return (
-        f"Errors and losses of {names} by passes over the training images{marks}. "
+    text = (
+        f"Errors, losses and learning rates of {names} by passes over the training images{marks}. "
         "Training is measured on augmented images and with dropout, between two lines of "
-        f"the log (pale) and as a running mean over 1/{_SMOOTHED} of the run; validation "
-        "on center crops without dropout."
+        f"the log (pale) and as a running mean over 1/{_SMOOTHED} of the run"
     )
+    splits = dict.fromkeys(run.split for run in runs if len(run.validation.passes))
+    if not splits:
+        return f"{text}. Nothing was validated during training."
+    measured = " or ".join(f"{split} split" for split in splits)
+    return f"{text}; the {measured} on center crops without dropout."
 
 
 def _in_words(run: LearningCurves) -> str:
@@ -152,8 +189,8 @@ def _in_words(run: LearningCurves) -> str:
     if len(validation.passes):
         best = int(np.argmin(validation.top1_error))
         text += (
-            f" The validation error begins with {validation.top1_error[0]:.2f} %, is "
-            f"least with {validation.top1_error[best]:.2f} % at "
+            f" The error on the {run.split} split begins with "
+            f"{validation.top1_error[0]:.2f} %, is least with {validation.top1_error[best]:.2f} % at "
             f"{validation.passes[best]:.2f} passes, and ends with "
             f"{validation.top1_error[-1]:.2f} %."
         )
@@ -166,7 +203,9 @@ def _in_words(run: LearningCurves) -> str:
 
 
 def _table(runs: Sequence[LearningCurves]) -> str:
-    header = ("run", "passes", "training", "validation", "top-5", "best", "at pass")
+    splits = list(dict.fromkeys(run.split for run in runs))
+    measured = splits[0] if len(splits) == 1 else "validation"
+    header = ("run", "passes", "training", measured, "top-5", "best", "at pass")
     rows: list[tuple[str, ...]] = [header]
     for run in runs:
         validation = run.validation
@@ -202,8 +241,10 @@ def _changes(runs: Sequence[LearningCurves]) -> list[str]:
 def _data(run: LearningCurves) -> dict[str, Any]:
     return {
         "name": run.name,
+        "split": run.split,
         "training": _curve_data(run.training),
         "validation": _curve_data(run.validation),
+        "learning_rates": run.learning_rates.tolist(),
         "rate_changes": [
             {"passes": change.passes, "before": change.before, "after": change.after}
             for change in run.rate_changes

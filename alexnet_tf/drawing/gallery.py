@@ -4,6 +4,7 @@ The commands `figures` and `report` share it. Each figure's own module draws fro
 here is what reads that data from a run.
 """
 
+import collections
 import dataclasses
 import functools
 import os
@@ -30,7 +31,7 @@ from alexnet_tf.evaluation import confusion as confusion_counts
 from alexnet_tf.evaluation import nearest as nearest_images
 from alexnet_tf.evaluation import saliency as saliency_gradients
 from alexnet_tf.models import checkpoint_files, devices, layer_outputs, trained
-from alexnet_tf.runtime import names
+from alexnet_tf.runtime import names, paths
 from alexnet_tf.training import learning_curves, train_options
 
 ALL = "all"
@@ -55,7 +56,7 @@ class Choices:
         seed: of the choice of images.
         class_name: the class whose score `saliency` differentiates, by name or number.
         query_count: how many images `nearest` measures its precision on.
-        search_count: how many training images `nearest` searches.
+        search_count: how many training images `nearest` searches, at most.
         max_bad_files: how many unreadable image files are left out.
         damaged_records: what to do at a damaged record.
         batch_size: images that are computed at once.
@@ -70,8 +71,8 @@ class Choices:
     count: int | None = None
     seed: int = 0
     class_name: str | None = None
-    query_count: int = 1000
-    search_count: int | None = None
+    query_count: int = 200
+    search_count: int = 1000
     max_bad_files: int = 0
     damaged_records: records.Damaged = "stop"
     batch_size: int = 128
@@ -133,6 +134,18 @@ class Subject:
             tower_devices=self._tower_devices,
             inputs="pixels",
         )
+
+    @property
+    def checkpoint(self) -> str:
+        """The checkpoint as captions name it, without the place of the run."""
+        return paths.public(self.restored.checkpoint)
+
+    def shown(self, images: image_sets.ImageSet) -> str:
+        """What some images are, as captions name them, without their place."""
+        known = [self.choices.images or ""]
+        if self.choices.images is None:
+            known = [str(self.dataset.path)]
+        return paths.without_places(images.where, known)
 
     @functools.cached_property
     def dataset(self) -> prepared_dataset.Dataset:
@@ -212,7 +225,9 @@ class Subject:
         Raises NotDrawableError if the run has no log.
         """
         try:
-            return learning_curves.read_curves(self.run_dir, self._steps_per_epoch)
+            return learning_curves.read_curves(
+                self.run_dir, self._steps_per_epoch, self._validation_split
+            )
         except (OSError, ValueError) as error:
             raise NotDrawableError(str(error)) from error
 
@@ -220,31 +235,54 @@ class Subject:
         batch_size = train_options.read_record(self.run_dir).recipe.batch_size
         return input_pipeline.steps_per_epoch(self.dataset, batch_size)
 
+    def _validation_split(self) -> str | None:
+        """What training validated on, by its dataset; None if that is gone."""
+        try:
+            return evaluator.dataset_of(self.net).evaluation_split
+        except (OSError, ValueError):
+            return None
+
 
 def _architecture(subject: Subject) -> Figure:
-    return architecture.draw(subject.net.architecture, of=str(subject.run_dir))
+    return architecture.draw(subject.net.architecture, of=paths.public(subject.run_dir))
 
 
 def _filters(subject: Subject) -> Figure:
     restored, choices = subject.restored, subject.choices
+    layer = choices.layer
+    try:
+        found = kernels.read_kernels(restored.model, restored.architecture, layer)
+    except ValueError as error:
+        raise NotDrawableError(str(error)) from error
     return filters.draw(
-        kernels.read_kernels(restored.model, restored.architecture, choices.layer),
-        restored.checkpoint,
+        found,
+        subject.checkpoint,
         channel=choices.channel,
         name=choices.name_of("filters"),
     )
 
 
 def _curves(*subjects: Subject) -> Figure:
-    return curves.draw([subject.learning_curves for subject in subjects])
+    shown: list[learning_curves.LearningCurves] = []
+    seen: collections.Counter[str] = collections.Counter()
+    for subject in subjects:
+        name = paths.public(subject.run_dir)
+        seen[name] += 1  # runs of two places may have one name
+        shown.append(
+            dataclasses.replace(
+                subject.learning_curves,
+                name=name if seen[name] == 1 else f"{name} ({seen[name]})",
+            )
+        )
+    return curves.draw(shown)
 
 
 def _predictions(subject: Subject) -> Figure:
     return predictions.draw(
         subject.choose_answers(8),
         subject.net.class_names,
-        subject.restored.checkpoint,
-        subject.images.where,
+        subject.checkpoint,
+        subject.shown(subject.images),
         only_errors=subject.choices.only_errors,
     )
 
@@ -257,17 +295,14 @@ def _nearest(subject: Subject) -> Figure:
     training = subject.training_images
     rows = choices.count or 6
     chosen = image_sets.shuffled(queries, choices.seed)
-    among = None
-    if choices.search_count is not None:
-        order = image_sets.shuffled(training, choices.seed)
-        among = sorted(order[: choices.search_count])
+    order = image_sets.shuffled(training, choices.seed)
     found = nearest_images.search(
         restored,
         queries,
         chosen[: max(rows, choices.query_count)],
         training,
         layers=[layer],
-        among=among,
+        among=sorted(order[: choices.search_count]),
         **subject.reading,
     )
     neighbors = [
@@ -279,9 +314,10 @@ def _nearest(subject: Subject) -> Figure:
         np.array(neighbors, np.uint8),
         layer,
         classes,
-        restored.checkpoint,
-        where=queries.where,
-        searched=training.where,
+        subject.checkpoint,
+        where=subject.shown(queries),
+        searched=subject.shown(training),
+        count=training.count,
         name=choices.name_of("nearest"),
     )
 
@@ -312,7 +348,7 @@ def _maps(subject: Subject) -> Figure:
         values,
         image.pixels[0],
         layer,
-        restored.checkpoint,
+        subject.checkpoint,
         names.escaped(images.name(int(image.indices[0]))),
         channel=choices.channel,
         name=choices.name_of("maps"),
@@ -335,8 +371,8 @@ def _saliency(subject: Subject) -> Figure:
         scores,
         gradients,
         class_names,
-        restored.checkpoint,
-        subject.images.where,
+        subject.checkpoint,
+        subject.shown(subject.images),
     )
 
 
@@ -348,8 +384,8 @@ def _confusion(subject: Subject) -> Figure:
         counted,
         [image_sets.pixels_of(images, image) for image in mistakes[: confusion.IMAGES]],
         subject.net.class_names,
-        subject.restored.checkpoint,
-        images.where,
+        subject.checkpoint,
+        subject.shown(images),
         names=[names.escaped(images.name(image)) for image in mistakes],
     )
 

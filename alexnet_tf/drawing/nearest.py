@@ -26,6 +26,7 @@ def draw(
     *,
     where: str,
     searched: str,
+    count: int,
     name: str = "nearest",
 ) -> Figure:
     """Draws queries in the first column and the images nearest to each in its row.
@@ -38,6 +39,7 @@ def draw(
         classes: the names that the labels count.
         checkpoint: the net.
         where, searched: the query images and those that were searched, for the caption.
+        count: how many images there were to search.
         name: of the figure.
 
     Returns:
@@ -51,6 +53,7 @@ def draw(
     labels = found.queries.labels
     height = _SIDE + 2 * sheet.LINE + _GAP
     heading = f"nearest by {layer}, with the distance"
+    decimals = decimals_of(best.distances[:rows])
     first = _GAP + _SIDE + _WIDE
     width = max(neighbors * (_SIDE + _GAP), _HEADING)
     page = sheet.Sheet(first + width, _GAP + sheet.LINE + rows * height)
@@ -73,9 +76,8 @@ def draw(
                 side=_SIDE,
                 frame=canvas.BAD if label not in (other, image_sets.UNKNOWN) else None,
             )
-            distance = float(best.distances[row, column])
-            shown = f"{distance:.3g}" if distance < 1000 else f"{distance:,.0f}"
-            lines = [_class_name(other, classes), shown]
+            distance = f"{best.distances[row, column]:,.{decimals}f}"
+            lines = [_class_name(other, classes), distance]
             for line, text in enumerate(filter(None, lines)):
                 page.add_text(
                     text,
@@ -106,11 +108,24 @@ def draw(
     return Figure(
         name,
         page.picture,
-        _caption(layer, checkpoint, where, searched, found, neighbors, rows),
+        _caption(layer, checkpoint, where, searched, count, found, neighbors, rows),
         _alternative(best, labels, classes, rows),
         data,
         text,
     )
+
+
+def decimals_of(distances: np.ndarray) -> int:
+    """The decimals with which all distances of a figure are written.
+
+    The largest of them has three digits, if it is below 1,000.
+
+    Example:
+        >>> decimals_of(np.array([0.5, 9.1])), decimals_of(np.array([2.0, 40000.0]))
+        (2, 0)
+    """
+    largest = float(distances.max(initial=0))
+    return int(np.clip(2 - np.floor(np.log10(largest)), 0, 6)) if largest else 0
 
 
 def _class_name(label: int, classes: Sequence[str]) -> str:
@@ -122,16 +137,21 @@ def _caption(
     checkpoint: str,
     where: str,
     searched: str,
+    count: int,
     found: nearest.Found,
     neighbors: int,
     rows: int,
 ) -> str:
     known = (found.queries.labels[:rows] != image_sets.UNKNOWN).any()
     frames = " An orange frame marks another class than the query's." if known else ""
+    among = f"all {count:,} images of {searched}"
+    if found.searched < count:
+        among = f"{found.searched:,} of the {count:,} images of {searched}"
     return (
-        f"{folder_listing.counted(rows, 'image')} of {where} in the first column, and the {neighbors} of "
-        f"{found.searched:,} images of {searched} whose {layer} in {checkpoint} is "
-        f"nearest in Euclidean distance, which is written below.{frames}"
+        f"{folder_listing.counted(rows, 'image')} of {where} in the first column, and the "
+        f"{neighbors} images whose {layer} in {checkpoint} is nearest in Euclidean "
+        f"distance, which is written below. {among[0].upper()}{among[1:]} were searched."
+        f"{frames}"
     )
 
 

@@ -4,7 +4,6 @@ Paper, section 4.1: the softmax outputs of the ten crops are averaged. Ties get
 fractional credit, as in the 2012 program (`layer_kernels.cu`). Errors are in percent.
 """
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from absl import logging
 from alexnet_tf.data import input_pipeline, prepared_dataset, record_files, records
 from alexnet_tf.evaluation import metrics
 from alexnet_tf.models import layers, resizing, trained
-from alexnet_tf.runtime import progress
+from alexnet_tf.runtime import progress, suggestions
 
 
 class Evaluation:
@@ -274,11 +273,10 @@ def label_of(name: str, classes: Sequence[str]) -> int:
         return found[0]
     if name.isdecimal() and int(name) < len(classes):
         return int(name)
-    near = difflib.get_close_matches(name, classes, 3)
-    hint = f": perhaps {' or '.join(map(repr, near))}" if near else ""
     raise ValueError(
         f"the net has no class {name!r}, only {len(classes)} classes such as "
-        f"{classes[0]!r} and the numbers 0 to {len(classes) - 1}{hint}"
+        f"{classes[0]!r} and the numbers 0 to {len(classes) - 1}"
+        f"{suggestions.did_you_mean(name, classes)}"
     )
 
 

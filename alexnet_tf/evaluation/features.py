@@ -148,7 +148,7 @@ def write_features(
 def _traced(model: keras.Model) -> Callable[[np.ndarray], dict[str, tf.Tensor]]:
     """Returns the model as one graph for any number of images.
 
-    The numbers are those of the model itself, operation by operation, bit for bit.
+    In float32 the numbers are those of the model called without a graph, bit for bit.
     """
     pixels = tf.TensorSpec([None, *model.input.shape[1:]], tf.uint8)
 

@@ -23,6 +23,7 @@ from alexnet_tf.models.architecture import (
     Weighted,
     extents,
 )
+from alexnet_tf.runtime import suggestions
 
 Activation = Literal["relu", "tanh"]
 _ACTIVATIONS: dict[Activation, type] = {"relu": Relu, "tanh": Tanh}
@@ -99,9 +100,10 @@ def _without_layer(net: Architecture, name: str) -> Architecture:
     if found is None:
         named = [x.name for x in net.layers if isinstance(x, Weighted)]
         possible = [each for each in named if _removed(net, each) is not None]
+        parts = [*possible, *_parts_of(net)]
         raise ValueError(
             f"--without={name} is no part of {net.name} that can be left out: name one "
-            f"or more of {', '.join([*possible, *_parts_of(net)])}"
+            f"or more of {', '.join(parts)}{suggestions.did_you_mean(name, parts)}"
         )
     return found
 

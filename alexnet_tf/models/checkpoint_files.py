@@ -13,7 +13,7 @@ import pathlib
 import re
 import shutil
 
-from alexnet_tf.runtime import files, paths
+from alexnet_tf.runtime import files, paths, suggestions
 
 NEWEST = "checkpoints"
 BEST = "best"
@@ -128,7 +128,9 @@ def locate_checkpoint(checkpoint: str | os.PathLike[str]) -> tuple[pathlib.Path,
             if path.exists()
             else (f"there is no checkpoint {path}")
         )
-        raise CheckpointError(f"{there}: {expected}{_hint(path)}")
+        beside = [each.name for each in path.parent.glob("*/")]
+        hint = _hint(path) or suggestions.did_you_mean(path.name, beside)
+        raise CheckpointError(f"{there}: {expected}{hint}")
     return pathlib.Path(os.path.normpath(path.parent / "..")), found[-1]
 
 

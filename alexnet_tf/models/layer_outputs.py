@@ -20,6 +20,7 @@ import re
 import keras
 
 from alexnet_tf.models import layers
+from alexnet_tf.runtime import suggestions
 
 # What each Keras layer is in a name, and how `architecture.extents` names it.
 _STEPS: dict[type[keras.layers.Layer], tuple[str, str]] = {
@@ -91,6 +92,7 @@ def tower_outputs(model: keras.Model, name: str) -> list[keras.KerasTensor]:
     if name not in found:
         raise ValueError(
             f"{model.name} has no layer {name!r}: choose one of {', '.join(found)}"
+            f"{suggestions.did_you_mean(name, found)}"
         )
     return [part.output for part in found[name]]
 
@@ -111,7 +113,7 @@ def weighted_layers(model: keras.Model, layer: str) -> list[keras.layers.Layer]:
         known = [name.removesuffix("/linear") for name in found if "/linear" in name]
         raise ValueError(
             f"{getattr(model, 'model', model).name} has no layer {layer!r} with weights: "
-            f"choose one of {', '.join(known)}"
+            f"choose one of {', '.join(known)}{suggestions.did_you_mean(layer, known)}"
         )
     return found[f"{layer}/linear"]
 

@@ -94,6 +94,36 @@ def stages_of(architecture: architectures.Architecture) -> list[Stage]:
     return found
 
 
+# How `layer_outputs` calls the steps after a layer with weights.
+_STEP_NAMES = {
+    architectures.Relu: "relu",
+    architectures.Tanh: "tanh",
+    architectures.ResponseNormalization: "lrn",
+    architectures.SpatialNormalization: "spatial_lrn",
+    architectures.MaxPool: "pool",
+    architectures.Dropout: "dropout",
+}
+
+
+def output_names(architecture: architectures.Architecture) -> dict[str, Stage]:
+    """Returns the names of `layer_outputs.layer_names`, each with its stage, in order.
+
+    It needs no model.
+
+    Example:
+        >>> from alexnet_tf.models import zoo
+        >>> list(output_names(zoo.find("cifar10_11pct")))[:4]
+        ['conv1', 'conv1/linear', 'conv1/relu', 'conv1/pool']
+    """
+    found: dict[str, Stage] = {}
+    for stage in stages_of(architecture)[1:]:
+        steps = ["linear", *(_STEP_NAMES[type(step)] for step in stage.steps)]
+        found |= dict.fromkeys(
+            (stage.name, *(f"{stage.name}/{s}" for s in steps)), stage
+        )
+    return found
+
+
 def _sources(
     layer: architectures.Weighted, towers: int, before: Stage
 ) -> tuple[tuple[int, ...], ...]:

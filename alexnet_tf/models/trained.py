@@ -29,13 +29,13 @@ from alexnet_tf.models import (
     devices,
     layers,
     resize_rule,
+    run_description,
 )
 from alexnet_tf.models import background as backgrounds
 from alexnet_tf.runtime import array_files, files, names
 
-MODEL_FILE = "model.json"
+MODEL_FILE = run_description.MODEL_FILE
 MEAN_FILE = "mean.npy"
-_FORMAT = 1
 
 Inputs = Literal["pipeline", "finished", "pixels"]
 
@@ -173,7 +173,7 @@ def write_trained_net(run_dir: str | os.PathLike[str], net: TrainedNet) -> None:
     with files.written_aside(folder / MEAN_FILE) as temporary:
         temporary.write_bytes(mean)
     described = {
-        "format": _FORMAT,
+        "format": run_description.FORMAT,
         "alexnet_tf": net.version,
         "architecture": architecture_json.to_json(net.architecture),
         "class_names": list(net.class_names),
@@ -209,32 +209,16 @@ def read_trained_net(run_dir: str | os.PathLike[str]) -> TrainedNet:
         ('cifar10_11pct', ('class0', 'class1', 'class2'))
     """
     folder = pathlib.Path(run_dir)
-    path = folder / MODEL_FILE
+    path, described = folder / MODEL_FILE, run_description.read(folder)
     try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-        if described["format"] != _FORMAT:
-            raise ValueError(
-                f"{path} has format {described['format']}, and this alexnet_tf "
-                f"{alexnet_tf.__version__} reads format {_FORMAT}: it was written by "
-                f"alexnet_tf {described['alexnet_tf']}, use that version"
-            )
         mean_path = folder / described["mean"]["file"]
         if files.sha256(mean_path) != described["mean"]["sha256"]:
             raise ValueError(f"{mean_path} is damaged, or of another net than {path}")
         return _trained_net_of(described, np.load(mean_path), path)
     except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"{folder} is not a run folder of a trained net: {error.filename} does not "
-            "exist. alexnet_tf.train writes it beside the checkpoints; if the folder was "
-            "copied, copy that file too"
-        ) from None
-    except (
-        json.JSONDecodeError,
-        UnicodeDecodeError,
-        KeyError,
-        TypeError,
-    ) as error:
-        raise ValueError(f"{path} is damaged: {error!r}") from error
+        raise run_description.missing(folder, error) from None
+    except (KeyError, TypeError) as error:
+        raise run_description.damaged(path, error) from error
 
 
 def _trained_net_of(
@@ -260,10 +244,7 @@ def _trained_net_of(
             described.get("normalization"),
         )
     except ValueError as error:
-        raise ValueError(
-            f"{path} does not describe a net that alexnet_tf {alexnet_tf.__version__} "
-            f"knows: {error}"
-        ) from error
+        raise run_description.unknown(path, error) from error
 
 
 @dataclasses.dataclass(frozen=True)

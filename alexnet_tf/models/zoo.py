@@ -24,6 +24,7 @@ from alexnet_tf.models.architecture import (
     SpatialNormalization,
     UnsharedConvolution,
 )
+from alexnet_tf.runtime import suggestions
 
 _CONV1_PADDING = (0, 3)  # to the right and below, so that 224 pixels give 55 positions
 
@@ -517,5 +518,6 @@ def find(name: str) -> Architecture:
     if name not in ARCHITECTURES:
         raise ValueError(
             f"architecture must be one of {', '.join(ARCHITECTURES)}, got {name!r}"
+            f"{suggestions.did_you_mean(name, ARCHITECTURES)}"
         )
     return ARCHITECTURES[name]

@@ -103,6 +103,17 @@ def move(source: pathlib.Path, target: pathlib.Path) -> None:
         sync(source.parent)
 
 
+def check_writable(folder: pathlib.Path) -> None:
+    """Raises OSError if nothing can be written below a folder, which need not exist."""
+    there = next(
+        each for each in (folder, *folder.absolute().parents) if os.path.lexists(each)
+    )
+    if not there.is_dir():
+        raise NotADirectoryError(f"{folder} cannot be a folder: {there} is not one")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"{folder} cannot be written: {there} is not writable")
+
+
 def make_folder(path: pathlib.Path) -> None:
     """Creates a folder and the folders above it that are missing, and syncs their names.
 

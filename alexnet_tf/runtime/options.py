@@ -28,7 +28,7 @@ from typing import Any, Literal, TypeVar
 
 from absl import flags
 
-from alexnet_tf.runtime import files, flag_files, paths
+from alexnet_tf.runtime import files, flag_files, paths, suggestions
 
 Options = TypeVar("Options")
 # Returns True for a value that is allowed, or else what it must be, "at least 1".
@@ -104,6 +104,31 @@ def between(low: float, high: float) -> Check:
 def one_of(*values: Any) -> Check:
     """Returns a check that a value is one of `values`."""
     return lambda value: value in values or " or ".join(map(str, values))
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """A check that text, or each of several, is one of some names.
+
+    The error for another name suggests those that are like it.
+
+    Example:
+        >>> Named(("paper", "small"))("papr")
+        'one of paper, small'
+    """
+
+    names: tuple[str, ...]
+
+    def __call__(self, value: Any) -> bool | str:
+        return not self._unknown(value) or f"one of {', '.join(self.names)}"
+
+    def _unknown(self, value: Any) -> list[str]:
+        parts = value if isinstance(value, tuple) else (value,)
+        return [part for part in parts if part not in self.names]
+
+    def hint(self, value: Any) -> str:
+        """What was perhaps meant by the first unknown name."""
+        return suggestions.did_you_mean(self._unknown(value)[0], self.names)
 
 
 def groups_of(kind: type) -> Iterator[dataclasses.Field]:
@@ -198,7 +223,10 @@ def _validator(field: dataclasses.Field) -> Callable[[Any], bool]:
             raise flags.ValidationError(str(error)) from None
         verdict = True if check is None else check(typed)
         if verdict is not True:
-            raise flags.ValidationError(f"must be {verdict}, got {text_of(typed)}")
+            hint = check.hint(typed) if isinstance(check, Named) else ""
+            raise flags.ValidationError(
+                f"must be {verdict}, got {text_of(typed)}{hint}"
+            )
         return True
 
     return validate

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable
 
 # "gs://bucket/run", but not "a:b", "./a://b" or "tfds:NAME".
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -51,3 +52,52 @@ def _is_utf8(path: str) -> bool:
         return path.encode("utf-8") == os.fsencode(path)
     except UnicodeEncodeError:
         return False
+
+
+# An absolute path, or one that leaves the current folder, within a text: it begins a
+# word, or follows an equals sign, a colon or a quote.
+_ELSEWHERE = re.compile(
+    r"(?<![\w./~…-])(?:~[\w.-]*|\.\.|(?=/[^/\s]))(?:/[^/\s'\"<>|;,:()]+)+/?"
+)
+_OF_A_RUN = re.compile(r"[^/]+/(?:checkpoints|best)(?:/step-[^/]*)?$")
+_HOME = re.compile(r"(?:/home|/Users)/[^/]+|/root|~[^/]*")
+
+
+def public(path: str | os.PathLike[str]) -> str:
+    """Returns a path as it may be shown to anybody: what is above it is left out.
+
+    A path below the current folder stays as it is. Of any other, the last part is shown,
+    and of a checkpoint also its run. A home folder is "~".
+
+    Example:
+        >>> public("runs/mine"), public("/home/ada/runs/mine/checkpoints/step-20")
+        ('runs/mine', '…/mine/checkpoints/step-20')
+    """
+    text = os.path.normpath(path)
+    if not text.startswith(("/", "~", "..")) or text.count("/") + text.count("~") == 1:
+        return text
+    home = _HOME.match(text)
+    for each in (os.path.expanduser("~"), home[0] if home else ""):
+        if each and (text + "/").startswith(each + "/"):
+            text = f"~{text[len(each) :]}"
+    kept = _OF_A_RUN.search(text)
+    shown = kept[0] if kept else os.path.basename(text)
+    return shown if shown == text else f"…/{shown}"
+
+
+def without_places(text: str, known: Iterable[str | os.PathLike[str]] = ()) -> str:
+    """Returns a text in which every path that leaves the current folder is `public`.
+
+    Args:
+        text: any text, such as a command or an error message.
+        known: paths that may be in it although they contain spaces, or other characters
+            that end a path in a text.
+
+    Example:
+        >>> without_places("--dataset=/scratch/ada/cats --seed=1")
+        '--dataset=…/cats --seed=1'
+    """
+    for path in sorted([os.fspath(each) for each in known], key=len, reverse=True):
+        if path.startswith("/") and path.count("/") > 1:
+            text = text.replace(path, public(path))
+    return _ELSEWHERE.sub(lambda match: public(match[0]), text)

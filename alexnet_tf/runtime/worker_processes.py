@@ -73,8 +73,11 @@ def run_in_workers(
         workers, context, _begin_worker, (finished_units, stop)
     ) as executor:
         try:
-            waiting = {executor.submit(_run_task, function, task) for task in tasks}
-            yield from _results(waiting, finished_units, advance)
+            yield from _results(
+                {executor.submit(_run_task, function, task) for task in tasks},
+                finished_units,
+                advance,
+            )
         except concurrent.futures.BrokenExecutor as error:
             raise RuntimeError(
                 "a worker process died, possibly because memory ran out. Run the same "
@@ -90,7 +93,10 @@ def _results(
     finished_units: Any,
     advance: Callable[[int], object],
 ) -> Iterator[Any]:
-    """Yields each result as it is finished, and reports the progress meanwhile."""
+    """Yields each result as it is finished, and reports the progress meanwhile.
+
+    A result is not kept after that: only `waiting` refers to the futures that hold them.
+    """
     reported = 0
     while waiting:
         done, waiting = concurrent.futures.wait(

@@ -4,17 +4,26 @@ import dataclasses
 import json
 import os
 import pathlib
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from alexnet_tf.models import zoo
+from absl import flags
+
+from alexnet_tf.models import run_description, zoo
 from alexnet_tf.models.architecture import Dropout, Weighted
-from alexnet_tf.runtime import options
+from alexnet_tf.runtime import errors, options, suggestions
 from alexnet_tf.studies import results
 from alexnet_tf.training import train_options
 
 # They do not tell one kind of run from another.
 _NOT_OF_A_KIND = {"seed", "run_dir", "resume", "tower_devices", "precision", "winograd"}
+
+# What is raised if a file of a run is damaged, or if something else was given.
+_UNREADABLE = (
+    *(OSError, ValueError, ArithmeticError, LookupError, RecursionError, TypeError),
+    flags.Error,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,12 +79,30 @@ class Averaged:
 
 
 @dataclasses.dataclass(frozen=True)
+class Lacking:
+    """Something that was given to a table and has no numbers for it.
+
+    Attributes:
+        path: as it was given.
+        why: what is missing or wrong.
+        command: what makes the numbers; "" if no command does, because the path is wrong.
+        architecture: of a run that was not evaluated; "" if it is not known.
+    """
+
+    path: str
+    why: str
+    command: str = ""
+    architecture: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Measured:
     """All that was given to a table."""
 
-    trained: tuple[Trained, ...]
-    averaged: tuple[Averaged, ...]
-    studies: tuple[Mapping[str, Any], ...]
+    trained: tuple[Trained, ...] = ()
+    averaged: tuple[Averaged, ...] = ()
+    studies: tuple[Mapping[str, Any], ...] = ()
+    lacking: tuple[Lacking, ...] = ()
 
 
 def kind_of(
@@ -106,35 +133,55 @@ def read(paths: Iterable[str | os.PathLike[str]]) -> Measured:
     """Reads run folders, folders of studies, and files of `evaluate --output`.
 
     Of several runs with the same options and seed, as the whole net in two studies, one
-    counts.
-
-    Raises:
-        FileNotFoundError: one is not there.
-        ValueError: one is something else, or it was not evaluated.
+    counts. What has no numbers, because it was not evaluated, is damaged, or is not
+    there, is `lacking` and keeps nothing else from being read.
     """
     trained: dict[Any, Trained] = {}
     averaged: list[Averaged] = []
     studies: list[Mapping[str, Any]] = []
+    lacking: list[Lacking] = []
     for path in map(pathlib.Path, paths):
-        runs: list[Trained] = []
-        if path.is_file():
-            averaged.append(_read_average(path))
-        elif (path / results.STUDY).exists():
-            study = _read_json(path / results.STUDY)
-            studies.append(study)
-            runs = [_read_run(run) for run in _runs_of(path, study)]
-        elif (path / "model.json").exists():
-            runs = [_read_run(path)]
-        elif path.exists():
-            raise ValueError(
-                f"{path} is neither a run folder, nor the folder of a study, nor a file "
-                "of evaluate --output"
-            )
-        else:
-            raise FileNotFoundError(f"{path} does not exist")
-        for run in runs:
-            trained.setdefault((run.kind, run.options["seed"]), run)
-    return Measured(tuple(trained.values()), tuple(averaged), tuple(studies))
+        try:
+            runs: list[pathlib.Path] = []
+            if path.is_file():
+                averaged.append(_read_average(path))
+            elif (path / results.STUDY).exists():
+                study = _read_json(path / results.STUDY)
+                runs = list(_runs_of(path, study))
+                studies.append(study)
+            elif (path / run_description.MODEL_FILE).exists():
+                runs = [path]
+            else:
+                _refuse(path)
+        except _UNREADABLE as error:
+            lacking.append(Lacking(str(path), errors.one_line(error).rstrip(".")))
+            continue
+        for each in runs:
+            try:
+                run = _read_run(each)
+            except _UNREADABLE as error:
+                lacking.append(Lacking(str(each), errors.one_line(error).rstrip(".")))
+                continue
+            if isinstance(run, Lacking):
+                lacking.append(run)
+            else:
+                trained.setdefault((run.kind, run.options["seed"]), run)
+    return Measured(
+        tuple(trained.values()), tuple(averaged), tuple(studies), tuple(lacking)
+    )
+
+
+def _refuse(path: pathlib.Path) -> None:
+    """Raises the error for a path that has nothing to read."""
+    if path.exists():
+        raise ValueError(
+            f"{path} is neither a run folder, nor the folder of a study, nor a file of "
+            "evaluate --output"
+        )
+    beside = [each.name for each in path.parent.glob("*/")]
+    raise FileNotFoundError(
+        f"{path} does not exist{suggestions.did_you_mean(path.name, beside)}"
+    )
 
 
 def _runs_of(path: pathlib.Path, study: Mapping[str, Any]) -> Iterator[pathlib.Path]:
@@ -156,17 +203,19 @@ def _read_json(path: pathlib.Path) -> Any:
     return found
 
 
-def _read_run(path: pathlib.Path) -> Trained:
-    model = _read_json(path / "model.json")
+def _read_run(path: pathlib.Path) -> Trained | Lacking:
+    model = _read_json(path / run_description.MODEL_FILE)
     if not (path / train_options.RECORD).exists():
         raise ValueError(
             f"{path} was not trained here (it has no {train_options.RECORD}), so it is "
             "no reproduction: leave it out"
         )
     if not (path / "evaluation.json").exists():
-        raise ValueError(
-            f"{path} was not evaluated: run python -m alexnet_tf.evaluate "
-            f"--checkpoint={path} first"
+        return Lacking(
+            str(path),
+            "not evaluated yet",
+            shlex.join(["python", "-m", "alexnet_tf.evaluate", f"--checkpoint={path}"]),
+            str(model["architecture"]["name"]),
         )
     evaluation = _read_json(path / "evaluation.json")
     chosen = train_options.read_record(path)

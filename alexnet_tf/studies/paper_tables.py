@@ -57,6 +57,30 @@ def tables_of(measured: Measured) -> list[Table]:
     ]
 
 
+def beside_the_paper(measured: Measured) -> tuple[list[list[str]], list[list[str]]]:
+    """Returns the nets of the paper and all that was measured, in few columns.
+
+    Returns:
+        (nets, ablations): rows of [name, images, the paper's errors, those in the 2012
+        log, ours]. All nets of the paper's tables are there, and those ablations that
+        were measured.
+    """
+    nets = []
+    for row in (*paper.TABLE1, *paper.TABLE2):
+        if row.architectures:
+            name, theirs, log, ours, *_ = _row(row, measured)
+            nets.append([name, f"{row.dataset} {row.split}", theirs, log, ours])
+    for name, _, _, ours, _, where, *_ in _other_rows(measured):
+        if ours:
+            nets.append([name, where, "", "", ours])
+    ablations = [
+        [name, where, theirs, log, ours]
+        for name, theirs, log, ours, _, where, *_ in _ablation_rows(measured)
+        if ours
+    ]
+    return nets, ablations
+
+
 def render(found: Sequence[Table], style: tables.Style) -> str:
     """Returns tables as one text. CSV is a single sheet, with the table in a column."""
     if style == "csv":
@@ -205,7 +229,7 @@ def _figure1_rows(measured: Measured) -> Iterator[list[str]]:
 
 
 def _other_rows(measured: Measured) -> list[list[str]]:
-    """Nets and averages that belong to no row of tables 1 and 2."""
+    """Nets and averages that belong to no row of tables 1 and 2, or have no errors."""
     rows = []
     kinds: dict[tuple, list[Trained]] = {}
     for run in measured.trained:
@@ -231,6 +255,9 @@ def _other_rows(measured: Measured) -> list[list[str]]:
             name = f"{what} of {count} nets ({names})"
             ours = _pair(errors["ten_crop"])
             rows.append([name, "", "", ours, "", where, command, ""])
+    for lack in measured.lacking:
+        name = f"{lack.architecture or 'not a run'} ({lack.path})"
+        rows.append([name, "", "", "", "", lack.why, lack.command, ""])
     return rows
 
 

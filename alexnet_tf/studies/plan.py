@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from absl import flags
 
+from alexnet_tf.data import prepared_dataset, sources
+from alexnet_tf.models import zoo
 from alexnet_tf.runtime import flag_files, options
 from alexnet_tf.training import train_options
 
@@ -178,7 +180,11 @@ class Plan:
             chosen = options.parse(train_options.TrainOptions, self.flags_of(run))
             train_options.refuse_contradictions(chosen)
             train_options.refuse_unread_options(chosen)
-        except (flags.Error, ValueError) as error:
+            if chosen.start.weights is None:  # which may bring a net of their own
+                name = chosen.net.architecture or zoo.DEFAULT_TO_TRAIN
+                train_options.net_of(dataclasses.replace(chosen.net, architecture=name))
+            _refuse_no_dataset(chosen.data.dataset)
+        except (flags.Error, ValueError, FileNotFoundError) as error:
             varied = [f"--{flag}={value}" for flag, value in run.values.items()]
             where = f"the run with {' '.join(varied)}: " if varied else ""
             raise ValueError(f"{where}{error}") from None
@@ -209,6 +215,14 @@ class Plan:
                 number += 1
             found[setting] = name
         return found
+
+
+def _refuse_no_dataset(dataset: str) -> None:
+    """Raises FileNotFoundError for what is neither a source nor a prepared dataset."""
+    try:
+        sources.name_of(dataset)
+    except ValueError:
+        prepared_dataset.read_description(dataset)
 
 
 _LONGEST_NAME = 150  # most file systems allow 255 bytes

@@ -241,12 +241,14 @@ class Setting:
         spreads: of each measure over the seeds.
         differences: the same, minus the first setting's, seed by seed.
         training_s: the mean time of its trainings.
+        split: what the nets were evaluated on; "" if they were not.
     """
 
     values: Mapping[str, str]
     spreads: Mapping[str, Spread]
     differences: Mapping[str, Spread]
     training_s: float
+    split: str = ""
 
 
 def settings_of(
@@ -271,6 +273,7 @@ def settings_of(
                 spreads,
                 {n: s.minus(first[n]) for n, s in spreads.items() if n in first},
                 statistics.fmean(each["training_s"] for each in group),
+                str(group[0].get("split", "")),
             )
         )
     return found
@@ -280,6 +283,14 @@ def label_of(setting: Setting) -> str:
     """What varies, in one line: "architecture=small, without=(none)"."""
     values = setting.values.items()
     return ", ".join(f"{f}={v or '(none)'}" for f, v in values) or "all"
+
+
+def title_of(measure: str, settings: Sequence[Setting]) -> str:
+    """The title of a measure, with the split that it is of: "ten crops, test top-1 %"."""
+    splits = sorted({setting.split for setting in settings if setting.split})
+    if measure not in METHODS or not splits:
+        return MEASURES[measure]
+    return MEASURES[measure].replace("top-1", f"{' and '.join(splits)} top-1")
 
 
 def main_measure(settings: Sequence[Setting]) -> str:
@@ -353,7 +364,7 @@ def table_of(settings: Sequence[Setting]) -> tuple[list[str], list[list[str]]]:
     header = [
         *flags,
         "seeds",
-        *(MEASURES[m] for m in shown),
+        *(title_of(m, settings) for m in shown),
         "difference",
         "lower in",
         "training, s",

@@ -95,6 +95,7 @@ def assemble(
         schedule=make_schedule(options.recipe),
         batches=_batches(options, dataset, architecture, rows),
         validation=_validation(options, dataset, model, architecture),
+        validation_split=_validation_split(options, dataset),
         look=_look(options, dataset, model, architecture),
         checkpoints=checkpoint.Checkpoints(
             options.run.run_dir, model, rule.velocities, net=described
@@ -297,6 +298,13 @@ def _validation(
         damaged=options.data.damaged_records,
     )
     return lambda each_batch: measure(each_batch=each_batch)["center_crop"]
+
+
+def _validation_split(
+    options: train_options.TrainOptions, dataset: prepared_dataset.Dataset
+) -> str:
+    """What the run validates on; "" if it never does, and needs no such split."""
+    return "" if options.run.validation == "never" else dataset.evaluation_split
 
 
 def _look(

@@ -32,6 +32,13 @@ _VARIABLES = (
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
 )
+# The items of a description, in their order.
+ITEMS = (
+    *("alexnet_tf", "tensorflow", "keras", "numpy", "processor", "instruction set"),
+    *("cores", "intra-op threads", "inter-op threads", *_VARIABLES, "GPUs"),
+    *("op library", "normalization"),
+)
+
 # Instruction sets of x86 and Arm that compute with vectors.
 _VECTORS = re.compile(r"sse4|avx|fma|f16c|amx|asimd|sve|sme\d?$|bf16|i8mm|fphp")
 

@@ -47,27 +47,33 @@ class LearningCurves:
         training: means over the steps between two lines of the log, of augmented images
             and with dropout.
         validation: of the center crop; without points if the run has not validated.
+        learning_rates: at the points of `training`.
         rate_changes: at the first line of the log with the new learning rate.
         changes: the options that were changed in the middle of the run, each in words
             with the passes at which it was.
+        split: what `validation` was measured on.
     """
 
     name: str
     training: Curve
     validation: Curve
+    learning_rates: np.ndarray
     rate_changes: tuple[RateChange, ...]
     changes: tuple[tuple[float, str], ...]
+    split: str = "validation"
 
 
 def read_curves(
-    run_dir: str | os.PathLike[str], steps_per_epoch: Callable[[], float]
+    run_dir: str | os.PathLike[str],
+    steps_per_epoch: Callable[[], float],
+    split: Callable[[], str | None] = lambda: None,
 ) -> LearningCurves:
     """Reads the course of a run from its folder.
 
     Args:
         run_dir: the run folder.
-        steps_per_epoch: finds their number for a log without epochs, as earlier versions
-            wrote it.
+        steps_per_epoch, split: find the number of steps and what validations were
+            measured on, for a log without epochs or splits, as earlier versions wrote it.
 
     Raises:
         ValueError: there is no log, or it has no lines of training, or a line lacks a
@@ -84,14 +90,17 @@ def read_curves(
         )
     passes_per_step = _passes_per_step(lines, steps_per_epoch, path)
     measured = [record for record in records if record["kind"] == "validation"]
-    rates = list(zip(lines, _numbers(lines, "learning_rate", path), strict=True))
+    rates = _numbers(lines, "learning_rate", path)
     return LearningCurves(
         str(run_dir),
         _curve(lines, passes_per_step, path, "train"),
         _curve(measured, passes_per_step, path, "validation"),
+        rates,
         tuple(
             RateChange(line["step"] * passes_per_step, before, after)
-            for (_, before), (line, after) in itertools.pairwise(rates)
+            for line, (before, after) in zip(
+                lines[1:], itertools.pairwise(rates.tolist()), strict=True
+            )
             if before != after
         ),
         tuple(
@@ -99,6 +108,7 @@ def read_curves(
             for record in records
             if record["kind"] == "change"
         ),
+        run_log.validation_split(records) or split() or "validation",
     )
 
 

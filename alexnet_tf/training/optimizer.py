@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from alexnet_tf import ops
 from alexnet_tf.models import architecture as architectures
+from alexnet_tf.runtime import suggestions
 from alexnet_tf.training import schedule
 
 
@@ -221,6 +222,7 @@ def layers_named(architecture: architectures.Architecture, name: str) -> list[st
         raise ValueError(
             f"{architecture.name} has no layer {name!r}: choose of {', '.join(names)}, "
             f"or of all of a kind: {', '.join(groups)}"
+            f"{suggestions.did_you_mean(name, [*names, *groups])}"
         )
     return found
 

@@ -10,7 +10,7 @@ import pathlib
 
 from alexnet_tf.models import checkpoint_files, checkpoint_weights, trained
 from alexnet_tf.runtime import files, options
-from alexnet_tf.training import environment, schedule_changes, train_options
+from alexnet_tf.training import environment, run_log, schedule_changes, train_options
 
 
 def check_options(chosen: train_options.TrainOptions) -> None:
@@ -137,8 +137,9 @@ def _compare_initial_weights(
 
 
 def results(run_dir: str) -> list[str]:
-    """The newest and the best checkpoint of a run, each with its own validation error."""
+    """The newest and the best checkpoint of a run, each with its own error, and where."""
     found = []
+    split = run_log.validation_split(run_log.read(run_dir)) or "validation"
     for folder, which in (
         (checkpoint_files.NEWEST, "newest"),
         (checkpoint_files.BEST, "best"),
@@ -151,7 +152,7 @@ def results(run_dir: str) -> list[str]:
         measured = (
             "not validated"
             if error is None
-            else f"validation top-1 error {error:.2f} %"
+            else f"top-1 error {error:.2f} % on the {split} split"
         )
         found.append(f"{which} checkpoint {prefix}: {measured}")
     return found

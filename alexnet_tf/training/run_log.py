@@ -4,7 +4,8 @@ Every line of `log.jsonl` is a record with its `kind` and its `step`:
 
     train       means since the line before: loss (nats), top1_error (percent), speed,
                 and the learning rate and epoch (passes over the training split) of step
-    validation  top1_error, top5_error and loss of the center crop, and the epoch
+    validation  top1_error, top5_error and loss of the center crop, the split that they
+                were measured on, and the epoch
     weights     for every weight its mean magnitude and that of its last update
     change      an option of the schedule that was changed from this step on
 """
@@ -14,7 +15,7 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,12 @@ def read(run_dir: str | os.PathLike[str]) -> list[dict[str, Any]]:
                 ):
                     found.append(record)
     return found
+
+
+def validation_split(records: Iterable[Mapping[str, Any]]) -> str | None:
+    """The split of a run's validations; None if the log does not have it."""
+    found = [r["split"] for r in records if r["kind"] == "validation" and "split" in r]
+    return str(found[-1]) if found else None
 
 
 class Window:
@@ -109,15 +116,18 @@ class Log:
         files.write_text(self._path, "".join(map(_line, kept)))
         self._writers: dict[str, Any] = {}
 
-    def write(self, kind: str, step: int, **values: float) -> None:
+    def write(self, kind: str, step: int, **values: float | str) -> None:
         """Writes one record; `kind` is "train", "validation" or "weights".
+
+        TensorBoard gets the numbers of it.
 
         Raises OSError if it cannot be written, for example because the disk is full.
         """
         self._append({"kind": kind, "step": step, **values})
         with self._events(kind, step):
             for name, value in values.items():
-                tf.summary.scalar(name, value)
+                if not isinstance(value, str):
+                    tf.summary.scalar(name, value)
 
     def write_change(self, change: schedule_changes.Change) -> None:
         """Writes one option of the schedule that holds from this step on.
@@ -174,7 +184,7 @@ class NoLog(Log):
     def __init__(self, run_dir: str | os.PathLike[str], step: int):
         del run_dir, step
 
-    def write(self, kind: str, step: int, **values: float) -> None:
+    def write(self, kind: str, step: int, **values: float | str) -> None:
         del kind, step, values
 
     def write_change(self, change: schedule_changes.Change) -> None:

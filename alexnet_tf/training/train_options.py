@@ -95,7 +95,7 @@ class NetOptions:
         None,
         f"the net: {', '.join(zoo.ARCHITECTURES)} (default: that of --weights, or else "
         f"{zoo.DEFAULT_TO_TRAIN})",
-        check=options.one_of(*zoo.ARCHITECTURES),
+        check=options.Named(tuple(zoo.ARCHITECTURES)),
     )
     without: tuple[str, ...] = option(
         (),

@@ -88,6 +88,7 @@ class Trainer:
         schedule: gives the learning rates.
         batches: returns the batches of steps `first` to `last` - 1.
         validation: measures the validation errors; None if the run has no validations.
+        validation_split: the split that it measures them on, for the log.
         checkpoints: saves and restores the run.
         batch_size: images per step, of all replicas together.
         steps_per_epoch, last_step: of this run.
@@ -113,6 +114,7 @@ class Trainer:
     )
     changes: Sequence[ScheduleChange] = ()
     look: Callable[[], validation_images.Shown] | None = None
+    validation_split: str = "validation"
     state: run_state.RunState = dataclasses.field(default_factory=run_state.RunState)
 
     def restore(self) -> bool:
@@ -297,7 +299,8 @@ class Trainer:
             return False
         self.state.validation_due = False
         self.state.error = error = results["top1_error"]
-        log.write("validation", self.state.step, epoch=self._epoch, **results)
+        measured = {"split": self.validation_split, "epoch": self._epoch, **results}
+        log.write("validation", self.state.step, **measured)
         # A validation that is due only because the run ends here must not change a
         # run that is extended.
         in_turn = self.state.step % self.cadence.validation == 0

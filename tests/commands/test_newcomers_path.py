@@ -1,7 +1,6 @@
-"""The commands of docs/fine_tuning.md, from a file of weights to features, as typed."""
+"""The commands of docs/tutorials/fine_tune.md, from a file to features, as typed."""
 
 import os
-import pathlib
 import re
 import subprocess
 import sys
@@ -11,17 +10,16 @@ import pytest
 from PIL import Image
 
 from alexnet_tf.models import checkpoint_files, checkpoint_weights, trained
-from tests.support import published_files
+from tests.support import ROOT, published_files
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "fine_tuning.md"
+PAGE = ROOT / "docs/tutorials/fine_tune.md"
 CLASSES = ("cat", "dog", "horse")
 
 
 def documented_commands():
-    """The commands of the page's first block, one string each."""
-    (block,) = re.findall(r"```\n(python .*?)```", PAGE.read_text(), re.DOTALL)
-    return block.replace("\\\n", " ").strip().splitlines()
+    """The commands of the page, one string each."""
+    text = PAGE.read_text().replace("\\\n", " ")
+    return re.findall(r"^ {4}(python .*)$", text, re.MULTILINE)
 
 
 def as_torch_initializes(shapes):

@@ -1,7 +1,10 @@
 """The command `report`: one page about runs, also in a browser."""
 
+import base64
+import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -66,9 +69,13 @@ def test_a_page_of_a_run_shows_all_figures_and_the_command_says_its_size(
     printed = capsys.readouterr()
     assert ">Beside the paper</h2>" in text
     assert '<td class="short">37.5 / 17.0</td>' in text
-    assert "A row for" not in text  # the run has one, in the last table
-    blank = '<td class="short"></td>'
-    assert f'cifar10_11pct</th>{blank}{blank}<td class="short">' in text
+    row = text.partition("cifar10_11pct</th>")[2].partition("</tr>")[0]
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", row)
+    assert cells[0].endswith(" validation")
+    assert cells[1:3] == ["", ""]
+    assert re.fullmatch(r"\d+\.\d\d / \d+\.\d\d", cells[3])
+    titles = re.findall("<h2[^>]*>(.*?)</h2>", text)
+    assert titles.index("Predictions") < titles.index("Beside the paper")
     assert text.count('<img src="data:image/') == len(composition.FIGURES)
     assert "is not shown" not in text + printed.err
     size = f"{path.stat().st_size / 1e6:.2f} MB"
@@ -82,6 +89,8 @@ def test_curves_of_several_runs_are_also_in_one_figure(evaluated_run, tmp_path):
     text = write(*runs, output=str(tmp_path / "page.html"), query_count=1)
     assert text.count("<img") == 2 * len(composition.FIGURES) + 1
     first, _, _ = text.partition("Beside the paper</h2>")
+    assert first.count("<img") == text.count("<img")  # the paper is the last part
+    first, _, _ = text.partition('id="run1"')
     assert first.count("<img") == 1  # among the numbers of all runs
 
 
@@ -98,7 +107,8 @@ def test_what_an_imported_net_cannot_give_is_named_in_its_place(
     said = capsys.readouterr().err
     for what in ("predictions", "the nearest images", "the confusion"):
         assert f"The picture of {what} is not shown: the net was imported" in said
-    assert f"A row for {imported_run} is not shown:" in text
+    row = text.partition("imported</th>")[2].partition("</tr>")[0]
+    assert "was not trained here" in row
     assert text.count("<img") == 2  # the architecture and the filters
     assert "such a file does not record the training" in text
     assert "--dataset" in text
@@ -171,7 +181,6 @@ def test_damaged_files_cost_only_what_is_in_them(evaluated_run, tmp_path, damage
     page = write(folder, output=str(tmp_path / "page.html"))
     for name in damage:
         assert f"{name} " in page or f"{name}:" in page
-    assert "A row for " in page
     assert page.count("<img") == len(composition.FIGURES) - 1  # not the curves
 
 
@@ -199,6 +208,56 @@ def test_a_mistake_is_one_line(arguments, said, tmp_path):
     assert done.stderr.startswith("alexnet_tf.report: ")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def readable(page):
+    """All text of a page, and the bytes of its images, in which captions may be."""
+    images = re.findall('src="data:[^,]*,([^"]*)"', page)
+    return page.encode() + b"".join(map(base64.b64decode, images))
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_nothing_on_a_page_says_whose_machine_it_was_or_where(
+    evaluated_run, small_dataset, tmp_path, monkeypatch, complete
+):
+    home = tmp_path / "home" / "zuleika"
+    monkeypatch.setenv("HOME", str(home))
+    data, run = home / "my data" / "small images", home / "runs of zuleika" / "mine"
+    shutil.copytree(small_dataset.path, data)
+    shutil.copytree(evaluated_run, run)
+    places = {str(small_dataset.path): str(data), str(evaluated_run): str(run)}
+    for name in ("model.json", "evaluation.json", "resolved.flags"):
+        text = (run / name).read_text()
+        for before, now in places.items():
+            text = text.replace(json.dumps(before)[1:-1], now).replace(before, now)
+        (run / name).write_text(text)
+    about = json.loads((run / "environment.json").read_text())
+    about["host"] = "lab-machine-7"
+    (run / "environment.json").write_text(json.dumps(about))
+    if not complete:
+        shutil.rmtree(data)
+        (run / "evaluation.json").unlink()
+        (run / "log.jsonl").write_text("")
+    page = readable(write(run, output=str(home / "page.html"), query_count=1))
+    for private in ("zuleika", "lab-machine", str(tmp_path), "my data", "HOME"):
+        at = page.find(private.encode())
+        assert at < 0, page[max(0, at - 200) : at + 100]
+    assert page.count(b"mine") > 3
+    assert b"small images" in page
+
+
+def test_an_error_that_training_measured_is_shown_without_an_evaluation(
+    evaluated_run, tmp_path
+):
+    folder = tmp_path / "run"
+    shutil.copytree(evaluated_run, folder)
+    (folder / "evaluation.json").unlink()
+    page = write(folder, output=str(tmp_path / "page.html"), query_count=1)
+    (last,) = runs.log_of(folder, "validation")
+    error = f"{last['top1_error']:.2f} % with the center crop (validation split, "
+    assert page.count(error) == 3  # the summary, the errors and the model card
+    assert "Not known" not in page.partition("Top-1 error")[2].partition("</tr>")[0]
+    assert "Ten crops were not measured: python -m alexnet_tf.evaluate" in page
 
 
 def test_choices_reach_the_figures(imported_run, tmp_path, monkeypatch):
@@ -315,7 +374,7 @@ def test_the_keyboard_reaches_the_contents_and_the_sections(chromium, page_of_on
     assert chromium.evaluate(focused) == "#summary"
     chromium.press("Tab")
     chromium.press("Enter")
-    assert chromium.evaluate("location.hash") == "#command"
+    assert chromium.evaluate("location.hash") == "#predictions"
     assert chromium.evaluate("scrollY") > 0
     # Every link of the contents leads to a heading.
     assert (

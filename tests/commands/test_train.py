@@ -170,7 +170,7 @@ def test_sigterm_saves_a_checkpoint_and_ends_with_status_0(small_dataset, tmp_pa
         (["--dataset=/nowhere"], "/nowhere is not a prepared dataset"),
         (
             ["--architecture=alexnet"],
-            "--architecture=alexnet: must be paper or cuda_convnet",
+            "--architecture=alexnet: must be one of paper, cuda_convnet",
         ),
         (["--tower_devices=/GPU:7"], "asks for /GPU:7"),
         (["--batch_size=1000"], "fewer than --batch_size=1000"),

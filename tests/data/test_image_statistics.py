@@ -88,3 +88,12 @@ def test_the_mean_is_cropped_to_its_center(side, first):
     found = statistics_of([images.random_image(0, 8, 8)]).mean_crop(side)
     expected = images.random_image(0, 8, 8)[first : first + side, first : first + side]
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("size", [255, 256, 257, 600])
+def test_the_sums_of_products_are_exact_where_float32_would_round(size):
+    image = np.random.default_rng(0).integers(230, 256, (size, size, 3), np.uint8)
+    accumulator = image_statistics.StatisticsAccumulator(size)
+    accumulator.add(image)
+    pixels = image.reshape(-1, 3).astype(np.int64)
+    assert accumulator.products.tolist() == (pixels.T @ pixels).tolist()

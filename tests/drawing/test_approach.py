@@ -9,7 +9,8 @@ SETTINGS = [
 
 
 def test_every_seed_is_a_line_in_the_color_of_its_setting():
-    (axes,) = approach.draw(SETTINGS, 25.0).picture.axes
+    picture = approach.draw(SETTINGS, 25.0).picture
+    (axes,), (legend,) = picture.axes, picture.legends
     *curves, limit = axes.lines
     assert [list(line.get_ydata()) for line in curves] == [
         *([60.0, 20.0], [62.0, 22.0], [80.0, 50.0])
@@ -17,7 +18,7 @@ def test_every_seed_is_a_line_in_the_color_of_its_setting():
     colors = [line.get_color() for line in curves]
     assert colors[0] == colors[1] != colors[2]
     assert list(limit.get_ydata()) == [25.0, 25.0]
-    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["relu", "tanh"]
+    assert [t.get_text() for t in legend.get_texts()] == ["relu", "tanh"]
 
 
 def test_the_words_and_the_data_have_the_numbers():

@@ -1,5 +1,6 @@
 """The figure of errors and losses."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,6 +9,14 @@ from matplotlib import lines
 
 from alexnet_tf.drawing import curves, figure
 from alexnet_tf.training import learning_curves
+
+
+def rates_at(passes, changes):
+    """The learning rate of every point, of changes (passes, before, after)."""
+    found = np.full(len(passes), changes[0][1] if changes else 0.01)
+    for at, _, after in changes:
+        found[passes >= at] = after
+    return found
 
 
 def run_of(name="RUN", points=90, rates=(), changes=(), validations=3, seed=0):
@@ -19,13 +28,14 @@ def run_of(name="RUN", points=90, rates=(), changes=(), validations=3, seed=0):
         name,
         learning_curves.Curve(passes, errors, errors / 30),
         learning_curves.Curve(measured, 60 / measured, 2 / measured, 9 / measured),
+        rates_at(passes, rates),
         tuple(learning_curves.RateChange(*rate) for rate in rates),
         tuple(changes),
     )
 
 
 def drawn_lines(found):
-    """The points of every line of both charts: ([xs, ys] of errors, of losses)."""
+    """The points of every line of each chart: [xs, ys] of errors, losses and rates."""
     return [
         [np.transpose(line.get_xydata()) for line in axes.lines]
         for axes in found.picture.axes
@@ -40,7 +50,8 @@ def has_line(drawn, xs, ys):
 
 def test_training_and_validation_are_drawn_as_the_log_has_them():
     run = run_of()
-    errors, losses = drawn_lines(curves.draw([run]))
+    errors, losses, rates = drawn_lines(curves.draw([run]))
+    assert has_line(rates, run.training.passes, run.learning_rates)
     for drawn, name in ((errors, "top1_error"), (losses, "loss")):
         for curve in (run.training, run.validation):
             assert has_line(drawn, curve.passes, getattr(curve, name))
@@ -50,10 +61,10 @@ def test_training_and_validation_are_drawn_as_the_log_has_them():
 def test_every_run_has_a_line_and_a_name():
     runs = [run_of(f"_run{n}", seed=n) for n in range(9)]  # more than colors
     found = curves.draw(runs)
-    errors, _ = drawn_lines(found)
+    errors, *_ = drawn_lines(found)
     for run in runs:
         assert has_line(errors, run.training.passes, run.training.top1_error)
-    legend = found.picture.axes[0].get_legend()
+    (legend,) = found.picture.legends
     assert len(legend.get_texts()) == 18
     looks = {
         (line.get_color(), line.get_linestyle())
@@ -72,8 +83,6 @@ def test_changes_of_the_learning_rate_are_marked_where_they_were():
     for drawn in drawn_lines(found):
         upright = [xs[0] for xs, _ in drawn if len(xs) == 2 and xs[0] == xs[1]]
         assert upright == [1.5, 2.5, 2.0]
-    marks = [text.get_text() for text in found.picture.axes[1].texts]
-    assert marks == ["0.001", "0.0001"]
     assert (
         "The learning rate goes from 0.01 to 0.001 at 1.50 passes." in found.alternative
     )
@@ -92,7 +101,7 @@ def test_the_table_has_the_last_and_the_best_validation():
     worse = learning_curves.Curve(
         np.array([1.0, 2.0, 3.0]), np.array([9.0, 4.5, 6.25]), np.ones(3), np.ones(3)
     )
-    run = learning_curves.LearningCurves("RUN", run.training, worse, (), ())
+    run = dataclasses.replace(run, validation=worse)
     found = curves.draw([run])
     *_, line = found.text.splitlines()
     assert line.split()[0] == "RUN"
@@ -121,3 +130,47 @@ def test_the_data_are_json_also_if_a_loss_is_not_a_number(tmp_path):
     assert found["validation"]["loss"] == [2.0, None, 2 / 3]
     assert found["training"]["top1_error"] == run.training.top1_error.tolist()
     assert found["rate_changes"] == [{"passes": 1.5, "before": 0.01, "after": 0.001}]
+
+
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_the_legend_is_above_the_charts(count):
+    runs = [
+        run_of(f"run {n} of a name that is long " * 3, seed=n) for n in range(count)
+    ]
+    found = curves.draw(runs)
+    found.encoded()  # which lays it out
+    (legend,) = found.picture.legends
+    box = legend.get_window_extent()
+    assert box.y0 >= max(axes.get_window_extent().y1 for axes in found.picture.axes)
+    assert box.x1 <= found.picture.bbox.x1
+
+
+def test_the_split_is_named_that_was_measured():
+    tested = dataclasses.replace(run_of(), split="test")
+    found = curves.draw([tested])
+    for text in (found.caption, found.alternative, found.text):
+        assert "test" in text
+        assert "validation" not in text
+    labels = [text.get_text() for text in found.picture.legends[0].get_texts()]
+    assert [label.strip() for label in labels] == [
+        *("top-1, training", "top-1, test", "top-5, test"),
+    ]
+    assert found.data["runs"][0]["split"] == "test"
+    both = curves.draw([tested, run_of("other")])
+    assert "the test split or validation split" in both.caption
+
+
+def test_a_run_without_validations_has_none_in_its_legend_and_caption():
+    found = curves.draw([run_of(validations=0)])
+    assert "Nothing was validated" in found.caption
+    handles = found.picture.legends[0].legend_handles
+    assert [handle.get_visible() for handle in handles] == [True, False]
+
+
+@pytest.mark.parametrize("rates", [[0.0, 0.0], [0.01, 0.0], [0.003, 0.003]])
+def test_any_learning_rates_are_drawn(rates):
+    run = dataclasses.replace(run_of(points=2), learning_rates=np.array(rates))
+    found = curves.draw([run])
+    assert found.encoded()
+    ticks = [label.get_text() for label in found.picture.axes[2].get_yticklabels()]
+    assert max(rates) == 0 or f"{max(rates):g}" in ticks

@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
+from matplotlib import text as text_of
 from PIL import Image
 
 from alexnet_tf.drawing import confusion, maps, nearest, predictions, saliency
@@ -116,7 +117,8 @@ def test_the_rows_show_queries_and_what_was_found():
     found = found_of([0, 1], [[0, 1], [1, 1]], [[1, 2], [3, 4000]])
     neighbors = sets.noise(4, 25, seed=1).reshape(2, 2, 25, 25, 3)
     figure = nearest.draw(
-        found, neighbors, "fc7", NAMES, "RUN", where="the test split", searched="train"
+        *(found, neighbors, "fc7", NAMES, "RUN"),
+        **{"where": "the test split", "searched": "train", "count": 60},
     )
     shown = pixels_of(figure)
     for row, column in itertools.product(range(2), range(3)):
@@ -127,8 +129,23 @@ def test_the_rows_show_queries_and_what_was_found():
         np.testing.assert_array_equal(found_there[2::4, 2::4], image)
         framed = (shown[top + 50, left - 2] == (0xD5, 0x5E, 0)).all()
         assert framed == ((row, column) == (0, 2))  # a dog for a cat
-    assert "the 2 of 50 images of train whose fc7 in RUN is nearest" in figure.caption
+    assert "and the 2 images whose fc7 in RUN is nearest" in figure.caption
+    assert "50 of the 60 images of train were searched." in figure.caption
     assert figure.alternative == "cat: cat, dog. dog: dog, dog."
+
+
+@pytest.mark.parametrize(
+    ("distances", "written"),
+    [
+        ([3.4, 11.25], ["3.4", "11.2"]),
+        ([0.0, 4000.0], ["0", "4,000"]),
+        ([0.00123, 0.02], ["0.0012", "0.0200"]),
+        ([2.0, 9.999], ["2.00", "10.00"]),
+    ],
+)
+def test_all_distances_of_a_figure_have_one_format(distances, written):
+    decimals = nearest.decimals_of(np.array(distances))
+    assert [f"{each:,.{decimals}f}" for each in distances] == written
 
 
 def test_precision_stands_beside_that_of_raw_pixels():
@@ -139,9 +156,9 @@ def test_precision_stands_beside_that_of_raw_pixels():
         "fc7",
         NAMES,
         "RUN",
-        where="",
-        searched="",
+        **{"where": "", "searched": "train", "count": 50},
     )
+    assert "All 50 images of train were searched." in figure.caption
     _, head, cat, dog, both = figure.text.splitlines()
     assert head.split() == ["class", "queries", "fc7", "pixels"]
     assert cat.split() == ["cat", "1", "50.0", "100.0"]
@@ -159,8 +176,7 @@ def test_queries_of_unknown_classes_have_no_precision_and_no_frames():
         "fc7",
         NAMES,
         "RUN",
-        where="",
-        searched="",
+        **{"where": "", "searched": "", "count": 50},
     )
     assert figure.text == ""
     assert "precision" not in figure.data
@@ -315,3 +331,34 @@ def test_more_classes_are_drawn_in_blocks_of_their_largest_cell():
     assert blocks.shape == (834, 834)
     assert blocks[833, 2] == 5
     assert blocks.sum() == 5
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10, 21, 100])
+def test_no_two_texts_of_a_confusion_overlap(classes):
+    rng = np.random.default_rng(0)
+    labels, given = rng.integers(0, classes, (2, 500))
+    figure = draw_confusion(counted(classes, labels, given), sets.noise(8, 24))
+    pixels_of(figure)  # which lays it out
+    hidden = {
+        label
+        for axes in figure.picture.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for label in axis.findobj(text_of.Text)
+        if not axes.axison
+    }
+    shown = [
+        (text.get_text(), text.get_window_extent())
+        for text in set(figure.picture.findobj(text_of.Text)) - hidden
+        if text.get_text().strip() and text.get_visible()
+    ]
+    assert len(shown) > 2 * classes or classes > 50
+    for (one, box), (other, other_box) in itertools.combinations(shown, 2):
+        # The extents have a little air, and numbers in cells stand close.
+        assert not box.shrunk(0.8, 0.8).overlaps(other_box.shrunk(0.8, 0.8)), (
+            one,
+            other,
+        )
+    heading, box = next(each for each in shown if "confident" in each[0])
+    lowest = box.y1 - box.height / len(heading.split("\n"))  # of its first line
+    titles = [axes.title.get_window_extent().y1 for axes in figure.picture.axes[-8:]]
+    assert lowest - max(titles) >= 8  # pixels

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from alexnet_tf.drawing.report import page
-from alexnet_tf.drawing.report.facts import Missing
+from alexnet_tf.drawing.report.missing import Missing
 from alexnet_tf.drawing.report.page import (
     Absent,
     Code,

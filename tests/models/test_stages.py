@@ -125,3 +125,14 @@ def test_a_kind_of_layer_without_words_of_its_own_is_called_by_its_type():
         pass
 
     assert stages.step_text(Mystery()) == "mystery"
+
+
+@pytest.mark.parametrize(
+    "net", [nets.SMALL, zoo.find("cifar10_11pct")], ids=lambda net: net.name
+)
+def test_the_names_of_outputs_are_those_of_the_built_net(net):
+    found = layer_outputs.layer_names(builder.build(net))
+    names = stages.output_names(net)
+    assert list(names) == list(found)
+    for name, stage in names.items():
+        assert len(stage.shape) == len(found[name])

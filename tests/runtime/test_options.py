@@ -122,7 +122,10 @@ def test_flags_become_values_of_their_types():
         ("--crop_sharing=0", "--crop_sharing=0: must be at least 1"),
         ("--max_steps=0", "--max_steps=0: must be at least 1"),
         ("--validate_epochs=0", "--validate_epochs=0.0: must be above 0"),
-        ("--architecture=alexnet", "must be paper or cuda_convnet or .* got alexnet"),
+        (
+            "--architecture=alexnet",
+            "must be one of paper, cuda_convnet, .* got alexnet",
+        ),
         ("--color_noise=code", "--color_noise=code: .*paper|cuda_convnet"),
         ("--precision=float16", "--precision=float16: .*bfloat16"),
         ("--resume=maybe", "--resume=maybe"),

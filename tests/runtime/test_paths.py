@@ -73,3 +73,48 @@ def test_a_locale_in_which_tensorflow_would_take_another_file_is_named(
     )
     assert (done.returncode == 0) is accepted
     assert accepted or "set PYTHONUTF8=1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        *(("runs/mine", "runs/mine"), ("/data", "/data"), ("/", "/")),
+        ("/home/ada/runs/mine", "…/mine"),
+        ("/scratch/ada/mine/best", "…/mine/best"),
+        ("/scratch/ada/mine/checkpoints/step-20", "…/mine/checkpoints/step-20"),
+        *(("/home/ada", "~"), ("/Users/ada/", "~"), ("~/mine", "…/mine")),
+        ("/home/ada/best", "~/best"),
+        *(("../ada/mine", "…/mine"), ("a/../../ada/mine", "…/mine")),
+    ],
+)
+def test_of_a_path_elsewhere_the_last_part_is_shown(path, shown):
+    assert paths.public(path) == shown
+
+
+def test_the_home_of_this_process_is_not_named(monkeypatch):
+    monkeypatch.setenv("HOME", "/vol/people/ada")
+    assert paths.public("/vol/people/ada") == "~"
+    assert paths.public("/vol/people/ada/mine") == "…/mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("--dataset=/srv/ada/x --seed=1", "--dataset=…/x --seed=1"),
+        ("folder:/srv/ada/x", "folder:…/x"),
+        ("it's in '/srv/ada/x/model.json'.", "it's in '…/model.json'."),
+        ("(/srv/ada/x): none, ../ada/y", "(…/x): none, …/y"),
+        ("~/x and ~ada/runs/x", "…/x and …/x"),
+        ("37.5 / 17.0 at 11/3 images/s", "37.5 / 17.0 at 11/3 images/s"),
+        ("--tower_devices=/GPU:0,/GPU:1", "--tower_devices=/GPU:0,/GPU:1"),
+        ("https://example.org/a/b runs/a/b", "https://example.org/a/b runs/a/b"),
+    ],
+)
+def test_paths_within_a_text_are_shortened_and_nothing_else_is(text, shown):
+    assert paths.without_places(text) == shown
+
+
+def test_a_known_path_may_have_spaces():
+    known = ["/srv/ada's/my data"]
+    text = "no /srv/ada's/my data/a b/train.npy"
+    assert paths.without_places(text, known) == "no …/my data/a b/train.npy"

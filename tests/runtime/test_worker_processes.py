@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import time
+import weakref
 
 import pytest
 from PIL import Image
@@ -33,6 +35,31 @@ def test_two_workers_return_every_result_and_report_all_progress():
     results = worker_processes.run_in_workers(count_up, [3, 1, 2], 2, progress.append)
     assert sorted(results) == [1, 2, 3]
     assert sum(progress) == 6
+
+
+class Result:
+    """Something whose end can be observed."""
+
+
+def wait_for(path, advance):
+    """A task that ends when there is a file at `path`, or at once if that is None."""
+    while path is not None and not path.exists():
+        time.sleep(0.01)
+    return Result()
+
+
+def test_a_result_is_not_kept_once_it_has_been_used(tmp_path):
+    tasks = [None, tmp_path / "1", tmp_path / "2"]
+    alive = []
+    for number, result in enumerate(
+        worker_processes.run_in_workers(wait_for, tasks, 2, lambda count: None), 1
+    ):
+        alive.append(weakref.ref(result))
+        del result
+        # The next task cannot end before this one's result has been used.
+        (tmp_path / str(number)).touch()
+        if number == 3:
+            assert alive[0]() is None
 
 
 def test_the_first_error_of_a_worker_is_raised():

@@ -291,10 +291,28 @@ def test_the_command_of_every_ablation_can_be_studied_on_the_papers_images(ablat
             assert any(wanted.items() <= each.items() for each in made)
 
 
+def test_a_run_without_an_evaluation_has_a_row_with_the_command_that_makes_it(run):
+    bare, whole = run(10.0), run(20.0)
+    (bare / "evaluation.json").unlink()
+    others = paper_tables.tables_of(measured.read([bare, whole]))[OTHERS].rows
+    first, second = (
+        dict(zip(("row", *paper_tables.HEADER), row, strict=True)) for row in others
+    )
+    assert first["ours"] == "20.00 / 1.00"
+    assert second["row"] == f"small ({bare})"
+    assert (second["ours"], second["measured on"]) == ("", "not evaluated yet")
+    assert second["command"] == f"python -m alexnet_tf.evaluate --checkpoint={bare}"
+
+
+def lack_of(*paths):
+    (lack,) = measured.read(paths).lacking
+    assert lack.command == ""
+    return lack.why
+
+
 @pytest.mark.parametrize(
     ("removed", "message"),
     [
-        ("evaluation.json", "was not evaluated: run python -m alexnet_tf.evaluate"),
         ("resolved.flags", "was not trained here"),
         ("model.json", "is neither a run folder"),
     ],
@@ -302,25 +320,31 @@ def test_the_command_of_every_ablation_can_be_studied_on_the_papers_images(ablat
 def test_a_run_that_cannot_be_in_a_table_is_named(run, removed, message):
     folder = run(10.0)
     (folder / removed).unlink()
-    with pytest.raises(ValueError, match=message):
-        measured.read([folder])
+    assert message in lack_of(folder)
 
 
-def test_a_file_of_a_single_net_or_another_file_is_refused(run, tmp_path):
-    with pytest.raises(ValueError, match="no result of evaluate --output for several"):
-        measured.read([run(10.0) / "evaluation.json"])
+def test_a_file_of_a_single_net_or_another_file_is_named(run, tmp_path):
+    single = run(10.0) / "evaluation.json"
+    assert "no result of evaluate --output for several" in lack_of(single)
     (tmp_path / "x").write_text("no JSON")
-    with pytest.raises(ValueError, match="x is damaged, or no JSON"):
-        measured.read([tmp_path / "x"])
-    with pytest.raises(FileNotFoundError, match="absent does not exist"):
-        measured.read([tmp_path / "absent"])
+    assert "x is damaged, or no JSON" in lack_of(tmp_path / "x")
+    (tmp_path / "studies").mkdir()
+    said = lack_of(tmp_path / "study")
+    assert said == f"{tmp_path}/study does not exist. Did you mean studies?"
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("model.json", "{}"), ("evaluation.json", "[]")]
+    ("name", "text"),
+    [
+        *(("model.json", "{}"), ("model.json", "[" * 100_000)),
+        *(("evaluation.json", "[]"), ("resolved.flags", "--no_such_flag=1")),
+        *(("log.jsonl", "{}"), ("environment.json", "nothing")),
+    ],
 )
-def test_a_damaged_run_is_named(run, name, text):
-    folder = run(10.0)
+def test_a_damaged_run_keeps_no_other_from_its_row(run, name, text):
+    folder, other = run(10.0), run(20.0)
     (folder / name).write_text(text)
-    with pytest.raises(ValueError, match=f"{folder.name}.*damaged"):
-        measured.read([folder])
+    found = measured.read([folder, other])
+    assert [each.path for each in found.trained] == [str(other)]
+    assert [each.path for each in found.lacking] == [str(folder)]
+    assert "\n" not in found.lacking[0].why

@@ -19,7 +19,7 @@ def result(values, seed, error, train=((10, 2.0, 50.0),)):
     return {
         **{"name": "x", "values": values, "seed": seed, "training_s": 10.0 + seed},
         **{"last_step": 200, "steps_per_epoch": 100, "train": [list(t) for t in train]},
-        "center_crop": {"top1_error": error + 1},
+        **{"split": "test", "center_crop": {"top1_error": error + 1}},
         "ten_crop": {"top1_error": error},
     }
 
@@ -52,8 +52,8 @@ def test_settings_are_compared_seed_by_seed():
     header, rows = results.table_of([first, second])
     assert dict(zip(header, rows[1], strict=True)) | {"training, s": ""} == {
         **{"net": "b", "seeds": "3", "training top-1 error, %": "50.00 ± 0.00"},
-        **{"center crop, top-1 %": "16.17 ± 5.06", "training, s": ""},
-        **{"ten crops, top-1 %": "15.17 ± 5.06", "difference": "+1.17 ± 0.76"},
+        **{"center crop, test top-1 %": "16.17 ± 5.06", "training, s": ""},
+        **{"ten crops, test top-1 %": "15.17 ± 5.06", "difference": "+1.17 ± 0.76"},
         **{"lower in": "0 of 3"},
     }
 

@@ -1,38 +1,23 @@
 """The benchmarks: what they time, how they judge it, and how they read a profile."""
 
-import importlib
-import pathlib
-import sys
-
 import pytest
-from absl import flags as absl_flags
 
-sys.path.insert(
-    0, str(pathlib.Path(__file__).resolve().parents[2] / "tools/benchmarks")
-)
+from tests.support import benchmarks
 
-import input_report
-import layer_profile
-import training_report
-
-
-def command(name):
-    """A benchmark's command without its flags, because commands share flag names."""
-    module = importlib.import_module(name)
-    for flag in list(absl_flags.FLAGS.flags_by_module_dict()[name]):
-        delattr(absl_flags.FLAGS, flag.name)
-    return module
-
-
-convolution = command("convolution")
+input_report = benchmarks.module("input_report")
+layer_profile = benchmarks.module("layer_profile")
+training_report = benchmarks.module("training_report")
+convolution = benchmarks.command("convolution")
+evaluation = benchmarks.command("evaluation")
+prediction = benchmarks.command("prediction")
 
 
 @pytest.mark.parametrize(
     "name",
-    ["input", "lrn", "prediction", "preparation", "trace_towers", "training"],
+    ["input", "lrn", "preparation", "trace_towers", "training"],
 )
 def test_every_command_can_be_imported(name):
-    assert callable(command(name).main)
+    assert callable(benchmarks.command(name).main)
 
 
 def test_convolution_benchmark_times_the_papers_convolutions():
@@ -73,7 +58,6 @@ def test_operation_in_a_profile_is_assigned_to_its_layer_and_pass(op, place):
 
 
 def test_prediction_is_judged_by_inference_its_ceiling_peers_and_its_start():
-    prediction = command("prediction")
     rates = {"inference": 100.0, "decoding": 400.0, "local": 79.0}
     rates |= {"server": 60.0, "checking": 300.0, "client": 39.0}
     assert prediction.ceiling(rates, "inference", "decoding") == pytest.approx(80)
@@ -142,3 +126,21 @@ def test_input_limits_are_met_or_missed():
 )
 def test_bottleneck_is_named(step_s, named):
     assert named in input_report.bottleneck(RATES, step_s)
+
+
+def test_evaluation_limits_hold_the_parts_that_were_measured():
+    rates = {"ten_crop": {"command": 94.0, "bare": 100.0}}
+    (missed,) = evaluation.judge(rates)
+    assert (missed.value, missed.limit, missed.met) == (94, ">= 95", False)
+    rates["features"] = {"command": 90.0, "bare": 100.0}
+    seconds = {"command": 15.0, "bare": 10.0, "help": 0.2, "mistyped_flag": 1.1}
+    judged = {
+        each.name: each.met for each in evaluation.judge(rates | {"start": seconds})
+    }
+    assert judged == {
+        "ten crops, % of inference": False,
+        "features, % of inference": True,
+        "first step / bare parts": True,
+        "train --help, s": True,
+        "mistyped flag, s": False,
+    }

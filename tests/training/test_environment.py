@@ -19,6 +19,7 @@ def test_everything_that_bits_depend_on_is_recorded(tmp_path):
     assert {"alexnet_tf", "keras", "processor", "instruction set"} <= found.keys()
     assert {"cores", "intra-op threads", "inter-op threads"} <= found.keys()
     assert int(found["cores"]) >= 1
+    assert tuple(found) == environment.ITEMS
 
 
 @pytest.mark.parametrize("item", list(environment.current("op")))

@@ -47,6 +47,24 @@ def test_a_log_without_epochs_takes_the_steps_of_a_pass_from_the_dataset(tmp_pat
     assert found.training.passes.tolist() == [0.25, 0.5]
 
 
+@pytest.mark.parametrize(
+    ("recorded", "of_the_dataset", "split"),
+    [
+        ("test", "validation", "test"),
+        (None, "test", "test"),
+        (None, None, "validation"),
+    ],
+)
+def test_the_split_is_that_of_the_log_or_else_of_the_dataset(
+    tmp_path, recorded, of_the_dataset, split
+):
+    record = {"step": 4, "top1_error": 60.0, "top5_error": 9.0, "loss": 1.5}
+    record |= {"split": recorded} if recorded else {}
+    write_log(tmp_path, train(4, epoch=1.0), ("validation", record))
+    found = learning_curves.read_curves(tmp_path, no_dataset, lambda: of_the_dataset)
+    assert found.split == split
+
+
 def test_a_learning_rate_changes_at_the_first_line_that_has_another(tmp_path):
     rates = [0.01, 0.01, 0.001, 0.001, 0.002]
     lines = [train(n + 1, rate, epoch=(n + 1) / 4) for n, rate in enumerate(rates)]

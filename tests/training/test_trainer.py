@@ -37,6 +37,7 @@ def test_a_run_leaves_log_tensorboard_flags_and_checkpoints(small_dataset, tmp_p
     )
     validations = runs.log_of(tmp_path / "run", "validation")
     assert [r["step"] for r in validations] == [3, 6]
+    assert {r["split"] for r in validations} == {"validation"}
     assert list((tmp_path / "run/train").glob("events*"))
     assert list((tmp_path / "run/validation").glob("events*"))
     resolved = options.read(tmp_path / "run/resolved.flags", train_options.TrainOptions)
@@ -356,8 +357,8 @@ def test_the_best_checkpoint_is_that_of_the_least_error(
     assert checkpoint_weights.read_state(prefix)["error"] == min(errors)
     newest = checkpoint_files.newest_checkpoint(tmp_path / "run/checkpoints")
     assert run_folder.results(str(tmp_path / "run")) == [
-        f"newest checkpoint {newest}: validation top-1 error {errors[-1]:.2f} %",
-        f"best checkpoint {prefix}: validation top-1 error {min(errors):.2f} %",
+        f"newest checkpoint {newest}: top-1 error {errors[-1]:.2f} % on the validation split",
+        f"best checkpoint {prefix}: top-1 error {min(errors):.2f} % on the validation split",
     ]
 
 
@@ -372,7 +373,7 @@ def test_a_newest_checkpoint_that_was_not_validated_has_no_error(
     training.run(run_log.Log(tmp_path / "run", 0))
     newest, best = run_folder.results(str(tmp_path / "run"))
     assert newest.endswith("step-4: not validated")
-    assert "step-3: validation top-1 error " in best
+    assert "step-3: top-1 error " in best
 
 
 def test_the_validation_at_the_end_does_not_change_a_run_that_is_extended(

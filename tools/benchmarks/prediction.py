@@ -26,7 +26,6 @@ loading the export. The tool exits with status 1 if a limit is missed.
 """
 
 import concurrent.futures
-import io
 import json
 import os
 import pathlib
@@ -42,17 +41,11 @@ import limits
 import numpy as np
 import synthetic_photographs
 import tensorflow as tf
+import untrained
 from absl import app, flags
-from PIL import Image
 
-from alexnet_tf.models import builder, zoo
-from alexnet_tf.serving import (
-    classification,
-    local_model,
-    model_versions,
-    saved_model,
-    tflite_onnx,
-)
+from alexnet_tf.models import zoo
+from alexnet_tf.serving import classification, exporting, local_model
 
 _JSON = flags.DEFINE_string("json", None, "File to write the results to.")
 _PEERS = flags.DEFINE_string("peers_dir", None, "Folder of the peers' environments.")
@@ -62,9 +55,6 @@ _ROUNDS = flags.DEFINE_integer(
 )
 
 _ROOT = pathlib.Path(__file__).parents[2]
-_HEIGHT, _WIDTH = 375, 500
-_EXPONENTS = (1.05, 1.45)  # of the spectrum, for JPEGs as large as ILSVRC's
-_DIFFERENT = 50  # photographs, of which the files are copies
 _BATCH = 128
 _BATCHES = 4  # of a measurement of the bare export
 _WORKERS = (0, 1, 2)  # of PyTorch's DataLoader
@@ -72,37 +62,14 @@ _WORKERS = (0, 1, 2)  # of PyTorch's DataLoader
 
 def write_files(folder: pathlib.Path, count: int) -> list[str]:
     """Writes the images; returns their paths."""
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    encoded = []
-    for _ in range(_DIFFERENT):
-        pixels = synthetic_photographs.photograph(rng, _HEIGHT, _WIDTH, _EXPONENTS)
-        file = io.BytesIO()
-        Image.fromarray(pixels).save(file, "JPEG", quality=95)
-        encoded.append(file.getvalue())
-    paths = [folder / f"{number:06}.jpg" for number in range(count)]
-    for number, path in enumerate(paths):
-        path.write_bytes(encoded[number % _DIFFERENT])
-    return list(map(str, paths))
+    synthetic_photographs.write_class_folders(folder, count)
+    return sorted(map(str, folder.rglob("*.jpg")))
 
 
-def write_export(versions: pathlib.Path) -> None:
-    """Writes the paper's net with random weights as version 1, as `export` does."""
-    architecture = zoo.PAPER
-    side = architecture.input_size
-    net = builder.build(
-        architecture,
-        mean=np.full((side, side, 3), 118, np.float32),
-        lrn="stock",
-        jit=False,
-    )
-    versions.mkdir()
-    classes = [f"class {number}" for number in range(1000)]
-    saved_model.save_model(
-        net, versions / "1", architecture=architecture, classes=classes, top=5, crops=1
-    )
-    origin = tflite_onnx.origin_text({"size": architecture.record_size})
-    model_versions.origin_file(versions / "1").write_text(origin)
+def write_export(folder: pathlib.Path) -> pathlib.Path:
+    """Exports the paper's net with random weights; returns the folder of versions."""
+    untrained.write_run(folder / "run", zoo.PAPER)
+    return exporting.export(folder / "run", folder=folder / "alexnet").parent
 
 
 def rate(images: int, work: Callable[[], object]) -> float:
@@ -219,12 +186,12 @@ def start_server(versions: pathlib.Path) -> tuple[subprocess.Popen, str]:
 def measure(folder: pathlib.Path) -> dict[str, dict[str, float]]:
     """Medians: images per second, and seconds of a cold start."""
     files = write_files(folder / "photos", _IMAGES.value)
-    write_export(folder / "alexnet")
-    model = local_model.Model(folder / "alexnet")
+    versions = write_export(folder)
+    model = local_model.Model(versions)
     python, workers = _torch_python(), _WORKERS
     rates: dict[str, list[float]] = {}
     starts: dict[str, list[float]] = {}
-    process, address = start_server(folder / "alexnet")
+    process, address = start_server(versions)
     try:
         variants = Variants(model, address, files)
         for _ in range(_ROUNDS.value):
@@ -240,7 +207,7 @@ def measure(folder: pathlib.Path) -> dict[str, dict[str, float]]:
         process.send_signal(signal.SIGKILL)
         process.wait()
     for _ in range(_ROUNDS.value):
-        for name, taken in start_s(folder / "alexnet/1", files[0]).items():
+        for name, taken in start_s(versions / "1", files[0]).items():
             starts.setdefault(name, []).append(taken)
     return {
         "images_per_s": {k: statistics.median(v) for k, v in rates.items()},

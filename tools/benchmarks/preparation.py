@@ -16,7 +16,6 @@ The last rows are the whole command with one and with two workers, start-up incl
 The tool exits with status 1 if a limit is missed.
 """
 
-import io
 import json
 import os
 import pathlib
@@ -30,7 +29,6 @@ import limits
 import numpy as np
 import synthetic_photographs
 from absl import app, flags
-from PIL import Image
 
 from alexnet_tf.data import image_statistics, shards, sources
 from alexnet_tf.models import background, resize_rule
@@ -44,29 +42,10 @@ _ROUNDS = flags.DEFINE_integer(
     "rounds", 5, "Measurements of each variant, in turn.", lower_bound=1
 )
 
-_HEIGHT, _WIDTH = 375, 500
-_EXPONENTS = (1.05, 1.45)  # of the spectrum, for JPEGs as large as ILSVRC's
-_DIFFERENT = 50  # photographs, of which the files are copies
 _PER_ROUND = 250  # images that one core prepares in a round
 _WAYS = {"jpeg": 256, "raw": 32}  # the side of the squares, by their encoding
 _OURS = "ours"
 _PEER_FOLDERS = {"pillow": None, "opencv": None, "img2dataset": "img2dataset"}
-
-
-def write_files(folder: pathlib.Path, count: int) -> float:
-    """Writes training images of ten classes; returns their mean size in bytes."""
-    rng = np.random.default_rng(0)
-    encoded = []
-    for _ in range(_DIFFERENT):
-        pixels = synthetic_photographs.photograph(rng, _HEIGHT, _WIDTH, _EXPONENTS)
-        file = io.BytesIO()
-        Image.fromarray(pixels).save(file, "JPEG", quality=95)
-        encoded.append(file.getvalue())
-    for number in range(count):
-        path = folder / f"train/class{number % 10}/{number:06}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encoded[number % _DIFFERENT])
-    return statistics.mean(map(len, encoded))
 
 
 def ours_s(few: pathlib.Path, output: pathlib.Path, side: int, encoding: str) -> float:
@@ -187,9 +166,9 @@ def main(arguments):
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         few, many = folder / "few", folder / "many"
-        write_files(few, _PER_ROUND)
-        mean_bytes = write_files(many, _IMAGES.value)
-        print(f"JPEGs of {_WIDTH} x {_HEIGHT} pixels, {mean_bytes / 1000:.0f} kB each")
+        synthetic_photographs.write_class_folders(few, _PER_ROUND)
+        mean_bytes = synthetic_photographs.write_class_folders(many, _IMAGES.value)
+        print(f"JPEGs of 500 x 375 pixels, {mean_bytes / 1000:.0f} kB each")
         os.sched_setaffinity(0, {min(cores)})
         per_image = one_core_s(few, folder / "scratch")
         os.sched_setaffinity(0, cores)

@@ -1,15 +1,19 @@
 # Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""Noise that has the spectrum and the colors of photographs, as a prepared dataset."""
+"""Noise that has the spectrum and the colors of photographs: records and files."""
 
+import os
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
 
 from alexnet_tf.data import image_statistics, prepared_dataset, record_files, records
 
 SIZE = 256
 _SHARDS = 4
+_DIFFERENT = 50  # photographs, of which the files of class folders are links
+_LARGE_EXPONENTS = (1.05, 1.45)  # of the spectrum, for JPEGs as large as ILSVRC's
 
 # The 2012 program's statistics of ILSVRC: color axes and standard deviations along
 # them.
@@ -85,3 +89,27 @@ def write_files(dataset: prepared_dataset.Dataset, folder: pathlib.Path) -> list
         (folder / f"{index:06}.jpg").write_bytes(encoded)
         sizes.append(len(encoded))
     return sizes
+
+
+def write_class_folders(folder: pathlib.Path, count: int) -> float:
+    """Writes JPEGs of 500 x 375 pixels as training images of ten classes.
+
+    The files are hard links to fifty photographs, which are about as large as those of
+    ILSVRC. Returns their mean size in bytes.
+    """
+    rng = np.random.default_rng(0)
+    different = min(count, _DIFFERENT)
+    for number in range(count):
+        path = _numbered(folder, number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if number < different:
+            pixels = photograph(rng, 375, 500, _LARGE_EXPONENTS)
+            Image.fromarray(pixels).save(path, "JPEG", quality=95)
+        else:
+            os.link(_numbered(folder, number % different), path)
+    sizes = [_numbered(folder, number).stat().st_size for number in range(different)]
+    return float(np.mean(sizes))
+
+
+def _numbered(folder: pathlib.Path, number: int) -> pathlib.Path:
+    return folder / f"train/class{number % 10}/{number:08}.jpg"

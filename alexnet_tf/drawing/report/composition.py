@@ -10,7 +10,7 @@ import alexnet_tf
 from alexnet_tf.drawing import gallery
 from alexnet_tf.drawing.report import contents, facts, images, model_card, page
 from alexnet_tf.drawing.report.page import Absent, Block, Image, Section
-from alexnet_tf.runtime import errors
+from alexnet_tf.runtime import errors, paths
 
 # The figures of each run, and what stands in the place of one that cannot be drawn.
 FIGURES = {
@@ -80,21 +80,28 @@ def compose(
     beside = Section("paper", "Beside the paper", paper)
     if len(runs) == 1:
         title = f"Report of {runs[0].name}"
-        sections = [*_sections(runs[0], shown[0], ""), beside]
-        sections.append(_card(runs[0], card, ""))
+        sections = [
+            *_answers(runs[0], shown[0], ""),
+            beside,
+            *_origin(runs[0], card, ""),
+        ]
     else:
         title = f"Report of {len(runs)} runs"
         all_runs = [contents.comparison(runs), *together.values()]
-        sections = [Section("runs", "All runs", all_runs), beside]
+        sections = [Section("runs", "All runs", all_runs)]
         for number, (run, figures) in enumerate(zip(runs, shown, strict=True), 1):
             prefix = f"run{number}-"
-            inner = [*_sections(run, figures, prefix), _card(run, card, prefix)]
+            inner = [*_answers(run, figures, prefix), *_origin(run, card, prefix)]
             sections.append(Section(f"run{number}", f"Run {run.named}", [], inner))
+        sections.append(beside)
     about = [
         f"Written by alexnet_tf {alexnet_tf.__version__} with: {command}",
         "This page has {size} and needs no other file.",
     ]
-    html = page.render(title, sections, about)
+    places = set().union(*(run.places for run in runs))
+    html = page.render(
+        title, sections, about, lambda text: paths.without_places(text, places)
+    )
     size = len(html.encode())
     if size > LIMIT:
         raise ValueError(
@@ -151,22 +158,23 @@ def _fitted(
     ]
 
 
-def _sections(
+def _answers(
     run: facts.Run, figures: Mapping[str, Block], prefix: str
 ) -> Iterator[Section]:
-    """The sections about one run; their anchors begin with `prefix`."""
+    """The sections that show what a net does; their anchors begin with `prefix`."""
     yield Section(f"{prefix}summary", "Summary", contents.summary(run))
-    yield Section(f"{prefix}command", "Command", contents.command(run))
-    yield Section(f"{prefix}data", "Data", contents.data(run))
-    yield Section(f"{prefix}machine", "Machine", contents.machine(run))
-    yield Section(f"{prefix}net", "Net", [figures["architecture"]])
-    yield Section(f"{prefix}curves", "Curves", contents.curves(run, figures["curves"]))
-    yield Section(f"{prefix}errors", "Errors", contents.errors(run))
-    yield Section(f"{prefix}filters", "Filters", [figures["filters"]])
     yield Section(f"{prefix}predictions", "Predictions", [figures["predictions"]])
-    yield Section(f"{prefix}nearest", "Nearest images", [figures["nearest"]])
+    yield Section(f"{prefix}errors", "Errors", contents.errors(run))
     yield Section(f"{prefix}confusion", "Confusion", [figures["confusion"]])
+    yield Section(f"{prefix}nearest", "Nearest images", [figures["nearest"]])
+    yield Section(f"{prefix}curves", "Curves", contents.curves(run, figures["curves"]))
+    yield Section(f"{prefix}filters", "Filters", [figures["filters"]])
+    yield Section(f"{prefix}net", "Net", [figures["architecture"]])
 
 
-def _card(run: facts.Run, card: Card, prefix: str) -> Section:
-    return model_card.section(run, f"{prefix}card", **dataclasses.asdict(card))
+def _origin(run: facts.Run, card: Card, prefix: str) -> Iterator[Section]:
+    """The sections that say where a net is from, and what it may be used for."""
+    yield Section(f"{prefix}data", "Data", contents.data(run))
+    yield Section(f"{prefix}command", "Command", contents.command(run))
+    yield Section(f"{prefix}machine", "Machine", contents.machine(run))
+    yield model_card.section(run, f"{prefix}card", **dataclasses.asdict(card))

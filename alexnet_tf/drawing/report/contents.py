@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from alexnet_tf.data import prepared_dataset
 from alexnet_tf.drawing.report import facts, words
-from alexnet_tf.drawing.report.facts import Missing, Run
+from alexnet_tf.drawing.report.facts import Run
+from alexnet_tf.drawing.report.missing import Missing
 from alexnet_tf.drawing.report.page import (
     Absent,
     Block,
@@ -15,9 +16,8 @@ from alexnet_tf.drawing.report.page import (
     Table,
 )
 from alexnet_tf.models import checkpoint_files
-from alexnet_tf.runtime import options
+from alexnet_tf.runtime import options, paths
 
-_METHODS = {"center_crop": "center crop", "ten_crop": "ten crops"}
 _MANY = 40  # rows of a table that is folded up
 
 
@@ -37,7 +37,7 @@ def summary(run: Run) -> list[Block]:
     """The first things to know about a run."""
     net = run.net.architecture
     rows: list[tuple[str, str | Missing]] = [
-        ("Run folder", str(run.folder.absolute())),
+        ("Run", run.name),
         ("Net", f"{net.name}, {net.description}"),
         ("Parameters", words.number(words.parameters(net))),
         ("Dataset", _dataset_name(run)),
@@ -74,12 +74,13 @@ def _checkpoint(run: Run) -> str | Missing:
 
 def _error(run: Run, measure: str) -> str | Missing:
     if isinstance(run.evaluation, Missing):
-        return run.evaluation
+        known = words.validation(run, measure)
+        return run.evaluation if known is None else f"{known}. {words.unknown(run)}"
     found = ", ".join(
-        f"{words.percent(run.evaluation[method][measure])} with {_METHODS[method]}"
+        f"{words.percent(run.evaluation[method][measure])} ({words.METHODS[method]})"
         for method in facts.METHODS
     )
-    return f"{found} ({run.evaluation['split']} split)"
+    return f"{found}, on the {run.evaluation['split']} split"
 
 
 def command(run: Run) -> list[Block]:
@@ -108,11 +109,15 @@ def command(run: Run) -> list[Block]:
         ]
     if isinstance(run.flags, Missing):
         return [Absent("The command", run.flags.why)]
-    flags = options.command_line(options.replace(run.flags, resume=False))
+    flags = [
+        paths.without_places(flag, run.places)  # before quotes are in it
+        for flag in options.command_line(options.replace(run.flags, resume=False))
+    ]
     blocks: list[Block] = [
         Code(
             "This command makes the run. Options that it does not name have their "
-            "default values.",
+            "default values, and of paths only the last part is shown; resolved.flags in "
+            "the run folder has all of them.",
             command_text("train", flags),
         )
     ]
@@ -217,7 +222,7 @@ def curves(run: Run, figure: Block) -> list[Block]:
         )
     if run.log.validations:
         table = Table(
-            "Validations, with the center crop",
+            f"Errors on the {run.validation_split} split during training, center crop",
             ("step", "top-1 error", "top-5 error", "loss"),
             [
                 (
@@ -237,7 +242,10 @@ def errors(run: Run) -> list[Block]:
     """What `evaluate` measured."""
     found = run.evaluation
     if isinstance(found, Missing):
-        return [Absent("The table of errors", found.why)]
+        known = words.validation(run, "top1_error")
+        if known is None:
+            return [Absent("The table of errors", found.why)]
+        return [Paragraph(f"The top-1 error is {known}. {words.unknown(run)}.")]
     blocks: list[Block] = [
         Table(
             f"{words.count(found['images'], 'image')} of the {found['split']} split of "
@@ -245,7 +253,7 @@ def errors(run: Run) -> list[Block]:
             ("", "top-1 error", "top-5 error", "loss"),
             [
                 (
-                    _METHODS[method],
+                    words.METHODS[method],
                     words.percent(found[method]["top1_error"]),
                     words.percent(found[method]["top5_error"]),
                     f"{found[method]['loss']:.4f}",
@@ -266,23 +274,26 @@ def errors(run: Run) -> list[Block]:
     return blocks
 
 
+def _compared(run: Run, method: str) -> str | Missing:
+    """The top-1 error of a run for a table of several."""
+    if not isinstance(run.evaluation, Missing):
+        error = words.percent(run.evaluation[method]["top1_error"])
+        return f"{error} ({run.evaluation['split']})"
+    known = words.validation(run, "top1_error") if method == "center_crop" else None
+    return known or Missing("the run was not evaluated")
+
+
 def comparison(runs: Sequence[Run]) -> Table:
     """The main numbers of several runs side by side."""
     rows = []
     for run in runs:
-        error = run.evaluation
         rows.append(
             (
                 run.named,
                 run.net.architecture.name,
                 words.number(words.parameters(run.net.architecture)),
                 None if run.step is None else words.number(run.step),
-                *(
-                    Missing("the run was not evaluated")
-                    if isinstance(error, Missing)
-                    else words.percent(error[method]["top1_error"])
-                    for method in facts.METHODS
-                ),
+                *(_compared(run, method) for method in facts.METHODS),
             )
         )
     return Table(

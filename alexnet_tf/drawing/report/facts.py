@@ -4,19 +4,22 @@ Run folders are copied, thinned out, imported and damaged. So a fact that cannot
 is `Missing`, with the reason, and stops nothing. Only the net itself must be there.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import json
 import math
+import os
 import pathlib
 import statistics
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from alexnet_tf.data import prepared_dataset
+from alexnet_tf.drawing.report.missing import Missing
 from alexnet_tf.evaluation import evaluator
 from alexnet_tf.models import checkpoint_files, trained
-from alexnet_tf.runtime import errors
+from alexnet_tf.runtime import errors, options, paths
 from alexnet_tf.training import environment, run_folder, run_log, train_options
 
 Fact = TypeVar("Fact")
@@ -29,23 +32,13 @@ _MOST = 1 << 53  # whole numbers below it are floats too
 
 
 @dataclasses.dataclass(frozen=True)
-class Missing:
-    """A fact that a run folder does not tell.
-
-    Attributes:
-        why: the reason, and if possible what to do, without a full stop at its end.
-    """
-
-    why: str
-
-
-@dataclasses.dataclass(frozen=True)
 class Log:
     """What `log.jsonl` says.
 
     Attributes:
         steps: the number of the last step that it has.
         validations: its lines of validations; each has `step` and `MEASURES`.
+        split: what they were measured on; None if the log does not have it.
         images_per_s: the median speed of training; None without lines of training.
         training_s: the seconds in the steps of training, without validations and
             checkpoints; None likewise, or if the batch size is not known.
@@ -54,6 +47,7 @@ class Log:
 
     steps: int
     validations: list[dict[str, Any]]
+    split: str | None
     images_per_s: float | None
     training_s: float | None
     unreadable: int
@@ -93,8 +87,48 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The name of the run folder."""
-        return self.folder.absolute().name
+        """The name of the run folder; "run" if that is somebody's home."""
+        shown = paths.public(self.folder.absolute()).removeprefix("…/").lstrip("/")
+        return "run" if shown == "~" else shown
+
+    @property
+    def places(self) -> set[str]:
+        """The absolute paths that its facts have, which are nobody else's business."""
+        found: list[Any] = [self.net.dataset_path]
+        for each in (self.named, self.folder, self.folder.resolve()):
+            found.append(os.path.abspath(each))
+        if self.net.started_from is not None:
+            found.append(self.net.started_from.path)
+        for data in (self.training_data, self.data):
+            if not isinstance(data, Missing):
+                found.append(os.path.abspath(data.path))
+                found.append((data.source or "").removeprefix("folder:"))
+        if not isinstance(self.flags, Missing):
+            for value in options.values_of(self.flags).values():
+                found.append(str(value).removeprefix("folder:"))
+        if not isinstance(self.evaluation, Missing):
+            found += [self.evaluation["dataset"], self.evaluation.get("checkpoint")]
+        return {
+            each for each in found if isinstance(each, str) and each.startswith("/")
+        }
+
+    @property
+    def validation(self) -> dict[str, Any] | None:
+        """What training measured of the checkpoint, or last; None if nothing."""
+        if isinstance(self.log, Missing) or not self.log.validations:
+            return None
+        own = [v for v in self.log.validations if v["step"] == self.step]
+        return (own or self.log.validations)[-1]
+
+    @property
+    def validation_split(self) -> str:
+        """The split that training validated on, as the log or its dataset has it."""
+        if not isinstance(self.log, Missing) and self.log.split is not None:
+            return self.log.split
+        if not isinstance(self.training_data, Missing):
+            with contextlib.suppress(ValueError):
+                return self.training_data.evaluation_split
+        return "validation"
 
     @property
     def step(self) -> int | None:
@@ -207,7 +241,8 @@ def _object(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _environment(folder: pathlib.Path) -> dict[str, str]:
-    return {k: str(v) for k, v in _object(folder / environment.FILE).items()}
+    found = _object(folder / environment.FILE)
+    return {item: str(found[item]) for item in environment.ITEMS if item in found}
 
 
 def _evaluation(folder: pathlib.Path) -> dict[str, Any]:
@@ -261,6 +296,7 @@ def read_log(folder: pathlib.Path, batch_size: int | None) -> Log:
     return Log(
         steps=max(record["step"] for record in records),
         validations=[r for r in records if r["kind"] == "validation"],
+        split=run_log.validation_split(records),
         images_per_s=statistics.median(r["images_per_s"] for r in training)
         if training
         else None,

@@ -8,7 +8,8 @@ import dataclasses
 
 from alexnet_tf.data import prepared_dataset
 from alexnet_tf.drawing.report import words
-from alexnet_tf.drawing.report.facts import Missing, Run
+from alexnet_tf.drawing.report.facts import Run
+from alexnet_tf.drawing.report.missing import Missing
 from alexnet_tf.drawing.report.page import Paragraph, Section, Table
 
 
@@ -146,7 +147,10 @@ def _trained_on(run: Run) -> str | Missing:
 
 def _errors(run: Run) -> str | Missing:
     if isinstance(run.evaluation, Missing):
-        return run.evaluation
+        known = words.validation(run, "top1_error")
+        if known is None:
+            return run.evaluation
+        return f"The top-1 error is {known}. {words.unknown(run)}."
     found, error = run.evaluation, words.percent
     return (
         f"On {words.count(found['images'], 'image')} of the {found['split']} split, the "

@@ -9,18 +9,18 @@ import base64
 import dataclasses
 import importlib.resources
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 try:
     import jinja2
+    import markupsafe
 except ModuleNotFoundError as error:
     raise OSError(
         f"a report needs the package {error.name}, which is not installed: "
         "pip install 'alexnet_tf[figures]'"
     ) from None
 
-from alexnet_tf.drawing.report.facts import Missing
+from alexnet_tf.drawing.report.missing import Missing
 
 # Characters that text on a page must not have: control characters, halves of characters,
 # and those that turn the direction of the text around them.
@@ -87,8 +87,9 @@ class Image:
 
     @property
     def address(self) -> str:
-        """The image as a data address."""
-        return f"data:{self.type};base64,{base64.b64encode(self.data).decode()}"
+        """The image as a data address, in which nothing has to be escaped."""
+        encoded = base64.b64encode(self.data).decode()
+        return markupsafe.Markup(f"data:{self.type};base64,{encoded}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,13 +130,19 @@ class Section:
     sections: "Sequence[Section]" = ()
 
 
-def render(title: str, sections: Sequence[Section], about: Sequence[str]) -> str:
+def render(
+    title: str,
+    sections: Sequence[Section],
+    about: Sequence[str],
+    shown: Callable[[str], str] = str,
+) -> str:
     """Returns a page as HTML.
 
     Args:
         title: of the page.
         sections: of the page; their heading is of the second level.
         about: sentences at the page's end. "{size}" in one becomes the page's size.
+        shown: gives each text as the page shows it, for example without private paths.
 
     Example:
         >>> page = render("A & B", [Section("net", "Net", [Paragraph("<b>")])], [])
@@ -148,7 +155,9 @@ def render(title: str, sections: Sequence[Section], about: Sequence[str]) -> str
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_printable,
+        finalize=lambda value: (
+            _printable(shown(value)) if type(value) is str else value
+        ),
     )
     environment.tests["missing"] = lambda value: isinstance(value, Missing)
     template = environment.get_template("page.html")
@@ -169,8 +178,6 @@ def _template(name: str) -> str:
     return (importlib.resources.files(__package__) / name).read_text(encoding="utf-8")
 
 
-def _printable(value: Any) -> Any:
+def _printable(value: str) -> str:
     """Returns text in which characters that must not be on a page are escaped."""
-    if type(value) is not str:  # Markup is of the template itself
-        return value
     return _REFUSED.sub(lambda match: match[0].encode("unicode_escape").decode(), value)

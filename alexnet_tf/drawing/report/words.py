@@ -1,10 +1,13 @@
 """Numbers as a page writes them."""
 
 import math
+import shlex
 
+from alexnet_tf.drawing.report import facts
 from alexnet_tf.models import architecture as architectures
 
 parameters = architectures.parameters
+METHODS = {"center_crop": "center crop", "ten_crop": "ten crops"}
 
 
 def number(value: float) -> str:
@@ -35,6 +38,26 @@ def percent(value: float) -> str:
         '20.45 %'
     """
     return f"{value:.2f} %"
+
+
+def validation(run: facts.Run, measure: str) -> str | None:
+    """An error that training measured, with its crop and split; None if it did not."""
+    found = run.validation
+    if found is None:
+        return None
+    at = "" if found["step"] == run.step else f" at step {found['step']:,}"
+    return (
+        f"{percent(found[measure])} with the center crop ({run.validation_split} split, "
+        f"measured in training{at})"
+    )
+
+
+def unknown(run: facts.Run) -> str:
+    """What is not known of a run that was validated and not evaluated."""
+    return (
+        "Ten crops were not measured: python -m alexnet_tf.evaluate "
+        f"--checkpoint={shlex.quote(run.named)} does it"
+    )
 
 
 def duration(seconds: float) -> str:

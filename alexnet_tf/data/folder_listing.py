@@ -13,7 +13,7 @@ from alexnet_tf.runtime import names
 
 # Folders that systems and programs put among a user's own, in small letters. Those
 # whose names begin with a dot are ignored in any case.
-_SYSTEM_FOLDERS = frozenset(
+SYSTEM_FOLDERS = frozenset(
     {
         "$recycle.bin",
         "#recycle",
@@ -155,7 +155,7 @@ def list_folder(folder: str, unused: Unused | None = None) -> Listing:
         if entry.is_symlink() and not named_as_image:
             _refuse_broken_link(entry.path)
         if _is_folder(entry):
-            if entry.name.lower() in _SYSTEM_FOLDERS:
+            if entry.name.lower() in SYSTEM_FOLDERS:
                 unused.system_folders[entry.name] += 1
             else:
                 listing.folders.append(entry.name)

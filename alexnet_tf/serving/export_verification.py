@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.models import checkpoint_files, trained
-from alexnet_tf.serving import model_versions, preflight, saved_model, signatures
+from alexnet_tf.serving import model_versions, preflight, signatures
 
 # Largest difference of a probability, or of a feature in parts of the largest one.
 TOLERANCE = {"float32": 1e-5, "bfloat16": 0.03}
@@ -58,7 +58,7 @@ def verify_export(
 
 def _read_origin(path: pathlib.Path) -> dict[str, Any]:
     """What `exporting.export` wrote about an export."""
-    file = saved_model.origin_file(path)
+    file = model_versions.origin_file(path)
     if not file.exists():
         raise preflight.CheckError(
             f"a server would run {path}, but {file}, which says what it was made of, does "

@@ -151,4 +151,4 @@ def _write_saved_model(
         background=restored.trained.background,
         resize=restored.trained.resize,
     )
-    saved_model.origin_file(aside).write_text(tflite_onnx.origin_text(origin))
+    model_versions.origin_file(aside).write_text(tflite_onnx.origin_text(origin))

@@ -1,24 +1,21 @@
 """An exported SavedModel, loaded in this process."""
 
-import collections
-import concurrent.futures
+import hashlib
 import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import PIL
+import simplejpeg
 
 from alexnet_tf.data import image_decoding, image_files
 from alexnet_tf.models import background as backgrounds
 from alexnet_tf.models import image_limits, image_resizing, resize_rule
-from alexnet_tf.runtime import cores, errors
-from alexnet_tf.serving import client, model_versions
-
-# As many as an export takes at once.
-_BATCH = image_limits.MAX_REQUEST_IMAGES
-
-_Waiting = tuple[str, concurrent.futures.Future[np.ndarray]]
+from alexnet_tf.runtime import errors, files
+from alexnet_tf.serving import client, model_versions, read_ahead
 
 
 class Model:
@@ -30,9 +27,17 @@ class Model:
     Args:
         path: the folder of one version, or the folder that holds the versions. Of
             several versions the highest is loaded.
+        batch_size: how many files are classified together; 128 are the most that an
+            export takes.
+
+    Attributes:
+        folder: of the version.
+        batch_size: as given, or 1 if the export does not record to what size images
+            are resized.
 
     Raises:
         FileNotFoundError: there is no SavedModel at `path`.
+        ValueError: `batch_size` is not from 1 to 128.
 
     Example::
 
@@ -40,14 +45,21 @@ class Model:
         classes, scores = model.classify(open("image.jpg", "rb").read())
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        batch_size: int = image_limits.MAX_REQUEST_IMAGES,
+    ):
+        if not 1 <= batch_size <= image_limits.MAX_REQUEST_IMAGES:
+            raise ValueError(
+                f"batch_size must be from 1 to {image_limits.MAX_REQUEST_IMAGES}, the "
+                f"most that an export takes, got {batch_size}"
+            )
+        self.folder = model_versions.find_version(path, "model")
         # The import takes seconds, and a command that asks a server does not need it.
         import tensorflow as tf
 
-        from alexnet_tf.serving import saved_model
-
-        folder = model_versions.find_version(path, "model")
-        origin = saved_model.origin_file(folder)
+        origin = model_versions.origin_file(self.folder)
         recorded = json.loads(origin.read_text()) if origin.exists() else {}
         self._background = backgrounds.from_json(
             recorded.get("background"), str(origin)
@@ -55,9 +67,25 @@ class Model:
         self._resize = resize_rule.from_json(recorded.get("resize"), str(origin))
         # Exports of earlier versions do not record it; their graphs resize each image.
         self._size = recorded.get("size")
+        self.batch_size = batch_size if self._size else 1
         self._tf = tf
-        self._loaded = tf.saved_model.load(str(folder))
+        self._loaded = tf.saved_model.load(str(self.folder))
         self._classify = self._loaded.signatures["predict_images"]
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the answers, as JSON; the model by its contents, too."""
+        digest = hashlib.sha256()
+        for path in sorted(each for each in self.folder.rglob("*") if each.is_file()):
+            entry = f"{path.relative_to(self.folder)} {files.sha256(path)}\n"
+            digest.update(os.fsencode(entry))
+        folder = os.path.abspath(self.folder)
+        return {
+            "model": f"{folder}, digest {digest.hexdigest()[:16]}",
+            "batch size": self.batch_size,
+            "tensorflow": self._tf.__version__,
+            "pillow": PIL.__version__,
+            "simplejpeg": simplejpeg.__version__,
+        }
 
     def classify(self, image_bytes: bytes, name: str = "image") -> client.Scored:
         """Returns the best classes of one encoded image.
@@ -73,49 +101,28 @@ class Model:
         return self._answers([self._pixels(image_bytes, name)])[0]
 
     def classify_files(
-        self, files: Iterable[str]
+        self, paths: Iterable[str]
     ) -> Iterator[tuple[str, client.Scored | Exception]]:
         """Yields each file with its best classes, or with why there are none, in order.
 
-        Images are read and decoded by as many threads as there are cores, while the
-        model computes the batch before. At most two batches are held.
+        Threads read and decode a batch while the model computes the one before; see
+        `read_ahead`. Which files share a batch depends on their order alone.
         """
-        most = _BATCH if self._size else 1
-        waiting: collections.deque[_Waiting] = collections.deque()
-        with concurrent.futures.ThreadPoolExecutor(cores.usable_cores()) as threads:
-            try:
-                for file in files:
-                    waiting.append((file, threads.submit(self._read, file)))
-                    if len(waiting) == 2 * most:
-                        yield from self._classified(
-                            [waiting.popleft() for _ in range(most)]
-                        )
-                while waiting:
-                    count = min(most, len(waiting))
-                    yield from self._classified(
-                        [waiting.popleft() for _ in range(count)]
-                    )
-            finally:
-                threads.shutdown(cancel_futures=True)
+        for batch in read_ahead.in_batches(paths, self._read, self.batch_size):
+            yield from self._classified(batch)
 
     def _classified(
-        self, batch: Sequence[_Waiting]
+        self, batch: Sequence[tuple[str, np.ndarray | Exception]]
     ) -> Iterator[tuple[str, client.Scored | Exception]]:
         """The answers for the files of a batch; a bad one takes no other along."""
-        errors_by_place: dict[int, Exception] = {}
-        pixels = []
-        for place, (_, future) in enumerate(batch):
-            try:
-                pixels.append(future.result())
-            except Exception as error:  # the caller decides what to do with it
-                errors_by_place[place] = error
+        pixels = [read for _, read in batch if not isinstance(read, Exception)]
         answers: Iterator[client.Scored | Exception]
         try:
             answers = iter(self._answers(pixels) if pixels else [])
         except ValueError as error:
             answers = itertools.repeat(error)
-        for place, (file, _) in enumerate(batch):
-            yield file, errors_by_place.get(place) or next(answers)
+        for file, read in batch:
+            yield file, read if isinstance(read, Exception) else next(answers)
 
     def _read(self, file: str) -> np.ndarray:
         return self._pixels(image_files.read(file), file)

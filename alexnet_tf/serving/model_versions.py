@@ -13,6 +13,11 @@ from alexnet_tf.runtime import files
 
 # The folders that a server takes for versions, and what is written in any format.
 _DIGITS = re.compile("[0-9]+")
+# What a SavedModel holds beside the model, and the file there that says which checkpoint
+# it was made of.
+EXTRA_ASSETS = "assets.extra"
+ORIGIN = "alexnet_tf.json"
+
 _EXPORT = re.compile(r"([0-9]+)(\.keras|\.tflite|\.onnx)?")
 
 
@@ -47,6 +52,11 @@ def find_version(path: str | os.PathLike[str], flag: str) -> pathlib.Path:
             "python -m alexnet_tf.export --checkpoint=RUN_FOLDER"
         )
     return max(found, key=lambda c: int(c.name))
+
+
+def origin_file(version: pathlib.Path) -> pathlib.Path:
+    """The file of a SavedModel that says which checkpoint it was made of, as JSON."""
+    return version / EXTRA_ASSETS / ORIGIN
 
 
 @contextlib.contextmanager

@@ -19,11 +19,6 @@ from alexnet_tf.serving import signatures, tflite_onnx, warmup_requests
 LABELS = tflite_onnx.LABELS
 
 
-def origin_file(path: pathlib.Path) -> pathlib.Path:
-    """The file of an export that says which checkpoint it was made of, as JSON."""
-    return path / warmup_requests.FOLDER / tflite_onnx.ORIGIN
-
-
 def save_model(
     net: keras.Model,
     path: pathlib.Path,

@@ -23,9 +23,9 @@ from tensorflow.python.framework import convert_to_constants
 
 from alexnet_tf.data import prepared_dataset, records
 from alexnet_tf.models import resizing
+from alexnet_tf.serving import model_versions
 
 LABELS = "labels.txt"
-ORIGIN = "alexnet_tf.json"
 OPSET = 18
 CALIBRATION_IMAGES = 100
 
@@ -113,14 +113,14 @@ def append_files(
     origin: Mapping[str, Any],
     classes: Sequence[str] | None = None,
 ) -> None:
-    """Adds `ORIGIN`, and `LABELS` if there are names, to the zip archive in a file.
+    """Adds `model_versions.ORIGIN`, and `LABELS` if there are names, to the zip archive in a file.
 
     A file that has none gets one at its end, which TFLite ignores.
     """
     with zipfile.ZipFile(path, "a") as archive:
         if classes is not None:
             archive.writestr(LABELS, "\n".join(classes) + "\n")
-        archive.writestr(ORIGIN, origin_text(origin))
+        archive.writestr(model_versions.ORIGIN, origin_text(origin))
 
 
 def _quantize(converter: tf.lite.TFLiteConverter, calibration: np.ndarray) -> bytes:

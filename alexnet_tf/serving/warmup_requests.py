@@ -21,7 +21,8 @@ from tensorflow_serving.apis import (
     prediction_log_pb2,
 )
 
-FOLDER = "assets.extra"
+from alexnet_tf.serving import model_versions
+
 FILE = "tf_serving_warmup_requests"
 
 
@@ -66,7 +67,7 @@ def write_warmup_requests(
     """
     encoded = list(example_images().values())
     pixels = np.asarray(Image.open(io.BytesIO(encoded[0])).convert("RGB"))
-    folder = pathlib.Path(path) / FOLDER
+    folder = pathlib.Path(path) / model_versions.EXTRA_ASSETS
     folder.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(folder / FILE)) as writer:
         for name, spec in specs.items():
@@ -115,7 +116,7 @@ def read_warmup_requests(
     Raises:
         FileNotFoundError: the export carries no warm-up requests.
     """
-    file = pathlib.Path(path) / FOLDER / FILE
+    file = pathlib.Path(path) / model_versions.EXTRA_ASSETS / FILE
     if not file.exists():
         raise FileNotFoundError(
             f"{path} has no warm-up requests: {file} does not exist. "

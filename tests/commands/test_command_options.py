@@ -14,6 +14,7 @@ from alexnet_tf.evaluation import features as extraction
 from alexnet_tf.models import checkpoint_files, devices, trained
 from alexnet_tf.runtime import options
 from alexnet_tf.serving import classification, export_verification, exporting
+from alexnet_tf.serving import client as clients
 
 
 def test_the_options_of_evaluate_reach_the_net_and_the_evaluation(
@@ -245,7 +246,10 @@ def test_the_options_of_a_server_reach_the_client(monkeypatch, capsys, bench):
     @contextlib.contextmanager
     def server_classifier(server, **named):
         asked.update(named, server=server)
-        yield lambda files: ((f, (["a", "b", "c"], [0.5, 0.3, 0.2])) for f in files)
+        answer = clients.Scored(["a", "b", "c"], [0.5, 0.3, 0.2])
+        yield classification.Classifier(
+            lambda files: ((file, answer) for file in files), 16, dict
+        )
 
     def time_server(server, files, **named):
         asked.update(named, server=server, files=files)
@@ -261,6 +265,7 @@ def test_the_options_of_a_server_reach_the_client(monkeypatch, capsys, bench):
         predict.OPTIONS(), **given, bench=bench, top=2, format="csv"
     )
     predict.main(chosen, ["a.png"])
+    assert asked.pop("batch_size", None) is None
     expected = {
         **{"server": "localhost:1", "model": "net", "version": "canary"},
         **{"timeout_s": 2.5, "attempts": 6, "in_flight": 3, "ca_file": "ca.pem"},

@@ -15,6 +15,7 @@ from alexnet_tf.runtime import options
 from alexnet_tf.serving import (
     export_verification,
     exporting,
+    model_versions,
     preflight,
     saved_model,
 )
@@ -144,7 +145,7 @@ def test_the_options_of_a_saved_model_reach_it(trained_run, tmp_path, monkeypatc
 
     def save_model(net, path, **named):
         asked.update(named, dtype=net.get_layer("fc10").compute_dtype)
-        saved_model.origin_file(path).parent.mkdir(parents=True)
+        model_versions.origin_file(path).parent.mkdir(parents=True)
 
     monkeypatch.setattr(saved_model, "save_model", save_model)
     path = exporting.export(
@@ -158,6 +159,6 @@ def test_the_options_of_a_saved_model_reach_it(trained_run, tmp_path, monkeypatc
         "background": (255, 255, 255),
         "resize": "crop",
     }
-    origin = json.loads(saved_model.origin_file(path).read_text())
+    origin = json.loads(model_versions.origin_file(path).read_text())
     assert (origin["crops"], origin["top"], origin["dtype"]) == (10, 2, "bfloat16")
     assert origin["checkpoint"].startswith(str(trained_run))

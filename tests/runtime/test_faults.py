@@ -24,6 +24,8 @@ STRIDES = {
     "preparation": 29,
     "features": 7,
     "features_in_one_file": 11,
+    "predictions": 5,
+    "predictions_as_arrays": 7,
 }
 BROKEN = ("in_place", "unsynced")
 WHOLE = [name for name in STRIDES if name not in BROKEN]

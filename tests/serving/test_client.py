@@ -4,6 +4,8 @@ A script of answers stands in for the server. `test_client_with_server.py` asks 
 one, or its stand-in.
 """
 
+import base64
+import functools
 import io
 import os
 import shutil
@@ -269,6 +271,88 @@ def test_large_images_are_sent_in_fewer_than_a_batch(monkeypatch):
             assert found.shape == (5, 1)
     sent = [len(body["inputs"]["image_bytes"]) for _, body in seen]
     assert sent == [2, 2, 1, 2, 2, 1, 1, 1, 1, 1, 1]
+
+
+def answering(body, *, bad=(), most=None):
+    """Answers with the first byte of each image's color, or rejects the request."""
+    images = [base64.b64decode(e["b64"]) for e in body["inputs"]["image_bytes"]]
+    values = [Image.open(io.BytesIO(image)).getpixel((0, 0))[0] for image in images]
+    if most is not None and len(values) > most:
+        return 400, {
+            "error": f"Task size {len(values)} is larger than maximum input batch size"
+        }
+    if set(values) & set(bad):
+        return BAD
+    classes = [[f"class {value}"] for value in values]
+    return 200, {"outputs": {"classes": classes, "scores": [[0.5]] * len(values)}}
+
+
+def sizes_of(seen):
+    return [len(body["inputs"]["image_bytes"]) for _, body in seen]
+
+
+def test_images_are_sent_together_and_answered_in_order():
+    with (
+        scripted_servers.rest(answering) as (url, seen),
+        clients.Client(url, max_batch=4) as client,
+    ):
+        found = client.classify_each([png(value) for value in range(10)])
+        assert found == [([f"class {value}"], [0.5]) for value in range(10)]
+        assert sizes_of(seen) == [4, 4, 2]
+        assert client.classify_each([]) == []
+        assert len(seen) == 3
+
+
+def test_an_image_that_the_server_rejects_takes_no_other_along():
+    reject = functools.partial(answering, bad=(2, 9))
+    with (
+        scripted_servers.rest(reject) as (url, seen),
+        clients.Client(url, max_batch=8, attempts=1) as client,
+    ):
+        found = client.classify_each([png(value) for value in range(11)])
+    for value, answer in enumerate(found):
+        if value in (2, 9):
+            assert isinstance(answer, clients.RejectedError)
+            assert "image_bytes: no" in str(answer)
+        else:
+            assert answer == ([f"class {value}"], [0.5])
+    # 0-7: halves until 2 is alone; 8-10: one by one.
+    assert sizes_of(seen) == [8, 4, 2, 2, 1, 1, 4, 3, 1, 1, 1]
+
+
+def test_a_batch_that_a_stranger_has_spoiled_is_sent_again_in_parts():
+    script = [BAD] * 3 + [answering]
+    with (
+        scripted_servers.rest(*script) as (url, seen),
+        clients.Client(url, timeout_s=60) as client,
+    ):
+        found = client.classify_each([png(value) for value in range(4)])
+        assert found == [([f"class {value}"], [0.5]) for value in range(4)]
+        assert sizes_of(seen) == [4, 2, 1, 1, 1, 2]
+
+
+def test_a_server_with_smaller_batches_gets_them():
+    limited = functools.partial(answering, most=5)
+    with (
+        scripted_servers.rest(limited) as (url, seen),
+        clients.Client(url, max_batch=16) as client,
+    ):
+        for _ in range(2):
+            found = client.classify_each([png(value) for value in range(16)])
+            assert found == [([f"class {value}"], [0.5]) for value in range(16)]
+    assert sizes_of(seen) == [16, 8, 4, 4, 8, 4, 4, *[4] * 4]
+
+
+def test_a_request_that_is_wrong_as_a_whole_is_no_fault_of_an_image():
+    wrong = (400, {"error": "Unrecognized servable version label: canary"})
+    with (
+        scripted_servers.rest(wrong) as (url, seen),
+        clients.Client(url) as client,
+    ):
+        with pytest.raises(clients.ServerError, match="version label") as raised:
+            client.classify_each([IMAGE] * 8)
+        assert not isinstance(raised.value, clients.RejectedError)
+        assert len(seen) == 1
 
 
 def test_a_request_without_images_is_never_sent():

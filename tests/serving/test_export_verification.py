@@ -8,7 +8,13 @@ import pytest
 import tensorflow as tf
 
 from alexnet_tf.models import checkpoint_files, trained
-from alexnet_tf.serving import export_verification, exporting, preflight, saved_model
+from alexnet_tf.serving import (
+    export_verification,
+    exporting,
+    model_versions,
+    preflight,
+    saved_model,
+)
 from alexnet_tf.training import checkpoint
 
 
@@ -28,7 +34,7 @@ def test_an_export_with_other_weights_than_its_checkpoint_is_rejected(
         top=5,
         crops=1,
     )
-    shutil.copy(saved_model.origin_file(exported), saved_model.origin_file(path))
+    shutil.copy(model_versions.origin_file(exported), model_versions.origin_file(path))
     with pytest.raises(preflight.CheckError, match="differs from the checkpoint's by"):
         export_verification.verify_export(path)
 
@@ -36,7 +42,7 @@ def test_an_export_with_other_weights_than_its_checkpoint_is_rejected(
 def test_an_export_that_does_not_say_what_it_was_made_of_is_refused(exported, tmp_path):
     path = tmp_path / "1"
     shutil.copytree(exported, path)
-    saved_model.origin_file(path).unlink()
+    model_versions.origin_file(path).unlink()
     with pytest.raises(preflight.CheckError, match="Export the checkpoint again"):
         export_verification.verify_export(path)
 
@@ -72,10 +78,10 @@ def test_an_export_of_an_earlier_version_asks_for_a_checkpoint_that_is_gone(
 ):
     path = tmp_path / "1"
     shutil.copytree(exported, path)
-    origin = json.loads(saved_model.origin_file(path).read_text())
+    origin = json.loads(model_versions.origin_file(path).read_text())
     del origin["checkpoint_from_here"]
     origin["checkpoint"] = "/nowhere/step-1"
-    saved_model.origin_file(path).write_text(json.dumps(origin))
+    model_versions.origin_file(path).write_text(json.dumps(origin))
     with pytest.raises(checkpoint_files.CheckpointError, match="by --checkpoint"):
         export_verification.verify_export(path)
 
@@ -88,7 +94,7 @@ def compare(exported, trained_run, tmp_path):
         run = tmp_path / "run"
         shutil.copytree(trained_run, run)
         change(run)
-        origin = json.loads(saved_model.origin_file(exported).read_text())
+        origin = json.loads(model_versions.origin_file(exported).read_text())
         export_verification._compare_fingerprints(
             exported, origin, trained.restore(run)
         )

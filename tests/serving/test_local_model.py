@@ -49,9 +49,8 @@ def test_a_bad_image_is_named(exported):
 
 
 @pytest.fixture
-def files(tmp_path, monkeypatch):
+def files(tmp_path):
     """Files of four batches of 3, of which the third, the fourth and the last are bad."""
-    monkeypatch.setattr(local_model, "_BATCH", 3)
     paths = [tmp_path / f"{number}.png" for number in range(11)]
     for number, path in enumerate(paths):
         image = images.random_image(number, 20 + number, 40)
@@ -78,7 +77,8 @@ def test_files_are_answered_in_order_and_bad_ones_take_no_other_along(
 ):
     if earlier:
         exported = without_size(exported, tmp_path / "1")
-    model = local_model.Model(exported)
+    model = local_model.Model(exported, batch_size=3)
+    assert model.batch_size == (1 if earlier else 3)
     found = list(model.classify_files(iter(files)))
     assert [file for file, _ in found] == files
     for place, (file, answer) in enumerate(found):
@@ -92,8 +92,25 @@ def test_files_are_answered_in_order_and_bad_ones_take_no_other_along(
             np.testing.assert_allclose(answer.scores, alone.scores, rtol=1e-4)
 
 
+def test_a_bad_file_changes_no_other_batch(exported, files):
+    """Which files share a batch depends on their order alone, not on what is in them."""
+    model, sizes = local_model.Model(exported, batch_size=3), []
+    answers = model._answers
+    model._answers = lambda pixels: sizes.append(len(pixels)) or answers(pixels)
+    list(model.classify_files(files))
+    assert sizes == [2, 2, 3, 1]
+
+
+@pytest.mark.parametrize("size", [0, 129])
+def test_a_batch_that_an_export_does_not_take_is_refused(exported, size):
+    with pytest.raises(
+        ValueError, match=f"^batch_size must be from 1 to 128.* {size}$"
+    ):
+        local_model.Model(exported, batch_size=size)
+
+
 def test_all_files_may_be_bad_and_there_may_be_none(exported, files):
-    model = local_model.Model(exported)
+    model = local_model.Model(exported, batch_size=3)
     assert list(model.classify_files([])) == []
     bad = [files[2], files[3], files[10], files[2]]
     assert all(
@@ -103,7 +120,7 @@ def test_all_files_may_be_bad_and_there_may_be_none(exported, files):
 
 
 def test_no_more_than_two_batches_are_read_ahead(exported, files):
-    model, taken = local_model.Model(exported), []
+    model, taken = local_model.Model(exported, batch_size=3), []
     answers = model.classify_files(taken.append(file) or file for file in files)
     next(answers)
     assert len(taken) == 6

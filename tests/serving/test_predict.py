@@ -17,7 +17,7 @@ from alexnet_tf.data import image_decoding
 from alexnet_tf.runtime import options
 from alexnet_tf.serving import classification
 from alexnet_tf.serving import client as clients
-from tests.support import images
+from tests.support import images, servers
 
 
 def run_predict(*arguments):
@@ -47,6 +47,36 @@ def test_a_server_classifies_the_other_files_after_a_bad_one(
     assert "not a JPEG, PNG, GIF, BMP or WebP" in line
     assert "absent.png" in done.stderr
     assert "2 of 3 files were not classified" in done.stderr
+
+
+def test_a_server_writes_the_rows_that_an_export_does(
+    address, exported, tmp_path, encoded_images
+):
+    """Images of several sizes and kinds, in batches, and bad ones between them."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number, (data, _) in enumerate(encoded_images * 2):
+        (photos / f"{number:02}.jpg").write_bytes(data)
+    (photos / "03b.jpg").write_bytes(b"not an image")
+    (photos / "99.jpg").write_bytes(b"")
+    rows = {}
+    for name, place in (
+        ("server", {"server": address, "timeout_s": servers.LIMIT_S}),
+        ("export", {"model": str(exported)}),
+    ):
+        output = tmp_path / f"{name}.jsonl"
+        given = {"output": str(output), "batch_size": 5, "max_bad_files": 2}
+        chosen = options.replace(predict.PredictOptions(), **place, **given)
+        predict.main(chosen, [str(photos)])
+        rows[name] = [json.loads(line) for line in output.read_text().splitlines()]
+    assert len(rows["server"]) == len(encoded_images) * 2 + 2
+    for of_server, of_export in zip(rows["server"], rows["export"], strict=True):
+        scores = of_server.pop("scores", None), of_export.pop("scores", None)
+        assert of_server == of_export
+        assert scores[0] == pytest.approx(scores[1], abs=1e-5)
+    assert [row["file"][-7:] for row in rows["server"] if "error" in row] == [
+        *("03b.jpg", "/99.jpg")
+    ]
 
 
 def test_bench_prints_one_line_per_number_of_requests_in_flight(server, png, tmp_path):
@@ -170,9 +200,10 @@ def test_images_of_16_bits_are_reported_once(capsys, tmp_path):
         image_decoding.decode((tmp_path / file).read_bytes(), file)
         return clients.Scored(["x"], [1.0])
 
-    classification.classify_files(
-        ["b", "a", "dark"], lambda files: ((file, read(file)) for file in files), top=1
+    made = classification.Classifier(
+        lambda files: ((file, read(file)) for file in files), 1, dict
     )
+    classification.classify_files(["b", "a", "dark"], made, top=1)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
         "warning: 2 images have 16 bits per sample, of which the upper 8 are used, such "

@@ -13,7 +13,13 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from alexnet_tf.models import builder, trained
-from alexnet_tf.serving import preflight, saved_model, signatures, warmup_requests
+from alexnet_tf.serving import (
+    model_versions,
+    preflight,
+    saved_model,
+    signatures,
+    warmup_requests,
+)
 
 
 def test_the_preflight_does_not_load_the_op_library():
@@ -121,7 +127,7 @@ def with_half_of_the_variables(path):
 
 
 def without_warmup_requests(path):
-    (path / warmup_requests.FOLDER / warmup_requests.FILE).unlink()
+    (path / model_versions.EXTRA_ASSETS / warmup_requests.FILE).unlink()
 
 
 def without_graph(path):
@@ -151,7 +157,7 @@ def test_a_signature_that_fails_on_its_warm_up_request_is_rejected(exported, tmp
     path = tmp_path / "1"
     shutil.copytree(exported, path)
     with tf.io.TFRecordWriter(
-        str(path / warmup_requests.FOLDER / warmup_requests.FILE)
+        str(path / model_versions.EXTRA_ASSETS / warmup_requests.FILE)
     ) as writer:
         for name, inputs in warmup_requests.read_warmup_requests(exported):
             ((key, _),) = inputs.items()

@@ -18,8 +18,8 @@ from alexnet_tf.serving import (
     export_verification,
     exporting,
     local_model,
+    model_versions,
     preflight,
-    saved_model,
 )
 from alexnet_tf.training import assembly, checkpoint
 from tests.support import by_hand, images, runs
@@ -121,7 +121,7 @@ not_the_default = pytest.mark.parametrize("rule", ["squash"], indirect=True)
 def test_the_check_of_an_export_uses_the_rule_of_its_net(exported, rule):
     found, _ = export_verification.verify_export(exported)
     assert found == exported
-    origin = json.loads(saved_model.origin_file(exported).read_text())
+    origin = json.loads(model_versions.origin_file(exported).read_text())
     assert origin["resize"] == rule
 
 

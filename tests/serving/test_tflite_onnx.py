@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from alexnet_tf.data import records
 from alexnet_tf.models import builder, layers, resizing, trained, zoo
-from alexnet_tf.serving import tflite_onnx
+from alexnet_tf.serving import model_versions, tflite_onnx
 from tests.support import commands, nets, plain_nets
 
 
@@ -85,7 +85,7 @@ def test_tflite_agrees_with_keras_to_its_precision(
     archive = zipfile.ZipFile(file)
     labels = archive.read(tflite_onnx.LABELS).decode()
     assert labels.split() == ["class0", "class1", "class2"]
-    assert_made_of(trained_run, archive.read(tflite_onnx.ORIGIN), file, dtype)
+    assert_made_of(trained_run, archive.read(model_versions.ORIGIN), file, dtype)
 
 
 def assert_made_of(run, text, file, dtype):
@@ -142,7 +142,7 @@ def test_onnx_agrees_with_keras(trained_run, tmp_path, crops_and_probabilities):
 
 def test_a_keras_file_says_what_it_was_made_of(trained_run, tmp_path):
     file = export_as(trained_run, tmp_path, "keras")
-    found = zipfile.ZipFile(file).read(tflite_onnx.ORIGIN)
+    found = zipfile.ZipFile(file).read(model_versions.ORIGIN)
     assert_made_of(trained_run, found, file, "float32")
 
 

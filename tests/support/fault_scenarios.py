@@ -308,6 +308,56 @@ class FeaturesInOneFile(Features):
     suffix = ".npz"
 
 
+class Predictions:
+    """Predictions of six files in three batches; interrupted work is continued."""
+
+    suffix = ".jsonl"
+
+    def __init__(self):
+        from alexnet_tf.serving import prediction_output
+
+        prediction_output.SAVE_INTERVAL_S = 0.0
+
+    def prepare(self, place):
+        pass
+
+    def act(self, place):
+        from alexnet_tf.serving import prediction_output
+
+        output = prediction_output.check_output(str(place / f"p{self.suffix}"))
+        with prediction_output.unfinished(output, {"model": 1}) as work:
+            if work.complete:
+                return
+            for row in range(work.rows, 6):
+                work.append(
+                    prediction_output.Prediction(f"{row}.png", ["x"], [row / 8])
+                )
+                if row % 2:
+                    work.end_batch()
+            work.finish()
+
+    def check(self, place, done, tidy):
+        output = place / f"p{self.suffix}"
+        if self.suffix == ".npz" and output.exists():
+            with np.load(output) as found:
+                assert found["scores"].tolist() == [[row / 8] for row in range(6)]
+        elif done:
+            rows = [json.loads(line) for line in output.read_text().splitlines()]
+            assert [row["scores"] for row in rows] == [[row / 8] for row in range(6)]
+        if done:
+            about = json.loads((place / f"{output.name}.about.json").read_text())
+            assert (about["complete"], about["rows"]) == (True, 6)
+        if tidy:  # a power failure may bring the emptied folder of the work back
+            names = {path.name for path in place.iterdir()} - {f"{output.name}.partial"}
+            assert names == {output.name, f"{output.name}.about.json"}, names
+
+
+class PredictionsAsArrays(Predictions):
+    """The same, in a file that cannot grow."""
+
+    suffix = ".npz"
+
+
 SCENARIOS = {
     "text": Text,
     "in_place": InPlace,
@@ -323,6 +373,8 @@ SCENARIOS = {
     "preparation": Preparation,
     "features": Features,
     "features_in_one_file": FeaturesInOneFile,
+    "predictions": Predictions,
+    "predictions_as_arrays": PredictionsAsArrays,
 }
 
 

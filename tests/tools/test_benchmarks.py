@@ -9,10 +9,12 @@ layer_profile = benchmarks.module("layer_profile")
 training_report = benchmarks.module("training_report")
 convolution = benchmarks.command("convolution")
 evaluation = benchmarks.command("evaluation")
+prediction = benchmarks.command("prediction")
 
 
 @pytest.mark.parametrize(
-    "name", ["input", "lrn", "preparation", "trace_towers", "training"]
+    "name",
+    ["input", "lrn", "preparation", "trace_towers", "training"],
 )
 def test_every_command_can_be_imported(name):
     assert callable(benchmarks.command(name).main)
@@ -53,6 +55,27 @@ def test_convolution_benchmark_times_the_papers_convolutions():
 )
 def test_operation_in_a_profile_is_assigned_to_its_layer_and_pass(op, place):
     assert layer_profile.place_of(op) == place
+
+
+def test_prediction_is_judged_by_inference_its_ceiling_peers_and_its_start():
+    rates = {"inference": 100.0, "decoding": 400.0, "local": 79.0}
+    rates |= {"server": 60.0, "checking": 300.0, "client": 39.0}
+    assert prediction.ceiling(rates, "inference", "decoding") == pytest.approx(80)
+    assert prediction.ceiling(rates, "server", "checking") == pytest.approx(50)
+    starts = {"tensorflow_and_model": 4.0, "predict": 6.4}
+
+    def missed(**changes):
+        judged = prediction.judge(rates | changes, starts)
+        return [limit.name for limit in judged if not limit.met]
+
+    assert missed() == [
+        "local, of inference",
+        "client, of its ceiling",
+        "cold start, of TensorFlow and model",
+    ]
+    assert "local, beside PyTorch" in missed(torch=79.0)
+    assert "local, beside PyTorch" not in missed(torch=78.0)
+    assert "local, of its ceiling" in missed(local=71.0)
 
 
 def test_missed_training_limit_is_named_and_a_variant_that_was_not_timed_is_not():

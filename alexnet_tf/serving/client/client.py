@@ -19,7 +19,7 @@ import random
 import ssl
 import time
 import urllib.parse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -109,6 +109,11 @@ class Client:
             server, model=model, version=version, timeout_s=timeout_s, ca_file=ca_file
         )
 
+    @property
+    def address(self) -> str:
+        """The server and the model, as errors name them."""
+        return self._transport.address
+
     def classify(self, image_bytes: bytes) -> Scored:
         """Returns the best classes of one encoded image, such as a JPEG."""
         return self.classify_sound(inputs.encoded([image_bytes])[0])
@@ -118,6 +123,49 @@ class Client:
         request = inputs.of_encoded([image_bytes])
         outputs = self._ask("serving_default", request, classes=str, scores=float)
         return answers.scored(outputs["classes"][0], outputs["scores"][0].tolist())
+
+    def classify_each(
+        self, images: Sequence[bytes]
+    ) -> list[Scored | errors.RejectedError]:
+        """Like `classify_sound` for several images, which are sent together.
+
+        An image that the server rejects has the error in its place and takes no other
+        along: the client finds it by asking for parts of the images. If the server's
+        batches are smaller than `max_batch`, the client halves it until they fit.
+        """
+        if not images:
+            return []
+        request = inputs.of_encoded(list(images))
+        parts = request.parts(self._max_batch)
+        return [each for part in parts for each in self._classify_part(part)]
+
+    def _classify_part(
+        self, request: inputs.Request
+    ) -> list[Scored | errors.RejectedError]:
+        """The answers for the images of one request."""
+        one = request.rows == 1
+        try:
+            # Several are not sent again as they are, because one may be at fault.
+            outputs = self._ask_for(
+                "serving_default", request, sound=one, classes=str, scores=float
+            )
+        except errors.RejectedError as error:
+            limited = _ABOVE_THE_LIMIT in str(error)
+            if not limited and any(text in str(error) for text in _FINAL):
+                raise errors.ServerError(str(error)) from error  # no image is at fault
+            if one:
+                return [error]
+            most = request.rows // 2
+            if limited:
+                self._max_batch = min(self._max_batch, most)
+            parts = request.parts(most)
+            return [each for part in parts for each in self._classify_part(part)]
+        return [
+            answers.scored(classes, scores.tolist())
+            for classes, scores in zip(
+                outputs["classes"], outputs["scores"], strict=True
+            )
+        ]
 
     def features(self, image_bytes: bytes) -> np.ndarray:
         """Returns the last hidden layer's activations for one encoded image.
@@ -193,17 +241,23 @@ class Client:
 
         `tables` are the outputs that must be there; see `answers.checked`.
         """
-
-        def ask(part: inputs.Request) -> dict[str, np.ndarray]:
-            outputs = self._transport.predict(signature, part.inputs)
-            return answers.checked(outputs, part.rows, tables)
-
         return answers.concatenated(
             [
-                self._with_retries(functools.partial(ask, part), sound=part.sound)
+                self._ask_for(signature, part, sound=part.sound, **tables)
                 for part in request.parts(self._max_batch)
             ]
         )
+
+    def _ask_for(
+        self, signature: str, request: inputs.Request, *, sound: bool, **tables: type
+    ) -> dict[str, np.ndarray]:
+        """Sends a request as it is, again if there is reason to; returns its outputs."""
+
+        def ask() -> dict[str, np.ndarray]:
+            outputs = self._transport.predict(signature, request.inputs)
+            return answers.checked(outputs, request.rows, tables)
+
+        return self._with_retries(ask, sound=sound)
 
     def _with_retries(self, call: Callable[[], R], *, sound: bool) -> R:
         """Calls `call` until it succeeds or there is no reason to repeat it.

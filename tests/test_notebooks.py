@@ -82,7 +82,7 @@ def test_faults_of_notebooks_are_found():
 
 @pytest.mark.long
 def test_a_notebook_runs(path, tmp_path, monkeypatch):
-    """It draws as many pictures as it shows, and prints the same but for numbers."""
+    """It draws as many pictures as it shows, and prints where it shows that it prints."""
     nbclient = pytest.importorskip("nbclient")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     stored = nbformat.read(path, as_version=4)
@@ -93,9 +93,11 @@ def test_a_notebook_runs(path, tmp_path, monkeypatch):
     assert faults(notebook) == []
     for before, after in zip(code_cells(stored), code_cells(notebook), strict=True):
         assert pictures(before) == pictures(after)
-    assert re.sub(r"[\d.,]+", "", shown_text(notebook)).split() == (
-        re.sub(r"[\d.,]+", "", shown_text(stored)).split()
-    )
+        assert bool(printed(before)) == bool(printed(after))
+
+
+def printed(cell):
+    return "".join(output.get("text", "") for output in cell.outputs).strip()
 
 
 def pictures(cell):

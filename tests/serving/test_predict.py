@@ -17,16 +17,11 @@ from alexnet_tf.data import image_decoding
 from alexnet_tf.runtime import options
 from alexnet_tf.serving import classification
 from alexnet_tf.serving import client as clients
-from tests.support import images, servers
+from tests.support import commands, images, servers
 
 
 def run_predict(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "alexnet_tf.predict", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return commands.run("predict", *arguments)
 
 
 def test_a_server_classifies_the_other_files_after_a_bad_one(

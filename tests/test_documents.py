@@ -151,6 +151,12 @@ def test_every_picture_of_the_documents_is_shown_in_one():
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_no_document_has_a_gap_that_was_to_be_filled(document):
+    gaps = r"\b(?:TODO|TBD|FIXME|XXX|MACHINE|DATE)\b"
+    assert re.findall(gaps, document.read_text()) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
 def test_every_picture_has_a_text_alternative(document):
     assert re.findall(r"!\[\s*\]\([^)]*\)", document.read_text()) == []
 

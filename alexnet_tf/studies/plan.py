@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from absl import flags
 
-from alexnet_tf.data import prepared_dataset, sources
 from alexnet_tf.models import zoo
 from alexnet_tf.runtime import flag_files, options
 from alexnet_tf.training import train_options
@@ -219,6 +218,9 @@ class Plan:
 
 def _refuse_no_dataset(dataset: str) -> None:
     """Raises FileNotFoundError for what is neither a source nor a prepared dataset."""
+    # They import NumPy, which --help does not need.
+    from alexnet_tf.data import prepared_dataset, sources
+
     try:
         sources.name_of(dataset)
     except ValueError:

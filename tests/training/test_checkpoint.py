@@ -245,7 +245,7 @@ import resource, sys
 import numpy as np, tensorflow as tf
 sys.path.insert(0, {root!r})
 from tests.training import test_checkpoint
-from alexnet_tf.models import checkpoint_files, checkpoint_weights as checkpoint
+from alexnet_tf.models import checkpoint_files
 saved, _ = test_checkpoint.saver({run!r}, test_checkpoint.net())
 saved.save(1, {{}})
 import signal
@@ -253,7 +253,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (64, resource.RLIM_INFINITY))
 try:
     saved.save(2, {{}})
-except checkpoint.CheckpointError as error:
+except checkpoint_files.CheckpointError as error:
     resource.setrlimit(
         resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     )

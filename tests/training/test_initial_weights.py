@@ -254,7 +254,7 @@ def test_weights_that_are_not_numbers_are_refused(trained_run, monkeypatch):
         found["fc10/bias"][1] = np.nan
         return found
 
-    monkeypatch.setattr(checkpoint_files, "read_weights", broken)
+    monkeypatch.setattr(checkpoint_weights, "read_weights", broken)
     with pytest.raises(ValueError, match="fc10/bias is NaN or infinite"):
         initial_weights.read(trained_run)
 

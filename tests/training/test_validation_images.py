@@ -138,7 +138,7 @@ def test_damaged_records_that_are_skipped_are_left_out(small_net):
 
 
 def options_of(dataset, run_dir, **changes):
-    chosen = {"epochs": 2.0, "log_steps": 1, "checkpoint_steps": 2, **changes}
+    chosen = {"epochs": 2.0, "checkpoint_steps": 2, "log_images": True, **changes}
     return runs.train_options_of(dataset, run_dir, **chosen)
 
 

@@ -5,8 +5,8 @@
     python tools/benchmarks/prediction.py --peers_dir=../peers --json=prediction.json
 
 The files are JPEGs of 500 x 375 pixels and 109 kB on average, noise with the spectrum
-and colors of photographs, and the net is the paper's with 1,000 classes. Each round
-times these in turn, and the results are medians:
+and colors of photographs. The net is torchvision's AlexNet, so that PyTorch computes
+the same. Each round times these in turn, and the results are medians:
 
     inference         the export at batch 128, of squares that are decoded already
     decoding          reading, decoding and resizing alone, with all cores
@@ -14,8 +14,8 @@ times these in turn, and the results are medians:
     server            the export at batch 128, of JPEGs, which it decodes itself
     checking          what the client does to an image before it sends it, with all cores
     client            `predict --server`, asking the tests' stand-in server over gRPC
-    torch             PyTorch's DataLoader and torchvision's AlexNet, which is another
-                      net (one tower, no LRN), with the best number of workers
+    torch             PyTorch's DataLoader and the same net, with the best number of
+                      workers
 
 Where the same cores do both, images per second are at most 1 / (1 / a + 1 / b); this is
 what "ceiling" means. PyTorch runs in an environment of its own below --peers_dir; if
@@ -67,8 +67,8 @@ def write_files(folder: pathlib.Path, count: int) -> list[str]:
 
 
 def write_export(folder: pathlib.Path) -> pathlib.Path:
-    """Exports the paper's net with random weights; returns the folder of versions."""
-    untrained.write_run(folder / "run", zoo.PAPER)
+    """Exports the net with random weights; returns the folder of versions."""
+    untrained.write_run(folder / "run", zoo.TORCHVISION)
     return exporting.export(folder / "run", folder=folder / "alexnet").parent
 
 

@@ -3,7 +3,7 @@
 
     python tools/benchmarks/prediction_peer.py FOLDER WORKERS
 
-classifies the JPEGs in FOLDER with torchvision's AlexNet (one tower, no LRN) at batch
+classifies the JPEGs in FOLDER with torchvision's AlexNet at batch
 128 in channels-last float32, read by a DataLoader with WORKERS workers and torchvision's
 usual transforms. It runs in an environment of its own (torch and torchvision), and
 prints the images per second, without the time that importing and loading take.

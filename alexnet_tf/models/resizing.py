@@ -34,9 +34,18 @@ def resize(
         >>> resize(tf.zeros([300, 400, 3]), 256).shape
         TensorShape([256, 256, 3])
     """
+    shape = tf.shape(image)
+    return tf.cond(
+        tf.reduce_all(shape[:2] == size),
+        lambda: _pixels(tf.cast(image, tf.float32)),  # the same without the work
+        lambda: _pixels(_scaled(image, size, rule)),
+    )
+
+
+def _scaled(image: tf.Tensor, size: int, rule: resize_rule.Rule) -> tf.Tensor:
+    """float32 [size, size, 3], not rounded."""
     if rule == "squash":
-        resized = tf.image.resize(image, [size, size], antialias=True)
-        return _pixels(resized)
+        return tf.image.resize(image, [size, size], antialias=True)
     shape = tf.shape(image)
     height, width = shape[0], shape[1]
     shorter = tf.minimum(height, width)
@@ -48,10 +57,9 @@ def resize(
 
     height, width = scaled(height), scaled(width)
     resized = tf.image.resize(image, [height, width], antialias=True)
-    square = tf.image.crop_to_bounding_box(
+    return tf.image.crop_to_bounding_box(
         resized, (height - size) // 2, (width - size) // 2, size, size
     )
-    return _pixels(square)
 
 
 def _pixels(image: tf.Tensor) -> tf.Tensor:

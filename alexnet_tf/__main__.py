@@ -1,6 +1,5 @@
 """Lists the commands, or runs one: python -m alexnet_tf. Installed, this is `alexnet`."""
 
-import difflib
 import importlib
 import os
 import runpy
@@ -41,10 +40,11 @@ def main() -> None:
     ]
     text = "The commands; each explains its flags with --help:\n\n" + "\n".join(lines)
     if asked and asked[0] not in ("-h", "--help", "-help", "--helpshort"):
-        near = difflib.get_close_matches(asked[0], COMMANDS, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        from alexnet_tf.runtime import suggestions
+
+        hint = suggestions.did_you_mean(asked[0], COMMANDS)
         print(
-            f"alexnet_tf: there is no command {asked[0]!r} here.{hint} {text}",
+            f"alexnet_tf: there is no command {asked[0]!r} here{hint or '.'} {text}",
             file=sys.stderr,
         )
         sys.exit(1)

@@ -113,14 +113,18 @@ def _matching(pattern: str, unused: folder_listing.Unused) -> list[str]:
     """What a pattern matches. Of files, those that are named as images."""
     found: dict[str, None] = {}
     others = []
+    walked: tuple[str, ...] = ()
     for path in sorted(glob.glob(pattern, recursive=True)):
+        if path.startswith(walked):  # it was seen with the folder above
+            continue
+        if os.path.isdir(path):
+            walked += (os.path.join(path, ""),)
         if system := _system_folder(path, pattern):
             unused.system_folders[system] += 1
         elif _is_named_as_image(path):
             found[path] = None
         elif os.path.isdir(path):
-            walker = folder_listing.ClassWalker(folder_listing.Unused())
-            for image in walker.images(path):
+            for image in folder_listing.ClassWalker(unused).images(path):
                 found[os.path.join(path, image.name)] = None
         else:
             others.append(path)

@@ -76,7 +76,7 @@ def test_without_a_command_it_lists_all(arguments, without_tensorflow):
 def test_a_mistyped_command_suggests_the_right_one(typed, meant, without_tensorflow):
     status, _, errors = outcome(*SCRIPT, typed, "--help", env=without_tensorflow)
     assert status == 1
-    assert f"no command {typed!r} here. Did you mean {meant!r}?" in errors
+    assert f"no command {typed!r} here. Did you mean {meant}?" in errors
 
 
 def completions(line, environment, answers):

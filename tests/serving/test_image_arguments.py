@@ -91,6 +91,18 @@ def test_the_other_files_that_a_pattern_matches_are_counted(photos):
     assert "ignored 1 file not named as images: 1 .txt" in found.notes
 
 
+@pytest.mark.parametrize("pattern", ["photos/*", "photos/**", "photos/**/*"])
+def test_what_lies_in_folders_that_a_pattern_matches_is_counted_once(photos, pattern):
+    found, folder = map(image_arguments.find_images, ([pattern], ["photos"]))
+    # A pattern does not match hidden files of its own folder.
+    assert found.notes[:2] == folder.notes[:2]
+    assert found.notes[:2] == (
+        "ignored 2 files not named as images: 1 .csv, 1 .txt",
+        "ignored system folders: 1 @eaDir",
+    )
+    assert sorted(found.files) == sorted(folder.files)
+
+
 def test_a_file_whose_name_looks_like_a_pattern_is_itself(photos):
     (photos / "a[1].png").write_bytes(b"x")
     (photos / "a1.png").write_bytes(b"x")

@@ -48,7 +48,7 @@ class Program:
         self._process = _SERVER.Process(
             target=_become,
             args=(os.getpid(), self.args, streams, cwd or os.getcwd()),
-            kwargs={"environment": dict(env or os.environ)},
+            kwargs={"environment": dict(os.environ if env is None else env)},
         )
         self._process.start()
         self.pid = self._process.pid

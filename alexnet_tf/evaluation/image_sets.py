@@ -5,8 +5,6 @@ folder is decoded, resized and cropped as `predict` does it.
 """
 
 import array
-import collections
-import concurrent.futures
 import dataclasses
 import hashlib
 import os
@@ -29,7 +27,7 @@ from alexnet_tf.data import (
 from alexnet_tf.evaluation import evaluator
 from alexnet_tf.models import background as backgrounds
 from alexnet_tf.models import image_resizing, resize_rule, trained
-from alexnet_tf.runtime import cores, names, progress
+from alexnet_tf.runtime import cores, names, progress, read_ahead
 
 UNKNOWN = -1  # the label of an image whose class is not known
 
@@ -429,18 +427,5 @@ def in_order(
             return ValueError(f"record {index} of {images.where} is damaged")
         return view
 
-    waiting: collections.deque[tuple[int, concurrent.futures.Future]] = (
-        collections.deque()
-    )
-    pool = concurrent.futures.ThreadPoolExecutor(cores.usable_cores())
-    try:
-        for index in indices:
-            waiting.append((index, pool.submit(attempt, index)))
-            if len(waiting) > ahead:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    threads = cores.usable_cores()
+    yield from read_ahead.in_order(indices, attempt, threads=threads, ahead=ahead)

@@ -16,6 +16,7 @@ from typing import Any
 from alexnet_tf.runtime import files
 from alexnet_tf.studies.plan import Plan, Run
 from alexnet_tf.studies.trial import Length
+from alexnet_tf.training import log_records
 
 RESULT = "result.json"  # in the folder of a run
 STUDY = "study.json"  # in the folder of a study
@@ -32,28 +33,25 @@ MEASURES = {
 
 def read_log(run_dir: pathlib.Path) -> dict[str, list[list[float]]]:
     """Returns [step, loss, top-1 error] of the log's records, by kind of record."""
-    found: dict[str, list[list[float]]] = {"train": [], "validation": []}
-    for line in (run_dir / "log.jsonl").read_text().splitlines():
-        record = json.loads(line)
-        if record["kind"] in found:
-            kept = [record["step"], record["loss"], record["top1_error"]]
-            found[record["kind"]].append(kept)
-    return found
+    records = log_records.read(run_dir)
+    return {
+        kind: [
+            [record["step"], record["loss"], record["top1_error"]]
+            for record in log_records.of_kind(kind, records)
+        ]
+        for kind in ("train", "validation")
+    }
 
 
 def training_s(run_dir: pathlib.Path, batch_size: int) -> float:
     """The seconds that the steps of a run took, without validations.
 
-    Steps that were taken twice, because the run was killed between, count once.
+    Raises ValueError if no line of its log can be read.
     """
-    total, before = 0.0, 0
-    for line in (run_dir / "log.jsonl").read_text().splitlines():
-        record = json.loads(line)
-        if record["kind"] == "train":
-            images = (record["step"] - before) * batch_size
-            total += images / record["images_per_s"]
-            before = record["step"]
-    return total
+    records = log_records.read(run_dir)
+    if not records:
+        raise ValueError(f"{run_dir / log_records.FILE} has no line that can be read")
+    return log_records.training_s(log_records.of_kind("train", records), batch_size)
 
 
 def passes_to(

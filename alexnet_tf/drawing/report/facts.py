@@ -20,7 +20,7 @@ from alexnet_tf.drawing.report.missing import Missing
 from alexnet_tf.evaluation import evaluator
 from alexnet_tf.models import checkpoint_files, trained
 from alexnet_tf.runtime import errors, options, paths
-from alexnet_tf.training import environment, run_folder, run_log, train_options
+from alexnet_tf.training import environment, log_records, run_folder, train_options
 
 Fact = TypeVar("Fact")
 
@@ -282,25 +282,20 @@ def read_log(folder: pathlib.Path, batch_size: int | None) -> Log:
         OSError: there is no log.
         ValueError: no line of it can be read.
     """
-    path = folder / run_log.FILE
+    path = folder / log_records.FILE
     lines = len(path.read_text(encoding="utf-8", errors="replace").splitlines())
-    records = list(filter(_is_whole, run_log.read(folder)))
+    records = list(filter(_is_whole, log_records.read(folder)))
     if not records:
         raise ValueError(f"{path} has no line that can be read")
-    training = [record for record in records if record["kind"] == "train"]
-    before = [0, *(record["step"] for record in training)]
-    seconds_per_image = [
-        (record["step"] - last) / record["images_per_s"]
-        for last, record in zip(before, training, strict=False)
-    ]
+    training = log_records.of_kind("train", records)
     return Log(
         steps=max(record["step"] for record in records),
-        validations=[r for r in records if r["kind"] == "validation"],
-        split=run_log.validation_split(records),
+        validations=log_records.of_kind("validation", records),
+        split=log_records.validation_split(records),
         images_per_s=statistics.median(r["images_per_s"] for r in training)
         if training
         else None,
-        training_s=batch_size * sum(seconds_per_image)
+        training_s=log_records.training_s(training, batch_size)
         if batch_size and training
         else None,
         unreadable=lines - len(records),

@@ -12,16 +12,22 @@ averages, their coefficients, and the files of predictions.
 """
 
 import dataclasses
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from absl import logging
 
-from alexnet_tf.runtime import command, files, log_noise, options, tables
-from alexnet_tf.runtime.device_options import DeviceOptions
+from alexnet_tf.runtime import (
+    command,
+    files,
+    log_noise,
+    options,
+    shared_options,
+    tables,
+)
 from alexnet_tf.runtime.options import option
+from alexnet_tf.runtime.shared_options import DeviceOptions
 
 if TYPE_CHECKING:
     from alexnet_tf.data import prepared_dataset
@@ -39,12 +45,8 @@ MEASURES = {
 class NetOptions:
     """The net, and the type that it computes in."""
 
-    checkpoint: str = option(
-        "runs/default",
-        "a run folder (its newest checkpoint), RUN/best (the one with the least "
-        "validation error), or one checkpoint as RUN/checkpoints/step-200; several of "
-        "them, separated by commas, are averaged",
-        is_path=True,
+    checkpoint: str = shared_options.checkpoint(
+        "; several of them, separated by commas, are averaged"
     )
     weights_search: bool = option(
         False,
@@ -56,30 +58,16 @@ class NetOptions:
         "split that --weights_search uses (default: validation, or test if there is "
         "none)",
     )
-    precision: Literal["auto", "float32", "tf32", "bfloat16"] = option(
-        "auto",
-        "compute type. tf32: float32 whose products NVIDIA GPUs since Ampere round to 10 "
-        "bits. auto: bfloat16 if the CPU or the GPU multiplies in it, otherwise float32",
-    )
+    precision: shared_options.Precision = shared_options.precision()
 
 
 @dataclasses.dataclass(frozen=True)
 class DatasetOptions:
     """The dataset that the net is evaluated on."""
 
-    dataset: str | None = option(
-        None,
-        "prepared folder (default: the one that the net was trained on)",
-        is_path=True,
-    )
-    split: str | None = option(
-        None, "split to evaluate (default: validation, or test if there is none)"
-    )
-    damaged_records: Literal["stop", "skip"] = option(
-        "stop",
-        "at a record that is damaged on the disk: stop with its file and place, or skip "
-        "it with a warning and count it",
-    )
+    dataset: str | None = shared_options.dataset()
+    split: str | None = shared_options.split()
+    damaged_records: Literal["stop", "skip"] = shared_options.damaged_records()
     batch_size: int = option(128, "views per batch", check=options.at_least(1))
 
 
@@ -233,9 +221,7 @@ def main(chosen: EvaluateOptions, arguments: Sequence[str]) -> None:
     )
     if len(nets) == 1:
         print(text(results, output.format))
-        files.write_text(
-            nets[0].run_dir / "evaluation.json", json.dumps(results, indent=1) + "\n"
-        )
+        files.write_json(nets[0].run_dir / "evaluation.json", results)
     else:
         print(ensemble_text(results, output.format))
     _write_files(output, evaluated, results, numbering)

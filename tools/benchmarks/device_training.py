@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Times training and inference of a net on one device.
 
     python tools/benchmarks/device_training.py --device=/GPU:0 --data=data/garments-256

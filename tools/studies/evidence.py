@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Reproduces docs/results.md: trains one run after the other, and draws the results.
 
     apt-get install dataset-fashion-mnist

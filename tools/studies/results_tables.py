@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """The tables of docs/results.md, in Markdown."""
 
 import itertools

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from absl import logging
 
+from alexnet_tf.evaluation import measures
 from alexnet_tf.runtime import (
     command,
     files,
@@ -32,13 +33,6 @@ from alexnet_tf.runtime.shared_options import DeviceOptions
 if TYPE_CHECKING:
     from alexnet_tf.data import prepared_dataset
     from alexnet_tf.evaluation import ensembles, prediction_files
-
-WAYS = {"center_crop": "center crop", "ten_crop": "ten crops"}
-MEASURES = {
-    "top1_error": "top-1 error, %",
-    "top5_error": "top-5 error, %",
-    "loss": "loss",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,17 +115,18 @@ def text(results: Mapping[str, Any], format: tables.Format) -> str:
     lines = [
         f"{what['checkpoint']} (step {what['step']}), {what['split']} split of "
         f"{what['dataset']}",
-        f"{count:18}" + "".join(f"{name:>12}" for name in WAYS.values()),
+        f"{count:18}" + "".join(f"{name:>12}" for name in measures.METHODS.values()),
     ]
-    for measure, name in MEASURES.items():
-        cells = "".join(f"{results[way][measure]:12.2f}" for way in WAYS)
+    for measure, name in measures.MEASURES.items():
+        cells = "".join(f"{results[way][measure]:12.2f}" for way in measures.METHODS)
         lines.append(f"{name:18}{cells}")
     return tables.render(
         format,
         data=results,
-        columns=["", *MEASURES, *what],
+        columns=["", *measures.MEASURES, *what],
         rows=[
-            [way, *(results[way][m] for m in MEASURES), *what.values()] for way in WAYS
+            [way, *(results[way][m] for m in measures.MEASURES), *what.values()]
+            for way in measures.METHODS
         ],
         table="\n".join(lines),
     )
@@ -151,12 +146,14 @@ def ensemble_text(results: Mapping[str, Any], format: tables.Format) -> str:
     lines = [
         f"{results['split']} split of {results['dataset']}",
         f"{results['images']:,} images".ljust(width + 10)
-        + "".join(f"{name:>{len(titles)}}" for name in WAYS.values()),
-        f"{'':{width}}{'weight':>10}{titles * len(WAYS)}",
+        + "".join(f"{name:>{len(titles)}}" for name in measures.METHODS.values()),
+        f"{'':{width}}{'weight':>10}{titles * len(measures.METHODS)}",
     ]
     for name, weight, errors in rows:
         shown = f"{weight:10.3f}" if weight != "" else " " * 10
-        cells = "".join(f"{errors[w][m]:10.2f}" for w in WAYS for m in MEASURES)
+        cells = "".join(
+            f"{errors[w][m]:10.2f}" for w in measures.METHODS for m in measures.MEASURES
+        )
         lines.append(f"{name:{width}}{shown}{cells}")
     if searched:
         lines.append(
@@ -167,11 +164,17 @@ def ensemble_text(results: Mapping[str, Any], format: tables.Format) -> str:
     return tables.render(
         format,
         data=results,
-        columns=["net", "weight", "crops", *MEASURES, *what],
+        columns=["net", "weight", "crops", *measures.MEASURES, *what],
         rows=[
-            [name, weight, way, *(errors[way][m] for m in MEASURES), *what.values()]
+            [
+                name,
+                weight,
+                way,
+                *(errors[way][m] for m in measures.MEASURES),
+                *what.values(),
+            ]
             for name, weight, errors in rows
-            for way in WAYS
+            for way in measures.METHODS
         ],
         table="\n".join(lines),
     )
@@ -221,7 +224,7 @@ def main(chosen: EvaluateOptions, arguments: Sequence[str]) -> None:
     )
     if len(nets) == 1:
         print(text(results, output.format))
-        files.write_json(nets[0].run_dir / "evaluation.json", results)
+        files.write_json(nets[0].run_dir / measures.FILE, results)
     else:
         print(ensemble_text(results, output.format))
     _write_files(output, evaluated, results, numbering)

@@ -33,6 +33,7 @@ import study_results
 import study_runs
 from absl import app, flags
 
+from alexnet_tf.evaluation import measures
 from alexnet_tf.studies import results as run_results
 
 _WORK = flags.DEFINE_string("work", "runs/evidence", "Folder for images and runs.")
@@ -42,7 +43,7 @@ _SOURCE = flags.DEFINE_string(
 
 PAGE = study_results.ROOT / "docs" / "results.md"
 # What is recorded of a run besides its flags.
-KEPT = ("train", "validation", *results_tables.WAYS, "machine")
+KEPT = ("train", "validation", *measures.METHODS, "machine")
 ACTIONS = ("data", *study_runs.STUDIES, "draw")
 
 

@@ -164,11 +164,17 @@ def dataset_of(
     path: str | os.PathLike[str] | None = None,
     *,
     called: str = "the net",
+    any_classes: bool = False,
 ) -> prepared_dataset.Dataset:
     """Returns the dataset to evaluate a net on: that at `path`, or the net's own.
 
-    Warns if its images were resized by another rule than the net's. Messages name the
-    net as it is `called`.
+    Warns if its images were resized by another rule than the net's.
+
+    Args:
+        net: the net.
+        path: a prepared folder; None for the one that the net was trained on.
+        called: the net in messages.
+        any_classes: whether the classes of the dataset at `path` need not be the net's.
 
     Raises:
         FileNotFoundError: the net's own dataset no longer exists.
@@ -190,9 +196,10 @@ def dataset_of(
     if dataset.size != size:
         raise ValueError(
             f"{dataset.path} has images of {dataset.size} pixels, and {called} was "
-            f"trained on {size}"
+            f"trained on {size}: prepare them with --size={size}"
         )
-    if not same_classes(dataset.classes, net.class_names):
+    of_any_classes = any_classes and path is not None
+    if not of_any_classes and not same_classes(dataset.classes, net.class_names):
         raise ValueError(
             f"{dataset.path} has other classes than {called} was trained on: "
             f"{first_difference(dataset.classes, net.class_names)}"
@@ -205,27 +212,13 @@ def dataset_of(
             "To evaluate on them nevertheless, name them by "
             f"--dataset={dataset.path}"
         )
-    if difference := resize_difference(net, dataset, called=called):
-        logging.warning("%s, which may cost accuracy", difference)
+    if dataset.resize != net.resize:  # both are legitimate
+        logging.warning(
+            "%s was prepared with --resize=%s, and %s is of images with --resize=%s, "
+            "which may cost accuracy",
+            *(dataset.path, dataset.resize, called, net.resize),
+        )
     return dataset
-
-
-def resize_difference(
-    net: trained.TrainedNet,
-    dataset: prepared_dataset.Dataset,
-    *,
-    called: str = "the net",
-) -> str:
-    """Says that a dataset was resized by another rule than a net's images, or "".
-
-    Both are legitimate, but the errors are not those of the net's own images.
-    """
-    if dataset.resize == net.resize:
-        return ""
-    return (
-        f"{dataset.path} was prepared with --resize={dataset.resize}, and {called} is of "
-        f"images with --resize={net.resize}"
-    )
 
 
 def same_classes(one: Sequence[str], other: Sequence[str]) -> bool:

@@ -249,7 +249,7 @@ def images_for(
     """
     side, size = net.architecture.input_size, net.architecture.record_size
     if images is None:
-        found = dataset_for(net, dataset)
+        found = evaluator.dataset_of(net, dataset, any_classes=True)
         return split_images(
             found, split or found.evaluation_split, side=side, damaged=damaged
         )
@@ -263,27 +263,6 @@ def images_for(
     return source(
         images, size=size, side=side, background=net.background, resize=net.resize
     )
-
-
-def dataset_for(
-    net: trained.TrainedNet, path: str | None = None
-) -> prepared_dataset.Dataset:
-    """The dataset at `path`, whose images must have the net's size, or the net's own.
-
-    Its classes need not be the net's. A resize rule that differs is warned of.
-    """
-    if path is None:
-        return evaluator.dataset_of(net)
-    dataset = prepared_dataset.read_description(path)
-    size = net.architecture.record_size
-    if dataset.size != size:
-        raise ValueError(
-            f"{dataset.path} has images of {dataset.size} pixels, and the net was "
-            f"trained on {size}: prepare them with --size={size}"
-        )
-    if difference := evaluator.resize_difference(net, dataset):
-        logging.warning("%s", difference)
-    return dataset
 
 
 def relabeled(images: ImageSet, classes: Sequence[str]) -> ImageSet:

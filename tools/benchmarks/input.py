@@ -14,6 +14,7 @@ What is timed is in input_loaders.py and input_training.py, the limits in
 input_report.py.
 """
 
+import os
 import pathlib
 import tempfile
 
@@ -37,9 +38,6 @@ _ROUNDS = flags.DEFINE_integer(
 )
 _STEPS = flags.DEFINE_integer("steps", 4, "Training steps per round.", lower_bound=1)
 _SKIP_MODEL = flags.DEFINE_bool("skip_model", False, "Do not time training steps.")
-_CORE = flags.DEFINE_integer(
-    "core", 0, "The core for everything that runs on one core.", lower_bound=0
-)
 
 
 def measure(folder: pathlib.Path) -> dict:
@@ -55,7 +53,7 @@ def measure(folder: pathlib.Path) -> dict:
         f"{len(sizes)} images; JPEGs of {np.mean(sizes) / 1000:.1f} kB on average, "
         f"{min(sizes) / 1000:.1f} to {max(sizes) / 1000:.1f}; {timing.processor()}"
     )
-    with input_loaders.one_core(_CORE.value):
+    with input_loaders.one_core(min(os.sched_getaffinity(0))):
         seconds = input_loaders.median_s(
             jpeg,
             raw,

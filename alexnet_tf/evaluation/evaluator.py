@@ -180,32 +180,23 @@ def dataset_of(
         FileNotFoundError: the net's own dataset no longer exists.
         ValueError: the images have another size, or the classes differ.
     """
-    own = net.dataset_path
-    if path is None and own is None:
-        raise ValueError(
-            f"{called} was imported and has no dataset of its own: name the images to "
-            "evaluate it on by --dataset=FOLDER"
-        )
-    if path is None and not os.path.isdir(own or ""):
-        raise FileNotFoundError(
-            f"{called} was trained on {own}, which is not there: say where the images "
-            "are now by --dataset=FOLDER"
-        )
-    dataset = prepared_dataset.read_description(path or own or "")
+    dataset = prepared_dataset.read_description(
+        _own_path(net, called) if path is None else path
+    )
     size = net.architecture.record_size
     if dataset.size != size:
         raise ValueError(
             f"{dataset.path} has images of {dataset.size} pixels, and {called} was "
             f"trained on {size}: prepare them with --size={size}"
         )
-    of_any_classes = any_classes and path is not None
-    if not of_any_classes and not same_classes(dataset.classes, net.class_names):
+    fixed = path is None or not any_classes
+    if fixed and not same_classes(dataset.classes, net.class_names):
         raise ValueError(
             f"{dataset.path} has other classes than {called} was trained on: "
             f"{first_difference(dataset.classes, net.class_names)}"
         )
-    before = net.dataset_digest or ""
-    if path is None and dataset.digest() != before:
+    if path is None and dataset.digest() != net.dataset_digest:
+        before = net.dataset_digest or ""
         raise ValueError(
             f"{dataset.path} holds other images than those that {called} was trained on: "
             f"its digest is {dataset.digest()[:12]}, and it was {before[:12]}. "
@@ -219,6 +210,21 @@ def dataset_of(
             *(dataset.path, dataset.resize, called, net.resize),
         )
     return dataset
+
+
+def _own_path(net: trained.TrainedNet, called: str) -> str:
+    """The dataset that a net was trained on."""
+    if net.dataset_path is None:
+        raise ValueError(
+            f"{called} was imported and has no dataset of its own: name the images to "
+            "evaluate it on by --dataset=FOLDER"
+        )
+    if not os.path.isdir(net.dataset_path):
+        raise FileNotFoundError(
+            f"{called} was trained on {net.dataset_path}, which is not there: say where "
+            "the images are now by --dataset=FOLDER"
+        )
+    return net.dataset_path
 
 
 def same_classes(one: Sequence[str], other: Sequence[str]) -> bool:

@@ -1,3 +1,4 @@
+# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Times PyTorch's LocalResponseNorm on a GPU, in GB/s like lrn_bench.
 
     python tools/benchmarks/lrn_torch.py

@@ -1,4 +1,6 @@
 #!/usr/bin/env bash
+# Copyright 2026 The alexnet_tf authors. Apache-2.0.
+#
 # Runs everything that needs a GPU, in at most eight minutes and in the order of its
 # worth, and prints one table last. Each part has its own time limit, and if one fails or
 # takes too long, the others still run. The exit status is 0 if everything ran, 1 if

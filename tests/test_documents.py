@@ -4,7 +4,6 @@ import importlib
 import importlib.util
 import os
 import re
-import shlex
 import subprocess
 import sys
 
@@ -13,10 +12,10 @@ from absl import flags
 
 from alexnet_tf import __main__ as package
 from alexnet_tf.runtime import options
-from tests.support import ROOT
+from tests.support import ROOT, documented
+from tests.support.documented import DOCUMENTS, named
 
 README = ROOT / "README.md"
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 # They end a command before it looks at its other flags.
 HELP = ("--help", "--helpshort")
 # With it the site's search also works on pages that are opened as files; the pages
@@ -24,19 +23,14 @@ HELP = ("--help", "--helpshort")
 SEARCH_IN_FILES = "https://unpkg.com/iframe-worker/shim"
 
 
-def named(document):
-    return document.relative_to(ROOT).as_posix()
-
-
 def prose(text):
     """The text without blocks of code and code in lines."""
-    text = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
-    return re.sub(r"`[^`]*`", "", text)
+    return re.sub(r"`[^`]*`", "", documented.without_fences(text))
 
 
 def anchors(text):
     """The anchors that a forge gives to the headings of a page."""
-    text = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = documented.without_fences(text)
     found = set()
     for heading in re.findall(r"^#+ +(.*?) *$", text, flags=re.MULTILINE):
         shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
@@ -74,25 +68,6 @@ def broken_links(document):
         elif anchor and anchor not in anchors(path.read_text()):
             broken.append(f"{path}: no heading {anchor!r}")
     return broken
-
-
-def commands(text):
-    """Yields (command, its arguments) for each `python -m alexnet_tf.COMMAND` of a page.
-
-    A command ends where its line or its code in a line does, or at what the shell would
-    take as the end.
-    """
-    text = re.sub(r"\\\n\s*", " ", text)
-    for name, rest in re.findall(r"python -m alexnet_tf\.(\w+)([^\n`]*)", text):
-        words = shlex.shlex(rest, posix=True, punctuation_chars=True)
-        words.whitespace_split = True
-        words.commenters = "#"
-        arguments = []
-        for word in words:
-            if re.fullmatch(r"[|&;()<>]+", word):
-                break
-            arguments.append(word)
-        yield name, arguments
 
 
 def kinds_of(command):
@@ -166,7 +141,7 @@ def test_every_documented_command_takes_its_flags_and_values(document, monkeypat
     monkeypatch.chdir(ROOT)
     wrong = [
         f"{command}: {fault}"
-        for command, arguments in commands(document.read_text())
+        for command, arguments in documented.calls(document.read_text())
         if (fault := fault_of(command, arguments))
     ]
     assert wrong == []
@@ -223,7 +198,7 @@ def test_faults_in_documents_are_found(tmp_path):
     ]
     assert targets("`[a](b.md)`\n\n```\n[a](b.md)\n```\n") == []
     text = "    python -m alexnet_tf.train --epochs=3 \\\n      --resum & # --not\n"
-    assert list(commands(text)) == [("train", ["--epochs=3", "--resum"])]
+    assert list(documented.calls(text)) == [("train", ["--epochs=3", "--resum"])]
     assert "flag 'resum'" in fault_of("train", ["--epochs=3", "--resum"])
     assert "--precision=half" in fault_of("train", ["--nomirror", "--precision=half"])
     assert "--batch_size=0" in fault_of("train", ["--batch_size=0"])

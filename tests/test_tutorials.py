@@ -17,7 +17,7 @@ from PIL import Image
 
 from alexnet_tf import prepare
 from alexnet_tf.runtime import options
-from tests.support import ROOT, programs, servers
+from tests.support import ROOT, documented, programs, servers
 
 TUTORIALS = ROOT / "docs/tutorials"
 # What follows the flags of a page here, by command.
@@ -30,20 +30,14 @@ SHORT = {
 
 
 def blocks(page):
-    """The blocks of commands of a page, without what they print."""
-    text = (TUTORIALS / page).read_text()
-    found = re.findall(r"^(?: {4}.*\n)+", text, re.MULTILINE)
-    shell = [
-        "".join(line[4:] for line in block.splitlines(True) if line[4] != ">")
-        for block in found
-    ]
-    return [block.replace("\\\n", " ") for block in shell if block]
+    """The blocks of commands of a page."""
+    return documented.blocks((TUTORIALS / page).read_text())
 
 
 def commands(page):
     """[module, arguments ...] of each `python -m` of a page, in the page's order."""
-    lines = "\n".join(blocks(page)).splitlines()
-    return [shlex.split(line)[2:] for line in lines if line.startswith("python -m")]
+    typed = documented.commands((TUTORIALS / page).read_text())
+    return [shlex.split(each)[2:] for each in typed if each.startswith("python -m")]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """The commands of docs/tutorials/fine_tune.md, from a file to features, as typed."""
 
-import re
 import shlex
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 from PIL import Image
 
 from alexnet_tf.models import checkpoint_files, checkpoint_weights, trained
-from tests.support import ROOT, programs, published_files
+from tests.support import ROOT, documented, programs, published_files
 
 PAGE = ROOT / "docs/tutorials/fine_tune.md"
 CLASSES = ("cat", "dog", "horse")
@@ -16,8 +15,7 @@ CLASSES = ("cat", "dog", "horse")
 
 def documented_commands():
     """The commands of the page, one string each."""
-    text = PAGE.read_text().replace("\\\n", " ")
-    return re.findall(r"^ {4}(python .*)$", text, re.MULTILINE)
+    return documented.commands(PAGE.read_text())
 
 
 def as_torch_initializes(shapes):
@@ -31,17 +29,6 @@ def as_torch_initializes(shapes):
             for part in (shape, shape[:1])
         )
     return found
-
-
-# Runs a command that knows the published nets with a fraction of their widths.
-IN_SMALL = """
-import runpy, sys
-import pytest
-from tests.support import published_files
-_, shrink, *sys.argv = sys.argv
-published_files.small_zoo(pytest.MonkeyPatch(), int(shrink))
-runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-"""
 
 
 @pytest.fixture(scope="module", params=[8, pytest.param(1, marks=pytest.mark.long)])
@@ -71,7 +58,10 @@ def folder(shrink, tmp_path_factory):
     said = {}
     for command in documented_commands():
         _, _, module, *arguments = shlex.split(command)
-        done = programs.run("-c", IN_SMALL, shrink, module, *arguments, cwd=folder)
+        done = programs.run(
+            *("-c", published_files.WITH_SMALL_ZOO, shrink, module, *arguments),
+            cwd=folder,
+        )
         assert done.returncode == 0, (command, done.stderr[-3000:])
         said[command] = done
     return folder, said

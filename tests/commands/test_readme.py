@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support import ROOT, published_files, servers
+from tests.support import ROOT, documented, published_files, servers
 
 # What makes a training short here; the README's own flags come before it.
 SHORT = " --max_steps=2 --validation=end"
@@ -24,9 +24,7 @@ TASKS = [
 def commands():
     """The commands of the section, one string each, in the README's order."""
     section = (ROOT / "README.md").read_text().split("## Five tasks")[1]
-    section = section.split("\n## ")[0].replace("\\\n", " ")
-    typed = re.findall(r"^    (\S.*)$", section, re.MULTILINE)
-    return [command.partition("#")[0].strip() for command in typed]
+    return documented.commands(section.split("\n## ")[0])
 
 
 @pytest.fixture

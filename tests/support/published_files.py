@@ -56,6 +56,17 @@ def shapes_of(family, classes=1000, shrink=1):
     return found
 
 
+# A program that runs a command, given as (divisor, module, arguments ...), with a small zoo.
+WITH_SMALL_ZOO = """
+import runpy, sys
+import pytest
+from tests.support import published_files
+_, shrink, *sys.argv = sys.argv
+published_files.small_zoo(pytest.MonkeyPatch(), int(shrink))
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
 def small_zoo(monkeypatch, shrink=8):
     """Divides the widths of the published nets in the zoo, so that tests are quick."""
     for name in ("caffe_alexnet", "caffenet", "torchvision"):

@@ -18,6 +18,7 @@ import sys
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from alexnet_tf.data import preparation, source_types, sources
@@ -48,8 +49,8 @@ NOT_RUN = {
     r"\bpip install |^apt-get ": "downloads",
     r"--source=(imagenet2012|ilsvrc2010) --manual_dir=/archives": "needs the archives",
     r"--source=tfds:cifar10": "downloads the images",
-    r"^python -m pytest ": "is a test of make test-long",
-    r"docker compose ": "needs Docker; its flags go to the stand-in below",
+    r"import_weights .*--check$": "needs torchvision",
+    r"docker compose ": "needs Docker; a server of its own takes its place here",
     r"^bazel ": "needs Bazel and the server's sources",
     r"^srun ": "needs Slurm",
     r"checks/gpu.sh": "tests/tools/test_gpu_check.py runs it",
@@ -68,6 +69,7 @@ SMALLER = {
     r"\.check_gradients --architecture": "--architecture=small",
     r"\.(figures|report) ": "--query_count=4 --search_count=8",
     r"\.prepare .*--beam": "--beam_pipeline_options=runner=DirectRunner",
+    r"serving/move_label": "--server=http://localhost:8501",
     r"benchmarks/convolution": "--batch_size=2 --repeats=1",
     r"benchmarks/evaluation": "--part=start --rounds=1",
     r"benchmarks/input\.": "--images=256 --rounds=1 --skip_model --peers_dir=",
@@ -79,6 +81,9 @@ SMALLER = {
 }
 # Folders of the pages that are not below the current one.
 OUTSIDE = r"(?<![\w./-])/(archives|fall2011|pets|shared|tmp)\b"
+
+# A wrong gradient, and a command of another page.
+PRINTS_OTHERWISE = {"docs/gradients.md", "docs/fine_tuning.md"}
 
 
 def reason_not_to_run(command):
@@ -121,7 +126,7 @@ def sandbox(tmp_path_factory):
 def write_images(folder):
     """Photographs and folders of images, as the pages name them."""
     rng = np.random.default_rng(0)
-    for top in ("images", "pets", "fall2011", "shared/fall2011"):
+    for top in ("images", "pets/train", "fall2011", "shared/fall2011"):
         for label, name in enumerate(("cat", "dog", "emu")):
             place = folder / top / name
             place.mkdir(parents=True)
@@ -130,6 +135,10 @@ def write_images(folder):
                 image = Image.fromarray(pixels.astype(np.uint8))
                 image.save(place / f"{number}.jpg")
     shutil.copytree(folder / "images/cat", folder / "photos/cat")
+    for name in ("validation/cat", "validation/dog", "drafts/cat"):
+        shutil.copytree(folder / "images/cat", folder / "pets" / name)
+    for name in ("1.txt", "2.txt", "1.tif"):
+        (folder / "pets/train/cat" / name).touch()
     for name in ("photo.jpg", "image.jpg", "photos/0.jpg"):
         shutil.copy(folder / "images/cat/0.jpg", folder / name)
 
@@ -155,12 +164,16 @@ def write_datasets(data):
         {"train": examples, "validation": examples},
         specification="tfds:imagenet2012",
     )
-    for ending, rule in (("", "crop"), ("-squash", "squash")):
+    for name, size, encoding, rule in (
+        ("imagenet2012-64", 64, "raw", "crop"),
+        ("imagenet2012-256", 256, "jpeg", "crop"),
+        ("imagenet2012-256-squash", 256, "jpeg", "squash"),
+    ):
         preparation.prepare_dataset(
             imagenet,
-            data / f"imagenet2012-256{ending}",
-            size=256,
-            encoding="jpeg",
+            data / name,
+            size=size,
+            encoding=encoding,
             resize=rule,
             workers=1,
         )
@@ -229,6 +242,7 @@ class Reader:
         )
         if judging and (written := re.search(r"--json=(\S+)", typed)):
             assert (self.folder / written[1]).stat().st_size
+        assert not re.match(r"curl .*", command) or '"error"' not in done.stdout
         self.said[command] = done.stdout + done.stderr
 
     def make_room_for(self, typed):
@@ -246,7 +260,7 @@ class Reader:
             for each in arguments
         ]
         command = [module, *itertools.chain(*files)]
-        if re.search(r"import_weights|--weights=runs/tv", " ".join(command)):
+        if re.search(r"import_weights|--weights=", " ".join(command)):
             command = ["-c", published_files.WITH_SMALL_ZOO, "8", *command]
         return programs.run(*command, cwd=self.folder, env=self.environment)
 
@@ -277,15 +291,35 @@ class Reader:
             finally:
                 server.terminate()
 
+    def composed_server(self):
+        """Starts the server that compose.yaml describes, without Docker."""
+        place = self.folder / "tools/serving"
+        compose = yaml.safe_load((place / "compose.yaml").read_text())
+        flags = " ".join(compose["services"]["serving"]["command"])
+        flags = re.sub(r"\$\{\w+:-(.*?)\}", r"\1", flags)
+        flags = flags.replace("/serving/", f"{place}/")
+        flags = flags.replace("_wait_seconds=30", "_wait_seconds=1")
+        config = place / "models.config"
+        mounted = config.read_text().replace(
+            "/models/alexnet", f"{self.folder}/runs/demo/export"
+        )
+        config.write_text(mounted)
+        server = servers.Server(self.folder, *flags.split())
+        self.ports = {"8500": server.port, "8501": server.rest_port}
+        return server
+
 
 def in_this_folder(folder, *commands):
     """Runs commands one after the other; returns what each printed."""
     reader = Reader(folder)
     with contextlib.ExitStack() as stack:
         for command in commands:
-            if reason_not_to_run(command):
+            if "docker compose" in command:
+                stack.close()  # of its ports
+                stack.callback(reader.composed_server().stop)
+            elif reason_not_to_run(command):
                 continue
-            if command.endswith("&"):
+            elif command.endswith("&"):
                 stack.enter_context(reader.serving(command))
             else:
                 reader.type(command)
@@ -308,4 +342,8 @@ def test_every_reason_not_to_run_a_command_has_a_command():
 def test_the_commands_of_a_page_succeed(page, folder):
     if all(reason_not_to_run(command) for command in PAGES[page]):
         pytest.skip("none of its commands can be run here")
-    assert in_this_folder(folder, *PAGES[page])
+    said = "\n".join(in_this_folder(folder, *PAGES[page]).values())
+    said = said.replace(str(folder), "")
+    if page not in PRINTS_OTHERWISE:
+        for line in documented.printed((ROOT / page).read_text()):
+            assert re.search(line, said), line

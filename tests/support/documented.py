@@ -33,6 +33,20 @@ def blocks(text):
     return [re.sub(r" *\\\n *", " ", block) for block in typed if block]
 
 
+def printed(text):
+    """A pattern for each line that a page says is printed.
+
+    Its numbers stand for any others, and "..." for any text.
+    """
+    lines = re.findall(r"^ {4,}> ?(.*)", without_fences(text), re.MULTILINE)
+    return [
+        re.sub(r"(?<![\w-])\d+(?:\\?[.,]\d+)*", r"[\\d.,]+", re.escape(line)).replace(
+            re.escape("..."), ".*"
+        )
+        for line in lines
+    ]
+
+
 def commands(text):
     """The commands of a page's blocks, without comments, in the page's order.
 

@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """A stand-in for tensorflow_model_server, for machines that do not have it.
 
 It accepts the server's flags and serves the gRPC PredictionService of
@@ -16,8 +17,7 @@ monitoring. Where the real server's behaviour surprises, it behaves in the same 
 
 To start it by hand:
 
-    python tests/support/session_server.py --rest_api_port=8501 --model_name=alexnet \
-      --model_base_path=$PWD/runs/demo/export
+    TF_MODEL_SERVER=tests/support/session_server.py tools/serving/serve.sh runs/demo/export
 """
 
 import argparse

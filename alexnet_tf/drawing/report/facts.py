@@ -11,6 +11,7 @@ import json
 import math
 import os
 import pathlib
+import shlex
 import statistics
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -69,7 +70,7 @@ class Run:
         data: the dataset that its answers are shown on.
         environment: software and processor, by item.
         log: what was logged in training.
-        evaluation: the contents of `evaluation.json`.
+        evaluation: the contents of `evaluation.json`, if it is of this checkpoint.
     """
 
     named: str
@@ -84,6 +85,12 @@ class Run:
     environment: Mapping[str, str] | Missing
     log: Log | Missing
     evaluation: Mapping[str, Any] | Missing
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Those of `MEASURES` that say something: a top-5 error needs six classes."""
+        few = self.net.architecture.classes <= 5
+        return tuple(m for m in MEASURES if not (few and m == "top5_error"))
 
     @property
     def name(self) -> str:
@@ -190,7 +197,7 @@ def read(named: str, dataset: str | None = None) -> Run:
         else _fact(lambda: evaluator.dataset_of(net, dataset)),
         environment=recorded(lambda: _environment(folder)),
         log=recorded(lambda: read_log(folder, batch_size)),
-        evaluation=_fact(lambda: _evaluation(folder)),
+        evaluation=_fact(lambda: _evaluation(folder, named, checkpoint)),
     )
 
 
@@ -245,7 +252,10 @@ def _environment(folder: pathlib.Path) -> dict[str, str]:
     return {item: str(found[item]) for item in environment.ITEMS if item in found}
 
 
-def _evaluation(folder: pathlib.Path) -> dict[str, Any]:
+def _evaluation(
+    folder: pathlib.Path, named: str, checkpoint: str | Missing
+) -> dict[str, Any]:
+    """What `evaluate` wrote, if it is about the checkpoint or there is none."""
     path = folder / EVALUATION_FILE
     if not path.exists():
         raise ValueError(
@@ -263,6 +273,14 @@ def _evaluation(folder: pathlib.Path) -> dict[str, Any]:
     ]
     if lacking:
         raise ValueError(f"{path} is damaged: it lacks {', '.join(lacking)}")
+    if not isinstance(checkpoint, Missing):
+        step = checkpoint_files.step_of(checkpoint)
+        if found["step"] != step:
+            raise ValueError(
+                f"{path} has the errors of step {found['step']:,}, and this page shows "
+                f"step {step:,}. python -m alexnet_tf.evaluate "
+                f"--checkpoint={shlex.quote(named)} measures those"
+            )
     return found
 
 

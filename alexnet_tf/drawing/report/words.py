@@ -2,12 +2,14 @@
 
 import math
 import shlex
+from collections.abc import Mapping
 
 from alexnet_tf.drawing.report import facts
 from alexnet_tf.models import architecture as architectures
 
 parameters = architectures.parameters
 METHODS = {"center_crop": "center crop", "ten_crop": "ten crops"}
+MEASURES = {"top1_error": "top-1 error", "top5_error": "top-5 error", "loss": "loss"}
 
 
 def number(value: float) -> str:
@@ -40,6 +42,17 @@ def percent(value: float) -> str:
     return f"{value:.2f} %"
 
 
+def measured(record: Mapping[str, float], measure: str) -> str:
+    """Returns an error in percent, or a loss.
+
+    Example:
+        >>> measured({"top1_error": 20.5, "loss": 0.75}, "loss")
+        '0.7500'
+    """
+    value = record[measure]
+    return f"{value:.4f}" if measure == "loss" else percent(value)
+
+
 def validation(run: facts.Run, measure: str) -> str | None:
     """An error that training measured, with its crop and split; None if it did not."""
     found = run.validation
@@ -54,8 +67,9 @@ def validation(run: facts.Run, measure: str) -> str | None:
 
 def unknown(run: facts.Run) -> str:
     """What is not known of a run that was validated and not evaluated."""
+    at = "" if run.step is None else f" at step {run.step:,}"
     return (
-        "Ten crops were not measured: python -m alexnet_tf.evaluate "
+        f"Ten crops were not measured{at}: python -m alexnet_tf.evaluate "
         f"--checkpoint={shlex.quote(run.named)} does it"
     )
 

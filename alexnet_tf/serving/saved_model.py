@@ -48,10 +48,18 @@ def save_model(
         background=background,
         resize=resize,
     ).all()
-    archive = keras.export.ExportArchive()
-    for name, (function, spec) in served.items():
-        archive.add_endpoint(name, function, input_signature=[spec])
-    archive.write_out(str(path), verbose=False)
+    # Saving a function that has not been traced yet would trace it twice.
+    traced = {
+        name: tf.function(
+            function, input_signature=[spec], autograph=False
+        ).get_concrete_function()
+        for name, (function, spec) in served.items()
+    }
+    # TensorFlow saves the variables that a root object has.
+    root = tf.Module()
+    read = [each for function in traced.values() for each in function.variables]
+    root.variables_read = list({id(each): each for each in read}.values())
+    tf.saved_model.save(root, str(path), signatures=traced)
     _name_method(path / "saved_model.pb", signatures.CLASSIFY)
     (path / "assets").mkdir(exist_ok=True)
     (path / "assets" / LABELS).write_text("\n".join(classes) + "\n")

@@ -1,9 +1,6 @@
 """An export's signatures give the answers of preparation and evaluation."""
 
 import ast
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,6 +9,7 @@ import tensorflow as tf
 from alexnet_tf.data import record_files
 from alexnet_tf.models import builder, image_limits, layers, resizing, trained, zoo
 from alexnet_tf.serving import signatures as signatures_module
+from tests.support import programs
 
 
 def logits(restored, crops):
@@ -22,18 +20,6 @@ def logits(restored, crops):
 def signatures(exported):
     """The signatures of an export that was loaded again."""
     return tf.saved_model.load(str(exported)).signatures
-
-
-def test_every_kind_of_image_is_decoded_as_preparation_decodes_it(
-    exported, encoded_images
-):
-    loaded = tf.saved_model.load(str(exported))
-    by_bytes = loaded.signatures["serving_default"]
-    by_pixels = loaded.signatures["predict_images"]
-    for data, pixels in encoded_images:
-        one = by_bytes(image_bytes=tf.constant([data]))["probabilities"]
-        other = by_pixels(image=tf.constant(pixels[None]))["probabilities"]
-        np.testing.assert_allclose(one, other, atol=2e-3)
 
 
 def test_probabilities_are_those_of_preparation_and_evaluation(
@@ -226,12 +212,8 @@ def test_mutated_images_are_answered_or_rejected_with_a_clear_error(
     exported, tmp_path, seconds
 ):
     """A crash or a hang ends the process of `fuzz_export.py`, and not this one."""
-    fuzz = pathlib.Path(__file__).parent / "fuzz_export.py"
-    done = subprocess.run(
-        [sys.executable, fuzz, exported, str(seconds), tmp_path / "last"],
-        capture_output=True,
-        text=True,
-        check=False,
+    done = programs.run(
+        "tests.serving.fuzz_export", exported, seconds, tmp_path / "last"
     )
     assert done.returncode == 0, done.stderr[-3000:]
     counts = ast.literal_eval(done.stdout)

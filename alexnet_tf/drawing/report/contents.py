@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from alexnet_tf.data import prepared_dataset
-from alexnet_tf.drawing.report import facts, words
+from alexnet_tf.drawing.report import words
 from alexnet_tf.drawing.report.facts import Run
 from alexnet_tf.drawing.report.missing import Missing
 from alexnet_tf.drawing.report.page import (
@@ -15,6 +15,7 @@ from alexnet_tf.drawing.report.page import (
     Paragraph,
     Table,
 )
+from alexnet_tf.evaluation import measures
 from alexnet_tf.models import checkpoint_files
 from alexnet_tf.runtime import options, paths
 
@@ -47,7 +48,7 @@ def summary(run: Run) -> list[Block]:
         ("Checkpoint", _checkpoint(run)),
     ]
     rows += [
-        (words.MEASURES[measure].capitalize(), _error(run, measure))
+        (words.measure_name(measure).capitalize(), _error(run, measure))
         for measure in run.measures
         if measure != "loss"
     ]
@@ -81,8 +82,8 @@ def _error(run: Run, measure: str) -> str | Missing:
         known = words.validation(run, measure)
         return run.evaluation if known is None else f"{known}. {words.unknown(run)}"
     found = ", ".join(
-        f"{words.percent(run.evaluation[method][measure])} ({words.METHODS[method]})"
-        for method in facts.METHODS
+        f"{words.percent(run.evaluation[method][measure])} ({measures.METHODS[method]})"
+        for method in measures.METHODS
     )
     return f"{found}, on the {run.evaluation['split']} split"
 
@@ -231,7 +232,7 @@ def curves(run: Run, figure: Block) -> list[Block]:
     if run.log.validations:
         table = Table(
             f"Errors on the {run.validation_split} split during training, center crop",
-            ("step", *(words.MEASURES[measure] for measure in run.measures)),
+            ("step", *(words.measure_name(measure) for measure in run.measures)),
             [
                 (
                     words.number(record["step"]),
@@ -256,13 +257,13 @@ def errors(run: Run) -> list[Block]:
         Table(
             f"{words.count(found['images'], 'image')} of the {found['split']} split of "
             f"{found['dataset']}",
-            ("", *(words.MEASURES[measure] for measure in run.measures)),
+            ("", *(words.measure_name(measure) for measure in run.measures)),
             [
                 (
-                    words.METHODS[method],
+                    measures.METHODS[method],
                     *(words.measured(found[method], m) for m in run.measures),
                 )
-                for method in facts.METHODS
+                for method in measures.METHODS
             ],
         )
     ]
@@ -295,7 +296,7 @@ def comparison(runs: Sequence[Run]) -> Table:
                 run.net.architecture.name,
                 words.number(words.parameters(run.net.architecture)),
                 None if run.step is None else words.number(run.step),
-                *(_compared(run, method) for method in facts.METHODS),
+                *(_compared(run, method) for method in measures.METHODS),
             )
         )
     return Table(

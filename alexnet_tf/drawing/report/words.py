@@ -5,11 +5,10 @@ import shlex
 from collections.abc import Mapping
 
 from alexnet_tf.drawing.report import facts
+from alexnet_tf.evaluation import measures
 from alexnet_tf.models import architecture as architectures
 
 parameters = architectures.parameters
-METHODS = {"center_crop": "center crop", "ten_crop": "ten crops"}
-MEASURES = {"top1_error": "top-1 error", "top5_error": "top-5 error", "loss": "loss"}
 
 
 def number(value: float) -> str:
@@ -40,6 +39,16 @@ def percent(value: float) -> str:
         '20.45 %'
     """
     return f"{value:.2f} %"
+
+
+def measure_name(measure: str) -> str:
+    """Returns what is measured, without its unit.
+
+    Example:
+        >>> measure_name("top1_error"), measure_name("loss")
+        ('top-1 error', 'loss')
+    """
+    return measures.MEASURES[measure].removesuffix(", %")
 
 
 def measured(record: Mapping[str, float], measure: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from alexnet_tf import evaluate, export, features, predict
 from alexnet_tf.__main__ import COMMANDS
 from alexnet_tf.data import prepared_dataset
-from alexnet_tf.evaluation import ensembles, evaluator, image_sets
+from alexnet_tf.evaluation import ensembles, evaluator, image_sets, measures
 from alexnet_tf.evaluation import features as extraction
 from alexnet_tf.models import checkpoint_files, devices, trained
 from alexnet_tf.runtime import options
@@ -64,7 +64,7 @@ def test_the_options_of_evaluate_reach_the_net_and_the_evaluation(
     dataset = types.SimpleNamespace(
         path="/images", evaluation_split="validation", shards=lambda split: []
     )
-    errors = dict.fromkeys(evaluate.MEASURES, 1.0)
+    errors = dict.fromkeys(measures.MEASURES, 1.0)
     results = {"center_crop": errors, "ten_crop": errors, "images": 3}
 
     def find_nets(named):

@@ -12,39 +12,35 @@ averages, their coefficients, and the files of predictions.
 """
 
 import dataclasses
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from absl import logging
 
-from alexnet_tf.runtime import command, files, log_noise, options, tables
-from alexnet_tf.runtime.device_options import DeviceOptions
+from alexnet_tf.evaluation import measures
+from alexnet_tf.runtime import (
+    command,
+    files,
+    log_noise,
+    options,
+    shared_options,
+    tables,
+)
 from alexnet_tf.runtime.options import option
+from alexnet_tf.runtime.shared_options import DeviceOptions
 
 if TYPE_CHECKING:
     from alexnet_tf.data import prepared_dataset
     from alexnet_tf.evaluation import ensembles, prediction_files
-
-WAYS = {"center_crop": "center crop", "ten_crop": "ten crops"}
-MEASURES = {
-    "top1_error": "top-1 error, %",
-    "top5_error": "top-5 error, %",
-    "loss": "loss",
-}
 
 
 @dataclasses.dataclass(frozen=True)
 class NetOptions:
     """The net, and the type that it computes in."""
 
-    checkpoint: str = option(
-        "runs/default",
-        "a run folder (its newest checkpoint), RUN/best (the one with the least "
-        "validation error), or one checkpoint as RUN/checkpoints/step-200; several of "
-        "them, separated by commas, are averaged",
-        is_path=True,
+    checkpoint: str = shared_options.checkpoint(
+        "; several of them, separated by commas, are averaged"
     )
     weights_search: bool = option(
         False,
@@ -56,30 +52,16 @@ class NetOptions:
         "split that --weights_search uses (default: validation, or test if there is "
         "none)",
     )
-    precision: Literal["auto", "float32", "tf32", "bfloat16"] = option(
-        "auto",
-        "compute type. tf32: float32 whose products NVIDIA GPUs since Ampere round to 10 "
-        "bits. auto: bfloat16 if the CPU or the GPU multiplies in it, otherwise float32",
-    )
+    precision: shared_options.Precision = shared_options.precision()
 
 
 @dataclasses.dataclass(frozen=True)
 class DatasetOptions:
     """The dataset that the net is evaluated on."""
 
-    dataset: str | None = option(
-        None,
-        "prepared folder (default: the one that the net was trained on)",
-        is_path=True,
-    )
-    split: str | None = option(
-        None, "split to evaluate (default: validation, or test if there is none)"
-    )
-    damaged_records: Literal["stop", "skip"] = option(
-        "stop",
-        "at a record that is damaged on the disk: stop with its file and place, or skip "
-        "it with a warning and count it",
-    )
+    dataset: str | None = shared_options.dataset()
+    split: str | None = shared_options.split()
+    damaged_records: Literal["stop", "skip"] = shared_options.damaged_records()
     batch_size: int = option(128, "views per batch", check=options.at_least(1))
 
 
@@ -133,17 +115,18 @@ def text(results: Mapping[str, Any], format: tables.Format) -> str:
     lines = [
         f"{what['checkpoint']} (step {what['step']}), {what['split']} split of "
         f"{what['dataset']}",
-        f"{count:18}" + "".join(f"{name:>12}" for name in WAYS.values()),
+        f"{count:18}" + "".join(f"{name:>12}" for name in measures.METHODS.values()),
     ]
-    for measure, name in MEASURES.items():
-        cells = "".join(f"{results[way][measure]:12.2f}" for way in WAYS)
+    for measure, name in measures.MEASURES.items():
+        cells = "".join(f"{results[way][measure]:12.2f}" for way in measures.METHODS)
         lines.append(f"{name:18}{cells}")
     return tables.render(
         format,
         data=results,
-        columns=["", *MEASURES, *what],
+        columns=["", *measures.MEASURES, *what],
         rows=[
-            [way, *(results[way][m] for m in MEASURES), *what.values()] for way in WAYS
+            [way, *(results[way][m] for m in measures.MEASURES), *what.values()]
+            for way in measures.METHODS
         ],
         table="\n".join(lines),
     )
@@ -163,12 +146,14 @@ def ensemble_text(results: Mapping[str, Any], format: tables.Format) -> str:
     lines = [
         f"{results['split']} split of {results['dataset']}",
         f"{results['images']:,} images".ljust(width + 10)
-        + "".join(f"{name:>{len(titles)}}" for name in WAYS.values()),
-        f"{'':{width}}{'weight':>10}{titles * len(WAYS)}",
+        + "".join(f"{name:>{len(titles)}}" for name in measures.METHODS.values()),
+        f"{'':{width}}{'weight':>10}{titles * len(measures.METHODS)}",
     ]
     for name, weight, errors in rows:
         shown = f"{weight:10.3f}" if weight != "" else " " * 10
-        cells = "".join(f"{errors[w][m]:10.2f}" for w in WAYS for m in MEASURES)
+        cells = "".join(
+            f"{errors[w][m]:10.2f}" for w in measures.METHODS for m in measures.MEASURES
+        )
         lines.append(f"{name:{width}}{shown}{cells}")
     if searched:
         lines.append(
@@ -179,11 +164,17 @@ def ensemble_text(results: Mapping[str, Any], format: tables.Format) -> str:
     return tables.render(
         format,
         data=results,
-        columns=["net", "weight", "crops", *MEASURES, *what],
+        columns=["net", "weight", "crops", *measures.MEASURES, *what],
         rows=[
-            [name, weight, way, *(errors[way][m] for m in MEASURES), *what.values()]
+            [
+                name,
+                weight,
+                way,
+                *(errors[way][m] for m in measures.MEASURES),
+                *what.values(),
+            ]
             for name, weight, errors in rows
-            for way in WAYS
+            for way in measures.METHODS
         ],
         table="\n".join(lines),
     )
@@ -233,9 +224,7 @@ def main(chosen: EvaluateOptions, arguments: Sequence[str]) -> None:
     )
     if len(nets) == 1:
         print(text(results, output.format))
-        files.write_text(
-            nets[0].run_dir / "evaluation.json", json.dumps(results, indent=1) + "\n"
-        )
+        files.write_json(nets[0].run_dir / measures.FILE, results)
     else:
         print(ensemble_text(results, output.format))
     _write_files(output, evaluated, results, numbering)

@@ -17,10 +17,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from alexnet_tf.runtime import command, log_noise, options, tables
-from alexnet_tf.runtime.device_options import DeviceOptions
+from alexnet_tf.runtime import command, log_noise, options, shared_options, tables
 from alexnet_tf.runtime.options import option
-from alexnet_tf.runtime.reading_options import ReadingOptions
+from alexnet_tf.runtime.shared_options import DeviceOptions, ReadingOptions
 
 if TYPE_CHECKING:
     from alexnet_tf.evaluation import image_sets
@@ -31,12 +30,7 @@ if TYPE_CHECKING:
 class NetOptions:
     """The net, its layers, and the type that it computes in."""
 
-    checkpoint: str = option(
-        "runs/default",
-        "a run folder (its newest checkpoint), RUN/best (the one with the least "
-        "validation error), or one checkpoint as RUN/checkpoints/step-200",
-        is_path=True,
-    )
+    checkpoint: str = shared_options.checkpoint()
     layer: tuple[str, ...] | None = option(
         None, "name of a layer, or several, separated by commas; see --list_layers"
     )
@@ -49,10 +43,8 @@ class NetOptions:
         "separate: each tower as a stream of its own, [images, towers, ..., channels of "
         "a tower]",
     )
-    precision: Literal["auto", "float32", "tf32", "bfloat16"] = option(
-        "float32",
-        "compute type; features are written as float32. auto: bfloat16 if the CPU or "
-        "the GPU multiplies in it, otherwise float32",
+    precision: shared_options.Precision = shared_options.precision(
+        "float32", "; features are written as float32"
     )
 
 
@@ -68,9 +60,7 @@ class ImageOptions:
     dataset: str | None = option(
         None, "prepared folder, instead of --images", is_path=True
     )
-    split: str | None = option(
-        None, "split of the dataset (default: validation, or test if there is none)"
-    )
+    split: str | None = shared_options.split()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,12 +13,11 @@ It needs pip install 'alexnet_tf[figures]'.
 import dataclasses
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from alexnet_tf.runtime import command, log_noise, options
-from alexnet_tf.runtime.device_options import DeviceOptions
+from alexnet_tf.runtime import command, log_noise, options, shared_options
 from alexnet_tf.runtime.options import option
-from alexnet_tf.runtime.reading_options import ReadingOptions
+from alexnet_tf.runtime.shared_options import DeviceOptions, ReadingOptions
 
 if TYPE_CHECKING:
     import pathlib
@@ -35,12 +34,8 @@ NAMES = (
 class FigureOptions:
     """The net, what is drawn of it, and where the files go."""
 
-    checkpoint: str = option(
-        "runs/default",
-        "a run folder (its newest checkpoint), RUN/best (the one with the least "
-        "validation error), or one checkpoint as RUN/checkpoints/step-200; several, "
-        "separated by commas, for curves",
-        is_path=True,
+    checkpoint: str = shared_options.checkpoint(
+        "; several, separated by commas, for curves"
     )
     architecture: str | None = option(
         None,
@@ -69,11 +64,7 @@ class FigureOptions:
         "map that maps shows (default: all)",
         check=options.at_least(0),
     )
-    precision: Literal["auto", "float32", "tf32", "bfloat16"] = option(
-        "auto",
-        "compute type; auto: as in evaluate, bfloat16 if the CPU or the GPU multiplies "
-        "in it, otherwise float32",
-    )
+    precision: shared_options.Precision = shared_options.precision()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,14 +77,8 @@ class ImageOptions:
         "or one image file",
         is_path=True,
     )
-    dataset: str | None = option(
-        None,
-        "prepared folder (default: the one that the net was trained on)",
-        is_path=True,
-    )
-    split: str | None = option(
-        None, "split of the dataset (default: validation, or test if there is none)"
-    )
+    dataset: str | None = shared_options.dataset()
+    split: str | None = shared_options.split()
     only_errors: bool = option(
         False, "predictions and saliency show only images that the net gets wrong"
     )

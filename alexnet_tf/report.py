@@ -15,11 +15,11 @@ import pathlib
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from alexnet_tf.runtime import command, files, log_noise, options, paths
-from alexnet_tf.runtime.device_options import DeviceOptions
+from alexnet_tf.runtime import command, files, log_noise, options, paths, shared_options
 from alexnet_tf.runtime.options import option
+from alexnet_tf.runtime.shared_options import DeviceOptions
 
 if TYPE_CHECKING:
     from alexnet_tf.drawing.report import page
@@ -46,14 +46,8 @@ class PageOptions:
 class ImageOptions:
     """The images whose answers are shown."""
 
-    dataset: str | None = option(
-        None,
-        "prepared folder (default: the one that the net was trained on)",
-        is_path=True,
-    )
-    split: str | None = option(
-        None, "split of the dataset (default: validation, or test if there is none)"
-    )
+    dataset: str | None = shared_options.dataset()
+    split: str | None = shared_options.split()
     seed: int = option(0, "seed of the choice of images", check=options.at_least(0))
     query_count: int = option(
         200,
@@ -65,11 +59,7 @@ class ImageOptions:
         "training images that are searched for the nearest ones, chosen at random",
         check=options.at_least(1),
     )
-    precision: Literal["auto", "float32", "tf32", "bfloat16"] = option(
-        "auto",
-        "compute type. auto: bfloat16 if the CPU or the GPU multiplies in it, otherwise "
-        "float32",
-    )
+    precision: shared_options.Precision = shared_options.precision()
     batch_size: int = option(128, "images per batch", check=options.at_least(1))
 
 

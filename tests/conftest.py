@@ -1,11 +1,20 @@
-"""Small images and datasets that many tests share."""
+"""Small images and datasets that many tests share.
+
+The process that starts the workers of pytest-xdist reads this file too. Therefore the
+fixtures import what imports TensorFlow.
+"""
+
+import gc
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet_tf.data import preparation, sources
-from tests.support import commands, runs
+
+def pytest_collection_finish():
+    """Spares the garbage collector the million objects of the libraries."""
+    gc.collect()
+    gc.freeze()
 
 
 def write_noisy_images(root, classes=3, each=6, size=(40, 36)):
@@ -23,6 +32,8 @@ def write_noisy_images(root, classes=3, each=6, size=(40, 36)):
 @pytest.fixture(scope="session")
 def small_dataset(tmp_path_factory):
     """32-pixel images of 3 classes, prepared: 24 for training, 12 for validation."""
+    from alexnet_tf.data import preparation, sources
+
     root = tmp_path_factory.mktemp("images")
     write_noisy_images(root / "train", each=8)
     write_noisy_images(root / "validation", each=4)
@@ -35,6 +46,8 @@ def small_dataset(tmp_path_factory):
 @pytest.fixture(scope="session")
 def trained_run(small_dataset, tmp_path_factory):
     """A run folder of the CIFAR-10 net, trained a little on the small images."""
+    from tests.support import runs
+
     run_dir = tmp_path_factory.mktemp("runs") / "trained"
     runs.train(
         runs.train_options_of(
@@ -55,6 +68,8 @@ def trained_run(small_dataset, tmp_path_factory):
 @pytest.fixture(scope="session")
 def exported(trained_run, tmp_path_factory):
     """Version 1 of the trained run, as the command writes it."""
+    from tests.support import commands
+
     folder = tmp_path_factory.mktemp("export")
     done = commands.run("export", f"--checkpoint={trained_run}", f"--output={folder}")
     assert done.returncode == 0, done.stderr[-3000:]

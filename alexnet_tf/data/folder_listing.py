@@ -151,7 +151,7 @@ def list_folder(folder: str, unused: Unused | None = None) -> Listing:
         if entry.name.startswith("."):
             unused.hidden += 1
             continue
-        named_as_image = _is_named_as_image(entry.name)
+        named_as_image = is_named_as_image(entry.name)
         if entry.is_symlink() and not named_as_image:
             _refuse_broken_link(entry.path)
         if _is_folder(entry):
@@ -166,7 +166,8 @@ def list_folder(folder: str, unused: Unused | None = None) -> Listing:
     return listing
 
 
-def _is_named_as_image(name: str) -> bool:
+def is_named_as_image(name: str) -> bool:
+    """Whether a name has one of the suffixes of images."""
     return name.lower().endswith(image_decoding.SUFFIXES)
 
 
@@ -232,7 +233,7 @@ class ClassWalker:
                 found.append(_image_file(prefix + entry.name, entry.path))
             for name in listing.folders:
                 path = os.path.join(folder, name)
-                if _is_named_as_image(name):
+                if is_named_as_image(name):
                     found.append(_image_file(prefix + name, path))
                 else:
                     waiting.append((f"{prefix}{name}/", path))

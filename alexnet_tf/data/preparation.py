@@ -31,7 +31,7 @@ from alexnet_tf.data import (
 )
 from alexnet_tf.models import background as backgrounds
 from alexnet_tf.models import resize_rule
-from alexnet_tf.runtime import files, lock, progress, worker_processes
+from alexnet_tf.runtime import files, lock, plans, progress, worker_processes
 
 # A split is cut into this many shards, so that several workers can share it, or into
 # fewer if a shard would have less than _SHARD_IMAGES images, or into more if it would
@@ -178,7 +178,7 @@ class _Preparation:
         jobs = [job for split in self._jobs.values() for job in split]
         self._refuse_other_settings()
         missing = self._remove_unfinished(jobs)
-        files.write_text(self._plan_path, json.dumps(self._settings, indent=1) + "\n")
+        files.write_json(self._plan_path, self._settings)
         if beam_options:
             beam_shards.write_shards(missing, self._partial / "jobs", beam_options)
             return
@@ -219,14 +219,7 @@ class _Preparation:
         # Earlier versions had no choice of the resize rule.
         earlier = {"resize": resize_rule.DEFAULT}
         earlier |= json.loads(self._plan_path.read_text())
-        settings = self._settings
-        different = [key for key in settings if earlier.get(key) != settings[key]]
-        if different:
-            raise ValueError(
-                f"{self._partial} was started with different {' and '.join(different)}. "
-                "Run the same command as then to continue it, remove it to start over, "
-                "or choose another --output"
-            )
+        plans.refuse_other(f"{self._partial} was started", earlier, self._settings)
 
     def _remove_unfinished(self, jobs: Sequence[shards.Job]) -> list[shards.Job]:
         """Removes what an interrupted run left incomplete; returns the jobs to do."""

@@ -148,7 +148,7 @@ def write_description(
         for field in dataclasses.fields(dataset)
         if field.name != "path"
     }
-    files.write_text(dataset.path / DESCRIPTION, json.dumps(described, indent=1) + "\n")
+    files.write_json(dataset.path / DESCRIPTION, described)
 
 
 def read_description(path: str | os.PathLike[str]) -> Dataset:

@@ -154,7 +154,9 @@ class Subject:
         Raises NotDrawableError if none was chosen and the run has none.
         """
         try:
-            return image_sets.dataset_for(self.net, self.choices.dataset)
+            return evaluator.dataset_of(
+                self.net, self.choices.dataset, any_classes=True
+            )
         except (FileNotFoundError, ValueError) as error:
             raise NotDrawableError(str(error)) from error
 

@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from alexnet_tf.data import prepared_dataset, record_files, records
-from alexnet_tf.evaluation import evaluator, metrics, prediction_files
+from alexnet_tf.evaluation import evaluator, measures, metrics, prediction_files
 from alexnet_tf.models import checkpoint_files, checkpoint_weights, devices, trained
 
 # The order in which `evaluator.Evaluation` passes on probabilities.
-METHODS = ("center_crop", "ten_crop")
+METHODS = tuple(measures.METHODS)
 
 # The search of the 2012 program (`avg-valid.py`, find_coeffs): every coefficient starts
 # at 0.5, takes the values 0, 0.05 ... 1 in turn, and at most five passes are made.

@@ -164,68 +164,67 @@ def dataset_of(
     path: str | os.PathLike[str] | None = None,
     *,
     called: str = "the net",
+    any_classes: bool = False,
 ) -> prepared_dataset.Dataset:
     """Returns the dataset to evaluate a net on: that at `path`, or the net's own.
 
-    Warns if its images were resized by another rule than the net's. Messages name the
-    net as it is `called`.
+    Warns if its images were resized by another rule than the net's.
+
+    Args:
+        net: the net.
+        path: a prepared folder; None for the one that the net was trained on.
+        called: the net in messages.
+        any_classes: whether the classes of the dataset at `path` need not be the net's.
 
     Raises:
         FileNotFoundError: the net's own dataset no longer exists.
         ValueError: the images have another size, or the classes differ.
     """
-    own = net.dataset_path
-    if path is None and own is None:
-        raise ValueError(
-            f"{called} was imported and has no dataset of its own: name the images to "
-            "evaluate it on by --dataset=FOLDER"
-        )
-    if path is None and not os.path.isdir(own or ""):
-        raise FileNotFoundError(
-            f"{called} was trained on {own}, which is not there: say where the images "
-            "are now by --dataset=FOLDER"
-        )
-    dataset = prepared_dataset.read_description(path or own or "")
+    dataset = prepared_dataset.read_description(
+        _own_path(net, called) if path is None else path
+    )
     size = net.architecture.record_size
     if dataset.size != size:
         raise ValueError(
             f"{dataset.path} has images of {dataset.size} pixels, and {called} was "
-            f"trained on {size}"
+            f"trained on {size}: prepare them with --size={size}"
         )
-    if not same_classes(dataset.classes, net.class_names):
+    fixed = path is None or not any_classes
+    if fixed and not same_classes(dataset.classes, net.class_names):
         raise ValueError(
             f"{dataset.path} has other classes than {called} was trained on: "
             f"{first_difference(dataset.classes, net.class_names)}"
         )
-    before = net.dataset_digest or ""
-    if path is None and dataset.digest() != before:
+    if path is None and dataset.digest() != net.dataset_digest:
+        before = net.dataset_digest or ""
         raise ValueError(
             f"{dataset.path} holds other images than those that {called} was trained on: "
             f"its digest is {dataset.digest()[:12]}, and it was {before[:12]}. "
             "To evaluate on them nevertheless, name them by "
             f"--dataset={dataset.path}"
         )
-    if difference := resize_difference(net, dataset, called=called):
-        logging.warning("%s, which may cost accuracy", difference)
+    if dataset.resize != net.resize:  # both are legitimate
+        logging.warning(
+            "%s was prepared with --resize=%s, and %s is of images with --resize=%s, "
+            "which may cost accuracy",
+            *(dataset.path, dataset.resize, called, net.resize),
+        )
     return dataset
 
 
-def resize_difference(
-    net: trained.TrainedNet,
-    dataset: prepared_dataset.Dataset,
-    *,
-    called: str = "the net",
-) -> str:
-    """Says that a dataset was resized by another rule than a net's images, or "".
-
-    Both are legitimate, but the errors are not those of the net's own images.
-    """
-    if dataset.resize == net.resize:
-        return ""
-    return (
-        f"{dataset.path} was prepared with --resize={dataset.resize}, and {called} is of "
-        f"images with --resize={net.resize}"
-    )
+def _own_path(net: trained.TrainedNet, called: str) -> str:
+    """The dataset that a net was trained on."""
+    if net.dataset_path is None:
+        raise ValueError(
+            f"{called} was imported and has no dataset of its own: name the images to "
+            "evaluate it on by --dataset=FOLDER"
+        )
+    if not os.path.isdir(net.dataset_path):
+        raise FileNotFoundError(
+            f"{called} was trained on {net.dataset_path}, which is not there: say where "
+            "the images are now by --dataset=FOLDER"
+        )
+    return net.dataset_path
 
 
 def same_classes(one: Sequence[str], other: Sequence[str]) -> bool:

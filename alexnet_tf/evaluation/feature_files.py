@@ -24,7 +24,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from alexnet_tf.runtime import array_files, files, lock
+from alexnet_tf.runtime import array_files, files, lock, plans
 
 SUFFIXES = (".npz", ".npy")
 
@@ -134,21 +134,10 @@ class UnfinishedFeatures:
         needed = [path, planned, *(self._folder / f"{name}.npy" for name in arrays)]
         if not all(each.exists() for each in needed):
             path.unlink(missing_ok=True)
-            files.write_text(planned, json.dumps(plan, indent=1) + "\n")
+            files.write_json(planned, plan)
             return Progress()
         earlier = json.loads(planned.read_text(encoding="utf-8"))
-        wanted = json.loads(json.dumps(plan))
-        different = [
-            f"{key} ({earlier.get(key)} then, {value} now)"
-            for key, value in wanted.items()
-            if earlier.get(key) != value
-        ]
-        if different:
-            raise ValueError(
-                f"{self._folder} was started with different {' and '.join(different)}. "
-                "Run the same command as then to continue it, remove it to start over, "
-                "or choose another --output"
-            )
+        plans.refuse_other(f"{self._folder} was started", earlier, plan)
         found = json.loads(path.read_text(encoding="utf-8"))
         left_out = [(index, reason) for index, reason in found.pop("left_out")]
         return Progress(**found, left_out=left_out)
@@ -219,7 +208,7 @@ class UnfinishedFeatures:
         if self._output.suffix == ".npy":
             described = {**about, "classes": list(classes), "names": list(names)}
             described["labels"] = labels.tolist()
-            files.write_text(_beside(self._output), json.dumps(described, indent=1))
+            files.write_json(_beside(self._output), described)
             files.move(self._folder / "0.npy", self._output)
         else:
             path = self._folder / self._output.name

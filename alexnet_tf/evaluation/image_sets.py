@@ -5,8 +5,6 @@ folder is decoded, resized and cropped as `predict` does it.
 """
 
 import array
-import collections
-import concurrent.futures
 import dataclasses
 import hashlib
 import os
@@ -29,7 +27,7 @@ from alexnet_tf.data import (
 from alexnet_tf.evaluation import evaluator
 from alexnet_tf.models import background as backgrounds
 from alexnet_tf.models import image_resizing, resize_rule, trained
-from alexnet_tf.runtime import cores, names, progress
+from alexnet_tf.runtime import cores, names, progress, read_ahead
 
 UNKNOWN = -1  # the label of an image whose class is not known
 
@@ -251,7 +249,7 @@ def images_for(
     """
     side, size = net.architecture.input_size, net.architecture.record_size
     if images is None:
-        found = dataset_for(net, dataset)
+        found = evaluator.dataset_of(net, dataset, any_classes=True)
         return split_images(
             found, split or found.evaluation_split, side=side, damaged=damaged
         )
@@ -265,27 +263,6 @@ def images_for(
     return source(
         images, size=size, side=side, background=net.background, resize=net.resize
     )
-
-
-def dataset_for(
-    net: trained.TrainedNet, path: str | None = None
-) -> prepared_dataset.Dataset:
-    """The dataset at `path`, whose images must have the net's size, or the net's own.
-
-    Its classes need not be the net's. A resize rule that differs is warned of.
-    """
-    if path is None:
-        return evaluator.dataset_of(net)
-    dataset = prepared_dataset.read_description(path)
-    size = net.architecture.record_size
-    if dataset.size != size:
-        raise ValueError(
-            f"{dataset.path} has images of {dataset.size} pixels, and the net was "
-            f"trained on {size}: prepare them with --size={size}"
-        )
-    if difference := evaluator.resize_difference(net, dataset):
-        logging.warning("%s", difference)
-    return dataset
 
 
 def relabeled(images: ImageSet, classes: Sequence[str]) -> ImageSet:
@@ -429,18 +406,5 @@ def in_order(
             return ValueError(f"record {index} of {images.where} is damaged")
         return view
 
-    waiting: collections.deque[tuple[int, concurrent.futures.Future]] = (
-        collections.deque()
-    )
-    pool = concurrent.futures.ThreadPoolExecutor(cores.usable_cores())
-    try:
-        for index in indices:
-            waiting.append((index, pool.submit(attempt, index)))
-            if len(waiting) > ahead:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    threads = cores.usable_cores()
+    yield from read_ahead.in_order(indices, attempt, threads=threads, ahead=ahead)

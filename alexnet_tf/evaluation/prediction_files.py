@@ -100,7 +100,7 @@ def write_results(output: str | os.PathLike[str], results: Mapping[str, Any]) ->
     """Writes the results of an evaluation as JSON to a file that must not exist."""
     path = pathlib.Path(output)
     _refuse_existing(path, "output")
-    files.write_text(path, json.dumps(results, indent=1) + "\n")
+    files.write_json(path, results)
 
 
 def write_predictions(output: str | os.PathLike[str], predictions: Predictions) -> None:

@@ -6,7 +6,9 @@ from typing import Literal
 
 import tensorflow as tf
 
-Precision = Literal["auto", "float32", "tf32", "bfloat16"]
+from alexnet_tf.runtime import shared_options
+
+Precision = shared_options.Precision
 
 
 def configure(

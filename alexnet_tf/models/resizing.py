@@ -1,6 +1,6 @@
 """From an image of any size to what the network sees, in a graph of TensorFlow.
 
-`image_resizing` does the same with Pillow for images that are in memory.
+`image_resizing` does the same with NumPy for images that are in memory.
 """
 
 import tensorflow as tf

@@ -193,7 +193,7 @@ def write_trained_net(run_dir: str | os.PathLike[str], net: TrainedNet) -> None:
         described["normalization"] = net.normalization
     if net.started_from is not None:
         described["started_from"] = dataclasses.asdict(net.started_from)
-    files.write_text(folder / MODEL_FILE, json.dumps(described, indent=1) + "\n")
+    files.write_json(folder / MODEL_FILE, described)
 
 
 def read_trained_net(run_dir: str | os.PathLike[str]) -> TrainedNet:

@@ -15,7 +15,6 @@ from alexnet_tf.ops import library, tracing
 
 LRN = "AlexnetTf>LocalResponseNormalization"
 SPATIAL = "AlexnetTf>SpatialNormalization"
-CONVOLUTION = "AlexnetTf>ConvolutionWeightGradients"
 WINOGRAD = "AlexnetTf>WinogradToTiles"
 MOMENTUM = "AlexnetTf>ResourceApplyDecayedMomentum"
 

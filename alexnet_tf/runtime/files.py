@@ -8,12 +8,14 @@ disk or a power failure leaves the old files or the new ones, and never a mixtur
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import pathlib
 import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from alexnet_tf.runtime import writers
 
@@ -154,6 +156,11 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Replaces the file at `path`; a kill or a full disk leaves the old file."""
     with written_aside(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Replaces the file at `path` by a value as JSON, as `write_text` does."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
 
 
 def sha256(

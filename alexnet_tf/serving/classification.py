@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import alexnet_tf
 from alexnet_tf.data import image_decoding, image_files, shards
 from alexnet_tf.models import image_limits
-from alexnet_tf.runtime import log_noise, names, progress, tables
+from alexnet_tf.runtime import log_noise, names, progress, read_ahead, tables
 from alexnet_tf.serving import client as clients
-from alexnet_tf.serving import prediction_output, read_ahead
+from alexnet_tf.serving import prediction_output
 from alexnet_tf.serving.prediction_output import Prediction
 
 PROGRESS_FROM = 10  # files from which a progress bar is shown

@@ -89,13 +89,9 @@ def _files_of(argument: str, unused: folder_listing.Unused) -> Iterable[str]:
         return [argument]
     if glob.has_magic(argument):
         return _matching(argument, unused)
-    if _is_named_as_image(argument):
+    if folder_listing.is_named_as_image(argument):
         return [argument]  # reading it will say what is wrong
     raise ValueError(f"{names.escaped(argument)}: there is no such file or folder")
-
-
-def _is_named_as_image(path: str) -> bool:
-    return path.lower().endswith(image_decoding.SUFFIXES)
 
 
 def _below(folder: str, unused: folder_listing.Unused) -> list[str]:
@@ -121,7 +117,7 @@ def _matching(pattern: str, unused: folder_listing.Unused) -> list[str]:
             walked += (os.path.join(path, ""),)
         if system := _system_folder(path, pattern):
             unused.system_folders[system] += 1
-        elif _is_named_as_image(path):
+        elif folder_listing.is_named_as_image(path):
             found[path] = None
         elif os.path.isdir(path):
             for image in folder_listing.ClassWalker(unused).images(path):

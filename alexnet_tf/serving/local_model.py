@@ -14,8 +14,8 @@ import simplejpeg
 from alexnet_tf.data import image_decoding, image_files
 from alexnet_tf.models import background as backgrounds
 from alexnet_tf.models import image_limits, image_resizing, resize_rule
-from alexnet_tf.runtime import errors, files
-from alexnet_tf.serving import client, model_versions, read_ahead
+from alexnet_tf.runtime import errors, files, read_ahead
+from alexnet_tf.serving import client, model_versions
 
 
 class Model:

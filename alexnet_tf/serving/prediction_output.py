@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from alexnet_tf.runtime import array_files, files, lock, names
+from alexnet_tf.runtime import array_files, files, lock, names, plans
 
 SUFFIXES = (".jsonl", ".csv", ".npz")
 
@@ -97,7 +97,7 @@ class PredictionFile:
             FileExistsError: something else wrote the file.
         """
         self._output, self._about = output, _about(output)
-        self._plan = json.loads(json.dumps(plan))
+        self._plan = plan
         self._grows = output.suffix != ".npz"
         self._path = output if self._grows else _partial(output) / _ROWS
         found = self._read_about()
@@ -144,18 +144,8 @@ class PredictionFile:
         path = self._output if done["complete"] else self._path
         if not path.exists():  # somebody removed it to start over
             return nothing
-        different = [
-            f"{key} ({earlier.get(key)} then, {value} now)"
-            for key, value in self._plan.items()
-            if earlier.get(key) != value
-        ]
-        if different:
-            state = "was made" if done["complete"] else "was begun"
-            raise ValueError(
-                f"{shown} {state} with different {' and '.join(different)}. Run the same "
-                "command as then to continue it, remove it to start over, or choose "
-                "another --output"
-            )
+        state = "was made" if done["complete"] else "was begun"
+        plans.refuse_other(f"{shown} {state}", earlier, self._plan)
         if path.stat().st_size < done["bytes"]:
             raise ValueError(
                 f"{names.escaped(path)} is shorter than {self._about.name} says: remove "
@@ -198,7 +188,7 @@ class PredictionFile:
             "bytes": self._bytes,
             "complete": self.complete,
         }
-        files.write_text(self._about, json.dumps(about, indent=1) + "\n")
+        files.write_json(self._about, about)
 
     def finish(self) -> None:
         """Completes the file once every image has its row."""

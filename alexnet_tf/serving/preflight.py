@@ -261,10 +261,15 @@ def _replay_requests(
 ) -> Iterator[Replay]:
     """Runs every warm-up request, once as it is and once with its rows repeated."""
     requests = list(warmup_requests.read_warmup_requests(path))
-    missing = set(signatures) - {name for name, _ in requests}
-    if missing:
+    asked = {name for name, _ in requests}
+    if missing := set(signatures) - asked:
         raise CheckError(
             f"{path} has no warm-up request for {', '.join(sorted(missing))}"
+        )
+    if unknown := asked - set(signatures):
+        raise CheckError(
+            f"{path}: a warm-up request asks for the signature {min(unknown)}, which "
+            "does not exist"
         )
     with tf.compat.v1.Session(graph=tf.Graph()) as session:
         try:
@@ -274,11 +279,6 @@ def _replay_requests(
                 f"{path} does not load: {errors.first_line(error)}"
             ) from None
         for name, inputs in requests:
-            if name not in signatures:
-                raise CheckError(
-                    f"{path}: a warm-up request asks for the signature {name}, which "
-                    "does not exist"
-                )
             outputs = _run_request(session, name, signatures[name], inputs)
             twice = {key: np.concatenate([rows] * 2) for key, rows in inputs.items()}
             _run_request(session, name, signatures[name], twice)

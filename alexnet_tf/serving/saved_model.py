@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -24,6 +25,7 @@ def save_model(
     path: pathlib.Path,
     *,
     architecture: architectures.Architecture,
+    mean: np.ndarray,
     classes: Sequence[str],
     top: int,
     crops: int,
@@ -33,25 +35,34 @@ def save_model(
     """Writes a SavedModel with every signature of `signatures`, and warm-up requests.
 
     Args:
-        net: takes `layers.plain_inputs`, gives logits, and has stock operations only.
+        net: takes finished images, gives probabilities, and has stock operations only.
         path: a folder that does not exist.
         architecture: the net's.
         classes: their names.
-        top, crops, background, resize: see `signatures.Signatures`.
+        mean, top, crops, background, resize: see `signatures.Signatures`.
     """
     served = signatures.Signatures(
         net,
         architecture,
+        mean=mean,
         classes=classes,
         top=top,
         crops=crops,
         background=background,
         resize=resize,
     ).all()
-    archive = keras.export.ExportArchive()
-    for name, (function, spec) in served.items():
-        archive.add_endpoint(name, function, input_signature=[spec])
-    archive.write_out(str(path), verbose=False)
+    # Saving a function that has not been traced yet would trace it twice.
+    traced = {
+        name: tf.function(
+            function, input_signature=[spec], autograph=False
+        ).get_concrete_function()
+        for name, (function, spec) in served.items()
+    }
+    # TensorFlow saves the variables that a root object has.
+    root = tf.Module()
+    read = [each for function in traced.values() for each in function.variables]
+    root.variables_read = list({id(each): each for each in read}.values())
+    tf.saved_model.save(root, str(path), signatures=traced)
     _name_method(path / "saved_model.pb", signatures.CLASSIFY)
     (path / "assets").mkdir(exist_ok=True)
     (path / "assets" / LABELS).write_text("\n".join(classes) + "\n")

@@ -23,6 +23,7 @@ from tensorflow.python.framework import convert_to_constants
 
 from alexnet_tf.data import prepared_dataset, records
 from alexnet_tf.models import resizing
+from alexnet_tf.runtime import log_noise
 from alexnet_tf.serving import model_versions
 
 LABELS = "labels.txt"
@@ -125,14 +126,15 @@ def append_files(
 
 def _quantize(converter: tf.lite.TFLiteConverter, calibration: np.ndarray) -> bytes:
     converter.representative_dataset = lambda: ([image[None]] for image in calibration)
-    # It is called a debugger, but it is TFLite's way to leave operations in float32.
-    return tf.lite.experimental.QuantizationDebugger(
-        converter=converter,
-        debug_dataset=converter.representative_dataset,
-        debug_options=tf.lite.experimental.QuantizationDebugOptions(
-            denylisted_ops=_FLOAT_OPERATIONS
-        ),
-    ).get_nondebug_quantized_model()
+    with log_noise.held_back():  # it prints its options, and warns of its own end
+        # It is called a debugger, but it is TFLite's way to leave operations in float32.
+        return tf.lite.experimental.QuantizationDebugger(
+            converter=converter,
+            debug_dataset=converter.representative_dataset,
+            debug_options=tf.lite.experimental.QuantizationDebugOptions(
+                denylisted_ops=_FLOAT_OPERATIONS
+            ),
+        ).get_nondebug_quantized_model()
 
 
 def save_onnx(

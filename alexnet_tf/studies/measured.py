@@ -10,6 +10,7 @@ from typing import Any
 
 from absl import flags
 
+from alexnet_tf.evaluation import measures
 from alexnet_tf.models import run_description, zoo
 from alexnet_tf.models.architecture import Dropout, Weighted
 from alexnet_tf.runtime import errors, options, suggestions
@@ -210,14 +211,14 @@ def _read_run(path: pathlib.Path) -> Trained | Lacking:
             f"{path} was not trained here (it has no {train_options.RECORD}), so it is "
             "no reproduction: leave it out"
         )
-    if not (path / "evaluation.json").exists():
+    if not (path / measures.FILE).exists():
         return Lacking(
             str(path),
             "not evaluated yet",
             shlex.join(["python", "-m", "alexnet_tf.evaluate", f"--checkpoint={path}"]),
             str(model["architecture"]["name"]),
         )
-    evaluation = _read_json(path / "evaluation.json")
+    evaluation = _read_json(path / measures.FILE)
     chosen = train_options.read_record(path)
     about = _read_json(path / "environment.json")
     try:
@@ -228,7 +229,7 @@ def _read_run(path: pathlib.Path) -> Trained | Lacking:
             model["dataset"]["digest"],
             _dataset_name(evaluation["dataset"]),
             evaluation["split"],
-            {method: evaluation[method] for method in results.METHODS},
+            {method: evaluation[method] for method in measures.METHODS},
             chosen.start.weights is not None,
             results.training_s(path, chosen.recipe.batch_size),
             about["GPUs"] or f"{about['cores']} cores of {about['processor']}",

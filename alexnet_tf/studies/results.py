@@ -13,13 +13,14 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from alexnet_tf.evaluation import measures
 from alexnet_tf.runtime import files
 from alexnet_tf.studies.plan import Plan, Run
 from alexnet_tf.studies.trial import Length
+from alexnet_tf.training import log_records
 
 RESULT = "result.json"  # in the folder of a run
 STUDY = "study.json"  # in the folder of a study
-METHODS = ("center_crop", "ten_crop")
 
 # What is measured of a run, and its title in a table.
 MEASURES = {
@@ -32,28 +33,25 @@ MEASURES = {
 
 def read_log(run_dir: pathlib.Path) -> dict[str, list[list[float]]]:
     """Returns [step, loss, top-1 error] of the log's records, by kind of record."""
-    found: dict[str, list[list[float]]] = {"train": [], "validation": []}
-    for line in (run_dir / "log.jsonl").read_text().splitlines():
-        record = json.loads(line)
-        if record["kind"] in found:
-            kept = [record["step"], record["loss"], record["top1_error"]]
-            found[record["kind"]].append(kept)
-    return found
+    records = log_records.read(run_dir)
+    return {
+        kind: [
+            [record["step"], record["loss"], record["top1_error"]]
+            for record in log_records.of_kind(kind, records)
+        ]
+        for kind in ("train", "validation")
+    }
 
 
 def training_s(run_dir: pathlib.Path, batch_size: int) -> float:
     """The seconds that the steps of a run took, without validations.
 
-    Steps that were taken twice, because the run was killed between, count once.
+    Raises ValueError if no line of its log can be read.
     """
-    total, before = 0.0, 0
-    for line in (run_dir / "log.jsonl").read_text().splitlines():
-        record = json.loads(line)
-        if record["kind"] == "train":
-            images = (record["step"] - before) * batch_size
-            total += images / record["images_per_s"]
-            before = record["step"]
-    return total
+    records = log_records.read(run_dir)
+    if not records:
+        raise ValueError(f"{run_dir / log_records.FILE} has no line that can be read")
+    return log_records.training_s(log_records.of_kind("train", records), batch_size)
 
 
 def passes_to(
@@ -100,7 +98,7 @@ def write_result(plan: Plan, run: Run, length: Length, *, batch_size: int) -> No
     run_dir = plan.run_dir(run)
     about = json.loads((run_dir / "environment.json").read_text())
     machine = f"{about['cores']} cores of {about['processor']}"
-    evaluation = run_dir / "evaluation.json"
+    evaluation = run_dir / measures.FILE
     result = {
         "name": run.name,
         "values": dict(run.values),
@@ -114,7 +112,7 @@ def write_result(plan: Plan, run: Run, length: Length, *, batch_size: int) -> No
     }
     if evaluation.exists():
         measured = json.loads(evaluation.read_text())
-        kept = ("split", "images", *METHODS)
+        kept = ("split", "images", *measures.METHODS)
         result |= {name: measured[name] for name in kept}
     files.write_text(run_dir / RESULT, json.dumps(result) + "\n")
 
@@ -160,7 +158,7 @@ def measures_of(result: Mapping[str, Any], reach: float | None) -> dict[str, Any
             if step > last - max(1, length.steps_per_epoch / 10)
         ]
         found["train_error"] = statistics.fmean(tenth)
-    for method in METHODS:
+    for method in measures.METHODS:
         if method in result:
             found[method] = result[method]["top1_error"]
     return found
@@ -288,7 +286,7 @@ def label_of(setting: Setting) -> str:
 def title_of(measure: str, settings: Sequence[Setting]) -> str:
     """The title of a measure, with the split that it is of: "ten crops, test top-1 %"."""
     splits = sorted({setting.split for setting in settings if setting.split})
-    if measure not in METHODS or not splits:
+    if measure not in measures.METHODS or not splits:
         return MEASURES[measure]
     return MEASURES[measure].replace("top-1", f"{' and '.join(splits)} top-1")
 

@@ -100,7 +100,7 @@ def record(run_dir: pathlib.Path, normalization: str) -> None:
                 "may differ from those of an uninterrupted run: %s",
                 *(run_dir, "; ".join(changes)),
             )
-    files.write_text(path, json.dumps(now, indent=1) + "\n")
+    files.write_json(path, now)
 
 
 def _changes(path: pathlib.Path, now: dict[str, str]) -> list[str]:

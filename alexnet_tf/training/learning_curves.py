@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_tf.training import run_log, schedule_changes
+from alexnet_tf.training import log_records, schedule_changes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,9 +79,9 @@ def read_curves(
         ValueError: there is no log, or it has no lines of training, or a line lacks a
             number.
     """
-    path = pathlib.Path(run_dir) / run_log.FILE
-    records = run_log.read(run_dir)
-    lines = [record for record in records if record["kind"] == "train"]
+    path = pathlib.Path(run_dir) / log_records.FILE
+    records = log_records.read(run_dir)
+    lines = log_records.of_kind("train", records)
     if not lines:
         raise ValueError(
             f"{path} has no lines of training yet"
@@ -89,7 +89,7 @@ def read_curves(
             else f"{path} does not exist: only runs that alexnet_tf.train wrote have curves"
         )
     passes_per_step = _passes_per_step(lines, steps_per_epoch, path)
-    measured = [record for record in records if record["kind"] == "validation"]
+    measured = log_records.of_kind("validation", records)
     rates = _numbers(lines, "learning_rate", path)
     return LearningCurves(
         str(run_dir),
@@ -105,10 +105,9 @@ def read_curves(
         ),
         tuple(
             (record["step"] * passes_per_step, _words(record, path))
-            for record in records
-            if record["kind"] == "change"
+            for record in log_records.of_kind("change", records)
         ),
-        run_log.validation_split(records) or split() or "validation",
+        log_records.validation_split(records) or split() or "validation",
     )
 
 

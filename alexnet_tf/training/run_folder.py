@@ -10,7 +10,12 @@ import pathlib
 
 from alexnet_tf.models import checkpoint_files, checkpoint_weights, trained
 from alexnet_tf.runtime import files, options
-from alexnet_tf.training import environment, run_log, schedule_changes, train_options
+from alexnet_tf.training import (
+    environment,
+    log_records,
+    schedule_changes,
+    train_options,
+)
 
 
 def check_options(chosen: train_options.TrainOptions) -> None:
@@ -139,7 +144,7 @@ def _compare_initial_weights(
 def results(run_dir: str) -> list[str]:
     """The newest and the best checkpoint of a run, each with its own error, and where."""
     found = []
-    split = run_log.validation_split(run_log.read(run_dir)) or "validation"
+    split = log_records.validation_split(log_records.read(run_dir)) or "validation"
     for folder, which in (
         (checkpoint_files.NEWEST, "newest"),
         (checkpoint_files.BEST, "best"),

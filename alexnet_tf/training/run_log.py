@@ -15,7 +15,7 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,37 +23,9 @@ import tensorflow as tf
 from tensorboard.plugins.histogram import metadata as histogram_metadata
 
 from alexnet_tf.runtime import files
-from alexnet_tf.training import schedule_changes, validation_images
+from alexnet_tf.training import log_records, schedule_changes, validation_images
 
-FILE = "log.jsonl"  # in the run folder
 _CHANGE = "change"  # the kind of the records of a changed schedule
-
-
-def read(run_dir: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Returns the records of a run's log, in order; without a log there are none.
-
-    A kill or a power failure may have cut off a line, or left any bytes: what is not a
-    record is left out.
-    """
-    path = pathlib.Path(run_dir) / FILE
-    found = []
-    if path.exists():
-        for line in path.read_text(errors="replace").splitlines():
-            with contextlib.suppress(ValueError, RecursionError):
-                record = json.loads(line)
-                if (
-                    isinstance(record, dict)
-                    and isinstance(record.get("kind"), str)
-                    and type(record.get("step")) is int
-                ):
-                    found.append(record)
-    return found
-
-
-def validation_split(records: Iterable[Mapping[str, Any]]) -> str | None:
-    """The split of a run's validations; None if the log does not have it."""
-    found = [r["split"] for r in records if r["kind"] == "validation" and "split" in r]
-    return str(found[-1]) if found else None
 
 
 class Window:
@@ -107,10 +79,10 @@ class Log:
         hold for its next step.
         """
         self._run_dir = pathlib.Path(run_dir)
-        self._path = self._run_dir / FILE
+        self._path = self._run_dir / log_records.FILE
         kept = [
             record
-            for record in read(run_dir)
+            for record in log_records.read(run_dir)
             if record["step"] <= (step - 1 if record["kind"] == _CHANGE else step)
         ]
         files.write_text(self._path, "".join(map(_line, kept)))

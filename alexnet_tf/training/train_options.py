@@ -13,7 +13,7 @@ from absl import flags
 
 from alexnet_tf.models import ablations, zoo
 from alexnet_tf.models import architecture as architectures
-from alexnet_tf.runtime import device_options, options
+from alexnet_tf.runtime import options, shared_options
 from alexnet_tf.runtime.options import option
 from alexnet_tf.training import schedule_changes
 
@@ -79,11 +79,8 @@ class DatasetOptions:
         changeable=True,
         is_path=True,
     )
-    damaged_records: Literal["stop", "skip"] = option(
-        "stop",
-        "at a record that is damaged on the disk: stop with its file and place, or skip "
-        "it with a warning and count it",
-        changeable=True,
+    damaged_records: Literal["stop", "skip"] = shared_options.damaged_records(
+        changeable=True
     )
 
 
@@ -140,11 +137,8 @@ class NetOptions:
         "use Winograd convolutions when training on a CPU. Ignored for bfloat16 on AMX, "
         "where direct convolution is faster. Results differ only by rounding",
     )
-    precision: Literal["auto", "float32", "tf32", "bfloat16"] = option(
-        "auto",
-        "compute type; weights, update, softmax and loss are always float32. tf32: "
-        "float32 whose products NVIDIA GPUs since Ampere round to 10 bits. auto: "
-        "bfloat16 if the CPU or the GPU multiplies in it, otherwise float32",
+    precision: shared_options.Precision = shared_options.precision(
+        more="; weights, update, softmax and loss are always float32"
     )
 
 
@@ -363,8 +357,8 @@ class TrainOptions:
     data: DatasetOptions = options.group(DatasetOptions, "Dataset")
     net: NetOptions = options.group(NetOptions, "Net")
     start: FineTuningOptions = options.group(FineTuningOptions, "Fine-tuning")
-    devices: device_options.DeviceOptions = options.group(
-        device_options.DeviceOptions, "Devices"
+    devices: shared_options.DeviceOptions = options.group(
+        shared_options.DeviceOptions, "Devices"
     )
     replicas: ReplicaOptions = options.group(ReplicaOptions, "Replicas")
     run: RunOptions = options.group(RunOptions, "Run")

@@ -45,6 +45,10 @@ template <typename T>
 T __ldg(const T* p) {
   return *p;
 }
+template <typename T>
+void __stcs(T* p, T value) {
+  *p = value;
+}
 
 inline float __uint_as_float(unsigned bits) {
   float value;

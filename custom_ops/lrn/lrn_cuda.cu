@@ -64,7 +64,7 @@ __device__ __forceinline__ void Assign(BFloat16* p, float v) {
 // ------------------------------------------- windows of five, 16-byte accesses
 
 constexpr int kWarp = 32;
-constexpr int kWarpsPerBlock = 8;
+constexpr int kWarpsPerBlock = 4;
 // A warp reads 32 vectors of 16 bytes and writes the 30 inner ones. The outer
 // two are needed for their neighbors' windows. They are inner ones of a
 // neighboring warp, so they are in the cache.
@@ -104,8 +104,9 @@ __device__ __forceinline__ void StoreVector(T* p, const float (&v)[kWidth<T>]) {
       words[i] = low.bits | static_cast<unsigned>(high.bits) << 16;
     }
   }
-  *reinterpret_cast<uint4*>(p) =
-      make_uint4(words[0], words[1], words[2], words[3]);
+  // No kernel here reads it again, so the cache need not keep it.
+  __stcs(reinterpret_cast<uint4*>(p),
+         make_uint4(words[0], words[1], words[2], words[3]));
 }
 
 // sums[i] = values[i - 2] + .. + values[i + 2] along the row. The outer values

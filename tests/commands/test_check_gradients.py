@@ -3,16 +3,14 @@
 import csv
 import io
 import json
-import subprocess
-import sys
 
 import keras
 import pytest
 
 from alexnet_tf import check_gradients
-from alexnet_tf.models import builder, layers, zoo
+from alexnet_tf.models import builder, layers
 from alexnet_tf.runtime import options
-from tests.support import wrong_gradients
+from tests.support import nets, programs, runs, wrong_gradients
 
 
 def small_model(architecture, **asked):
@@ -105,7 +103,8 @@ def test_weights_that_are_not_finite_are_not_called_correct(monkeypatch, capsys)
     assert "NaN" not in capsys.readouterr().out
 
 
-def test_the_net_of_a_run_is_checked(trained_run, monkeypatch, capsys):
+def test_the_net_of_a_run_is_checked(tmp_path, monkeypatch, capsys):
+    recorded = runs.write_untrained(tmp_path / "run", nets.SMALL, dropout="original")
     asked = {}
     right = builder.build
 
@@ -116,16 +115,13 @@ def test_the_net_of_a_run_is_checked(trained_run, monkeypatch, capsys):
         return right(architecture, **named)
 
     monkeypatch.setattr(builder, "build", build)
-    run(checkpoint=str(trained_run), lrn="stock", winograd=False, seed=3)
+    run(checkpoint=str(recorded), lrn="stock", winograd=False, seed=3)
     assert asked == {
-        **{
-            "architecture": "cifar10_11pct",
-            "size": zoo.find("cifar10_11pct").input_size,
-        },
+        **{"architecture": "small", "size": nets.SMALL.input_size},
         **{"dropout": "original", "lrn": "stock", "winograd": False, "seed": 3},
     }
     first, *rows = capsys.readouterr().out.splitlines()
-    assert f"cifar10_11pct, weights of {trained_run}" in first
+    assert f"small, weights of {recorded}" in first
     assert all(row.endswith("correct") for row in rows[1:])
 
 
@@ -138,8 +134,6 @@ def test_options_that_would_change_nothing_are_refused():
 
 def test_a_wrong_gradient_of_the_op_is_one_line_and_status_1():
     code = (
-        "import sys\n"
-        "sys.argv = ['check_gradients', '--architecture=cifar10_11pct']\n"
         "from alexnet_tf import check_gradients\n"
         "from alexnet_tf.ops import lrn\n"
         "from alexnet_tf.runtime import command\n"
@@ -149,9 +143,7 @@ def test_a_wrong_gradient_of_the_op_is_one_line_and_status_1():
         "command.run_command('check_gradients', check_gradients.OPTIONS,\n"
         "                    check_gradients.main, None)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    done = programs.run("-c", code, "--architecture=cifar10_11pct")
     assert done.returncode == 1, done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith(

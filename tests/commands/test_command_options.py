@@ -1,6 +1,8 @@
 """Every option of a command reaches the call that it is meant for."""
 
+import ast
 import contextlib
+import importlib
 import json
 import pathlib
 import types
@@ -8,13 +10,49 @@ import types
 import pytest
 
 from alexnet_tf import evaluate, export, features, predict
+from alexnet_tf.__main__ import COMMANDS
 from alexnet_tf.data import prepared_dataset
-from alexnet_tf.evaluation import ensembles, evaluator, image_sets
+from alexnet_tf.evaluation import ensembles, evaluator, image_sets, measures
 from alexnet_tf.evaluation import features as extraction
 from alexnet_tf.models import checkpoint_files, devices, trained
 from alexnet_tf.runtime import options
 from alexnet_tf.serving import classification, export_verification, exporting
 from alexnet_tf.serving import client as clients
+
+
+def _reads_of(path):
+    """What the code of a file reads: (name, attribute), and the names in `vars(...)`."""
+    found, whole = set(), set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute):
+            found.add((_last_name(node.value), node.attr))
+        elif isinstance(node, ast.Call) and _last_name(node.func) == "vars":
+            whole.update(map(_last_name, node.args))
+    return found, whole
+
+
+def _last_name(node):
+    return getattr(node, "attr", getattr(node, "id", None))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_option_is_ignored(command):
+    """Wherever a command does its work, it reads each option of each of its groups."""
+    module = importlib.import_module(f"alexnet_tf.{command}")
+    package = pathlib.Path(module.__file__).parent
+    paths = [package / f"{command}.py"]
+    if command == "train":
+        paths += (package / "training").glob("*.py")
+    found, whole = (
+        set.union(*each) for each in zip(*map(_reads_of, paths), strict=True)
+    )
+    ignored = [
+        f"--{options.flag_name(option)}"
+        for group, option in options.fields_of(module.OPTIONS)
+        if group.name not in whole
+        and not {(group.name, option.name), ("chosen", option.name)} & found
+    ]
+    assert not ignored
 
 
 def test_the_options_of_evaluate_reach_the_net_and_the_evaluation(
@@ -26,7 +64,7 @@ def test_the_options_of_evaluate_reach_the_net_and_the_evaluation(
     dataset = types.SimpleNamespace(
         path="/images", evaluation_split="validation", shards=lambda split: []
     )
-    errors = dict.fromkeys(evaluate.MEASURES, 1.0)
+    errors = dict.fromkeys(measures.MEASURES, 1.0)
     results = {"center_crop": errors, "ten_crop": errors, "images": 3}
 
     def find_nets(named):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from alexnet_tf import evaluate
+from alexnet_tf.evaluation import measures
 from alexnet_tf.models import zoo
 from alexnet_tf.runtime import options
 from tests.support import runs
@@ -41,9 +42,9 @@ def test_single_nets_and_their_average_stand_in_one_table(
     written = (tmp_path / two_runs[0] / "evaluation.json").read_text()
     both = run(capsys, *two_runs, output=str(tmp_path / "both.json"))
     # Single nets stand there as they are measured alone, and their files stay.
-    for way in evaluate.WAYS:
+    for way in measures.METHODS:
         assert both["nets"][0][way] == single[way]
-        for measure in evaluate.MEASURES:
+        for measure in measures.MEASURES:
             values = [net[way][measure] for net in both["nets"]]
             assert both["mean"][way][measure] == pytest.approx(np.mean(values))
     assert (tmp_path / two_runs[0] / "evaluation.json").read_text() == written
@@ -60,7 +61,7 @@ def test_single_nets_and_their_average_stand_in_one_table(
     assert lines[0] == f"validation split of {small_dataset.path}"
     assert len(lines) == 3 + 4
     errors = both["average"]
-    shown = [f"{errors[w][m]:.2f}" for w in evaluate.WAYS for m in evaluate.MEASURES]
+    shown = [f"{errors[w][m]:.2f}" for w in measures.METHODS for m in measures.MEASURES]
     assert lines[-1].split() == ["average", "of", "2", "nets", *shown]
 
     header, *rows = csv.reader(io.StringIO(run(capsys, *two_runs, format="csv")))
@@ -101,7 +102,7 @@ def test_the_probabilities_of_the_file_give_the_printed_errors(
     both = run(capsys, *two_runs, predictions=str(tmp_path / "p.npz"))
     with np.load(tmp_path / "p.npz") as file:
         labels, names = file["labels"], file["names"]
-        for way in evaluate.WAYS:
+        for way in measures.METHODS:
             for array, errors in (
                 (file[way][0], both["nets"][0][way]),
                 (file[way][1], both["nets"][1][way]),

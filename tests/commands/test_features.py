@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -19,7 +17,7 @@ from alexnet_tf.evaluation import feature_files
 from alexnet_tf.evaluation import features as extraction
 from alexnet_tf.models import image_resizing, layer_outputs, trained, zoo
 from alexnet_tf.runtime import options
-from tests.support import encoded_images, nets, runs
+from tests.support import encoded_images, nets, programs, runs
 from tests.support.images import random_image
 
 
@@ -352,12 +350,7 @@ def test_a_killed_command_goes_on_where_it_was(nine_images, tmp_path, monkeypatc
         f"--{name}={value[0] if name == 'layer' else value}"
         for name, value in {**nine_images, "output": tmp_path / "f.npz"}.items()
     ]
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = programs.run("-c", KILLED, *arguments)
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     assert_goes_on(nine_images, tmp_path, monkeypatch)
 

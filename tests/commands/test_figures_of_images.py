@@ -180,11 +180,15 @@ def test_maps_are_those_of_the_layer(draw, trained_run):
         draw("maps", layer="conv7")
 
 
-def test_saliency_is_of_the_answer_or_of_the_class_that_is_named(draw):
-    own = draw("saliency", count=2)
-    assert own["gradients"].shape == (2, 24, 24, 3)
-    for name in ("class1", "1"):
-        assert draw("saliency", class_name=name)["labels"].tolist() == [1] * 4
+def test_saliency_is_of_the_answer_or_of_the_class_that_is_named(draw, trained_run):
+    own = draw("saliency", count=12)
+    assert own["gradients"].shape == (12, 24, 24, 3)
+    net = trained.restore(trained_run, inputs="pixels").model
+    answers = net(own["pixels"]).numpy().argmax(axis=1)
+    assert own["labels"].tolist() == answers.tolist()
+    assert len(set(answers)) > 1
+    for name, label in (("class0", 0), ("0", 0), ("class1", 1), ("1", 1)):
+        assert draw("saliency", class_name=name)["labels"].tolist() == [label] * 4
     with pytest.raises(ValueError, match="no class 'clas1'.*Did you mean class1"):
         draw("saliency", class_name="clas1")
 

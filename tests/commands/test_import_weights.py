@@ -19,7 +19,7 @@ from alexnet_tf.importing import mapping, published, source_check
 from alexnet_tf.importing.source import WeightsError
 from alexnet_tf.models import checkpoint_weights, trained
 from alexnet_tf.runtime import options
-from alexnet_tf.serving import export_verification, exporting, local_model
+from alexnet_tf.serving import export_verification, exporting
 from tests.conftest import write_noisy_images
 from tests.support import commands
 from tests.support import published_files as files
@@ -193,14 +193,11 @@ def test_an_exported_onnx_file_agrees_with_the_imported_one(caffe_run, tmp_path)
     assert theirs.std() > 0.1
 
 
-@pytest.mark.parametrize("format", ["saved_model", "keras", "tflite"])
-def test_an_imported_net_is_exported_and_predicts(format, caffe_run):
+@pytest.mark.parametrize("format", ["keras", "tflite"])
+def test_an_imported_net_is_exported(format, caffe_run):
+    """As a SavedModel: test_newcomers_path.py."""
     path = exporting.export(caffe_run, format=format)
-    if format == "saved_model":
-        image = tf.io.encode_png(random_images(300, 1)[0]).numpy()
-        scored = local_model.Model(path).classify(image)
-        assert set(scored.classes) == {"class0", "class1", "class2"}
-    elif format == "keras":
+    if format == "keras":
         assert keras.saving.load_model(path).output_shape == (None, CLASSES)
     else:
         assert path.stat().st_size > 10_000

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from alexnet_tf.models import checkpoint_files, checkpoint_weights, trained
-from tests.support import ROOT, commands, published_files
+from tests.support import ROOT, programs, published_files
 
 PAGE = ROOT / "docs/tutorials/fine_tune.md"
 CLASSES = ("cat", "dog", "horse")
@@ -33,11 +33,29 @@ def as_torch_initializes(shapes):
     return found
 
 
+# Runs a command that knows the published nets with a fraction of their widths.
+IN_SMALL = """
+import runpy, sys
+import pytest
+from tests.support import published_files
+_, shrink, *sys.argv = sys.argv
+published_files.small_zoo(pytest.MonkeyPatch(), int(shrink))
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.fixture(scope="module", params=[8, pytest.param(1, marks=pytest.mark.long)])
+def shrink(request):
+    """By how much the net's widths are divided."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(shrink, tmp_path_factory):
     """A folder in which all of the page's commands have been run, and what they said."""
     folder = tmp_path_factory.mktemp("newcomer")
-    weights = as_torch_initializes(published_files.shapes_of("torchvision", 1000))
+    shapes = published_files.shapes_of("torchvision", 1000, shrink)
+    weights = as_torch_initializes(shapes)
     published_files.write_torch(
         folder / "alexnet-owt-7be5be79.pth", published_files.state_dict(weights)
     )
@@ -53,8 +71,7 @@ def folder(tmp_path_factory):
     said = {}
     for command in documented_commands():
         _, _, module, *arguments = shlex.split(command)
-        name = module.removeprefix("alexnet_tf.")
-        done = commands.run(name, *arguments, cwd=folder)
+        done = programs.run("-c", IN_SMALL, shrink, module, *arguments, cwd=folder)
         assert done.returncode == 0, (command, done.stderr[-3000:])
         said[command] = done
     return folder, said
@@ -105,11 +122,11 @@ def test_the_imported_net_answers_with_its_own_classes_and_the_tuned_one_with_yo
     assert all(name in tuned.split() for name in CLASSES)
 
 
-def test_the_export_is_checked_and_the_features_are_whole(folder):
+def test_the_export_is_checked_and_the_features_are_whole(folder, shrink):
     folder, said = folder
     assert of_command(said, "--check=").returncode == 0
     with np.load(folder / "features.npz") as found:
-        assert found["fc7"].shape == (60, 4096)
+        assert found["fc7"].shape == (60, 4096 // shrink)
         assert len(found["names"]) == 60
         assert np.isfinite(found["fc7"]).all()
         assert found["fc7"].std() > 0

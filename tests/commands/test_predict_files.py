@@ -14,6 +14,7 @@ from alexnet_tf import predict
 from alexnet_tf.runtime import options
 from alexnet_tf.serving import local_model
 from tests import conftest
+from tests.support import programs
 
 # Runs the command, which kills itself after the second batch.
 KILLED = """
@@ -101,12 +102,7 @@ def test_rows_are_what_the_model_answers(exported, photos):
 def test_a_killed_command_goes_on_where_it_was(exported, photos, suffix, monkeypatch):
     given = {"model": str(exported), "batch_size": 3, "max_bad_files": 1}
     arguments = [f"--{name}={value}" for name, value in given.items()]
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, *arguments, f"--output=p{suffix}", "photos"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = programs.run("-c", KILLED, *arguments, f"--output=p{suffix}", "photos")
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     taken = []
     classify = local_model.Model.classify_files

@@ -2,12 +2,9 @@
 
 import base64
 import json
-import os
 import pathlib
 import re
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -17,7 +14,7 @@ from alexnet_tf.drawing import gallery
 from alexnet_tf.drawing.report import composition
 from alexnet_tf.models import trained
 from alexnet_tf.runtime import options
-from tests.support import browser, nets, runs
+from tests.support import browser, commands, nets, runs
 
 HOSTILE = '<img src=x onerror=alert(1)> & "quotes"'
 
@@ -199,11 +196,7 @@ def test_damaged_files_cost_only_what_is_in_them(evaluated_run, tmp_path, damage
 )
 def test_a_mistake_is_one_line(arguments, said, tmp_path):
     (tmp_path / "folder.html").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-m", "alexnet_tf.report", *arguments],
-        **{"capture_output": True, "text": True, "check": False, "cwd": tmp_path},
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    )
+    done = commands.run("report", *arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("alexnet_tf.report: ")
     assert said in done.stderr

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.support import ROOT, runs
+from tests.support import ROOT, commands, programs, runs
 
 # Each of them broke a command, or changed its numbers.
 ENVIRONMENT = {
@@ -33,13 +33,31 @@ KERAS_JSON = {
 }
 
 
-def run(name, *arguments, home=None, **environment):
-    environment = os.environ | environment
-    if home is not None:
-        environment["HOME"] = str(home)
-        environment.pop("KERAS_HOME", None)
+# Evaluates, exports and predicts as the commands do, but imports TensorFlow once.
+PROGRAM = """
+import sys
+from absl import flags
+from alexnet_tf.runtime import command, options
+command._pin_environment()
+flags.FLAGS(sys.argv[:1])
+from alexnet_tf import evaluate, export, predict
+run, folder, image = sys.argv[1:]
+
+def call(command, *arguments, **given):
+    command.main(options.replace(command.OPTIONS(), **given), arguments)
+
+call(evaluate, checkpoint=run, format="json", precision="float32")
+call(export, checkpoint=run, output=folder)
+call(predict, image, model=folder, format="csv")
+"""
+
+
+def in_any_environment(home, *arguments):
+    """The output of a new interpreter with all those settings, if it succeeds."""
+    environment = os.environ | ENVIRONMENT | {"HOME": str(home)}
+    environment.pop("KERAS_HOME", None)
     done = subprocess.run(
-        [sys.executable, "-m", f"alexnet_tf.{name}", *arguments],
+        [sys.executable, *map(str, arguments)],
         env=environment,
         capture_output=True,
         text=True,
@@ -57,39 +75,32 @@ def home(tmp_path):
 
 
 def test_training_gives_the_same_bits_in_any_environment(small_dataset, tmp_path, home):
-    for folder, where, environment in (
-        ("plain", None, {}),
-        ("settings", home, ENVIRONMENT),
-    ):
-        command = runs.train_command(small_dataset, tmp_path / folder, "--max_steps=3")
-        run("train", *command[3:], home=where, **environment)
+    plain, settings = (
+        runs.train_flags(small_dataset, tmp_path / folder, "--max_steps=3")
+        for folder in ("plain", "settings")
+    )
+    done = commands.run("train", *plain)
+    assert done.returncode == 0, done.stderr[-3000:]
+    in_any_environment(home, "-m", "alexnet_tf.train", *settings)
     assert runs.same_weights(tmp_path / "plain", tmp_path / "settings")
 
 
 def test_evaluation_and_export_are_the_same_in_any_environment(
-    trained_run, exported, tmp_path, home
-):
-    evaluated = (
-        *("evaluate", f"--checkpoint={trained_run}", "--format=json"),
-        "--precision=float32",
-    )
-    assert run(*evaluated) == run(*evaluated, home=home, **ENVIRONMENT)
-    written = run(
-        *("export", f"--checkpoint={trained_run}", f"--output={tmp_path / 'out'}"),
-        home=home,
-        **ENVIRONMENT,
-    ).strip()
-    image = str(ROOT / "tools/pictures/bag.png")
-    answers = [
-        run("predict", f"--model={model}", "--format=csv", image, **settings)
-        for model, settings in ((exported, {}), (written, ENVIRONMENT))
-    ]
-    assert answers[0] == answers[1]
-
-
-def test_keras_settings_that_keras_rejects_do_not_stop_a_command(
     trained_run, tmp_path, home
 ):
+    image = ROOT / "tools/pictures/bag.png"
+    plain = programs.run("-c", PROGRAM, trained_run, tmp_path / "one", image)
+    assert plain.returncode == 0, plain.stderr[-3000:]
+    printed = in_any_environment(
+        home, "-c", PROGRAM, trained_run, tmp_path / "two", image
+    )
+    assert printed.replace(str(tmp_path / "two"), str(tmp_path / "one")) == plain.stdout
+    assert '"top1_error"' in printed
+    assert "bag.png,1,class" in printed
+
+
+def test_keras_settings_that_keras_rejects_do_not_stop_a_command(trained_run, home):
     """`import keras` alone would fail here."""
     (home / ".keras/keras.json").write_text('{"floatx": "int", "backend": 3}')
-    run("evaluate", f"--checkpoint={trained_run}", home=home)
+    evaluate = ("-m", "alexnet_tf.evaluate", f"--checkpoint={trained_run}")
+    in_any_environment(home, *evaluate)

@@ -22,7 +22,8 @@ import sys
 from absl import flags
 from PIL import Image
 from alexnet_tf import evaluate, export, predict, train
-from alexnet_tf.runtime import options
+from alexnet_tf.serving import preflight
+from alexnet_tf.runtime import errors, options
 from alexnet_tf.training import train_options
 flags.FLAGS(sys.argv[:1])
 
@@ -38,10 +39,17 @@ run(train, dataset=sys.argv[1], run_dir="run", architecture="cifar10_11pct",
 run(train, run_dir="run", resume=True, max_steps=3)
 run(evaluate, checkpoint="run")
 run(export, checkpoint="run", output="export")
+preflight.check_export = preflight.examine_export  # here, where there is no op either
 run(export, check="export/1")
 Image.new("RGB", (40, 30)).save("image.png")
 run(predict, ["image.png"], model="export")
 run(export, checkpoint="run", format="keras", output="export")
+run(train, run_dir=sys.argv[2], resume=True, max_steps=2)
+try:
+    run(train, dataset=sys.argv[1], run_dir="demanded", architecture="cifar10_11pct",
+        batch_size=8, lrn="op")
+except ValueError as error:
+    print(errors.one_line(error), file=sys.stderr)
 import alexnet_tf, keras, numpy as np
 assert keras.saving.load_model("export/2.keras").output_shape == (None, 3)
 assert alexnet_tf.AlexNet(classes=2)(np.zeros([1, 224, 224, 3])).shape == (1, 2)
@@ -74,15 +82,19 @@ def run_in(folder, *arguments):
 @pytest.fixture(scope="module")
 def said(without, small_dataset):
     """What each command of the whole path wrote on standard error."""
-    done = run_in(without, "-c", WHOLE_PATH, str(small_dataset.path))
+    of_the_op = without / "of_the_op"
+    runs.train(runs.train_options_of(small_dataset, of_the_op, max_steps=1))
+    assert trained.read_trained_net(of_the_op).normalization == "op"
+    done = run_in(without, "-c", WHOLE_PATH, str(small_dataset.path), str(of_the_op))
     assert done.returncode == 0, done.stderr[-3000:]
     _, *parts = re.split(r"^== ", done.stderr, flags=re.MULTILINE)
     return parts
 
 
 def test_the_whole_path_works_and_says_once_what_is_missing(said):
+    *own, _, _ = said  # the last two are of a run of the op, and of one that demands it
     warnings = [
-        line for part in said for line in part.splitlines() if "op library" in line
+        line for part in own for line in part.splitlines() if "op library" in line
     ]
     (warning,) = warnings
     assert "/CPU:0 computes with TensorFlow's own operations in place of" in warning
@@ -101,32 +113,16 @@ def test_the_run_records_what_computed_it(without, said):
 
 
 def test_a_run_that_the_op_trained_goes_on_and_says_that_its_bits_may_differ(
-    without, small_dataset, tmp_path
+    without, said
 ):
-    options = runs.train_options_of(small_dataset, tmp_path / "run", max_steps=1)
-    runs.train(options)
-    assert trained.read_trained_net(tmp_path / "run").normalization == "op"
-    resumed = run_in(
-        without,
-        *("-m", "alexnet_tf.train", f"--run_dir={tmp_path / 'run'}", "--resume"),
-        "--max_steps=2",
-    )
-    assert resumed.returncode == 0, resumed.stderr[-3000:]
-    assert "step 2 of 2" in resumed.stdout
-    assert "normalization was op and is stock" in resumed.stderr
-    assert "its last bits may differ" in resumed.stderr
+    assert [r["step"] for r in runs.log_of(without / "of_the_op")] == [1, 2]
+    assert "normalization was op and is stock" in said[-2]
+    assert "its last bits may differ" in said[-2]
 
 
-def test_the_op_cannot_be_demanded(without, small_dataset):
-    done = run_in(
-        without,
-        *runs.train_command(small_dataset, without / "demanded", "--lrn=op")[1:],
-    )
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
-    assert line.startswith(
-        "alexnet_tf.train: this package's op cannot compute on /CPU:0"
-    )
+def test_the_op_cannot_be_demanded(without, said):
+    _, line = said[-1].splitlines()
+    assert line.startswith("this package's op cannot compute on /CPU:0")
     assert "does not exist" in line
     assert "--lrn=stock" in line
     assert not (without / "demanded" / "checkpoints").exists()

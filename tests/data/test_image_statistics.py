@@ -58,6 +58,20 @@ def test_the_order_of_the_images_changes_no_bit():
         np.testing.assert_array_equal(getattr(forward, name), getattr(backward, name))
 
 
+@pytest.mark.parametrize("parts", [1, 2, 7])
+def test_the_sums_of_parts_merge_into_those_of_all_images(parts):
+    photographs = photograph_like()
+    whole = image_statistics.StatisticsAccumulator(6)
+    for start in range(parts):
+        part = image_statistics.StatisticsAccumulator(6)
+        for image in photographs[start::parts]:
+            part.add(image)
+        whole.merge(part)
+    found, expected = whole.result(), statistics_of(photographs)
+    for name in ("mean", "covariance", "eigenvectors", "stdevs"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
 def test_the_sign_of_an_axis_does_not_depend_on_the_solver(monkeypatch):
     plain = statistics_of(photograph_like())
     solve = np.linalg.eigh

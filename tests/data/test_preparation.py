@@ -1,5 +1,6 @@
 """A preparation writes what the source holds, or nothing at all."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -61,6 +62,22 @@ def test_mean_and_covariance_are_those_of_the_training_images(prepared):
     np.testing.assert_allclose(statistics.mean, every.mean(0), rtol=1e-6)
     expected = np.cov(every.reshape(-1, 3), rowvar=False, bias=True)
     np.testing.assert_allclose(statistics.covariance, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_only_training_images_that_can_be_read_count_in_the_statistics(split, tmp_path):
+    train = [image_sources.broken_example(9), *map(image_sources.example, range(4))]
+    others = list(map(image_sources.example, range(4, 9)))
+    source = image_sources.make_source(train)
+    dataset = preparation.prepare_dataset(
+        dataclasses.replace(source, splits={split: others, **source.splits}),
+        tmp_path / "made",
+        size=8,
+        encoding="raw",
+        max_bad_files=1,
+    )
+    every = np.stack([image_sources.resized(number, 8) for number in range(4)])
+    np.testing.assert_allclose(dataset.statistics().mean, every.mean(0), rtol=1e-6)
 
 
 def test_jpeg_records_equal_the_images_within_a_few_levels(tmp_path):

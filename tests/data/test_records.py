@@ -246,6 +246,25 @@ def test_lost_shards_keep_their_indices_and_are_logged_once(tmp_path, caplog, ki
     assert [caplog.text.count(f"{path}: the ") for path in paths] == [1, 0, 1, 0]
 
 
+@pytest.mark.parametrize(
+    ("ends", "lost"),
+    [((3, 7, 10, 12), (0, 1)), ((2, 9, 12), (0, 2)), ((3, 6, 10, 12), (0, 1, 2))],
+)
+def test_records_after_lost_shards_keep_their_indices_whatever_their_number(
+    ends, lost, tmp_path, caplog
+):
+    paths = shards_of(tmp_path, "raw", 12, ends)
+    for shard in lost:
+        paths[shard].write_bytes(b"")
+    source = records.Records(paths, 12, "skip")
+    assert len(source) == 12
+    starts = dict(enumerate(zip((0, *ends), ends, strict=False)))
+    whole = {n for s, (a, b) in starts.items() if s not in lost for n in range(a, b)}
+    assert [source.read(index) for index in range(12)] == [
+        record(index) if index in whole else None for index in range(12)
+    ]
+
+
 def test_shards_with_another_number_of_records_are_rejected(two_shards):
     with pytest.raises(
         record_files.DamagedRecordError, match="hold 8 records, but .* 9"

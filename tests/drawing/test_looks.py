@@ -64,6 +64,26 @@ def test_bars_are_as_long_as_the_probabilities_and_the_true_one_is_orange():
         assert width == pytest.approx(wanted, abs=2)
 
 
+def texts_of(figure):
+    """The texts that are drawn on a sheet: (left, text) of each, from above."""
+    (axes,) = figure.picture.axes
+    found = [
+        (*text.get_position(), text.get_text().lstrip("\u200e")) for text in axes.texts
+    ]
+    return [(left, text) for left, _, text in sorted(found, key=lambda each: each[1])]
+
+
+def test_the_true_class_is_written_above_and_each_bars_class_on_it():
+    rows = [[0.1, 0.6, 0.0, 0.0, 0.3, 0.0], [0.004, 0.996, 0, 0, 0, 0]]
+    figure = predictions.draw(chosen(rows, [4, 1]), NAMES, "RUN", "x")
+    first, second = (
+        [text for left, text in texts_of(figure) if left // 208 == column]
+        for column in range(2)
+    )
+    assert first[:4] == ["✗ e", "60 % dog", "30 % ✓ e", "10 % cat"]
+    assert second[:3] == ["✓ dog", "100 % ✓ dog", "<1 % cat"]
+
+
 def test_a_net_of_two_classes_has_two_bars():
     figure = predictions.draw(chosen([[0.25, 0.75]], [0]), NAMES[:2], "RUN", "x")
     assert len(bars_of(figure)) == 2
@@ -129,6 +149,8 @@ def test_the_rows_show_queries_and_what_was_found():
         np.testing.assert_array_equal(found_there[2::4, 2::4], image)
         framed = (shown[top + 50, left - 2] == (0xD5, 0x5E, 0)).all()
         assert framed == ((row, column) == (0, 2))  # a dog for a cat
+    below = [text for left, text in texts_of(figure) if text not in ("query", "")][1:]
+    assert below == [*("cat", "cat", "dog"), "1", "2", *("dog",) * 3, "3", "4,000"]
     assert "and the 2 images whose fc7 in RUN is nearest" in figure.caption
     assert "50 of the 60 images of train were searched." in figure.caption
     assert figure.alternative == "cat: cat, dog. dog: dog, dog."
@@ -260,6 +282,9 @@ def test_saliency_stands_beside_its_image():
             coarse = box.reshape(4, 50, 4, 50, 3).mean(axis=(1, 3))
             wanted = expected.reshape(4, 6, 4, 6, 3).mean(axis=(1, 3))
             np.testing.assert_allclose(coarse, wanted, atol=12)
+    above = [text for _, text in texts_of(figure)]
+    assert above[:3] == ["cat (0.png)", "e: score 1.5, 16.7 %", "saliency"]
+    assert above[3:] == ["dog (1.png)", "dog: score -2, 16.7 %", "saliency"]
     assert figure.data["gradients"] is gradients
     assert figure.text.splitlines()[0].startswith("cat (0.png), e: score 1.5, 16.7 %")
 
@@ -304,6 +329,33 @@ def test_rows_of_the_matrix_are_shares_of_the_true_class():
     assert lines[0] == "error, 5 images, center crop: 40.00 %"
     assert lines[2].split() == ["class", "1", "1", "100.0"]
     assert "3.png: class 2 75.0 %, but class 0" in lines
+
+
+def test_confident_errors_have_their_answer_above_and_their_true_class_below():
+    images = sets.noise(2, 24)
+    figure = draw_confusion(counted(3, [0, 2], [2, 1]), images)
+    shown = [axes for axes in figure.picture.axes if axes.images and axes.texts][-2:]
+    for axes, pixels, answer, label in zip(shown, images, (2, 1), (0, 2), strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), pixels)
+        assert axes.get_title() == f"class {answer}\n75 %"
+        assert axes.texts[0].get_text() == f"true: class {label}"
+
+
+def test_classes_stand_beside_their_rows_columns_and_errors():
+    figure = draw_confusion(counted(3, [0, 0, 1, 1], [0, 2, 0, 2]))
+    matrix = matrix_axes(figure)
+    names = [f"class {n}" for n in range(3)]
+    for axis in (matrix.xaxis, matrix.yaxis):
+        labels = [label.get_text() for label in axis.get_ticklabels()]
+        assert dict(zip(axis.get_ticklocs(), labels, strict=True)) == dict(
+            enumerate(names)
+        )
+    errors = next(a for a in figure.picture.axes if "dashed" in a.get_xlabel())
+    bars = [bar.get_width() for bar in errors.patches]
+    labels = [label.get_text() for label in errors.get_yticklabels()]
+    assert list(zip(labels, bars, strict=True)) == [("class 1", 100), ("class 0", 50)]
+    assert [text.get_text() for text in errors.texts] == ["100.0", "50.0"]
+    assert errors.get_xlabel() == "dashed: all images, 75.0 %"
 
 
 def test_a_net_without_errors_has_no_images_of_errors():

@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from alexnet_tf.data import input_pipeline
 from alexnet_tf.drawing.report import contents, facts, model_card, words
 from alexnet_tf.drawing.report.missing import Missing
 from alexnet_tf.drawing.report.page import Absent, Code, Details, Table
@@ -61,6 +62,16 @@ def test_a_run_tells_everything_about_itself(folder, small_dataset):
         "after 30 passes; it is also the best one"
         in values(contents.summary(run))["Checkpoint"][0]
     )
+
+
+@pytest.mark.parametrize(("images", "passes"), [(24, 30.0), (31, 30.0), (32, 22.5)])
+def test_passes_count_whole_batches_as_training_does(folder, images, passes):
+    run = facts.read(str(folder))
+    counts = {**run.training_data.counts, "train": images}
+    data = dataclasses.replace(run.training_data, counts=counts)
+    assert dataclasses.replace(run, training_data=data).epochs == passes
+    batch_size = run.flags.recipe.batch_size
+    assert passes == run.step / input_pipeline.steps_per_epoch(data, batch_size)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -100,6 +101,38 @@ def test_the_search_never_gives_all_nets_the_weight_zero():
     wrong = np.tile(np.array([[0.9, 0.1, 0.0]]), (3, 1))
     found = ensembles.search_coefficients([wrong, wrong], np.array([2, 2, 2]))
     assert sum(found) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_the_average_has_the_coefficients_that_were_searched(split, monkeypatch):
+    """They are those of the split of the search, also where another one is reported."""
+    answers, labels = {}, {}
+    for seed, each in enumerate(("validation", "test")):
+        # The first net is right about the validation split, the second about the other.
+        answers[each], labels[each] = random_answers(2, classes=3, seed=seed)
+        right = np.eye(3, dtype=np.float32)[labels[each]]
+        answers[each][seed] = np.float32(0.3) + np.float32(0.1) * right
+    names = ["one", "other"]
+
+    def measure(net, dataset, which, **how):
+        found = answers[which][names.index(net)]
+        return ensembles.Measured(
+            {}, dict.fromkeys(ensembles.METHODS, found), labels[which]
+        )
+
+    monkeypatch.setattr(ensembles, "measure", measure)
+    dataset = types.SimpleNamespace(shards=lambda which: [])
+    found = ensembles.evaluate(names, dataset, split, search_split="validation")
+    expected = ensembles.search_coefficients(
+        answers["validation"], labels["validation"]
+    )
+    assert found.coefficients == expected
+    assert expected[0] > expected[1]
+    for method in ensembles.METHODS:
+        weighted = ensembles.average(answers[split], expected)
+        np.testing.assert_array_equal(found.averages[method], weighted)
+        for mine, theirs in zip(found.measured, answers[split], strict=True):
+            assert mine.probabilities[method] is theirs
 
 
 @pytest.fixture(scope="module")

@@ -68,6 +68,20 @@ def test_rows_that_no_progress_counts_are_written_again(tmp_path):
     assert (tmp_path / "f.npz").read_bytes() == whole
 
 
+@pytest.mark.parametrize(
+    ("bad", "kept"), [(0, True), (2, True), (3, False), (4, False)]
+)
+def test_an_image_after_the_last_batch_is_left_out_once(bad, kept, tmp_path):
+    """What was looked at after the batch that ends at image 3 is looked at again."""
+    with feature_files.unfinished(tmp_path / "f.npz", SHAPES, PLAN, 7) as work:
+        work.progress.left_out.append((bad, "not a readable image"))
+        work.append(batch_of(0, 2), [0, 0], 3)
+        work.save()
+    with feature_files.unfinished(tmp_path / "f.npz", SHAPES, PLAN, 7) as work:
+        left_out = [(bad, "not a readable image")] if kept else []
+        assert work.progress == feature_files.Progress(3, 2, left_out)
+
+
 def test_work_whose_arrays_are_gone_starts_over(tmp_path):
     write(tmp_path / "f.npz", stop_before=4)
     (tmp_path / "f.npz.partial/1.npy").unlink()

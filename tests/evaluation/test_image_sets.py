@@ -58,6 +58,15 @@ def test_labels_count_the_classes_of_the_net_by_name(caplog):
     assert words.read(0).label == 1
 
 
+@pytest.mark.parametrize("order", [("cat", "dog"), ("dog", "cat")])
+def test_the_same_classes_in_another_order_have_other_labels(order, caplog):
+    images = sets.of_pixels(sets.noise(3, 2), [0, 1, -1], ("cat", "dog"))
+    found = image_sets.relabeled(images, order)
+    labels = [order.index("cat"), order.index("dog"), image_sets.UNKNOWN]
+    assert [found.read(index).label for index in range(3)] == labels
+    assert not caplog.text
+
+
 def test_batches_hold_the_images_in_the_order_asked_for():
     pixels = sets.noise(5, 2)
     images = sets.of_pixels(pixels, [5, 6, 7, 8, 9])

@@ -156,6 +156,16 @@ def test_torchvisions_net_agrees_with_a_graph_of_it(kind, tmp_path, class_names)
     assert difference(ours, theirs) < 1e-5
 
 
+def test_a_torchvision_net_of_bgr_images_agrees_with_its_graph(tmp_path, class_names):
+    """Mean and deviation stay those of red, green and blue."""
+    weights, images = torch_weights(), images_of(224)
+    path = files.write_torch(tmp_path / "net.pth", files.state_dict(weights))
+    ours = imported_logits(path, class_names, images, channels="BGR")
+    bgr = np.ascontiguousarray(files.torch_inputs(images)[:, ::-1])
+    graph = files.sequential_graph(weights, "torchvision")
+    assert difference(ours, files.run_graph(graph, bgr)) < 1e-5
+
+
 def test_a_mean_image_is_cropped_where_caffe_crops_it(tmp_path, class_names):
     weights, records = caffe_weights(), images_of(256)
     mean = np.random.default_rng(1).uniform(50, 200, (3, 256, 256)).astype(np.float32)
@@ -176,8 +186,9 @@ def test_a_mean_image_is_cropped_where_caffe_crops_it(tmp_path, class_names):
         assert difference(ours, theirs) < LIMIT
 
 
-def test_a_mean_in_the_graph_is_subtracted_once(tmp_path, class_names):
-    """As in files of MATLAB, whose nets read RGB."""
+@pytest.mark.parametrize("channels", [None, "BGR"])
+def test_a_mean_in_the_graph_is_subtracted_once(channels, tmp_path, class_names):
+    """As in files of MATLAB, whose nets read RGB, and in files of other tools."""
     weights, images = caffe_weights(), images_of(227)
     graph = files.sequential_graph(weights, "caffenet")
     mean = np.array([120, 110, 100], np.float32).reshape(3, 1, 1)
@@ -187,9 +198,12 @@ def test_a_mean_in_the_graph_is_subtracted_once(tmp_path, class_names):
     graph.graph.node[0].input[0] = "centered"
     graph.graph.node.insert(0, node)
     onnx.save(graph, tmp_path / "net.onnx")
-    ours = imported_logits(tmp_path / "net.onnx", class_names, images)
-    rgb = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
-    assert difference(ours, files.run_graph(graph, rgb)) < LIMIT
+    ours = imported_logits(
+        tmp_path / "net.onnx", class_names, images, channels=channels
+    )
+    read = images[..., ::-1] if channels == "BGR" else images
+    pixels = np.ascontiguousarray(read.transpose(0, 3, 1, 2), np.float32)
+    assert difference(ours, files.run_graph(graph, pixels)) < LIMIT
 
 
 # Each fault is one line that an importer could have wrong.

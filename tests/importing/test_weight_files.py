@@ -12,6 +12,7 @@ import pytest
 
 from alexnet_tf.importing import (
     caffe_model,
+    numpy_dict,
     recognition,
     restricted_pickle,
     torch_file,
@@ -88,6 +89,27 @@ def test_every_tensor_is_read_as_it_was_written(name, tmp_path):
         else:
             np.testing.assert_array_equal(found, kernel)
         np.testing.assert_array_equal(source.tensors[layer.bias], bias)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("kind", ["<f2", "<f4", ">f4", ">f8"])
+def test_arrays_of_any_layout_in_memory_are_read_as_they_were_written(
+    kind, order, tmp_path
+):
+    """NumPy pickles an array as it lies in memory, and a transposed one by columns."""
+    written = {
+        "conv1": [np.arange(24.0).reshape(1, 2, 3, 4), np.arange(4.0)],
+        "fc6": [np.arange(15.0).reshape(3, 5), np.arange(5.0)],
+    }
+    content = {
+        name: [np.array(array, kind, order=order) for array in pair]
+        for name, pair in written.items()
+    }
+    np.save(tmp_path / "net.npy", np.array(content, object), allow_pickle=True)
+    tensors, _ = numpy_dict.read(str(tmp_path / "net.npy"))
+    for name, pair in written.items():
+        for part, array in zip(("weights", "biases"), pair, strict=True):
+            np.testing.assert_array_equal(tensors[f"{name}/{part}"], array)
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -1,5 +1,6 @@
 """Resizing, crops and views against Pillow, numpy and numbers by hand."""
 
+import math
 import warnings
 
 import hypothesis
@@ -9,6 +10,9 @@ import tensorflow as tf
 from hypothesis import strategies as st
 from PIL import Image
 
+from alexnet_tf.data import input_pipeline, preparation, sources
+from alexnet_tf.evaluation import image_sets
+from alexnet_tf.importing import means
 from alexnet_tf.models import image_resizing, resizing
 from tests.support import images
 
@@ -238,6 +242,46 @@ def test_the_first_view_is_the_center_crop_for_every_margin():
         image = tf.constant(images.random_image(0, 14, 14))
         center = resizing.center_crop(image, side)
         np.testing.assert_array_equal(resizing.views(image, side)[0], center)
+
+
+@pytest.mark.parametrize("side", [7, 8, 13, 14])
+def test_every_center_is_the_same_one(side, tmp_path):
+    """Of training, validation, prediction, the mean image and an imported mean image.
+
+    With an odd margin, two crops have an equal claim to be the center.
+    """
+    image = images.random_image(0, 14, 14)
+    expected = resizing.center_crop(image, side)
+    source = sources.open_source(f"folder:{_written(image, tmp_path)}")
+    dataset = preparation.prepare_dataset(
+        source, tmp_path / "data", size=14, encoding="raw"
+    )
+    recipe = input_pipeline.Recipe(
+        2, side, 0, "none", math.inf, crop_sharing=1, crops="center", mirror=False
+    )
+    (inputs, _), *_ = input_pipeline.training_batches(
+        dataset, recipe, first_step=0, last_step=1
+    )
+    found = {
+        "training": inputs["image"][0],
+        "validation": image_sets.split_images(dataset, "train", side=side)
+        .read(0)
+        .pixels,
+        "prediction": image_resizing.center_view(image, 14, side),
+        "ten views": resizing.views(image, side)[0],
+        "mean image": dataset.statistics().mean_crop(side),
+        "imported mean": means.of_array(image, side, where=""),
+    }
+    for what, crop in found.items():
+        np.testing.assert_array_equal(crop, expected, err_msg=what)
+
+
+def _written(image, folder):
+    """A folder of two classes whose only images are `image`."""
+    for name in ("a", "b"):
+        (folder / "images" / name).mkdir(parents=True)
+        Image.fromarray(image).save(folder / "images" / name / "0.png")
+    return folder / "images"
 
 
 @pytest.mark.parametrize(

@@ -231,21 +231,37 @@ def test_direct_convolution_and_its_gradients_equal_tensorflows(kernel_size, pad
         assert difference < 4e-3 * np.linalg.norm(wide(theirs))
 
 
-def test_two_convolutions_that_are_added_have_the_right_gradients():
+# (which input, kernel size, padding) of convolutions with outputs of the same shape.
+ADDED = [(0, 3, 1), (1, 3, 1), (0, 1, 0), (0, 5, 2), (1, 5, 2)]
+
+
+@pytest.mark.parametrize("one", ADDED)
+@pytest.mark.parametrize("other", ADDED)
+def test_two_convolutions_that_are_added_have_the_right_gradients(one, other):
     # The gradient from above is one tensor.
-    x, dy = drawn((2, 6, 6, 4)), drawn((2, 6, 6, 5), 3)
-    wide_kernel, narrow_kernel = drawn((3, 3, 4, 5), 1), drawn((1, 1, 4, 5), 2)
-    zeros = tf.zeros([5], tf.bfloat16)
+    inputs, dy = [drawn((2, 6, 6, 4), n) for n in (4, 5)], drawn((2, 6, 6, 5), 3)
+    kernels = [
+        drawn((size, size, 4, 5), n) for n, (_, size, _) in enumerate((one, other))
+    ]
+    biases = [tf.zeros([5], tf.bfloat16), tf.ones([5], tf.bfloat16)]
 
     @tf.function
     def graph():
-        one = ops.direct_convolution(x, wide_kernel, zeros, padding=(1, 1))
-        y = tf.add_n([one, ops.direct_convolution(x, narrow_kernel, zeros)])
-        return tf.compat.v1.gradients(y, [wide_kernel, narrow_kernel], dy)
+        y = tf.add_n(
+            [
+                ops.direct_convolution(inputs[x], kernel, bias, padding=(zeros, zeros))
+                for (x, _, zeros), kernel, bias in zip(
+                    (one, other), kernels, biases, strict=True
+                )
+            ]
+        )
+        return tf.compat.v1.gradients(y, [*kernels, *biases], dy)
 
-    one, other = graph()
-    assert_close(one, naive(x, dy, 3, 1, 1)[0])
-    assert_close(other, naive(x, dy, 1, 0, 0)[0])
+    found = graph()
+    for (x, size, zeros), *mine in zip((one, other), found[:2], found[2:], strict=True):
+        expected = naive(inputs[x], dy, size, zeros, zeros)
+        for gradient, theirs in zip(mine, expected, strict=True):
+            assert_close(gradient, theirs)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import hypothesis
 import pytest
@@ -39,3 +40,18 @@ def test_csv_is_read_back(rows):
 @pytest.mark.parametrize("style", ["text", "markdown", "csv", "latex"])
 def test_a_table_without_rows_has_its_header(style):
     assert "net" in tables.typeset(style, HEADER, [])
+
+
+def test_each_format_has_its_numbers_as_precise_as_it_promises():
+    given = {
+        "data": {"error": 1 / 3},
+        "columns": ["file", "score", "small", "count"],
+        "rows": [("a,b", 12.3456789, 1.23456789e-9, 1234567)],
+        "table": "a table",
+    }
+    assert tables.render("csv", **given).splitlines() == [
+        "file,score,small,count",
+        '"a,b",12.3457,1.23457e-09,1234567',
+    ]
+    assert json.loads(tables.render("json", **given)) == {"error": 1 / 3}
+    assert tables.render("table", **given) == "a table"

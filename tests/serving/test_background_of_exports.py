@@ -6,9 +6,14 @@ import tensorflow as tf
 from PIL import Image
 
 from alexnet_tf.models import builder, trained
-from alexnet_tf.serving import export_verification, exporting, local_model
+from alexnet_tf.serving import (
+    export_verification,
+    exporting,
+    local_model,
+    preflight,
+)
 from alexnet_tf.training import checkpoint
-from tests.support import by_hand, images
+from tests.support import answers, by_hand, images
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +39,15 @@ def path(tmp_path_factory):
     return exporting.export(run)
 
 
-def test_a_transparent_image_is_black_in_the_graph_and_in_this_process(path):
-    unseen = images.encode(Image.new("RGBA", (8, 6), (9, 9, 9, 0)), "PNG")
-    served = tf.saved_model.load(str(path)).signatures
+UNSEEN = images.encode(Image.new("RGBA", (8, 6), (9, 9, 9, 0)), "PNG")
+
+
+@pytest.fixture(scope="module")
+def served(path):
+    return tf.saved_model.load(str(path)).signatures
+
+
+def test_a_transparent_image_is_black_in_the_graph_and_in_this_process(path, served):
     scores = {
         level: served["predict_images"](image=tf.fill([1, 6, 8, 3], np.uint8(level)))[
             "scores"
@@ -44,12 +55,15 @@ def test_a_transparent_image_is_black_in_the_graph_and_in_this_process(path):
         for level in (0, 255)
     }
     assert np.abs(scores[0] - scores[255]).max() > 0.01
-    found = served["serving_default"](image_bytes=tf.constant([unseen]))["scores"]
+    found = served["serving_default"](image_bytes=tf.constant([UNSEEN]))["scores"]
     np.testing.assert_allclose(found, scores[0], atol=1e-6)
-    found = local_model.Model(path).classify(unseen).scores
+    found = local_model.Model(path).classify(UNSEEN).scores
     np.testing.assert_allclose(found, scores[0][0], atol=1e-6)
 
 
-def test_the_check_of_an_export_uses_the_background_of_its_net(path):
-    found, _ = export_verification.verify_export(path)
-    assert found == path
+def test_the_check_of_an_export_uses_the_background_of_its_net(
+    path, served, monkeypatch
+):
+    replay = answers.replay(served, "serving_default", UNSEEN)
+    monkeypatch.setattr(preflight, "check_export", lambda _: [replay])
+    assert export_verification.verify_export(path) == (path, ["serving_default"])

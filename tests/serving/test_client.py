@@ -273,8 +273,13 @@ def test_large_images_are_sent_in_fewer_than_a_batch(monkeypatch):
     assert sent == [2, 2, 1, 2, 2, 1, 1, 1, 1, 1, 1]
 
 
+def answer_of(value):
+    """No two images have the same classes and scores."""
+    return clients.Scored([f"class {value}", "another"], [value / 64, value / 128])
+
+
 def answering(body, *, bad=(), most=None):
-    """Answers with the first byte of each image's color, or rejects the request."""
+    """Answers by the first byte of each image's color, or rejects the request."""
     images = [base64.b64decode(e["b64"]) for e in body["inputs"]["image_bytes"]]
     values = [Image.open(io.BytesIO(image)).getpixel((0, 0))[0] for image in images]
     if most is not None and len(values) > most:
@@ -283,8 +288,8 @@ def answering(body, *, bad=(), most=None):
         }
     if set(values) & set(bad):
         return BAD
-    classes = [[f"class {value}"] for value in values]
-    return 200, {"outputs": {"classes": classes, "scores": [[0.5]] * len(values)}}
+    classes, scores = zip(*map(answer_of, values), strict=True)
+    return 200, {"outputs": {"classes": classes, "scores": scores}}
 
 
 def sizes_of(seen):
@@ -297,7 +302,7 @@ def test_images_are_sent_together_and_answered_in_order():
         clients.Client(url, max_batch=4) as client,
     ):
         found = client.classify_each([png(value) for value in range(10)])
-        assert found == [([f"class {value}"], [0.5]) for value in range(10)]
+        assert found == [answer_of(value) for value in range(10)]
         assert sizes_of(seen) == [4, 4, 2]
         assert client.classify_each([]) == []
         assert len(seen) == 3
@@ -315,7 +320,7 @@ def test_an_image_that_the_server_rejects_takes_no_other_along():
             assert isinstance(answer, clients.RejectedError)
             assert "image_bytes: no" in str(answer)
         else:
-            assert answer == ([f"class {value}"], [0.5])
+            assert answer == answer_of(value)
     # 0-7: halves until 2 is alone; 8-10: one by one.
     assert sizes_of(seen) == [8, 4, 2, 2, 1, 1, 4, 3, 1, 1, 1]
 
@@ -327,7 +332,7 @@ def test_a_batch_that_a_stranger_has_spoiled_is_sent_again_in_parts():
         clients.Client(url, timeout_s=60) as client,
     ):
         found = client.classify_each([png(value) for value in range(4)])
-        assert found == [([f"class {value}"], [0.5]) for value in range(4)]
+        assert found == [answer_of(value) for value in range(4)]
         assert sizes_of(seen) == [4, 2, 1, 1, 1, 2]
 
 
@@ -339,7 +344,7 @@ def test_a_server_with_smaller_batches_gets_them():
     ):
         for _ in range(2):
             found = client.classify_each([png(value) for value in range(16)])
-            assert found == [([f"class {value}"], [0.5]) for value in range(16)]
+            assert found == [answer_of(value) for value in range(16)]
     assert sizes_of(seen) == [16, 8, 4, 4, 8, 4, 4, *[4] * 4]
 
 

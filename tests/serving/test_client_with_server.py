@@ -10,6 +10,7 @@ import io
 import shutil
 import struct
 import threading
+import time
 import zlib
 
 import numpy as np
@@ -19,19 +20,6 @@ from PIL import Image
 
 from alexnet_tf.serving import client as clients
 from tests.support import servers
-
-
-@pytest.fixture(params=[servers.NAME])
-def start():
-    """A function that starts a server with the given flags; the test's end stops it."""
-    with contextlib.ExitStack() as stack:
-
-        def begin(folder, *flags):
-            running = servers.Server(folder, "--model_name=alexnet", *flags)
-            stack.callback(running.stop)
-            return running
-
-        yield begin
 
 
 def test_every_signature_agrees_with_keras(address, png, keras_answers):
@@ -166,8 +154,10 @@ def test_the_rest_api_wraps_what_the_client_refuses(server):
             client.predict("predict_images", out_of_range)
 
 
-def batching(start, exported, folder):
+@pytest.fixture(scope="module", params=[servers.NAME])
+def batching(exported, tmp_path_factory):
     """A server that merges up to eight images, if they come within 50 ms."""
+    folder = tmp_path_factory.mktemp("batching")
     shutil.copytree(exported, folder / "alexnet" / "1")
     limits = {
         "max_batch_size": 8,
@@ -178,22 +168,24 @@ def batching(start, exported, folder):
     (folder / "batching.config").write_text(
         "\n".join(f"{name} {{ value: {value} }}" for name, value in limits.items())
     )
-    return start(
+    running = servers.Server(
         folder,
+        "--model_name=alexnet",
         f"--model_base_path={folder / 'alexnet'}",
         "--enable_batching",
         f"--batching_parameters_file={folder / 'batching.config'}",
     )
+    yield running
+    running.stop()
 
 
-def test_a_server_that_batches_rejects_no_good_image(start, exported, png, tmp_path):
+def test_a_server_that_batches_rejects_no_good_image(batching, png):
     """Neither for the caller's own bad images nor for those of someone else."""
-    running = batching(start, exported, tmp_path)
     images = [truncated() if n % 8 == 3 else png[0] for n in range(48)]
     options = {"in_flight": 8}
 
     def send_bad_images():
-        with servers.client(running.rest) as stranger:
+        with servers.client(batching.rest) as stranger:
             for _ in range(20):
                 with contextlib.suppress(clients.ServerError):
                     stranger._transport.predict(
@@ -202,7 +194,7 @@ def test_a_server_that_batches_rejects_no_good_image(start, exported, png, tmp_p
 
     stranger = threading.Thread(target=send_bad_images)
     stranger.start()
-    for address in (running.grpc, running.rest):
+    for address in (batching.grpc, batching.rest):
         with servers.client(address, **options) as client:
             found = list(client.map(client.classify, images))
             wanted = client.classify(png[0]).classes
@@ -215,17 +207,14 @@ def test_a_server_that_batches_rejects_no_good_image(start, exported, png, tmp_p
     stranger.join()
 
 
-def test_a_request_above_the_limit_of_a_batch_is_sent_in_parts(
-    start, exported, png, tmp_path
-):
-    running = batching(start, exported, tmp_path)
+def test_a_request_above_the_limit_of_a_batch_is_sent_in_parts(batching, png):
     inputs = {"image_bytes": [png[0]] * 19}
-    with servers.client(running.grpc, max_batch=8) as client:
+    with servers.client(batching.grpc, max_batch=8) as client:
         assert client.predict("features", inputs)["features"].shape[0] == 19
         with pytest.raises(clients.RejectedError, match="Task size 19 is larger than"):
             client._transport.predict("features", inputs)
     with (
-        servers.client(running.grpc) as client,
+        servers.client(batching.grpc) as client,
         pytest.raises(clients.RejectedError, match=r"batch size 8 .*max_batch=32"),
     ):
         client.predict("features", inputs)
@@ -264,14 +253,16 @@ def test_a_time_out_is_an_error_and_the_server_keeps_answering(address, png):
         assert client.classify(png[0]).scores
 
 
+@pytest.mark.parametrize("name", [servers.NAME])
 def test_under_load_a_new_version_takes_over_and_a_broken_one_does_not(
-    start, exported, png, tmp_path
+    exported, png, tmp_path, name
 ):
     """No request fails, and version 2 answers the last one, because 3 cannot load."""
     models = tmp_path / "alexnet"
     servers.copy_with_capital_classes(exported, models / "1")
-    running = start(
+    running = servers.Server(
         tmp_path,
+        "--model_name=alexnet",
         f"--model_base_path={models}",
         "--file_system_poll_wait_seconds=1",
         "--max_num_load_retries=0",
@@ -281,6 +272,7 @@ def test_under_load_a_new_version_takes_over_and_a_broken_one_does_not(
     def images_until_stopped():
         while not stop.is_set():
             yield png[0]
+            time.sleep(0.02)  # leaves the processor to the server
 
     def swap():
         try:
@@ -294,35 +286,38 @@ def test_under_load_a_new_version_takes_over_and_a_broken_one_does_not(
         finally:
             stop.set()
 
-    with servers.client(running.grpc, attempts=1, in_flight=2) as client:
-        thread = threading.Thread(target=swap)
-        thread.start()
-        answers = [
-            answer for _, answer in client.map(client.classify, images_until_stopped())
-        ]
-        thread.join()
-        assert [a for a in answers if isinstance(a, Exception)] == []
-        assert answers[0].classes[0].startswith("Class")
-        assert client.classify(png[0]).classes[0].startswith("class")
+    try:
+        with servers.client(running.grpc, attempts=1, in_flight=2) as client:
+            thread = threading.Thread(target=swap)
+            thread.start()
+            answers = [
+                answer
+                for _, answer in client.map(client.classify, images_until_stopped())
+            ]
+            thread.join()
+            assert [a for a in answers if isinstance(a, Exception)] == []
+            assert answers[0].classes[0].startswith("Class")
+            assert client.classify(png[0]).classes[0].startswith("class")
+    finally:
+        running.stop()
 
 
-def test_no_request_fails_if_the_server_restarts(start, exported, png, tmp_path):
-    shutil.copytree(exported, tmp_path / "alexnet" / "1")
-    running = start(tmp_path, f"--model_base_path={tmp_path / 'alexnet'}")
+def test_no_request_fails_if_the_server_restarts(server, png):
     options = {"attempts": 1000, "in_flight": 2}
     with (
-        servers.client(running.grpc, **options) as grpc,
-        servers.client(running.rest, **options) as rest,
+        servers.client(server.grpc, **options) as grpc,
+        servers.client(server.rest, **options) as rest,
     ):
 
         def stream():
             yield from (grpc, rest)
-            running.stop()
+            server.stop()
             again.start()
             yield from (grpc, rest, grpc, rest)
 
-        again = threading.Thread(target=running.start)
+        again = threading.Thread(target=server.start)
         answers = list(grpc.map(lambda client: client.classify(png[0]), stream()))
         again.join()
+    server.wait_for("/versions/2")  # as the other tests need it
     assert [a for _, a in answers if isinstance(a, Exception)] == []
     assert len(answers) == 6

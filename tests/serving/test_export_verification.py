@@ -10,7 +10,6 @@ import tensorflow as tf
 from alexnet_tf.models import checkpoint_files, trained
 from alexnet_tf.serving import (
     export_verification,
-    exporting,
     model_versions,
     preflight,
     saved_model,
@@ -18,11 +17,18 @@ from alexnet_tf.serving import (
 from alexnet_tf.training import checkpoint
 
 
+@pytest.fixture
+def passes_the_preflight(monkeypatch):
+    """What follows the preflight is the subject; `test_preflight.py` tests that."""
+    monkeypatch.setattr(preflight, "check_export", lambda path: [])
+
+
 def test_an_export_with_other_weights_than_its_checkpoint_is_rejected(
-    exported, tmp_path, trained_run
+    exported, tmp_path, trained_run, monkeypatch
 ):
     """All its requests run, but the answers are those of another net."""
-    restored = trained.restore(trained_run, stock=True)
+    monkeypatch.setattr(preflight, "check_export", preflight.examine_export)
+    restored = trained.restore(trained_run, stock=True, inputs="finished")
     kernel = restored.model.get_layer("fc10").kernel
     kernel.assign(kernel * 0)
     path = tmp_path / "1"
@@ -30,6 +36,7 @@ def test_an_export_with_other_weights_than_its_checkpoint_is_rejected(
         restored.model,
         path,
         architecture=restored.architecture,
+        mean=restored.trained.mean,
         classes=restored.trained.class_names,
         top=5,
         crops=1,
@@ -39,6 +46,7 @@ def test_an_export_with_other_weights_than_its_checkpoint_is_rejected(
         export_verification.verify_export(path)
 
 
+@pytest.mark.usefixtures("passes_the_preflight")
 def test_an_export_that_does_not_say_what_it_was_made_of_is_refused(exported, tmp_path):
     path = tmp_path / "1"
     shutil.copytree(exported, path)
@@ -47,15 +55,23 @@ def test_an_export_that_does_not_say_what_it_was_made_of_is_refused(exported, tm
         export_verification.verify_export(path)
 
 
+@pytest.mark.usefixtures("passes_the_preflight")
 def test_a_checkpoint_that_is_gone_is_asked_for_and_found_by_name(
-    trained_run, tmp_path
+    exported, trained_run, tmp_path
 ):
-    shutil.copytree(trained_run, tmp_path / "run")
-    path = exporting.export(tmp_path / "run", folder=tmp_path / "out")
-    (tmp_path / "run").rename(tmp_path / "moved")
-    with pytest.raises(checkpoint_files.CheckpointError, match="by --checkpoint"):
-        export_verification.verify_export(path)
-    found, _ = export_verification.verify_export(path, tmp_path / "moved")
+    path = tmp_path / "1"
+    shutil.copytree(exported, path)
+    file = model_versions.origin_file(path)
+    recorded = json.loads(file.read_text())
+    gone = {"checkpoint": "/nowhere/step-1", "checkpoint_from_here": "../gone/step-1"}
+    # Exports of earlier versions did not record where it lies from here.
+    earlier = recorded | gone
+    del earlier["checkpoint_from_here"]
+    for origin in (recorded | gone, earlier):
+        file.write_text(json.dumps(origin))
+        with pytest.raises(checkpoint_files.CheckpointError, match="by --checkpoint"):
+            export_verification.verify_export(path)
+    found, _ = export_verification.verify_export(path, trained_run)
     assert found == path
 
 
@@ -71,19 +87,6 @@ def test_an_answer_that_differs_in_any_way_is_refused():
     ):
         with pytest.raises(preflight.CheckError, match=message):
             compare("scores", found, wanted, 0.001)
-
-
-def test_an_export_of_an_earlier_version_asks_for_a_checkpoint_that_is_gone(
-    exported, tmp_path
-):
-    path = tmp_path / "1"
-    shutil.copytree(exported, path)
-    origin = json.loads(model_versions.origin_file(path).read_text())
-    del origin["checkpoint_from_here"]
-    origin["checkpoint"] = "/nowhere/step-1"
-    model_versions.origin_file(path).write_text(json.dumps(origin))
-    with pytest.raises(checkpoint_files.CheckpointError, match="by --checkpoint"):
-        export_verification.verify_export(path)
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@
 
 import io
 import struct
-import subprocess
-import sys
 import zlib
 
 import numpy as np
@@ -17,7 +15,7 @@ from PIL import Image
 from alexnet_tf.data import image_decoding
 from alexnet_tf.models import image_limits, resizing
 from alexnet_tf.serving import graph_decoding
-from tests.support import encoded_images, hostile_images
+from tests.support import encoded_images, hostile_images, programs
 
 decode = tf.function(
     graph_decoding.decode, input_signature=[tf.TensorSpec([], tf.string, "encoded")]
@@ -162,12 +160,7 @@ def peak_of(tmp_path, files):
     """How many MiB both decoders take at most for files, by name, and their outcomes."""
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.serving.peak_memory", tmp_path],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = programs.run("tests.serving.peak_memory", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     lines = [line.split("\t") for line in done.stdout.splitlines()]
     assert {line[0] for line in lines} == set(files)

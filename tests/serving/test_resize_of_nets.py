@@ -22,7 +22,7 @@ from alexnet_tf.serving import (
     preflight,
 )
 from alexnet_tf.training import assembly, checkpoint
-from tests.support import by_hand, images, runs
+from tests.support import answers, by_hand, images, runs
 
 RULES = ("crop", "squash")
 
@@ -77,6 +77,11 @@ def exported(run):
     return exporting.export(run, top=7)
 
 
+@pytest.fixture(scope="module")
+def served(exported):
+    return tf.saved_model.load(str(exported)).signatures
+
+
 def by_class(answer):
     return [score for _, score in sorted(answer)]
 
@@ -92,8 +97,7 @@ def test_a_keras_file_uses_the_rule_of_its_net(run, rule):
     np.testing.assert_allclose(by_class(found), probabilities(rule), atol=1e-6)
 
 
-def test_a_graph_uses_the_rule_of_its_net(exported, rule):
-    served = tf.saved_model.load(str(exported)).signatures
+def test_a_graph_uses_the_rule_of_its_net(exported, served, rule):
     encoded, other = (
         images.encode(Image.fromarray(STRIPES), kind) for kind in ("PNG", "BMP")
     )
@@ -113,20 +117,22 @@ def test_a_graph_uses_the_rule_of_its_net(exported, rule):
     np.testing.assert_allclose(scores, probabilities(rule), atol=1e-6)
 
 
-# A check takes seconds; test_export_verification.py checks exports of the default rule.
-not_the_default = pytest.mark.parametrize("rule", ["squash"], indirect=True)
-
-
-@not_the_default
-def test_the_check_of_an_export_uses_the_rule_of_its_net(exported, rule):
+def test_the_check_of_an_export_uses_the_rule_of_its_net(
+    exported, served, rule, monkeypatch
+):
+    encoded = images.encode(Image.fromarray(STRIPES), "PNG")
+    replay = answers.replay(served, "serving_default", encoded)
+    monkeypatch.setattr(preflight, "check_export", lambda path: [replay])
     found, _ = export_verification.verify_export(exported)
     assert found == exported
     origin = json.loads(model_versions.origin_file(exported).read_text())
     assert origin["resize"] == rule
 
 
-@not_the_default
-def test_the_check_of_an_export_names_a_rule_that_changed(exported, run, rule):
+def test_the_check_of_an_export_names_a_rule_that_changed(
+    exported, run, rule, monkeypatch
+):
+    monkeypatch.setattr(preflight, "check_export", lambda path: [])
     net = trained.read_trained_net(run)
     (other,) = set(RULES) - {rule}
     trained.write_trained_net(run, dataclasses.replace(net, resize=other))

@@ -1,9 +1,6 @@
 """An export's signatures give the answers of preparation and evaluation."""
 
 import ast
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,6 +9,7 @@ import tensorflow as tf
 from alexnet_tf.data import record_files
 from alexnet_tf.models import builder, image_limits, layers, resizing, trained, zoo
 from alexnet_tf.serving import signatures as signatures_module
+from tests.support import programs
 
 
 def logits(restored, crops):
@@ -22,18 +20,6 @@ def logits(restored, crops):
 def signatures(exported):
     """The signatures of an export that was loaded again."""
     return tf.saved_model.load(str(exported)).signatures
-
-
-def test_every_kind_of_image_is_decoded_as_preparation_decodes_it(
-    exported, encoded_images
-):
-    loaded = tf.saved_model.load(str(exported))
-    by_bytes = loaded.signatures["serving_default"]
-    by_pixels = loaded.signatures["predict_images"]
-    for data, pixels in encoded_images:
-        one = by_bytes(image_bytes=tf.constant([data]))["probabilities"]
-        other = by_pixels(image=tf.constant(pixels[None]))["probabilities"]
-        np.testing.assert_allclose(one, other, atol=2e-3)
 
 
 def test_probabilities_are_those_of_preparation_and_evaluation(
@@ -89,8 +75,9 @@ def test_features_are_what_the_last_layer_reads(
 def test_ten_crops_are_averaged_as_evaluation_averages_them(trained_run):
     restored = trained.restore(trained_run)
     served = signatures_module.Signatures(
-        restored.model,
+        trained.restore(trained_run, inputs="finished").model,
         restored.architecture,
+        mean=restored.trained.mean,
         classes=restored.trained.class_names,
         top=2,
         crops=10,
@@ -144,12 +131,13 @@ def test_a_request_has_as_many_images_as_the_limit_and_no_more(signatures):
 @pytest.fixture
 def served(trained_run):
     """A function that traces signatures with the limits as they are now."""
-    restored = trained.restore(trained_run)
+    restored = trained.restore(trained_run, inputs="finished")
 
     def trace():
         return signatures_module.Signatures(
             restored.model,
             restored.architecture,
+            mean=restored.trained.mean,
             classes=restored.trained.class_names,
             top=1,
             crops=1,
@@ -226,12 +214,8 @@ def test_mutated_images_are_answered_or_rejected_with_a_clear_error(
     exported, tmp_path, seconds
 ):
     """A crash or a hang ends the process of `fuzz_export.py`, and not this one."""
-    fuzz = pathlib.Path(__file__).parent / "fuzz_export.py"
-    done = subprocess.run(
-        [sys.executable, fuzz, exported, str(seconds), tmp_path / "last"],
-        capture_output=True,
-        text=True,
-        check=False,
+    done = programs.run(
+        "tests.serving.fuzz_export", exported, seconds, tmp_path / "last"
     )
     assert done.returncode == 0, done.stderr[-3000:]
     counts = ast.literal_eval(done.stdout)
@@ -245,15 +229,15 @@ CLASSES = tuple(f"class{n}" for n in range(12))
 def small_net():
     """An untrained net of twelve classes, and its architecture."""
     architecture = zoo.find("cifar10_11pct").with_classes(len(CLASSES))
-    mean = np.zeros((architecture.input_size, architecture.input_size, 3), np.float32)
-    return builder.build(architecture, mean=mean, lrn="stock", jit=False), architecture
+    net = builder.build(architecture, lrn="stock", classifier_activation="softmax")
+    return net, architecture
 
 
 def test_the_best_classes_are_sorted_if_there_are_more_than_are_returned(small_net):
     pixels = np.random.default_rng(0).integers(0, 256, (6, 40, 40, 3)).astype(np.uint8)
     net, architecture = small_net
     served = signatures_module.Signatures(
-        net, architecture, classes=CLASSES, top=5, crops=1
+        net, architecture, mean=np.zeros(3), classes=CLASSES, top=5, crops=1
     )
     found = served.classify_pixels(tf.constant(pixels))
     for row, scores, classes in zip(

@@ -3,8 +3,6 @@
 import json
 import math
 import os
-import subprocess
-import sys
 import zipfile
 
 import numpy as np
@@ -14,7 +12,7 @@ import tensorflow as tf
 from alexnet_tf.data import records
 from alexnet_tf.models import builder, layers, resizing, trained, zoo
 from alexnet_tf.serving import model_versions, tflite_onnx
-from tests.support import commands, nets, plain_nets
+from tests.support import commands, nets, plain_nets, programs, quiet
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +31,27 @@ def crops_and_probabilities(trained_run, small_dataset):
 
 
 def export_as(trained_run, folder, form, *options):
-    """Exports a run by the command; returns the file."""
+    """Exports a run by the command, which is quiet; returns the file."""
     done = commands.run(
         *("export", f"--checkpoint={trained_run}", f"--output={folder}"),
         *(f"--format={form}", *options),
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout == f"{folder / f'1.{form}'}\n"
+    quiet.assert_quiet(done.stderr, 2)  # the checkpoint, and whose normalization
     return folder / f"1.{form}"
+
+
+@pytest.mark.parametrize(("count", "chosen"), [(2, [0, 23]), (3, [0, 11, 23])])
+def test_calibration_images_are_spread_over_all_classes(small_dataset, count, chosen):
+    """Records of a folder may be in the order of the classes."""
+    found = tflite_onnx.calibration_images(small_dataset, 24, count)
+    source = records.open_records(small_dataset, "train")
+    for image, index in zip(found, chosen, strict=True):
+        square = records.decode_image(source[index].encoded, 32, "raw")
+        np.testing.assert_array_equal(image, resizing.center_crop(square, 24))
+    assert found.dtype == np.float32
+    assert len(tflite_onnx.calibration_images(small_dataset, 24, 100)) == 24
 
 
 # By type: the largest difference of a probability, and the mean difference of a logit
@@ -54,25 +66,14 @@ BYTES = {"float32": 4, "float16": 2, "int8": 1}
 def test_tflite_agrees_with_keras_to_its_precision(
     trained_run, small_dataset, tmp_path, crops_and_probabilities, dtype
 ):
-    """Both with TFLite's default kernels and with its reference kernels."""
     calibration = [f"--calibration_dataset={small_dataset.path}"]
     file = export_as(
         *(trained_run, tmp_path, "tflite", f"--dtype={dtype}"),
         *(calibration if dtype == "int8" else []),
     )
     images, wanted = crops_and_probabilities
-    # In a process of its own, because the interpreter ends with a deprecation notice,
-    # which would be an error here.
-    np.save(tmp_path / "images.npy", images)
-    done = subprocess.run(
-        [sys.executable, "-c", INTERPRETER, str(file), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
     probability, logit = TFLITE[dtype]
-    for found in np.load(tmp_path / "found.npy"):
+    for found in answers_of_tflite(file, images, tmp_path):
         np.testing.assert_allclose(found, wanted, atol=probability)
         assert (found.argmax(1) == wanted.argmax(1)).all()
         off = np.abs(centered_logits(found) - centered_logits(wanted))
@@ -107,8 +108,7 @@ def centered_logits(probabilities):
 
 
 INTERPRETER = """
-import sys, warnings
-warnings.simplefilter("ignore")
+import sys
 import numpy as np
 import tensorflow as tf
 images = np.load(sys.argv[2] + "/images.npy")
@@ -125,6 +125,18 @@ for kind in (kinds.AUTO, kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES):
     found.append(interpreter.get_tensor(result["index"]))
 np.save(sys.argv[2] + "/found.npy", found)
 """
+
+
+def answers_of_tflite(file, images, folder):
+    """What TFLite's default kernels and its reference kernels answer.
+
+    In a process of its own, because the interpreter ends with a deprecation notice,
+    which would be an error here.
+    """
+    np.save(folder / "images.npy", images)
+    done = programs.run("-c", INTERPRETER, file, folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return np.load(folder / "found.npy")
 
 
 def test_onnx_agrees_with_keras(trained_run, tmp_path, crops_and_probabilities):
@@ -168,8 +180,5 @@ def test_nets_of_other_libraries_agree_with_keras_in_both_formats(tmp_path, name
     tflite_onnx.save_tflite(
         built, tmp_path / "net.tflite", precision="float32", **named
     )
-    np.save(tmp_path / "images.npy", images)
-    command = [sys.executable, "-c", INTERPRETER, tmp_path / "net.tflite", tmp_path]
-    subprocess.run(list(map(str, command)), check=True)
-    for found in np.load(tmp_path / "found.npy"):
+    for found in answers_of_tflite(tmp_path / "net.tflite", images, tmp_path):
         np.testing.assert_allclose(found, wanted, atol=1e-5)

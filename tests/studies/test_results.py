@@ -137,7 +137,8 @@ def test_results_are_found_in_the_folders_of_the_runs(tmp_path):
                 for s in (10, 20)
             ),
         ]
-        (folder / "log.jsonl").write_text("".join(json.dumps(r) + "\n" for r in log))
+        lines = "".join(json.dumps(r) + "\n" for r in log)
+        (folder / "log.jsonl").write_text(lines + '{"kind": "tra')  # a power failure
         about = {"cores": "2", "processor": "P", "GPUs": ""}
         (folder / "environment.json").write_text(json.dumps(about))
         results.write_result(plan, run, LENGTH, batch_size=50)

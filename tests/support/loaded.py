@@ -1,7 +1,10 @@
 """What the server of `tests.support.commands` imports before it forks commands."""
 
+from absl import logging
+
 from alexnet_tf.runtime import log_noise
 
+logging.use_absl_handler()  # as `app.run` does, before TensorFlow would set up its own
 with log_noise.held_back():
     import tensorflow as tf
 

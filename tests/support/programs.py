@@ -24,7 +24,8 @@ class Program:
     """A running Python program, with the methods of `subprocess.Popen`.
 
     Args:
-        name: of the module, as in `python -m`, or the path of a file.
+        name: of the module, as in `python -m`, or the path of a file, or "-c", which
+            the code follows.
         arguments: strings or paths.
         cwd: the folder that the program runs in, if it is not the test's.
         env: the whole environment of the program, if it is not the test's.
@@ -101,14 +102,20 @@ def _become(tests, typed, streams, cwd, environment):
         os.dup2(opened, number)
         os.close(opened)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
-    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+    encoding = environment.get("PYTHONIOENCODING")
+    sys.stdout = open(1, "w", encoding=encoding, closefd=False)  # noqa: SIM115
+    sys.stderr = open(  # noqa: SIM115
+        2, "w", encoding=encoding, errors="backslashreplace", closefd=False
+    )
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
     ends_with.watch(tests, signal.SIGKILL)
     sys.argv[:] = typed
-    if typed[0].endswith(".py"):
+    if typed[0] == "-c":
+        del sys.argv[1]
+        exec(compile(typed[1], "<string>", "exec"), {"__name__": "__main__"})
+    elif typed[0].endswith(".py"):
         runpy.run_path(typed[0], run_name="__main__")
     else:
         runpy.run_module(typed[0], run_name="__main__", alter_sys=True)

@@ -16,9 +16,10 @@ TENSORFLOW_PARTS = [
     "two towers",
     "images, prepared",
     "training",
-    "training, nondeterministic",
     "demo's recipe",
     "kernels by share",
+    "training, stock LRN",
+    "training, nondeterministic",
 ]
 PYTORCH_PARTS = ["PyTorch's LRN", "PyTorch's training"]
 
@@ -98,7 +99,7 @@ def test_every_part_runs_and_the_table_has_date_device_and_results(
     assert status == 0, printed
     for part in ["TensorFlow", *TENSORFLOW_PARTS, *PYTORCH_PARTS]:
         assert status_of(part, printed) == "ok"
-    assert printed.count("a figure") == 10
+    assert printed.count("a figure") == 11
     assert re.search(r"^20\d\d-\d\d-\d\d$", printed, re.M)
     if not mode:
         assert "A card, 81559 MiB, 580.1" in printed
@@ -108,7 +109,7 @@ def test_every_part_runs_and_the_table_has_date_device_and_results(
     # The package need not be installed.
     assert all(call.startswith(f"{ROOT}") for call in re.findall("^/.*", calls, re.M))
     named = re.findall(r"\b(?:tools|tests)/\S+\.py", calls)
-    assert len(named) == 8
+    assert len(named) == 9
     for file in named:
         assert (ROOT / file).exists()
 
@@ -116,7 +117,7 @@ def test_every_part_runs_and_the_table_has_date_device_and_results(
 def test_on_a_gpu_its_flags_are_those_of_a_gpu(check, tmp_path):
     check(TORCH="yes")
     calls = (tmp_path / "calls").read_text()
-    assert calls.count("--device=/GPU:0") == 6
+    assert calls.count("--device=/GPU:0") == 7
     assert "/CPU:0" not in calls
 
 
@@ -129,7 +130,11 @@ def test_failed_part_does_not_stop_the_others_and_is_an_error(fails, check):
     assert (
         failed
         == {
-            "device_training.py": ["training", "training, nondeterministic"],
+            "device_training.py": [
+                "training",
+                "training, stock LRN",
+                "training, nondeterministic",
+            ],
             "test_lrn.py": ["the op's tests"],
             "lrn_torch.py": ["PyTorch's LRN"],
         }[fails]

@@ -144,6 +144,9 @@ def test_serve_waits_until_the_model_answers_and_stops_cleanly(
     exported, environment, tmp_path, by_docker
 ):
     if by_docker:
+        (tmp_path / "server.py").write_text(QUICK_SERVER)
+        command = [sys.executable, str(tmp_path / "server.py")]
+        servers.write_script(tmp_path / "server", command)
         environment = with_docker(environment, tmp_path)
     address = f"http://127.0.0.1:{environment['REST_PORT']}"
     options = {"attempts": 1}
@@ -161,6 +164,29 @@ def test_serve_waits_until_the_model_answers_and_stops_cleanly(
         assert process.wait(servers.LIMIT_S) == 0
         with pytest.raises(clients.ServerError):
             client.predict("predict_images", {"image": [[[[0, 0, 0]]]]})
+
+
+# Answers as a server does whose folder has an export, without TensorFlow's import.
+QUICK_SERVER = """
+import http.server, json, pathlib, sys
+flags = dict(word.removeprefix("--").split("=", 1) for word in sys.argv[1:])
+assert list(pathlib.Path(flags["model_base_path"]).glob("*/saved_model.pb"))
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.give({"model_version_status": [{"state": "AVAILABLE"}]})
+
+    def do_POST(self):
+        self.give({"outputs": {"scores": [[1.0]]}})
+
+    def give(self, answer):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+address = ("127.0.0.1", int(flags["rest_api_port"]))
+http.server.HTTPServer(address, Handler).serve_forever()
+"""
 
 
 # Does what `docker run` does with the arguments of serve.sh: it runs the image's entry

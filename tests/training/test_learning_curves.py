@@ -5,7 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from alexnet_tf.training import learning_curves, run_log, schedule_changes
+from alexnet_tf.training import (
+    learning_curves,
+    log_records,
+    run_log,
+    schedule_changes,
+)
 from tests.support import runs
 
 
@@ -109,7 +114,7 @@ def test_a_line_that_was_cut_off_is_left_out(tmp_path):
     write_log(tmp_path, train(1, epoch=1.0))
     with (tmp_path / "log.jsonl").open("a") as log:
         log.write('[]\n{"kind": "train"}\n{"step": 3}\n\0\0\n{"kind": "tra')
-    assert [record["step"] for record in run_log.read(tmp_path)] == [1]
+    assert [record["step"] for record in log_records.read(tmp_path)] == [1]
     found = learning_curves.read_curves(tmp_path, no_dataset)
     assert found.training.passes.tolist() == [1]
 

@@ -46,3 +46,28 @@ def test_changes_at_the_restored_step_are_dropped_since_the_run_writes_them(tmp_
     run_log.Log(tmp_path, 3)
     assert [r["step"] for r in runs.log_of(tmp_path, "change")] == [2]
     assert [r["step"] for r in runs.log_of(tmp_path)] == [2, 3]
+
+
+def test_a_line_has_the_means_of_the_steps_since_the_line_before():
+    window = run_log.Window(batch_size=8)
+    for steps in ([(4.0, 100.0), (2.0, 50.0), (0.0, 0.0)], [(1.0, 20.0)]):
+        for loss, error in steps:
+            window.add(tf.constant([loss, error, 0.0]))
+        assert len(window) == len(steps)
+        means = window.close()
+        assert (means["loss"], means["top1_error"]) == (
+            sum(loss for loss, _ in steps) / len(steps),
+            sum(error for _, error in steps) / len(steps),
+        )
+    assert len(window) == 0
+
+
+def test_what_is_apart_does_not_count_in_the_speed(monkeypatch):
+    clock = iter([0.0, 1.0, 5.0, 6.0, 6.0])  # opened; apart from 1 to 5; closed; opened
+    monkeypatch.setattr(run_log.time, "monotonic", lambda: next(clock))
+    window = run_log.Window(batch_size=8)
+    for _ in range(3):
+        window.add(tf.zeros(3))
+    with window.apart():
+        pass
+    assert window.close()["images_per_s"] == 12

@@ -1,5 +1,4 @@
 #!/bin/sh
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 # Checks that TensorFlow can load the library $1 and run its LRN op.
 set -eu
 TF_CPP_MIN_LOG_LEVEL=2 "${PYTHON_BIN_PATH:-python3}" - "$1" <<'PROGRAM'

@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Repositories made from installed packages, so that the build needs no network."""
 
 def _installed_tensorflow_impl(repository_ctx):

@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Times the weight gradients of the paper's convolutions: ours and TensorFlow's.
 
     python tools/benchmarks/convolution.py --json=convolution.json
@@ -13,6 +12,7 @@ error is the distance of each kernel's gradients from TensorFlow's in float32, d
 by the norm of those.
 """
 
+import functools
 import json
 import pathlib
 import statistics
@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+import timing
 from absl import app, flags
 
 from alexnet_tf import ops
@@ -170,12 +171,16 @@ def measure(tower: Tower) -> dict[str, dict[str, float]]:
     x, dy = random_pair(tower)
     variants = {"ours": our_variant(tower, x, dy), "stock": stock_variant(tower, x, dy)}
     errors = relative_errors(tower, x, dy, variants)  # warms up, too
-    times: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(_REPEATS.value):
-        for name, variant in variants.items():
-            start = time.perf_counter()
-            variant.gradients()[1].numpy()
-            times[name].append(time.perf_counter() - start)
+
+    def taken_s(variant: Variant) -> float:
+        start = time.perf_counter()
+        variant.gradients()[1].numpy()
+        return time.perf_counter() - start
+
+    calls = {
+        name: functools.partial(taken_s, variant) for name, variant in variants.items()
+    }
+    times = timing.in_turn(calls, _REPEATS.value)
     return {
         name: {
             "least_s": min(taken),

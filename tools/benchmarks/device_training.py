@@ -3,18 +3,17 @@
 
     python tools/benchmarks/device_training.py --device=/GPU:0 --data=data/garments-256
 
-prints images/s and the device's peak memory for every LRN, precision and batch size, in
-the order of their worth. Synthetic images are on the device before the clock starts, so
+prints images/s and the device's peak memory for every precision and batch size, with our
+LRN or the stock one (`--lrn`). Synthetic images are on the device before the clock starts, so
 decoding is not timed; with --data, batches of that prepared dataset are timed too.
 Operations are deterministic, as in `train`, unless --nondeterministic is given.
 """
 
 import functools
 import gc
-import itertools
 import math
 import resource
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import synthetic
@@ -111,7 +110,7 @@ def peak_gib(device: str) -> float:
 def arguments():
     parser = throughput.parser(__doc__.splitlines()[0])
     parser.add_argument("--net", default="paper")
-    parser.add_argument("--lrn", default="op,stock", type=lambda v: v.split(","))
+    parser.add_argument("--lrn", default="op", choices=list(KERNELS))
     parser.add_argument("--data", help="a prepared dataset")
     parser.add_argument(
         "--inference_batches", default="1,256", type=throughput.integers
@@ -120,30 +119,20 @@ def arguments():
     return parser.parse_args()
 
 
-def by_worth(precisions: Sequence[str], lrns: Sequence[str]) -> list[tuple[str, str]]:
-    """The pairs of both: all LRNs in the first precision, then the first LRN in all.
-
-    Example:
-        >>> by_worth(["bfloat16", "tf32"], ["op", "stock"])
-        [('bfloat16', 'op'), ('bfloat16', 'stock'), ('tf32', 'op'), ('tf32', 'stock')]
-    """
-    return sorted(
-        itertools.product(precisions, lrns),
-        key=lambda pair: pair[0] != precisions[0] and pair[1] != lrns[0],
-    )
-
-
-def add_rows(
-    rows: throughput.Rows, name: str, training: Callable[[], Training], flags
-) -> None:
+def add_rows(rows: throughput.Rows, precision: str, flags) -> None:
     """Times all batch sizes; in the first precision also real images and inference."""
+    gc.collect()  # the net of the precision before this one
+    training = functools.cache(
+        functools.partial(Training, flags.net, flags.device, precision, flags.lrn)
+    )
+    name = f"{precision}, lrn={flags.lrn}"
     steps = flags.steps
     for batch in flags.batches:
         rows.row(
             f"{name}, batch {batch}",
             lambda batch=batch: training().synthetic(batch, steps),
         )
-    if name != f"{flags.precisions[0]}, lrn={flags.lrn[0]}":
+    if precision != flags.precisions[0]:
         return
     if flags.data:
         dataset = prepared_dataset.read_description(flags.data)
@@ -166,12 +155,8 @@ def main() -> None:
     if not flags.nondeterministic:
         tf.config.experimental.enable_op_determinism()
     rows = throughput.Rows(flags.seconds)
-    for precision, lrn in by_worth(flags.precisions, flags.lrn):
-        gc.collect()  # the net before this one
-        training = functools.cache(
-            functools.partial(Training, flags.net, flags.device, precision, lrn)
-        )
-        add_rows(rows, f"{precision}, lrn={lrn}", training, flags)
+    for precision in flags.precisions:
+        add_rows(rows, precision, flags)
     rows.finish()
 
 

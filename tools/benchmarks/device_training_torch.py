@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Times training of the paper's net in PyTorch on one device.
 
     python tools/benchmarks/device_training_torch.py --device=/GPU:0

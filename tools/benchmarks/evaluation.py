@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Times evaluation, features and the start of training beside their bare parts.
 
     python tools/benchmarks/evaluation.py --json=docs/results/evaluation.json
@@ -19,7 +18,6 @@ of the three, and keeps the others that the JSON file has.
 
 import json
 import pathlib
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,6 +28,7 @@ import limits
 import synthetic
 import synthetic_photographs
 import tensorflow as tf
+import timing
 import untrained
 from absl import app, flags
 
@@ -84,7 +83,9 @@ def ten_crop(dataset: prepared_dataset.Dataset, run: pathlib.Path) -> dict[str, 
         counted = ends[_WARM_BATCHES:]
         return views * (len(counted) - 1) / (counted[-1] - counted[0])
 
-    return _medians({"command": evaluated, "bare": lambda: bare_rate(bare, views)})
+    return timing.medians(
+        {"command": evaluated, "bare": lambda: bare_rate(bare, views)}, _ROUNDS.value
+    )
 
 
 def feature_rates(
@@ -113,7 +114,9 @@ def feature_rates(
         counted = begun[_WARM_BATCHES * _BATCH :: _BATCH]
         return _BATCH * (len(counted) - 1) / (counted[-1] - counted[0])
 
-    return _medians({"command": written, "bare": lambda: bare_rate(bare, _BATCH)})
+    return timing.medians(
+        {"command": written, "bare": lambda: bare_rate(bare, _BATCH)}, _ROUNDS.value
+    )
 
 
 _ONE_STEP = """
@@ -165,13 +168,14 @@ def start(dataset: prepared_dataset.Dataset) -> dict[str, float]:
         _command("train", flag).wait()
         return time.perf_counter() - begun
 
-    return _medians(
+    return timing.medians(
         {
             "command": first_step_s,
             "bare": bare_s,
             "help": lambda: answer_s("--help"),
             "mistyped_flag": lambda: answer_s("--no_such_flag=1"),
-        }
+        },
+        _ROUNDS.value,
     )
 
 
@@ -186,15 +190,6 @@ def _command(name: str, *arguments: str) -> subprocess.Popen:
 
 def _has_step(log: pathlib.Path) -> bool:
     return log.exists() and '"train"' in log.read_text()
-
-
-def _medians(variants: dict[str, Callable[[], float]]) -> dict[str, float]:
-    """The median of each variant's measurements, which are made in turn."""
-    found: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(_ROUNDS.value):
-        for name, measure in variants.items():
-            found[name].append(measure())
-    return {name: statistics.median(values) for name, values in found.items()}
 
 
 def judge(report: dict[str, dict[str, float]]) -> list[limits.Limit]:
@@ -214,22 +209,20 @@ def judge(report: dict[str, dict[str, float]]) -> list[limits.Limit]:
     return judged
 
 
-def measure(folder: pathlib.Path) -> dict[str, dict[str, float]]:
-    """Writes the datasets and the net, and measures each part that is asked for."""
-    synthetic_photographs.write_class_folders(folder / "files", _FEATURES)
-    dataset = preparing.prepare_dataset(
+def _prepared(folder: pathlib.Path, images: int) -> prepared_dataset.Dataset:
+    synthetic_photographs.write_class_folders(folder / "files", images)
+    return preparing.prepare_dataset(
         sources.open_source(f"folder:{folder}/files"),
         folder / "records",
         size=_NET.record_size,
         encoding="jpeg",
     )
-    synthetic_photographs.write_class_folders(folder / "few", _EVALUATED)
-    few = preparing.prepare_dataset(
-        sources.open_source(f"folder:{folder}/few"),
-        folder / "few_records",
-        size=_NET.record_size,
-        encoding="jpeg",
-    )
+
+
+def measure(folder: pathlib.Path) -> dict[str, dict[str, float]]:
+    """Writes the datasets and the net, and measures each part that is asked for."""
+    dataset = _prepared(folder / "many", _FEATURES)
+    few = _prepared(folder / "few", _EVALUATED)
     untrained.write_run(folder / "run", _NET)
     parts = {
         "ten_crop": lambda: ten_crop(few, folder / "run"),
@@ -247,16 +240,9 @@ def main(arguments):
     for part, found in report.items():
         for name, value in found.items():
             print(f"{part:10} {name:14} {value:9.2f}")
-    file = pathlib.Path(_JSON.value) if _JSON.value else None
-    if file and file.exists() and _PART.value:
-        report = json.loads(file.read_text()) | report
-        report.pop("limits", None)
-    judged = judge(report)
-    print(limits.table(judged))
-    if file:
-        described = {**report, "limits": [limit._asdict() for limit in judged]}
-        file.write_text(json.dumps(described, indent=2) + "\n")
-    return 0 if all(limit.met for limit in judged) else 1
+    if _PART.value and _JSON.value and pathlib.Path(_JSON.value).exists():
+        report = json.loads(pathlib.Path(_JSON.value).read_text()) | report
+    return limits.conclude(judge(report), report, _JSON.value)
 
 
 if __name__ == "__main__":

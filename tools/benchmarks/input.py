@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Times the way from records to the model, piece by piece, and compares other loaders.
 
     python tools/benchmarks/input.py --peers_dir=../peers --json=input.json
@@ -15,7 +14,6 @@ What is timed is in input_loaders.py and input_training.py, the limits in
 input_report.py.
 """
 
-import json
 import os
 import pathlib
 import tempfile
@@ -27,6 +25,7 @@ import limits
 import numpy as np
 import synthetic_photographs
 import tensorflow as tf
+import timing
 from absl import app, flags
 
 _JSON = flags.DEFINE_string("json", None, "File to write the results to.")
@@ -39,9 +38,6 @@ _ROUNDS = flags.DEFINE_integer(
 )
 _STEPS = flags.DEFINE_integer("steps", 4, "Training steps per round.", lower_bound=1)
 _SKIP_MODEL = flags.DEFINE_bool("skip_model", False, "Do not time training steps.")
-_CORE = flags.DEFINE_integer(
-    "core", 0, "The core for everything that runs on one core.", lower_bound=0
-)
 
 
 def measure(folder: pathlib.Path) -> dict:
@@ -55,14 +51,14 @@ def measure(folder: pathlib.Path) -> dict:
     sizes = synthetic_photographs.write_files(jpeg, folder / "files")
     print(
         f"{len(sizes)} images; JPEGs of {np.mean(sizes) / 1000:.1f} kB on average, "
-        f"{min(sizes) / 1000:.1f} to {max(sizes) / 1000:.1f}; {cpu_name()}"
+        f"{min(sizes) / 1000:.1f} to {max(sizes) / 1000:.1f}; {timing.processor()}"
     )
-    with input_loaders.one_core(_CORE.value):
+    with input_loaders.one_core(min(os.sched_getaffinity(0))):
         seconds = input_loaders.median_s(
             jpeg,
             raw,
             folder / "files",
-            peers_dir=pathlib.Path(_PEERS.value) if _PEERS.value else None,
+            peers_dir=_PEERS.value,
             rounds=_ROUNDS.value,
         )
     rates = {name: 1 / taken for name, taken in seconds.items()}
@@ -77,8 +73,8 @@ def measure(folder: pathlib.Path) -> dict:
             rate = input_loaders.BATCH / taken
             print(f"{name:24} {rate:9.1f} images/s {1e3 * taken:12.1f} ms")
     return {
-        "cpu": cpu_name(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cpu": timing.processor(),
+        "cores": timing.cores(),
         "tensorflow": tf.__version__,
         "images": len(sizes),
         "jpeg_bytes": float(np.mean(sizes)),
@@ -88,27 +84,17 @@ def measure(folder: pathlib.Path) -> dict:
     }
 
 
-def cpu_name() -> str:
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return "unknown"
-
-
 def main(arguments):
     if len(arguments) > 1:
         raise app.UsageError(f"unexpected argument {arguments[1]!r}")
     with tempfile.TemporaryDirectory() as folder:
         report = measure(pathlib.Path(folder))
     rates, step_s = report["images_per_s_per_core"], report["step_s"]
-    judged = input_report.judge(rates, step_s)
-    print(limits.table(judged))
-    report["limits"] = [limit._asdict() for limit in judged]
     report["bottleneck"] = input_report.bottleneck(rates, step_s)
-    if _JSON.value:
-        pathlib.Path(_JSON.value).write_text(json.dumps(report, indent=2) + "\n")
+    judged = input_report.judge(rates, step_s)
+    status = limits.conclude(judged, report, _JSON.value)
     print(report["bottleneck"])
-    return 0 if all(limit.met for limit in judged) else 1
+    return status
 
 
 if __name__ == "__main__":

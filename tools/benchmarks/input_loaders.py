@@ -1,18 +1,17 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Times the input on one core: reading, decoding, whole pipelines, other loaders."""
 
 import contextlib
+import functools
 import gc
 import math
 import os
 import pathlib
-import statistics
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
+import timing
 
 from alexnet_tf.data import input_pipeline, prepared_dataset, records
 
@@ -88,26 +87,12 @@ def pipeline_s(dataset: prepared_dataset.Dataset) -> float:
     return taken
 
 
-def peer_s(name: str, python: pathlib.Path, jpegs: pathlib.Path) -> float:
-    """Seconds per image of another loader, the last word that its process prints."""
-    worker = pathlib.Path(__file__).with_name("input_peer.py")
-    done = subprocess.run(
-        [python, worker, name, jpegs, str(CROP), str(BATCH)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"the loader {name} failed: {done.stderr[-2000:]}")
-    return float(done.stdout.split()[-1])
-
-
 def median_s(
     jpeg: prepared_dataset.Dataset,
     raw: prepared_dataset.Dataset,
     jpegs: pathlib.Path,
     *,
-    peers_dir: pathlib.Path | None,
+    peers_dir: str | None,
     rounds: int,
 ) -> dict[str, float]:
     """Name -> median seconds per image; all variants run in turn.
@@ -124,15 +109,8 @@ def median_s(
         "raw": lambda: pipeline_s(raw),
     }
     for name, folder in PEERS.items():
-        python = pathlib.Path(peers_dir or "", folder, "bin/python")
-        if peers_dir and python.exists():
-            variants[name] = lambda name=name, python=python: peer_s(
-                name, python, jpegs
+        if python := timing.python_of(peers_dir, folder):
+            variants[name] = functools.partial(
+                timing.number_of, python, "input_peer.py", name, jpegs, CROP, BATCH
             )
-        else:
-            print(f"{name}: left out, --peers_dir has no {folder}/bin/python")
-    times: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(rounds):
-        for name, seconds in variants.items():
-            times[name].append(seconds())
-    return {name: statistics.median(taken) for name, taken in times.items()}
+    return timing.medians(variants, rounds)

@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """One other loader for tools/benchmarks/input.py, without alexnet_tf and TensorFlow.
 
     python tools/benchmarks/input_peer.py NAME FOLDER_OF_JPEGS CROP BATCH

@@ -1,11 +1,10 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Judges what tools/benchmarks/input.py measured, and names the bottleneck."""
 
-import os
 from collections.abc import Mapping
 
 import input_loaders
 import limits
+import timing
 
 LEAST_RATES = {"jpeg": 2000, "raw": 10_000}  # images per second and core
 LEAST_REAL = 0.95  # of the speed on one batch in memory
@@ -37,7 +36,7 @@ def bottleneck(rates: Mapping[str, float], step_s: Mapping[str, float]) -> str:
     slowest = min(("read jpeg", "decode"), key=rates.__getitem__).split()[0]
     if not step_s:
         return f"bottleneck of the input: {slowest}"
-    cores = len(os.sched_getaffinity(0))
+    cores = timing.cores()
     wanted = input_loaders.BATCH / step_s["synthetic"]
     if rates["jpeg"] * cores < wanted:
         return f"bottleneck: the input, namely {slowest}"

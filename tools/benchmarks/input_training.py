@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Times training steps on one batch in memory and on batches read from records."""
 
 import itertools

@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Lists the kernels of a training step by their share of its time on a device.
 
     python tools/benchmarks/kernel_profile.py --device=/GPU:0 --batch=1024

@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """How the time of a training step is divided among the layers."""
 
 import collections

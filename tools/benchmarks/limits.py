@@ -1,8 +1,9 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
-"""The limits that a benchmark must meet."""
+"""The limits that a benchmark must meet, and how it ends."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 
 class Limit(NamedTuple):
@@ -34,3 +35,20 @@ def table(judged: Sequence[Limit]) -> str:
         f"{'met' if limit.met else 'MISSED'}"
         for limit in judged
     )
+
+
+def conclude(
+    judged: Sequence[Limit], report: Mapping[str, Any], file: str | None
+) -> int:
+    """Prints the limits, writes the report with them, and returns the exit status.
+
+    Args:
+        judged: every limit.
+        report: what was measured.
+        file: the JSON file to write; None for none.
+    """
+    print(table(judged))
+    if file is not None:
+        described = {**report, "limits": [limit._asdict() for limit in judged]}
+        pathlib.Path(file).write_text(json.dumps(described, indent=2) + "\n")
+    return 0 if all(limit.met for limit in judged) else 1

@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Times the LRN op on the CPU, and compares a bare pass over memory and other LRNs.
 
     python tools/benchmarks/lrn.py --json=lrn.json
@@ -10,17 +9,16 @@ headers (apt-get install libdnnl-dev) and g++.
 """
 
 import itertools
-import json
 import os
 import pathlib
 import shutil
-import statistics
 import subprocess
 import tempfile
 import time
 
 import limits
 import tensorflow as tf
+import timing
 from absl import app, flags
 
 from alexnet_tf import ops
@@ -125,15 +123,10 @@ def measure(shape, dtype, onednn_binary) -> tuple[dict[str, float], str | None]:
         variants["onednn_forward"] = lambda: onednn.time_ms("forward")
         variants["onednn_gradient"] = lambda: onednn.time_ms("backward")
 
-    times = {name: [] for name in variants}
-    for repeat in range(_REPEATS.value + 2):
-        for name, time_ms in variants.items():
-            taken = time_ms()
-            if repeat >= 2:  # the first two fill caches and memory pools
-                times[name].append(taken)
+    timing.in_turn(variants, 2)  # which fills caches and memory pools
+    medians = timing.medians(variants, _REPEATS.value)
     if onednn is not None:
         onednn.close()
-    medians = {name: statistics.median(values) for name, values in times.items()}
     return medians, onednn.implementation if onednn is not None else None
 
 
@@ -158,7 +151,7 @@ def judge(results) -> list[limits.Limit]:
     return judged
 
 
-def report(results, implementations, judged) -> dict:
+def report(results, implementations) -> dict:
     """What --json writes."""
     return {
         "threads": _THREADS.value,
@@ -173,7 +166,6 @@ def report(results, implementations, judged) -> dict:
             for (shape, dtype), text in implementations.items()
             if text is not None
         },
-        "limits": [limit._asdict() for limit in judged],
     }
 
 
@@ -190,11 +182,7 @@ def main(arguments):
             row = "  ".join(f"{n} {t:.2f}" for n, t in results[key].items())
             print(f"{key[0]:14} {key[1]:9} ms: {row}", flush=True)
     judged = judge(results)
-    print(limits.table(judged))
-    if _JSON.value:
-        text = json.dumps(report(results, implementations, judged), indent=2)
-        pathlib.Path(_JSON.value).write_text(text + "\n")
-    return 0 if all(limit.met for limit in judged) else 1
+    return limits.conclude(judged, report(results, implementations), _JSON.value)
 
 
 if __name__ == "__main__":

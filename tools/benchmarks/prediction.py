@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Times prediction on files beside the bare inference of the same export.
 
     python3 -m venv ../peers/torch && ../peers/torch/bin/pip install torch torchvision
@@ -26,11 +25,7 @@ loading the export. The tool exits with status 1 if a limit is missed.
 """
 
 import concurrent.futures
-import json
-import os
 import pathlib
-import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -39,8 +34,10 @@ from collections.abc import Callable
 
 import limits
 import numpy as np
+import stand_in
 import synthetic_photographs
 import tensorflow as tf
+import timing
 import untrained
 from absl import app, flags
 
@@ -112,7 +109,7 @@ class Variants:
 
     def _with_all_cores(self, read: Callable[[str], object]) -> float:
         few = self._files[: _BATCH * _BATCHES]
-        with concurrent.futures.ThreadPoolExecutor(_cores()) as threads:
+        with concurrent.futures.ThreadPoolExecutor(timing.cores()) as threads:
             return rate(len(few), lambda: list(threads.map(read, few)))
 
     def local(self) -> float:
@@ -131,30 +128,6 @@ class Variants:
         return rate(len(self._files), work)
 
 
-def torch_rate(python: str, folder: pathlib.Path, workers: int) -> float:
-    worker = pathlib.Path(__file__).with_name("prediction_peer.py")
-    done = subprocess.run(
-        [python, worker, folder, str(workers)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return float(done.stdout.split()[-1])
-
-
-def _torch_python() -> str | None:
-    """The interpreter of PyTorch's environment; None if there is none."""
-    python = pathlib.Path(_PEERS.value or "", "torch/bin/python")
-    if _PEERS.value and python.exists():
-        return str(python)
-    print("torch: left out, --peers_dir has no torch/bin/python")
-    return None
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
-
-
 def seconds(*command: str) -> float:
     """How long a process of Python takes."""
     start = time.perf_counter()
@@ -164,23 +137,14 @@ def seconds(*command: str) -> float:
     return time.perf_counter() - start
 
 
-def start_s(version: pathlib.Path, file: str) -> dict[str, float]:
-    """Seconds of a cold start: the command, and what it cannot do without."""
+def start_s(version: pathlib.Path, file: str) -> dict[str, Callable[[], float]]:
+    """Cold starts in seconds: of the command, and of what it cannot do without."""
     code = f"import tensorflow as tf; tf.saved_model.load({str(version)!r})"
     command = ("-m", "alexnet_tf.predict", f"--model={version}", file)
-    return {"tensorflow_and_model": seconds("-c", code), "predict": seconds(*command)}
-
-
-def start_server(versions: pathlib.Path) -> tuple[subprocess.Popen, str]:
-    """The stand-in server and its address, once it is ready."""
-    sys.path.insert(0, str(_ROOT))
-    from tests.support import servers
-
-    # Its folder of versions has the name of the model.
-    running = servers.Server(
-        versions.parent, "--model_name=alexnet", f"--model_base_path={versions}"
-    )
-    return running.process, running.grpc
+    return {
+        "tensorflow_and_model": lambda: seconds("-c", code),
+        "predict": lambda: seconds(*command),
+    }
 
 
 def measure(folder: pathlib.Path) -> dict[str, dict[str, float]]:
@@ -188,31 +152,33 @@ def measure(folder: pathlib.Path) -> dict[str, dict[str, float]]:
     files = write_files(folder / "photos", _IMAGES.value)
     versions = write_export(folder)
     model = local_model.Model(versions)
-    python, workers = _torch_python(), _WORKERS
-    rates: dict[str, list[float]] = {}
-    starts: dict[str, list[float]] = {}
-    process, address = start_server(versions)
-    try:
-        variants = Variants(model, address, files)
-        for _ in range(_ROUNDS.value):
-            for name in (
-                *("inference", "decoding", "local", "server", "checking", "client"),
-            ):
-                rates.setdefault(name, []).append(getattr(variants, name)())
-            if python:
-                found = {n: torch_rate(python, folder / "photos", n) for n in workers}
-                rates.setdefault("torch", []).append(max(found.values()))
-                workers = (max(found, key=found.__getitem__),)  # of the first round
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    for _ in range(_ROUNDS.value):
-        for name, taken in start_s(versions / "1", files[0]).items():
-            starts.setdefault(name, []).append(taken)
-    return {
-        "images_per_s": {k: statistics.median(v) for k, v in rates.items()},
-        "start_s": {k: statistics.median(v) for k, v in starts.items()},
-    }
+    python, workers = timing.python_of(_PEERS.value, "torch"), _WORKERS
+
+    def torch() -> float:
+        """With the best number of workers, which is found in the first round."""
+        nonlocal workers
+        found = {
+            n: timing.number_of(python, "prediction_peer.py", folder / "photos", n)
+            for n in workers
+        }
+        workers = (max(found, key=found.__getitem__),)
+        return max(found.values())
+
+    with stand_in.server(versions) as (address, _):
+        measured = Variants(model, address, files)
+        variants = {
+            "inference": measured.inference,
+            "decoding": measured.decoding,
+            "local": measured.local,
+            "server": measured.server,
+            "checking": measured.checking,
+            "client": measured.client,
+        }
+        if python:
+            variants["torch"] = torch
+        rates = timing.medians(variants, _ROUNDS.value)
+    starts = timing.medians(start_s(versions / "1", files[0]), _ROUNDS.value)
+    return {"images_per_s": rates, "start_s": starts}
 
 
 def ceiling(rates: dict[str, float], first: str, second: str) -> float:
@@ -253,21 +219,16 @@ def main(arguments):
         print(f"{name:22} {value:9.1f} images/s")
     for name, value in starts.items():
         print(f"{name:22} {value:9.2f} s from a cold start")
-    judged = judge(rates, starts)
-    print(limits.table(judged))
-    if _JSON.value:
-        report = {
-            "cores": _cores(),
-            "images": _IMAGES.value,
-            **found,
-            "ceilings": {
-                "local": ceiling(rates, "inference", "decoding"),
-                "client": ceiling(rates, "server", "checking"),
-            },
-            "limits": [limit._asdict() for limit in judged],
-        }
-        pathlib.Path(_JSON.value).write_text(json.dumps(report, indent=2) + "\n")
-    return 0 if all(limit.met for limit in judged) else 1
+    report = {
+        "cores": timing.cores(),
+        "images": _IMAGES.value,
+        **found,
+        "ceilings": {
+            "local": ceiling(rates, "inference", "decoding"),
+            "client": ceiling(rates, "server", "checking"),
+        },
+    }
+    return limits.conclude(judge(rates, starts), report, _JSON.value)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """PyTorch's AlexNet on files, for tools/benchmarks/prediction.py.
 
     python tools/benchmarks/prediction_peer.py FOLDER WORKERS

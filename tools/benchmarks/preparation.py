@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Times preparation beside other ways to make the same squares.
 
     python tools/benchmarks/preparation.py --peers_dir=../peers --json=preparation.json
@@ -16,18 +15,19 @@ The last rows are the whole command with one and with two workers, start-up incl
 The tool exits with status 1 if a limit is missed.
 """
 
-import json
+import functools
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 
 import limits
 import numpy as np
 import synthetic_photographs
+import timing
 from absl import app, flags
 
 from alexnet_tf.data import image_statistics, shards, sources
@@ -45,7 +45,7 @@ _ROUNDS = flags.DEFINE_integer(
 _PER_ROUND = 250  # images that one core prepares in a round
 _WAYS = {"jpeg": 256, "raw": 32}  # the side of the squares, by their encoding
 _OURS = "ours"
-_PEER_FOLDERS = {"pillow": None, "opencv": None, "img2dataset": "img2dataset"}
+_IMG2DATASET = "img2dataset"
 
 
 def ours_s(few: pathlib.Path, output: pathlib.Path, side: int, encoding: str) -> float:
@@ -78,47 +78,28 @@ def statistics_s(side: int) -> float:
     return (time.perf_counter() - start) / _PER_ROUND
 
 
-def peer_s(python: str, name: str, few: pathlib.Path, side: int, encoding: str):
-    worker = pathlib.Path(__file__).with_name("preparation_peer.py")
-    done = subprocess.run(
-        [python, worker, name, few, str(side), encoding],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return float(done.stdout.split()[-1])
-
-
 def one_core_s(few: pathlib.Path, scratch: pathlib.Path) -> dict[str, dict[str, float]]:
     """Median seconds per image on one core, by encoding and variant."""
-    found: dict[str, dict[str, list[float]]] = {way: {} for way in _WAYS}
-    for name, environment in _PEER_FOLDERS.items():
-        if environment and _python_of(environment) is None:
-            print(f"{name}: left out, --peers_dir has no {environment}/bin/python")
-    for _ in range(_ROUNDS.value):
-        for encoding, side in _WAYS.items():
-            taken = {
-                _OURS: ours_s(few, scratch, side, encoding),
-                "statistics": statistics_s(side),
-            }
-            for name, environment in _PEER_FOLDERS.items():
-                python = _python_of(environment)
-                if python and (encoding, name) != ("raw", "img2dataset"):
-                    taken[name] = peer_s(python, name, few, side, encoding)
-            for name, seconds in taken.items():
-                found[encoding].setdefault(name, []).append(seconds)
-    return {
-        encoding: {name: statistics.median(each) for name, each in taken.items()}
-        for encoding, taken in found.items()
-    }
-
-
-def _python_of(environment: str | None) -> str | None:
-    """The interpreter of a peer's environment; None if there is none."""
-    if environment is None:
-        return sys.executable
-    python = pathlib.Path(_PEERS.value or "", environment, "bin/python")
-    return str(python) if _PEERS.value and python.exists() else None
+    peers = {"pillow": sys.executable, "opencv": sys.executable}
+    if python := timing.python_of(_PEERS.value, _IMG2DATASET):
+        peers[_IMG2DATASET] = python
+    variants: dict[str, Callable[[], float]] = {}
+    for encoding, side in _WAYS.items():
+        variants[f"{encoding} {_OURS}"] = functools.partial(
+            ours_s, few, scratch, side, encoding
+        )
+        variants[f"{encoding} statistics"] = functools.partial(statistics_s, side)
+        for name, python in peers.items():
+            if (encoding, name) != ("raw", _IMG2DATASET):
+                variants[f"{encoding} {name}"] = functools.partial(
+                    timing.number_of,
+                    *(python, "preparation_peer.py", name, few, side, encoding),
+                )
+    found: dict[str, dict[str, float]] = {encoding: {} for encoding in _WAYS}
+    for variant, seconds in timing.medians(variants, _ROUNDS.value).items():
+        encoding, name = variant.split()
+        found[encoding][name] = seconds
+    return found
 
 
 def command_s(
@@ -149,8 +130,8 @@ def judge(
         name = f"{encoding}: rate beside"
         judged.append(limits.at_least(f"{name} Pillow", taken["pillow"] / ours, 1.3))
         judged.append(limits.at_least(f"{name} OpenCV", taken["opencv"] / ours, 0.9))
-        if "img2dataset" in taken:
-            ratio = taken["img2dataset"] / ours
+        if _IMG2DATASET in taken:
+            ratio = taken[_IMG2DATASET] / ours
             judged.append(limits.more_than(f"{name} img2dataset", ratio, 1))
         share = 100 * taken["statistics"] / ours
         judged.append(limits.at_most(f"{encoding}: statistics, %", share, 10))
@@ -184,19 +165,14 @@ def main(arguments):
     for name, seconds in commands.items():
         rate = _IMAGES.value / seconds
         print(f"{name:18} {rate:9.0f} images/s, {seconds:.1f} s in all")
-    judged = judge(per_image, commands)
-    print(limits.table(judged))
-    if _JSON.value:
-        report = {
-            "cores": len(cores),
-            "jpeg_bytes": mean_bytes,
-            "images": _IMAGES.value,
-            "seconds_per_image_on_one_core": per_image,
-            "seconds_of_the_command": commands,
-            "limits": [limit._asdict() for limit in judged],
-        }
-        pathlib.Path(_JSON.value).write_text(json.dumps(report, indent=2) + "\n")
-    return 0 if all(limit.met for limit in judged) else 1
+    report = {
+        "cores": len(cores),
+        "jpeg_bytes": mean_bytes,
+        "images": _IMAGES.value,
+        "seconds_per_image_on_one_core": per_image,
+        "seconds_of_the_command": commands,
+    }
+    return limits.conclude(judge(per_image, commands), report, _JSON.value)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """One other way to prepare images, for tools/benchmarks/preparation.py.
 
     python tools/benchmarks/preparation_peer.py NAME FOLDER SIDE ENCODING

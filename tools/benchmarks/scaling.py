@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Measures how costs grow with the work: the numbers of docs/scaling.md.
 
     python tools/benchmarks/scaling.py --part=train
@@ -10,19 +9,18 @@ again: a part that was interrupted continues, and --again measures it anew. What
 does is in scaling_points.py, and it runs in a process of its own.
 """
 
-import contextlib
 import datetime
 import json
 import pathlib
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import scaling_report
+import stand_in
+import timing
 from absl import app, flags
 
 from alexnet_tf.models import zoo
@@ -32,8 +30,6 @@ _FOLDER = flags.DEFINE_string(
     "folder", str(scaling_report.FOLDER), "Folder of the JSON files."
 )
 _AGAIN = flags.DEFINE_bool("again", False, "Measure the points anew that are there.")
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
-_START_S = 60  # until a server answers
 
 
 class Point(NamedTuple):
@@ -84,7 +80,7 @@ def points(part: str, scratch: pathlib.Path) -> Iterator[Point]:
             arguments = {"records": records, "shards": 32}
             yield Point("raw records", records, "resume", arguments)
     elif part == "serve":
-        with _server(_export(scratch)) as (address, process):
+        with stand_in.server(_export(scratch)) as (address, process):
             for batch_size in (1, 2, 4, 8, 16, 32, 64, 128):
                 arguments = {
                     "batch_size": batch_size,
@@ -109,35 +105,6 @@ def _export(scratch: pathlib.Path) -> pathlib.Path:
     return scratch / "export"
 
 
-@contextlib.contextmanager
-def _server(export: pathlib.Path) -> Iterator[tuple[str, int]]:
-    """Starts the tests' stand-in for TensorFlow's server; yields its address and id."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [
-            *(sys.executable, str(_ROOT / "tests/support/session_server.py")),
-            *(f"--port={port}", "--model_name=alexnet", f"--model_base_path={export}"),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + _START_S
-        while time.monotonic() < deadline:
-            with (
-                contextlib.suppress(OSError),
-                socket.create_connection(("127.0.0.1", port), 1),
-            ):
-                break
-            time.sleep(0.2)
-        yield f"127.0.0.1:{port}", process.pid
-    finally:
-        process.kill()
-        process.wait()
-
-
 def measured(point: Point) -> dict[str, float]:
     """Makes one point in a process of its own."""
     worker = pathlib.Path(__file__).with_name("scaling_points.py")
@@ -157,7 +124,7 @@ def measure_part(part: str, path: pathlib.Path, *, again: bool = False) -> None:
     report: dict[str, Any] = {"series": {}}
     if path.exists() and not again:
         report = json.loads(path.read_text())
-    report["machine"] = scaling_report.machine()
+    report["machine"] = f"{timing.cores()} cores, {timing.processor()}"
     report["date"] = datetime.date.today().isoformat()
     with tempfile.TemporaryDirectory() as scratch:
         for point in points(part, pathlib.Path(scratch)):

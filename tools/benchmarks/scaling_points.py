@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """One point of tools/benchmarks/scaling.py, in a process of its own.
 
     python tools/benchmarks/scaling_points.py train '{"batch_size": 32, "cores": 2}'
@@ -14,7 +13,6 @@ import os
 import pathlib
 import re
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,22 +20,12 @@ import threading
 import time
 from collections.abc import Callable
 
+import timing
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-_LEAST_S = 2.0  # that repeated calls take together
 _DENSE = ("fc6", "fc7")
 _SAMPLED_S = 0.1
 _TINY_FILES = 100
-
-
-def seconds_of(call: Callable[[], object], least_calls: int = 3) -> float:
-    """The median seconds of a call, after a warm-up."""
-    call()
-    taken: list[float] = []
-    while len(taken) < least_calls or sum(taken) < _LEAST_S:
-        start = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken)
 
 
 def train(batch_size: int, cores: int) -> dict[str, float]:
@@ -52,7 +40,7 @@ def train(batch_size: int, cores: int) -> dict[str, float]:
     run, _ = synthetic.traced_step(
         zoo.PAPER, ["/CPU:0"] * 2, devices.precision("auto"), batch_size
     )
-    return {"seconds": seconds_of(run), "memory_mib": own_memory_mib()}
+    return {"seconds": timing.seconds_of(run), "memory_mib": own_memory_mib()}
 
 
 def prepare(images: int, workers: int) -> dict[str, float]:
@@ -165,7 +153,7 @@ def serve(batch_size: int, address: str, process: int) -> dict[str, float]:
 
     images = [serving.jpeg()] * batch_size
     with client.Client(address, timeout_s=100, max_batch=batch_size) as asked:
-        seconds = seconds_of(
+        seconds = timing.seconds_of(
             lambda: asked.predict("serving_default", {"image_bytes": images})
         )
     return {"seconds": seconds, "memory_mib": _largest_mib(process)}

@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """The tables and the charts of docs/scaling.md, from the JSON files of scaling.py.
 
     python tools/benchmarks/scaling_report.py
@@ -9,7 +8,6 @@ tables in Markdown.
 
 import json
 import math
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -68,17 +66,6 @@ PARTS: dict[str, Part] = {
         "images per request", (Chart("seconds", "seconds per request", 3), MEMORY)
     ),
 }
-
-
-def machine() -> str:
-    """The processor and the number of cores that this process may use."""
-    text = pathlib.Path("/proc/cpuinfo").read_text()
-    (name, *_) = (
-        line.partition(":")[2].strip()
-        for line in text.splitlines()
-        if line.startswith("model name")
-    )
-    return f"{len(os.sched_getaffinity(0))} cores, {name}"
 
 
 def read(part: str, folder: pathlib.Path = FOLDER) -> dict | None:

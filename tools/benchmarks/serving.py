@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Times an export by batch size, in a session as a server runs it.
 
     python tools/benchmarks/serving.py runs/demo/export/1
@@ -11,15 +10,13 @@ follow from these results.
 import io
 import pathlib
 import sys
-import time
 
 import numpy as np
 import tensorflow as tf
+import timing
 from PIL import Image
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
-SECONDS = 4  # at each batch size
-LEAST_RUNS = 3
 
 
 def jpeg() -> bytes:
@@ -33,17 +30,6 @@ def jpeg() -> bytes:
     return data.getvalue()
 
 
-def median_s(run) -> float:
-    """The median seconds of `run`, which is called for SECONDS after a warm-up."""
-    run()
-    times: list[float] = []
-    while len(times) < LEAST_RUNS or sum(times) < SECONDS:
-        begun = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - begun)
-    return float(np.median(times))
-
-
 def main(export: pathlib.Path) -> None:
     session = tf.compat.v1.Session(graph=tf.Graph())
     graph = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(export))
@@ -55,7 +41,7 @@ def main(export: pathlib.Path) -> None:
     print(f"{'batch':>5}{'ms':>9}{'images/s':>12}")
     for size in SIZES:
         batch = {fed.name: np.array([data] * size, object)}
-        took_s = median_s(lambda batch=batch: session.run(fetched, batch))
+        took_s = timing.seconds_of(lambda batch=batch: session.run(fetched, batch))
         print(f"{size:5}{1000 * took_s:9.1f}{size / took_s:12.1f}", flush=True)
 
 

@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Processes that time one step whenever their parent asks for it.
 
 Only the standard library is imported here, so that the PyTorch side, which runs in an

@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """The paper's net and its training step in plain TensorFlow operations."""
 
 from collections.abc import Callable

@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """The training step on synthetic images, which the benchmarks time and trace."""
 
 import contextlib

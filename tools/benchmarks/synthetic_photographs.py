@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Noise that has the spectrum and the colors of photographs: records and files."""
 
 import os

@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Times steps on a device that computes while the host goes on.
 
 Only the standard library is imported here, because the PyTorch side uses this too.

@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Traces a training step of two towers: when devices are busy, what they exchange.
 
     python tools/benchmarks/trace_towers.py --image=towers.png       # two logical CPUs

@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Times training steps of the paper's net: ours, stock TensorFlow, Keras and PyTorch.
 
     python tools/benchmarks/training.py --json=speed.json \\
@@ -15,17 +14,15 @@ The variants are in training_variants.py and training_torch.py, the limits and t
 printed table in training_report.py.
 """
 
-import collections
 import contextlib
-import json
 import pathlib
-import statistics
 import sys
 from collections.abc import Iterator, Sequence
 
 import layer_profile
 import limits
 import step_worker
+import timing
 import training_report
 import training_variants
 from absl import app, flags
@@ -72,11 +69,8 @@ def median_step_s(
     workers: dict[str, step_worker.StepWorker], repeats: int
 ) -> dict[str, float]:
     """Variant -> the median seconds of its steps, which are taken in turn."""
-    times = collections.defaultdict(list)
-    for _ in range(repeats):
-        for variant, worker in workers.items():
-            times[variant].append(worker.step_s())
-    return {variant: statistics.median(taken) for variant, taken in times.items()}
+    steps = {variant: worker.step_s for variant, worker in workers.items()}
+    return timing.medians(steps, repeats)
 
 
 def measure_training(precision: str) -> dict:
@@ -140,11 +134,7 @@ def main(arguments):
         print("PyTorch was not timed: name a Python that has it with --torch_python")
     if _IMAGE.value:
         layer_profile.draw(results[_TYPES.value[-1]]["layers"], _IMAGE.value)
-    if _JSON.value:
-        pathlib.Path(_JSON.value).write_text(json.dumps(results, indent=1) + "\n")
-    judged = training_report.judge(results)
-    print(limits.table(judged))
-    sys.exit(0 if all(limit.met for limit in judged) else 1)
+    return limits.conclude(training_report.judge(results), results, _JSON.value)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Judges and prints what tools/benchmarks/training.py measured."""
 
 import limits

@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """The variants that tools/benchmarks/training.py times in TensorFlow, and two ceilings.
 
     python tools/benchmarks/training_variants.py VARIANT,PRECISION,BATCH_SIZE

@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Run folders of nets with their initial weights, for benchmarks that need a net."""
 
 import os

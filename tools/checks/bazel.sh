@@ -1,5 +1,4 @@
 #!/bin/sh
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 # Builds and tests the op library with Bazel, offline. On Debian, `apt-get install
 # bazel-bootstrap` installs Bazel. PYTHON_BIN_PATH names a Python that has TensorFlow.
 set -eu

@@ -100,12 +100,12 @@ print('yes' if '$kind' == 'CPU' or torch.cuda.is_available() else '')" 2>/dev/nu
 
 device="/$kind:0" bench=tools/benchmarks
 if [ "$kind" = GPU ]; then
-  net=paper batches=128,256,512,1024 steps=20 profiled=1024
+  net=paper batches=128,256,512,1024 few_batches=128,1024 steps=20 profiled=1024
   source=garments size=256 run=(--net=cuda_convnet --steps=100 --cpu_steps=20)
   op_tests=() tower_tests=()
   precisions=bfloat16,tf32,float32
 else
-  net=cifar10_11pct batches=4 steps=1 profiled=4
+  net=cifar10_11pct batches=4 few_batches=4 steps=1 profiled=4
   source="folder:$LOGS/images" size=32
   run=(--net=cifar10_11pct --steps=8 --cpu_steps=3 --batch=4)
   # `make test` runs all of them on the CPU.
@@ -156,13 +156,12 @@ tensorflow "two towers" 70 env "ALEXNET_TF_TEST_TOWERS=$kind" \
 tensorflow "images, prepared" 60 "$PYTHON" -m alexnet_tf.prepare "--source=$source" \
   "--data_dir=$LOGS/data" "--output=$LOGS/prepared" "--size=$size"
 training=("$PYTHON" "$bench/device_training.py" "--device=$device" "--net=$net"
-  "--batches=$batches" "--precisions=$precisions" "--steps=$steps")
-tensorflow "training" 150 "${training[@]}" "--data=$LOGS/prepared" --seconds=140
-tensorflow "training, nondeterministic" 70 "${training[@]}" --nondeterministic \
-  --lrn=op --inference_batches= --seconds=60
-pytorch "PyTorch's training" 60 "$torch_python" "$bench/device_training_torch.py" \
-  "--device=$device" "--batches=$batches" "--precisions=$precisions" \
-  "--steps=$steps" --seconds=50
+  "--steps=$steps")
+tensorflow "training" 120 "${training[@]}" --lrn=op "--batches=$batches" \
+  "--precisions=$precisions" "--data=$LOGS/prepared" --seconds=100
+pytorch "PyTorch's training" 75 "$torch_python" "$bench/device_training_torch.py" \
+  "--device=$device" "--batches=$few_batches" "--precisions=$precisions" \
+  "--steps=$steps" --seconds=60
 
 # 5. The recipe of `make demo`.
 tensorflow "demo's recipe" 100 "$PYTHON" tools/checks/gpu_run.py "--device=$device" \
@@ -171,6 +170,13 @@ tensorflow "demo's recipe" 100 "$PYTHON" tools/checks/gpu_run.py "--device=$devi
 # 6. What the next change should be about.
 tensorflow "kernels by share" 45 "$PYTHON" "$bench/kernel_profile.py" \
   "--device=$device" "--net=$net" "--batch=$profiled"
+
+# 7. What the LRN and determinism cost.
+training+=("--batches=$few_batches" --inference_batches=)
+tensorflow "training, stock LRN" 75 "${training[@]}" --lrn=stock \
+  "--precisions=$precisions" --seconds=60
+tensorflow "training, nondeterministic" 50 "${training[@]}" --lrn=op --nondeterministic \
+  "--precisions=${precisions%,float32}" --seconds=40
 
 echo
 date -u +%Y-%m-%d

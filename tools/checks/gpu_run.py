@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Trains on a GPU as a user does: the losses against the CPU's, then kill and resume.
 
     python tools/checks/gpu_run.py --device=/GPU:0 --dataset=data/garments-256 \\

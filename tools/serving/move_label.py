@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Moves a label of a running server to another model version, such as a canary.
 
     python tools/serving/move_label.py --config=models.config --label=canary --version=2

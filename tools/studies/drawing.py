@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """The figures of docs/results.md. They need matplotlib."""
 
 import itertools

@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Reproduces docs/results.md: trains one run after the other, and draws the results.
 
     apt-get install dataset-fashion-mnist
@@ -34,6 +33,7 @@ import study_results
 import study_runs
 from absl import app, flags
 
+from alexnet_tf.evaluation import measures
 from alexnet_tf.studies import results as run_results
 
 _WORK = flags.DEFINE_string("work", "runs/evidence", "Folder for images and runs.")
@@ -43,7 +43,7 @@ _SOURCE = flags.DEFINE_string(
 
 PAGE = study_results.ROOT / "docs" / "results.md"
 # What is recorded of a run besides its flags.
-KEPT = ("train", "validation", *results_tables.WAYS, "machine")
+KEPT = ("train", "validation", *measures.METHODS, "machine")
 ACTIONS = ("data", *study_runs.STUDIES, "draw")
 
 

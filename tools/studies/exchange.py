@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Calculates how many bytes a worker sends per step, for three ways to spread the net.
 
     python tools/studies/exchange.py         # the tables of docs/scale.md, in Markdown

@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """Fashion-MNIST as image files in one folder per class."""
 
 import gzip

@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """The tables of docs/results.md, in Markdown."""
 
 import itertools
@@ -9,14 +8,20 @@ import numpy as np
 import study_results
 import study_runs
 
-WAYS = ("center_crop", "ten_crop")
+from alexnet_tf.evaluation import measures
+from alexnet_tf.runtime import tables
+
 _LAST_RECORDS = 5  # one record per ten steps: the last 50 steps
 
 
 def curves_table(results: dict[str, dict]) -> str:
     """One row per recipe: how long it trained, and its errors on the test images."""
     rows = [
-        (name, str(result["train"][-1][0]), *(_errors(result[way]) for way in WAYS))
+        (
+            name,
+            str(result["train"][-1][0]),
+            *(_errors(result[way]) for way in measures.METHODS),
+        )
         for name, result in results.items()
     ]
     header = ("recipe", "steps", "center crop, top-1 / top-5 %", "ten crops")
@@ -62,7 +67,9 @@ def lrn_table(results: dict[str, dict]) -> str:
     for net in study_runs.SMALL_NETS:
         seeds = study_results.of_all_seeds(results, net)
         if len(seeds) > 1:
-            errors = ([seed[way]["top1_error"] for seed in seeds] for way in WAYS)
+            errors = (
+                [seed[way]["top1_error"] for seed in seeds] for way in measures.METHODS
+            )
             cells = (_mean_and_stdev(values, 2) for values in errors)
             rows.append((net, str(len(seeds)), *cells))
     return _markdown(
@@ -108,5 +115,4 @@ def _mean_and_stdev(values: Sequence[float], digits: int) -> str:
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return tables.typeset("markdown", header, rows) + "\n"

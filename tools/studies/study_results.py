@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """What the runs of the studies gave: docs/results/STUDY.json, by the name of the run.
 
 A result has the run's flags, the machine, and `train` and `validation`, which list

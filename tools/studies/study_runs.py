@@ -1,4 +1,3 @@
-# Copyright 2026 The alexnet_tf authors. Apache-2.0.
 """The training runs of each study in docs/results.md.
 
 `STUDIES` names, for each study, the function that lists its runs. Seeds vary slowest,

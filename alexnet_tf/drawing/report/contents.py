@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from alexnet_tf.data import prepared_dataset
-from alexnet_tf.drawing.report import facts, words
+from alexnet_tf.drawing.report import words
 from alexnet_tf.drawing.report.facts import Run
 from alexnet_tf.drawing.report.missing import Missing
 from alexnet_tf.drawing.report.page import (
@@ -15,6 +15,7 @@ from alexnet_tf.drawing.report.page import (
     Paragraph,
     Table,
 )
+from alexnet_tf.evaluation import measures
 from alexnet_tf.models import checkpoint_files
 from alexnet_tf.runtime import options, paths
 
@@ -77,8 +78,8 @@ def _error(run: Run, measure: str) -> str | Missing:
         known = words.validation(run, measure)
         return run.evaluation if known is None else f"{known}. {words.unknown(run)}"
     found = ", ".join(
-        f"{words.percent(run.evaluation[method][measure])} ({words.METHODS[method]})"
-        for method in facts.METHODS
+        f"{words.percent(run.evaluation[method][measure])} ({measures.METHODS[method]})"
+        for method in measures.METHODS
     )
     return f"{found}, on the {run.evaluation['split']} split"
 
@@ -253,12 +254,12 @@ def errors(run: Run) -> list[Block]:
             ("", "top-1 error", "top-5 error", "loss"),
             [
                 (
-                    words.METHODS[method],
+                    measures.METHODS[method],
                     words.percent(found[method]["top1_error"]),
                     words.percent(found[method]["top5_error"]),
                     f"{found[method]['loss']:.4f}",
                 )
-                for method in facts.METHODS
+                for method in measures.METHODS
             ],
         )
     ]
@@ -293,7 +294,7 @@ def comparison(runs: Sequence[Run]) -> Table:
                 run.net.architecture.name,
                 words.number(words.parameters(run.net.architecture)),
                 None if run.step is None else words.number(run.step),
-                *(_compared(run, method) for method in facts.METHODS),
+                *(_compared(run, method) for method in measures.METHODS),
             )
         )
     return Table(

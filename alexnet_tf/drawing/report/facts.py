@@ -17,16 +17,13 @@ from typing import Any, TypeVar
 
 from alexnet_tf.data import prepared_dataset
 from alexnet_tf.drawing.report.missing import Missing
-from alexnet_tf.evaluation import evaluator
+from alexnet_tf.evaluation import evaluator, measures
 from alexnet_tf.models import checkpoint_files, trained
 from alexnet_tf.runtime import errors, options, paths
-from alexnet_tf.training import environment, run_folder, run_log, train_options
+from alexnet_tf.training import environment, log_records, run_folder, train_options
 
 Fact = TypeVar("Fact")
 
-EVALUATION_FILE = "evaluation.json"
-METHODS = ("center_crop", "ten_crop")
-MEASURES = ("top1_error", "top5_error", "loss")
 
 _MOST = 1 << 53  # whole numbers below it are floats too
 
@@ -37,7 +34,7 @@ class Log:
 
     Attributes:
         steps: the number of the last step that it has.
-        validations: its lines of validations; each has `step` and `MEASURES`.
+        validations: its lines of validations; each has `step` and `measures.MEASURES`.
         split: what they were measured on; None if the log does not have it.
         images_per_s: the median speed of training; None without lines of training.
         training_s: the seconds in the steps of training, without validations and
@@ -246,7 +243,7 @@ def _environment(folder: pathlib.Path) -> dict[str, str]:
 
 
 def _evaluation(folder: pathlib.Path) -> dict[str, Any]:
-    path = folder / EVALUATION_FILE
+    path = folder / measures.FILE
     if not path.exists():
         raise ValueError(
             f"the net was not evaluated. python -m alexnet_tf.evaluate "
@@ -257,8 +254,8 @@ def _evaluation(folder: pathlib.Path) -> dict[str, Any]:
     lacking = [name for name, kind in kinds if not isinstance(found.get(name), kind)]
     lacking += [
         f"{method}/{measure}"
-        for method in METHODS
-        for measure in MEASURES
+        for method in measures.METHODS
+        for measure in measures.MEASURES
         if not _is_number(found.get(method), measure)
     ]
     if lacking:
@@ -282,25 +279,20 @@ def read_log(folder: pathlib.Path, batch_size: int | None) -> Log:
         OSError: there is no log.
         ValueError: no line of it can be read.
     """
-    path = folder / run_log.FILE
+    path = folder / log_records.FILE
     lines = len(path.read_text(encoding="utf-8", errors="replace").splitlines())
-    records = list(filter(_is_whole, run_log.read(folder)))
+    records = list(filter(_is_whole, log_records.read(folder)))
     if not records:
         raise ValueError(f"{path} has no line that can be read")
-    training = [record for record in records if record["kind"] == "train"]
-    before = [0, *(record["step"] for record in training)]
-    seconds_per_image = [
-        (record["step"] - last) / record["images_per_s"]
-        for last, record in zip(before, training, strict=False)
-    ]
+    training = log_records.of_kind("train", records)
     return Log(
         steps=max(record["step"] for record in records),
-        validations=[r for r in records if r["kind"] == "validation"],
-        split=run_log.validation_split(records),
+        validations=log_records.of_kind("validation", records),
+        split=log_records.validation_split(records),
         images_per_s=statistics.median(r["images_per_s"] for r in training)
         if training
         else None,
-        training_s=batch_size * sum(seconds_per_image)
+        training_s=log_records.training_s(training, batch_size)
         if batch_size and training
         else None,
         unreadable=lines - len(records),
@@ -310,7 +302,7 @@ def read_log(folder: pathlib.Path, batch_size: int | None) -> Log:
 def _is_whole(record: Mapping[str, Any]) -> bool:
     """Whether a record of the log has the numbers that the page shows."""
     kind = record["kind"]
-    needed = {"train": ("images_per_s",), "validation": MEASURES}.get(kind, ())
+    needed = {"train": ("images_per_s",), "validation": measures.MEASURES}.get(kind, ())
     if not all(_is_number(record, name) for name in ("step", *needed)):
         return False
     return kind != "train" or 0 < record["images_per_s"] < math.inf

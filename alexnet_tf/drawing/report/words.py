@@ -7,7 +7,6 @@ from alexnet_tf.drawing.report import facts
 from alexnet_tf.models import architecture as architectures
 
 parameters = architectures.parameters
-METHODS = {"center_crop": "center crop", "ten_crop": "ten crops"}
 
 
 def number(value: float) -> str:

@@ -75,8 +75,7 @@ def keep_kernel_copies(net: keras.Model) -> dict[str, tf.Variable]:
 
     It does for layers that compute in bfloat16 on a CPU, where an op of this package
     updates kernel and copy. The dense layers hold 96 % of the parameters; with copies
-    that the update writes, no step casts them (docs/measurements/speed.md has what that
-    saves).
+    that the update writes, no step casts them (docs/measurements.md has what that saves).
 
     Returns:
         The copy of each kernel that is trained, by the kernel's path (for example

@@ -10,8 +10,6 @@ server rejects images that the client finds sound, they shared a batch with some
 else's, and the client tries again until `timeout_s` is over.
 """
 
-import collections
-import concurrent.futures
 import functools
 import itertools
 import os
@@ -24,6 +22,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from alexnet_tf.runtime import read_ahead
 from alexnet_tf.serving.client import answers, errors, grpc_transport, inputs, rest
 from alexnet_tf.serving.client.transport import Inputs, Scored, Transport
 
@@ -213,16 +212,12 @@ class Client:
         the exception takes the place of the result. At most `in_flight` calls are in
         progress at a time, and `items` is not read further ahead than that.
         """
-        pending: collections.deque[tuple[T, concurrent.futures.Future]] = (
-            collections.deque()
+        yield from read_ahead.in_order(
+            items,
+            read_ahead.attempted(function),
+            threads=self._in_flight,
+            ahead=self._in_flight - 1,
         )
-        with concurrent.futures.ThreadPoolExecutor(self._in_flight) as pool:
-            for item in items:
-                pending.append((item, pool.submit(function, item)))
-                if len(pending) >= self._in_flight:
-                    yield _settled(*pending.popleft())
-            while pending:
-                yield _settled(*pending.popleft())
 
     def close(self) -> None:
         """Closes the connections. Leaving a `with` block does the same."""
@@ -295,13 +290,6 @@ class Client:
         if _ABOVE_THE_LIMIT not in str(error):
             return ""
         return f" (the client sends up to max_batch={self._max_batch}: set it to that)"
-
-
-def _settled(item: T, future: concurrent.futures.Future[R]) -> tuple[T, R | Exception]:
-    try:
-        return item, future.result()
-    except Exception as error:  # any of them: the caller decides what to do with it
-        return item, error
 
 
 def _connect(

@@ -5,8 +5,7 @@ import weakref
 
 import pytest
 
-from alexnet_tf.runtime import cores
-from alexnet_tf.serving import read_ahead
+from alexnet_tf.runtime import cores, read_ahead
 
 
 class Read:

@@ -5,6 +5,8 @@ import os
 import runpy
 import sys
 
+import alexnet_tf
+
 # Every command, and what it does in one line.
 COMMANDS = {
     "prepare": "turns a folder, an archive or a TFDS dataset into prepared records",
@@ -22,24 +24,35 @@ COMMANDS = {
 }
 
 
+_HELP = ("-h", "--help", "-help", "--helpshort", "help")
+_VERSION = ("--version", "version")
+
+
 def main() -> None:
     """Runs the command that the first argument names, or lists all of them.
 
-    `alexnet train ...` is `python -m alexnet_tf.train ...`. The status is 1 if the first
-    argument is neither a command nor --help.
+    `alexnet train ...` is `python -m alexnet_tf.train ...`, `alexnet help train` is
+    `alexnet train --help`, and `alexnet --version` prints the version. The status is 1
+    if the first argument is nothing of these.
     """
     if "_ARGCOMPLETE" in os.environ:
         _complete(os.environ["COMP_LINE"])
-    asked = sys.argv[1:2]
+    asked = sys.argv[1:]
+    if asked[:1] == ["help"] and asked[1:2] and asked[1] in COMMANDS:
+        asked = sys.argv[1:] = [asked[1], "--help"]
     if asked and asked[0] in COMMANDS:
         del sys.argv[1]
         runpy.run_module(f"alexnet_tf.{asked[0]}", run_name="__main__", alter_sys=True)
         return
-    lines = [
-        f"  python -m alexnet_tf.{name:15} {does}" for name, does in COMMANDS.items()
-    ]
+    if asked and asked[0] in _VERSION:
+        print(f"alexnet_tf {alexnet_tf.__version__}")
+        return
+    # As the user called this module: the script, or Python with -m.
+    typed = os.path.basename(sys.argv[0])
+    before = "python -m alexnet_tf." if typed in ("__main__.py", "-c") else f"{typed} "
+    lines = [f"  {before}{name:15} {does}" for name, does in COMMANDS.items()]
     text = "The commands; each explains its flags with --help:\n\n" + "\n".join(lines)
-    if asked and asked[0] not in ("-h", "--help", "-help", "--helpshort"):
+    if asked and asked[0] not in _HELP:
         from alexnet_tf.runtime import suggestions
 
         hint = suggestions.did_you_mean(asked[0], COMMANDS)

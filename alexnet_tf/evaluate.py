@@ -108,8 +108,11 @@ class EvaluateOptions:
 OPTIONS = EvaluateOptions
 
 
-def text(results: Mapping[str, Any], format: tables.Format) -> str:
-    """Returns the results, and what they are results of, as a table, JSON or CSV."""
+def text(results: Mapping[str, Any], format: tables.Format, classes: int) -> str:
+    """Returns the results, and what they are results of, as a table, JSON or CSV.
+
+    The table has a top-5 error only if there are more than five `classes`.
+    """
     what = {name: results[name] for name in ("checkpoint", "step", "dataset", "split")}
     count = f"{results['images']:,} images"
     lines = [
@@ -117,7 +120,8 @@ def text(results: Mapping[str, Any], format: tables.Format) -> str:
         f"{what['dataset']}",
         f"{count:18}" + "".join(f"{name:>12}" for name in measures.METHODS.values()),
     ]
-    for measure, name in measures.MEASURES.items():
+    for measure in measures.shown(classes):
+        name = measures.MEASURES[measure]
         cells = "".join(f"{results[way][measure]:12.2f}" for way in measures.METHODS)
         lines.append(f"{name:18}{cells}")
     return tables.render(
@@ -132,8 +136,11 @@ def text(results: Mapping[str, Any], format: tables.Format) -> str:
     )
 
 
-def ensemble_text(results: Mapping[str, Any], format: tables.Format) -> str:
-    """Returns the results of several nets as a table, JSON or CSV."""
+def ensemble_text(
+    results: Mapping[str, Any], format: tables.Format, classes: int
+) -> str:
+    """Returns the results of several nets as `text` does."""
+    shown_measures = measures.shown(classes)
     searched, nets = results["weights_search"], results["nets"]
     rows = [
         (f"{n['checkpoint']} (step {n['step']})", n["coefficient"], n) for n in nets
@@ -142,7 +149,7 @@ def ensemble_text(results: Mapping[str, Any], format: tables.Format) -> str:
     rows += [(f"average of {len(nets)} nets", "", results["average"])]
     width = max(len(name) for name, _, _ in rows) + 2
     short = {"top1_error": "top-1, %", "top5_error": "top-5, %", "loss": "loss"}
-    titles = "".join(f"{name:>10}" for name in short.values())
+    titles = "".join(f"{short[measure]:>10}" for measure in shown_measures)
     lines = [
         f"{results['split']} split of {results['dataset']}",
         f"{results['images']:,} images".ljust(width + 10)
@@ -152,7 +159,7 @@ def ensemble_text(results: Mapping[str, Any], format: tables.Format) -> str:
     for name, weight, errors in rows:
         shown = f"{weight:10.3f}" if weight != "" else " " * 10
         cells = "".join(
-            f"{errors[w][m]:10.2f}" for w in measures.METHODS for m in measures.MEASURES
+            f"{errors[w][m]:10.2f}" for w in measures.METHODS for m in shown_measures
         )
         lines.append(f"{name:{width}}{shown}{cells}")
     if searched:
@@ -181,7 +188,7 @@ def ensemble_text(results: Mapping[str, Any], format: tables.Format) -> str:
 
 
 def main(chosen: EvaluateOptions, arguments: Sequence[str]) -> None:
-    options.refuse_arguments(arguments)
+    options.refuse_arguments(arguments, "--checkpoint=")
     with log_noise.held_back():
         from alexnet_tf.evaluation import class_ids, ensembles, prediction_files
         from alexnet_tf.models import checkpoint_files, devices
@@ -223,10 +230,10 @@ def main(chosen: EvaluateOptions, arguments: Sequence[str]) -> None:
         evaluated, precision=devices.precision(chosen.net.precision)
     )
     if len(nets) == 1:
-        print(text(results, output.format))
+        print(text(results, output.format, len(dataset.classes)))
         files.write_json(nets[0].run_dir / measures.FILE, results)
     else:
-        print(ensemble_text(results, output.format))
+        print(ensemble_text(results, output.format, len(dataset.classes)))
     _write_files(output, evaluated, results, numbering)
 
 

@@ -98,7 +98,7 @@ OPTIONS = ExportOptions
 
 
 def main(chosen: ExportOptions, arguments: Sequence[str]) -> None:
-    options.refuse_arguments(arguments)
+    options.refuse_arguments(arguments, "--checkpoint=")
     with log_noise.held_back():
         from alexnet_tf.models import checkpoint_files, trained
         from alexnet_tf.serving import export_verification, exporting

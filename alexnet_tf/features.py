@@ -91,7 +91,7 @@ OPTIONS = FeaturesOptions
 
 
 def main(chosen: FeaturesOptions, arguments: Sequence[str]) -> None:
-    options.refuse_arguments(arguments)
+    options.refuse_arguments(arguments, "--checkpoint=")
     if chosen.net.list_layers:
         _refuse_with_list(chosen)
         print(layers_text(_restored(chosen), chosen.output.format))

@@ -122,7 +122,7 @@ OPTIONS = FiguresOptions
 
 
 def main(chosen: FiguresOptions, arguments: Sequence[str]) -> None:
-    options.refuse_arguments(arguments)
+    options.refuse_arguments(arguments, "--checkpoint=")
     images, figures = chosen.images, chosen.figures
     # First, because without matplotlib it says what to install, and TensorFlow is slow.
     from alexnet_tf.drawing import figure as figure_files

@@ -141,10 +141,10 @@ def _notes(net: "imported_run.ImportedNet") -> list[str]:
         else f"the shorter side of an image is scaled to {size} pixels first "
         "(--resize=crop)"
     )
+    mean = ", ".join(f"{value:.1f}" for value in described.mean[side // 2, side // 2])
     lines.append(
         f"classes {described.class_names[0]} to {described.class_names[-1]}, mean of the "
-        f"center {described.mean[side // 2, side // 2].round(1).tolist()} (red, green, "
-        "blue)"
+        f"center {mean} (red, green, blue)"
     )
     if source is not None and source.input_size not in (None, side):
         lines.append(
@@ -155,7 +155,7 @@ def _notes(net: "imported_run.ImportedNet") -> list[str]:
 
 
 def main(chosen: ImportOptions, arguments: Sequence[str]) -> None:
-    options.refuse_arguments(arguments)
+    options.refuse_arguments(arguments, "--from=")
     path, output = chosen.file.from_, chosen.output.output
     if path is None or output is None:
         raise ValueError(

@@ -127,7 +127,7 @@ OPTIONS = PrepareOptions
 
 
 def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
-    options.refuse_arguments(arguments)
+    options.refuse_arguments(arguments, "--source=folder:")
     with log_noise.held_back():
         from alexnet_tf.data import (
             dataset_verification,

@@ -23,7 +23,7 @@ OPTIONS = TrainOptions
 
 
 def main(chosen: TrainOptions, arguments: Sequence[str]) -> None:
-    options.refuse_arguments(arguments)
+    options.refuse_arguments(arguments, "--dataset=folder:")
     if chosen.run.overfit_one_batch and chosen.run.resume:
         raise ValueError(
             "--overfit_one_batch begins with new weights and --resume with those of a "

@@ -4,17 +4,9 @@ The process that starts the workers of pytest-xdist reads this file too. Therefo
 fixtures import what imports TensorFlow.
 """
 
-import gc
-
 import numpy as np
 import pytest
 from PIL import Image
-
-
-def pytest_collection_finish():
-    """Spares the garbage collector the million objects of the libraries."""
-    gc.collect()
-    gc.freeze()
 
 
 def write_noisy_images(root, classes=3, each=6, size=(40, 36)):

@@ -164,6 +164,8 @@ def test_serving(trained_run, tmp_path):
             typed = block.replace("python -m", f"{sys.executable} -m")
             for port, free in ports.items():
                 typed = typed.replace(f":{port}", f":{free}")
+            if typed.startswith("TF_MODEL_SERVER="):
+                continue  # instead of the server that runs already
             if typed.strip().endswith("&"):
                 words = typed.strip().removesuffix("&").split()
                 server = subprocess.Popen(

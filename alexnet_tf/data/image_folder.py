@@ -27,7 +27,7 @@ from alexnet_tf.data import (
     source_types,
 )
 from alexnet_tf.data.folder_listing import counted, first_names
-from alexnet_tf.runtime import names
+from alexnet_tf.runtime import names, suggestions
 
 _SYNSET = re.compile(r"n\d{8}\b")
 
@@ -46,7 +46,10 @@ def open_folder(root: pathlib.Path, fraction: float) -> source_types.Source:
             a name cannot be used; the message says what to do.
     """
     if not root.is_dir():
-        problem = "a file: unpack it first" if root.is_file() else "no such folder"
+        beside = [each.name for each in root.parent.glob("*/")]
+        hint = suggestions.did_you_mean(root.name, map(names.escaped, beside))
+        missing = f"no such folder{hint}"
+        problem = "a file: unpack it first" if root.is_file() else missing
         raise FileNotFoundError(f"folder:{names.escaped(root)}: {problem}")
     tree = _Tree(os.path.abspath(root))
     class_names, splits = tree.list_splits(fraction)

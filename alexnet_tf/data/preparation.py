@@ -9,6 +9,7 @@ machines of Apache Beam.
 import json
 import os
 import pathlib
+import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -314,6 +315,7 @@ def find_or_prepare(
     encoding: str,
     data_dir: str,
     manual_dir: str | None = None,
+    max_bad_files: int = 0,
 ) -> prepared_dataset.Dataset:
     """Finds the dataset that `--dataset` names, and prepares it on first use.
 
@@ -325,6 +327,7 @@ def find_or_prepare(
         encoding: how to store them if they must be prepared, "jpeg" or "raw".
         data_dir: the folder for prepared sources.
         manual_dir: the folder of archives that only the user can download.
+        max_bad_files: how many unreadable images a preparation leaves out.
 
     Raises:
         FileNotFoundError: the folder does not hold a prepared dataset, or the source
@@ -336,6 +339,12 @@ def find_or_prepare(
         folder = pathlib.Path(data_dir) / f"{sources.name_of(dataset)}-{size}"
     except ValueError:
         folder = pathlib.Path(dataset)
+        if folder.is_dir() and not (folder / prepared_dataset.DESCRIPTION).exists():
+            raise FileNotFoundError(
+                f"{dataset} is not a prepared dataset, because it has no "
+                f"{prepared_dataset.DESCRIPTION}. If it holds a folder of images for "
+                f"each class: --dataset={shlex.quote(f'folder:{dataset}')}"
+            ) from None
     else:
         if folder.exists():
             found = prepared_dataset.read_description(folder)
@@ -345,13 +354,19 @@ def find_or_prepare(
             source = sources.open_source(
                 dataset, data_dir=data_dir, manual_dir=manual_dir
             )
-            found = prepare_dataset(source, folder, size=size, encoding=encoding)
+            found = prepare_dataset(
+                source,
+                folder,
+                size=size,
+                encoding=encoding,
+                max_bad_files=max_bad_files,
+            )
             progress.say(summary(found, source))
     found = prepared_dataset.read_description(folder)
     if found.size != size:
         raise ValueError(
             f"{found.path} has images of {found.size} pixels, but the network needs "
-            f"{size}: prepare it again with --size={size}"
+            f"{size}: prepare it again with --size={size} and another --output"
         )
     return found
 

@@ -13,6 +13,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shlex
 from collections.abc import Iterable
 
 import numpy as np
@@ -168,9 +169,10 @@ def read_description(path: str | os.PathLike[str]) -> Dataset:
     try:
         described = json.loads(file.read_text())
     except (FileNotFoundError, NotADirectoryError):
+        source = shlex.quote(f"folder:{folder}") if folder.is_dir() else "..."
         raise FileNotFoundError(
             f"{folder} is not a prepared dataset, because it has no {DESCRIPTION}: "
-            "prepare one with python -m alexnet_tf.prepare --source=... --output=..."
+            f"prepare one with python -m alexnet_tf.prepare --source={source} --output=..."
         ) from None
     except json.JSONDecodeError as error:
         raise ValueError(f"{file} is damaged: {error}") from error

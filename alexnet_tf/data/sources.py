@@ -12,6 +12,7 @@ A specification is one of:
 import pathlib
 
 from alexnet_tf.data import archives, image_folder, source_types, tfds_source
+from alexnet_tf.runtime import suggestions
 
 
 def name_of(specification: str) -> str:
@@ -31,9 +32,14 @@ def name_of(specification: str) -> str:
         return rest.replace("/", "-")
     if kind == "folder" and rest:
         return pathlib.Path(rest).expanduser().resolve().name
+    if specification and pathlib.Path(specification).expanduser().is_dir():
+        hint = f". For the images in that folder: folder:{specification}"
+    else:
+        known = ("garments", *archives.ARCHIVES)
+        hint = suggestions.did_you_mean(specification, known)
     raise ValueError(
         "a source is garments, imagenet2012, ilsvrc2010, tfds:NAME or folder:/path, "
-        f"got {specification!r}"
+        f"got {specification!r}{hint}"
     )
 
 

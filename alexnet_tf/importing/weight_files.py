@@ -75,7 +75,10 @@ def suffix_of(path: str) -> str:
     else:
         raise WeightsError(f"{path} must be one of {', '.join(known)}")
     if not os.path.exists(path):
-        raise WeightsError(f"there is no file {path}")
+        raise WeightsError(
+            f"there is no file {path}. No weights come with this package; "
+            "docs/weights.md says where the published ones are"
+        )
     if not os.path.isfile(path) or not os.path.getsize(path):
         raise WeightsError(f"{path} is empty, or not a regular file")
     return suffix

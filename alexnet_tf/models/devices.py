@@ -92,12 +92,23 @@ def resolve(requested: Sequence[str], towers: int) -> tuple[str, ...]:
         if name not in present:
             raise ValueError(
                 f"--tower_devices asks for /{name}, but TensorFlow finds only "
-                f"{', '.join(f'/{p}' for p in present)}. On a machine with one GPU: "
-                "--tower_devices=/GPU:0, or --logical_gpus=2 to split it. "
-                "Without a GPU: --tower_devices=/CPU:0, or "
-                "--logical_cpus=2 --tower_devices=/CPU:0,/CPU:1"
+                f"{', '.join(f'/{p}' for p in present)}. {_advice(present)}"
             )
     return tuple(f"/{name}" for name in wanted)
+
+
+def _advice(present: Sequence[str]) -> str:
+    """What can be typed on a machine with these devices."""
+    if any(name.startswith("GPU") for name in present):
+        return (
+            "On a machine with one GPU: --tower_devices=/GPU:0, or --logical_gpus=2 to "
+            "split it"
+        )
+    return (
+        "If the machine has a GPU, see that nvidia-smi lists it, and install "
+        "TensorFlow's CUDA libraries: pip install 'alexnet_tf[gpu]'. Without a GPU: "
+        "--tower_devices=/CPU:0, or --logical_cpus=2 --tower_devices=/CPU:0,/CPU:1"
+    )
 
 
 def precision(requested: Precision) -> Literal["float32", "tf32", "bfloat16"]:

@@ -1,4 +1,4 @@
-"""Completes the commands, their flags and the values of choices in a shell.
+"""Completes the commands, their flags, and known values of flags in a shell.
 
 argcomplete (the extra `completion`) does the work: its `register-python-argcomplete`
 prints what a shell needs to ask, and it answers from a parser of argparse, which is made
@@ -44,7 +44,7 @@ def _add_flag(command: argparse.ArgumentParser, field) -> None:
     if options.kind_name(field) == "switch":
         command.add_argument(f"--{name}", f"--no{name}", action="store_true")
     else:
-        command.add_argument(f"--{name}", choices=options.choices(field) or None)
+        command.add_argument(f"--{name}", choices=options.known_values(field) or None)
 
 
 def answer(commands: Mapping[str, str], kinds: Mapping[str, Iterable[type]]) -> None:

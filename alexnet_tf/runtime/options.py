@@ -20,6 +20,7 @@ import math
 import os
 import pathlib
 import re
+import shlex
 import textwrap
 import types
 import typing
@@ -163,6 +164,12 @@ def choices(field: dataclasses.Field) -> tuple[str, ...]:
     """Returns the values of an option that is a choice, or else an empty tuple."""
     kind = _kind(field)
     return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
+
+
+def known_values(field: dataclasses.Field) -> tuple[str, ...]:
+    """Returns the values that a shell can offer: choices, or names that are known."""
+    check = field.metadata["check"]
+    return choices(field) or (check.names if isinstance(check, Named) else ())
 
 
 def kind_name(field: dataclasses.Field) -> str:
@@ -394,10 +401,17 @@ def command_line(options: Any) -> list[str]:
     ]
 
 
-def refuse_arguments(arguments: Sequence[str]) -> None:
-    """Raises ValueError if a command that takes only flags is given something else."""
+def refuse_arguments(arguments: Sequence[str], meant: str = "") -> None:
+    """Raises ValueError if a command that takes only flags is given something else.
+
+    `meant` is what was perhaps left out before the argument, such as "--checkpoint=".
+    """
     if arguments:
-        raise ValueError(f"unexpected argument {arguments[0]!r}: flags begin with --")
+        flag = shlex.quote(f"{meant}{arguments[0]}")
+        hint = f". Did you mean {flag}?" if meant else ""
+        raise ValueError(
+            f"unexpected argument {arguments[0]!r}: flags begin with --{hint}"
+        )
 
 
 def help_text(kind: type, usage: str, *, short: bool = False) -> str:

@@ -16,12 +16,7 @@ def refuse_other(
 ) -> None:
     """Raises ValueError, which names every difference, unless two plans are the same.
 
-    Of SHA-256 digests the first twelve digits are shown.
-
-    Args:
-        what: the work, which begins the message: "features.npz.partial was begun".
-        earlier: the plan that the work was begun with, as it was read from a file.
-        plan: the plan now.
+    `what` begins the message. Of SHA-256 digests the first twelve digits are shown.
 
     Example:
         >>> refuse_other("x.npz was begun", {"top": 5}, {"top": 3})

@@ -10,7 +10,7 @@ Precision = Literal["auto", "float32", "tf32", "bfloat16"]
 
 
 def checkpoint(more: str = "") -> Any:
-    """The net or nets that a command reads; `more` says what several of them are."""
+    """The net that a command reads; `more` says what several of them are."""
     return option(
         "runs/default",
         "a run folder (its newest checkpoint), RUN/best (the one with the least "

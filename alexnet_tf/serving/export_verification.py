@@ -35,11 +35,14 @@ def verify_export(
     path = model_versions.find_version(export, "check")
     replays = preflight.check_export(path)
     origin = _read_origin(path)
-    restored = trained.restore(checkpoint or _checkpoint_of(path, origin))
+    restored = trained.restore(
+        checkpoint or _checkpoint_of(path, origin), inputs="finished"
+    )
     _compare_fingerprints(path, origin, restored)
     wanted = signatures.Signatures(
         restored.model,
         restored.architecture,
+        mean=restored.trained.mean,
         classes=restored.trained.class_names,
         top=origin["top"],
         crops=origin["crops"],

@@ -20,7 +20,7 @@ DTYPES = {
 DEFAULT_TOP = 5
 
 _INPUTS: dict[str, trained.Inputs] = {
-    "saved_model": "pipeline",
+    "saved_model": "finished",
     "keras": "pixels",
     "tflite": "finished",
     "onnx": "finished",
@@ -145,6 +145,7 @@ def _write_saved_model(
         restored.model,
         aside,
         architecture=restored.architecture,
+        mean=restored.trained.mean,
         classes=restored.trained.class_names,
         top=origin["top"],
         crops=origin["crops"],

@@ -7,6 +7,7 @@ import contextlib
 import os
 import pathlib
 import re
+import shlex
 from collections.abc import Iterator
 
 from alexnet_tf.runtime import files
@@ -30,6 +31,23 @@ def next_version(folder: pathlib.Path) -> int:
     return max((int(match[1]) for match in found if match), default=0) + 1
 
 
+def _what_else(folder: pathlib.Path, flag: str) -> str:
+    """What a folder without a SavedModel holds, and what to type instead."""
+    make = "python -m alexnet_tf.export --checkpoint="
+    if not (folder / "model.json").exists():
+        return (
+            "neither a SavedModel nor numbered versions of one. Make one from a "
+            f"checkpoint with: {make}RUN_FOLDER"
+        )
+    export = folder / "export"
+    if list(export.glob("*/saved_model.pb")):
+        return f"a run and not an export. It was exported: --{flag}={shlex.quote(str(export))}"
+    return (
+        f"a run and not an export. Export it with {make}{shlex.quote(str(folder))}, and "
+        f"then give --{flag}={shlex.quote(str(export))}"
+    )
+
+
 def find_version(path: str | os.PathLike[str], flag: str) -> pathlib.Path:
     """Returns the folder of a SavedModel.
 
@@ -46,11 +64,7 @@ def find_version(path: str | os.PathLike[str], flag: str) -> pathlib.Path:
         return folder
     found = [c for c in folder.glob("*") if _DIGITS.fullmatch(c.name) and c.is_dir()]
     if not found:
-        raise FileNotFoundError(
-            f"--{flag}={path} holds neither a SavedModel nor numbered versions of one. "
-            "Make one from a checkpoint with: "
-            "python -m alexnet_tf.export --checkpoint=RUN_FOLDER"
-        )
+        raise FileNotFoundError(f"--{flag}={path} holds {_what_else(folder, flag)}")
     return max(found, key=lambda c: int(c.name))
 
 

@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -24,6 +25,7 @@ def save_model(
     path: pathlib.Path,
     *,
     architecture: architectures.Architecture,
+    mean: np.ndarray,
     classes: Sequence[str],
     top: int,
     crops: int,
@@ -33,15 +35,16 @@ def save_model(
     """Writes a SavedModel with every signature of `signatures`, and warm-up requests.
 
     Args:
-        net: takes `layers.plain_inputs`, gives logits, and has stock operations only.
+        net: takes finished images, gives probabilities, and has stock operations only.
         path: a folder that does not exist.
         architecture: the net's.
         classes: their names.
-        top, crops, background, resize: see `signatures.Signatures`.
+        mean, top, crops, background, resize: see `signatures.Signatures`.
     """
     served = signatures.Signatures(
         net,
         architecture,
+        mean=mean,
         classes=classes,
         top=top,
         crops=crops,

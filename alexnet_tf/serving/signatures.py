@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import background as backgrounds
-from alexnet_tf.models import image_limits, layers, resize_rule, resizing
+from alexnet_tf.models import image_limits, resize_rule, resizing
 from alexnet_tf.serving import graph_decoding
 
 DEFAULT = "serving_default"
@@ -35,9 +36,10 @@ class Signatures:
     """The signatures of a trained net.
 
     Args:
-        net: a model that takes `layers.plain_inputs` and returns logits. If it is to be
-            exported, it must consist of stock operations.
+        net: a model that takes finished images, float32 [N, C, C, 3], and returns
+            probabilities. If it is to be exported, it must consist of stock operations.
         architecture: the architecture of `net`.
+        mean: what is subtracted from an image to finish it, [C, C, 3] or [3].
         classes: the names of the classes, in the order of the logits.
         top: how many classes to return, best first.
         crops: 1 for the center crop, or 10 for the views of the paper's section 4.1.
@@ -50,7 +52,9 @@ class Signatures:
 
     Example::
 
-        served = Signatures(net, architecture, classes=classes, top=5, crops=1).all()
+        served = Signatures(
+            net, architecture, mean=mean, classes=classes, top=5, crops=1
+        ).all()
         function, spec = served["serving_default"]
         outputs = function(tf.constant([image_bytes]))
     """
@@ -60,6 +64,7 @@ class Signatures:
         net: keras.Model,
         architecture: architectures.Architecture,
         *,
+        mean: np.ndarray,
         classes: Sequence[str],
         top: int,
         crops: int,
@@ -73,6 +78,7 @@ class Signatures:
         self._net = keras.Model(
             net.inputs, [net.output, net.get_layer(last.name).input]
         )
+        self._mean = tf.constant(mean, tf.float32)
         self._classes = tf.constant(list(classes))
         self._size = architecture.record_size
         self._crop = architecture.input_size
@@ -252,8 +258,8 @@ class Signatures:
     def _run_net(self, views: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Means over the views: probabilities [N, classes], features [N, units]."""
         flat = tf.reshape(views, [-1, self._crop, self._crop, 3])
-        logits, hidden = self._net(layers.plain_inputs(flat), training=False)
-        probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
+        finished = tf.cast(flat, tf.float32) - self._mean
+        probabilities, hidden = self._net(finished, training=False)
         return (
             self._mean_over_views(probabilities),
             self._mean_over_views(tf.cast(hidden, tf.float32)),

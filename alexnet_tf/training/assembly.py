@@ -128,6 +128,7 @@ def _open_dataset(
             encoding=net.record_encoding,
             data_dir=data.data_dir,
             manual_dir=data.manual_dir,
+            max_bad_files=data.max_bad_files,
         )
 
     # The first worker comes first: if the folder is shared, the others find its work.

@@ -46,18 +46,9 @@ def validation_split(records: Iterable[Record]) -> str | None:
 
 
 def training_s(training: Iterable[Mapping[str, Any]], batch_size: int) -> float:
-    """The seconds that the steps of a run took, without validations and checkpoints.
+    """The seconds that the steps of a run took, from its records of the kind "train".
 
     Steps that were taken twice, because the run was killed between, count once.
-
-    Args:
-        training: the records of the kind "train", in order.
-        batch_size: of the run.
-
-    Example:
-        >>> speed = {"images_per_s": 50.0}
-        >>> training_s([{"step": 10, **speed}, {"step": 20, **speed}], batch_size=100)
-        40.0
     """
     steps = itertools.pairwise([{"step": 0}, *training])
     return sum(

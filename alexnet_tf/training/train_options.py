@@ -59,9 +59,9 @@ class DatasetOptions:
 
     dataset: str = option(
         "garments",
-        "a prepared folder, or a source by its name: garments (embedded), imagenet2012, "
-        "ilsvrc2010, tfds:NAME. A source is prepared in --data_dir on first use. When a "
-        "run is resumed, the same dataset may be in another place; if it is not given, "
+        "a prepared folder, or a source by its name: garments (embedded), folder:PATH "
+        "(your images, one folder per class), imagenet2012, ilsvrc2010, tfds:NAME. A "
+        "source is prepared in --data_dir on first use. When a run is resumed, the same dataset may be in another place; if it is not given, "
         "it is expected where it was",
         changeable=True,
         is_path=True,
@@ -78,6 +78,13 @@ class DatasetOptions:
         "DATA_DIR/tfds/downloads/manual)",
         changeable=True,
         is_path=True,
+    )
+    max_bad_files: int = option(
+        0,
+        "number of unreadable images that are left out and reported when a source is "
+        "prepared; one more stops it",
+        check=options.at_least(0),
+        changeable=True,
     )
     damaged_records: Literal["stop", "skip"] = shared_options.damaged_records(
         changeable=True

@@ -1,12 +1,14 @@
 """`alexnet CMD` is `python -m alexnet_tf.CMD`, and shells can complete it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 
 import pytest
 
+import alexnet_tf
 from alexnet_tf import __main__ as package
 from tests.support import ROOT
 
@@ -69,6 +71,35 @@ def test_without_a_command_it_lists_all(arguments, without_tensorflow):
         assert f"python -m alexnet_tf.{name} " in ours[1] + ours[2]
 
 
+@pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
+@pytest.mark.parametrize("arguments", [["help"], [], ["nothing-like-it"]])
+def test_the_script_lists_commands_as_it_is_called_itself(
+    arguments, without_tensorflow, tmp_path
+):
+    script = tmp_path / "alexnet"
+    script.write_text(f"#!{sys.executable}\n{SCRIPT[2]}\n")
+    script.chmod(0o755)
+    status, *printed = outcome(str(script), *arguments, env=without_tensorflow)
+    assert status == (1 if arguments == ["nothing-like-it"] else 0)
+    for name, does in package.COMMANDS.items():
+        assert re.search(
+            f"^  alexnet {name} +{re.escape(does)}$", "".join(printed), re.M
+        )
+    assert "python -m" not in "".join(printed)
+
+
+@pytest.mark.parametrize("typed", ["--version", "version"])
+def test_it_says_its_version(typed, without_tensorflow):
+    said = outcome(*SCRIPT, typed, env=without_tensorflow)
+    assert said == (0, f"alexnet_tf {alexnet_tf.__version__}\n", "")
+
+
+def test_help_of_a_command_is_its_help(without_tensorflow):
+    asked = outcome(*SCRIPT, "help", "tables", env=without_tensorflow)
+    assert asked == outcome(*SCRIPT, "tables", "--help", env=without_tensorflow)
+    assert "--" in asked[1]
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [("trian", "train"), ("import-weights", "import_weights"), ("pedict", "predict")],
@@ -101,6 +132,8 @@ def completions(line, environment, answers):
         ("alexnet ", {*package.COMMANDS, "-h", "--help"}),
         ("alexnet train --dropo", {"--dropout", "--dropout_rate"}),
         ("alexnet train --dropout=", {"original", "inverted"}),
+        ("alexnet train --architecture=caff", {"caffe_alexnet", "caffenet"}),
+        ("alexnet check_gradients --architecture=torch", {"torchvision"}),
         ("alexnet train --nomirr", {"--nomirror"}),
         ("alexnet import_weights --fr", {"--from"}),
         ("alexnet evaluate --flagf", {"--flagfile"}),

@@ -61,7 +61,7 @@ def test_single_nets_and_their_average_stand_in_one_table(
     assert lines[0] == f"validation split of {small_dataset.path}"
     assert len(lines) == 3 + 4
     errors = both["average"]
-    shown = [f"{errors[w][m]:.2f}" for w in measures.METHODS for m in measures.MEASURES]
+    shown = [f"{errors[w][m]:.2f}" for w in measures.METHODS for m in measures.shown(3)]
     assert lines[-1].split() == ["average", "of", "2", "nets", *shown]
 
     header, *rows = csv.reader(io.StringIO(run(capsys, *two_runs, format="csv")))

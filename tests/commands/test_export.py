@@ -140,6 +140,8 @@ def test_the_options_of_a_saved_model_reach_it(trained_run, tmp_path, monkeypatc
     )
     assert path == tmp_path / "3"
     assert asked.pop("architecture").name == "cifar10_11pct"
+    mean = trained.read_trained_net(trained_run).mean
+    np.testing.assert_array_equal(asked.pop("mean"), mean)
     assert asked == {
         **{"crops": 10, "top": 2, "dtype": "bfloat16"},
         "classes": ("class0", "class1", "class2"),

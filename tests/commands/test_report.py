@@ -250,7 +250,10 @@ def test_an_error_that_training_measured_is_shown_without_an_evaluation(
     error = f"{last['top1_error']:.2f} % with the center crop (validation split, "
     assert page.count(error) == 3  # the summary, the errors and the model card
     assert "Not known" not in page.partition("Top-1 error")[2].partition("</tr>")[0]
-    assert "Ten crops were not measured: python -m alexnet_tf.evaluate" in page
+    note = (
+        f"Ten crops were not measured at step {last['step']}: python -m alexnet_tf.eval"
+    )
+    assert note in page
 
 
 def test_choices_reach_the_figures(imported_run, tmp_path, monkeypatch):

@@ -97,6 +97,31 @@ def test_a_study_trains_every_run_and_compares_the_settings(
     assert table.startswith("| without | seeds |")
 
 
+def test_nets_are_evaluated_as_they_were_trained(trainings, tmp_path, monkeypatch):
+    """In the same precision and on the same devices."""
+    evaluations, run = [], processes.run
+
+    def watched(arguments, log):
+        if "alexnet_tf.evaluate" in arguments:
+            evaluations.append(arguments[2:])
+        return run(arguments, log)
+
+    monkeypatch.setattr(processes, "run", watched)
+    same = ("--tower_devices=/CPU:0,/CPU:1", "--logical_cpus=2", "--logical_gpus=3")
+    make(
+        tmp_path / "s",
+        vary=("precision=float32,bfloat16",),
+        common=("--architecture=small", *same),
+        seeds=(0,),
+    )
+    for precision, (checkpoint, *given) in zip(
+        ("float32", "bfloat16"), evaluations, strict=True
+    ):
+        folder = tmp_path / "s" / f"precision={precision}-seed0"
+        assert checkpoint == f"--checkpoint={folder}"
+        assert sorted(given) == sorted([f"--precision={precision}", *same])
+
+
 def test_finished_runs_are_not_repeated(trainings, tmp_path):
     make(tmp_path / "s")
     first = (tmp_path / "s" / "study.json").read_text()

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.support import ROOT, commands, programs, runs
+from tests.support import ROOT, programs, runs
 
 # Each of them broke a command, or changed its numbers.
 ENVIRONMENT = {
@@ -33,22 +33,28 @@ KERAS_JSON = {
 }
 
 
-# Evaluates, exports and predicts as the commands do, but imports TensorFlow once.
+# Does what the commands do, but imports TensorFlow once.
 PROGRAM = """
 import sys
 from absl import flags
 from alexnet_tf.runtime import command, options
 command._pin_environment()
 flags.FLAGS(sys.argv[:1])
-from alexnet_tf import evaluate, export, predict
-run, folder, image = sys.argv[1:]
+from alexnet_tf import evaluate, export, predict, train
+from alexnet_tf.training import train_options
+dataset, run, image = sys.argv[1:]
 
 def call(command, *arguments, **given):
-    command.main(options.replace(command.OPTIONS(), **given), arguments)
+    chosen = options.replace(command.OPTIONS(), **given)
+    if command is train:
+        chosen = train_options.complete(chosen, set(given))
+    command.main(chosen, arguments)
 
+call(train, dataset=dataset, run_dir=run, architecture="cifar10_11pct",
+     precision="float32", batch_size=8, max_steps=3)
 call(evaluate, checkpoint=run, format="json", precision="float32")
-call(export, checkpoint=run, output=folder)
-call(predict, image, model=folder, format="csv")
+call(export, checkpoint=run)
+call(predict, image, model=run + "/export", format="csv")
 """
 
 
@@ -74,33 +80,22 @@ def home(tmp_path):
     return tmp_path / "home"
 
 
-def test_training_gives_the_same_bits_in_any_environment(small_dataset, tmp_path, home):
-    plain, settings = (
-        runs.train_flags(small_dataset, tmp_path / folder, "--max_steps=3")
-        for folder in ("plain", "settings")
-    )
-    done = commands.run("train", *plain)
-    assert done.returncode == 0, done.stderr[-3000:]
-    in_any_environment(home, "-m", "alexnet_tf.train", *settings)
-    assert runs.same_weights(tmp_path / "plain", tmp_path / "settings")
-
-
-def test_evaluation_and_export_are_the_same_in_any_environment(
-    trained_run, tmp_path, home
+def test_a_run_its_evaluation_and_its_export_are_the_same_in_any_environment(
+    small_dataset, tmp_path, home
 ):
+    one, two = tmp_path / "one", tmp_path / "two"
     image = ROOT / "tools/pictures/bag.png"
-    plain = programs.run("-c", PROGRAM, trained_run, tmp_path / "one", image)
+    plain = programs.run("-c", PROGRAM, small_dataset.path, one, image)
     assert plain.returncode == 0, plain.stderr[-3000:]
-    printed = in_any_environment(
-        home, "-c", PROGRAM, trained_run, tmp_path / "two", image
-    )
-    assert printed.replace(str(tmp_path / "two"), str(tmp_path / "one")) == plain.stdout
+    printed = in_any_environment(home, "-c", PROGRAM, small_dataset.path, two, image)
+    assert runs.same_weights(one, two)
+    assert printed.replace(str(two), str(one)) == plain.stdout
     assert '"top1_error"' in printed
     assert "bag.png,1,class" in printed
 
 
 def test_keras_settings_that_keras_rejects_do_not_stop_a_command(trained_run, home):
-    """`import keras` alone would fail here."""
+    """`import keras` alone would fail here; this is the command itself."""
     (home / ".keras/keras.json").write_text('{"floatx": "int", "backend": 3}')
     evaluate = ("-m", "alexnet_tf.evaluate", f"--checkpoint={trained_run}")
     in_any_environment(home, *evaluate)

@@ -14,6 +14,7 @@ import sys
 import pytest
 
 from alexnet_tf.models import trained
+from alexnet_tf.ops import library
 from tests.support import ROOT, runs
 
 # The whole small path in one process, because each would import TensorFlow for seconds.
@@ -128,18 +129,10 @@ def test_the_op_cannot_be_demanded(without, said):
     assert not (without / "demanded" / "checkpoints").exists()
 
 
-def test_a_library_of_another_tensorflow_is_reported_in_the_same_way(without, tmp_path):
-    shutil.copytree(without / "alexnet_tf", tmp_path / "alexnet_tf")
-    library = tmp_path / "alexnet_tf" / "_alexnet_ops.so"
-    library.write_bytes(b"\0alexnet_tf build: tensorflow=2.19.1 cuda=none;\0")
-    done = run_in(
-        tmp_path,
-        "-c",
-        "import alexnet_tf, numpy as np\n"
-        "net = alexnet_tf.AlexNet(architecture='cifar10_11pct', classes=2)\n"
-        "assert net(np.zeros([1, 24, 24, 3])).shape == (1, 2)\n",
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    (line,) = (line for line in done.stderr.splitlines() if "_alexnet_ops" in line)
-    assert "was built for TensorFlow 2.19, but this is" in line
-    assert "computes with TensorFlow's own operations" in line
+def test_a_library_of_another_tensorflow_is_refused_as_one_that_is_absent(tmp_path):
+    """What a process does without one, whatever the reason, is above."""
+    file = tmp_path / "_alexnet_ops.so"
+    file.write_bytes(b"\0alexnet_tf build: tensorflow=2.19.1 cuda=none;\0")
+    message = "was built for TensorFlow 2.19, but this is"
+    with pytest.raises(library.OpLibraryError, match=message):
+        library._load(file)

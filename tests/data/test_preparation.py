@@ -501,6 +501,35 @@ def test_a_dataset_of_another_size_is_rejected(prepared):
         )
 
 
+def test_a_folder_of_images_is_suggested_as_a_source(tmp_path):
+    folder = tmp_path / "my images"
+    folder.mkdir()
+    with pytest.raises(FileNotFoundError, match=f"--dataset='folder:{folder}'$"):
+        preparation.find_or_prepare(
+            str(folder), size=32, encoding="raw", data_dir="nowhere"
+        )
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+def test_a_dataset_that_is_prepared_on_first_use_may_leave_images_out(
+    tmp_path, allowed
+):
+    first, _ = case_folders.two_of_one_name(tmp_path)
+    images = [path for path in first.rglob("*") if path.is_file()]
+    (first / "a" / "broken.png").write_bytes(b"no image")
+    chosen = {"size": 8, "encoding": "raw", "data_dir": str(tmp_path / "data")}
+    if not allowed:
+        with pytest.raises(
+            image_decoding.BadImageError, match="broken.png.* --max_bad_files=N$"
+        ):
+            preparation.find_or_prepare(f"folder:{first}", **chosen)
+        return
+    found = preparation.find_or_prepare(
+        f"folder:{first}", max_bad_files=allowed, **chosen
+    )
+    assert sum(found.counts.values()) == len(images)
+
+
 def test_a_folder_that_is_not_prepared_is_rejected(tmp_path):
     with pytest.raises(FileNotFoundError, match="is not a prepared dataset"):
         preparation.find_or_prepare(

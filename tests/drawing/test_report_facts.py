@@ -218,13 +218,54 @@ def test_the_command_that_is_shown_makes_the_same_run(folder):
     assert parsed == options.replace(run.flags, resume=False, **places)
 
 
-def test_the_errors_of_another_checkpoint_are_marked(folder):
-    (same,) = contents.errors(facts.read(str(folder)))
-    assert values([same])["ten crops"] == ("19.00 %", "1.25 %", "0.6000")
-    other = json.dumps(EVALUATION | {"step": 60})
-    (folder / "evaluation.json").write_text(other)
-    _, note = contents.errors(facts.read(str(folder)))
-    assert note.text.startswith("These are the errors of step 60, and this page shows ")
+def with_classes(run, classes):
+    net = dataclasses.replace(
+        run.net,
+        architecture=run.net.architecture.with_classes(classes),
+        class_names=tuple(map(str, range(classes))),
+    )
+    return dataclasses.replace(run, net=net)
+
+
+def everything_about_errors(run):
+    card = model_card.section(run, "card", intended_use=None, license=None)
+    parts = [contents.summary(run), contents.errors(run), card.blocks]
+    return repr([*parts, contents.comparison([run])])
+
+
+def test_the_errors_of_another_checkpoint_are_nowhere_on_the_page(folder):
+    run = facts.read(str(folder))
+    assert values(contents.errors(with_classes(run, 6)))["ten crops"] == (
+        *("19.00 %", "1.25 %", "0.6000"),
+    )
+    assert "19.00 %" in everything_about_errors(run)
+    (folder / "evaluation.json").write_text(json.dumps(EVALUATION | {"step": 60}))
+    other = facts.read(str(folder))
+    assert "has the errors of step 60, and this page shows step 90" in (
+        other.evaluation.why
+    )
+    shown = everything_about_errors(other)
+    own = next(v for v in run.log.validations if v["step"] == 90)["top1_error"]
+    assert shown.count(f"{own:.2f} %") == 4  # summary, errors, card, table of all runs
+    assert "20.00 %" not in shown
+    assert "19.00 %" not in shown
+    assert "Ten crops were not measured at step 90: python -m" in shown
+
+
+def test_an_evaluation_without_its_checkpoint_is_still_shown(folder):
+    shutil.rmtree(folder / "checkpoints")
+    shutil.rmtree(folder / "best")
+    table, note = contents.errors(facts.read(str(folder)))
+    assert values([table])["ten crops"][0] == "19.00 %"
+    assert note.text == "These are the errors of step 90, whose checkpoint is not here."
+
+
+def test_threads_that_tensorflow_chooses_are_not_called_0(folder):
+    run = facts.read(str(folder))
+    chosen = {"cores": "2", "intra-op threads": "0", "inter-op threads": "3"}
+    rows = values(contents.machine(dataclasses.replace(run, environment=chosen)))
+    assert rows["intra-op threads"] == ("one per core",)
+    assert rows["inter-op threads"] == ("3",)
 
 
 def test_the_model_card_names_what_is_known_of_the_source(folder, small_dataset):
@@ -265,10 +306,12 @@ def test_long_tables_are_folded_up(folder, small_dataset):
     assert len(blocks[1].blocks[0].rows) == 100
 
 
-def test_errors_of_five_classes_have_no_top5(folder):
-    run = facts.read(str(folder))
-    assert run.net.architecture.classes == 3
-    assert "Top-5 error" not in values(contents.summary(run))
+@pytest.mark.parametrize("classes", [3, 5, 6])
+def test_a_top5_error_is_shown_if_it_can_differ_from_0(folder, classes):
+    run = with_classes(facts.read(str(folder)), classes)
+    curves = repr(contents.curves(run, Absent("The picture of the curves", "")))
+    for shown in (everything_about_errors(run), curves):
+        assert ("op-5 error" in shown) == (classes == 6)
 
 
 def test_times_are_in_units_that_suit_them():

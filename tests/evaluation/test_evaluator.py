@@ -176,16 +176,33 @@ RESULTS = {
 
 
 def test_the_table_shows_both_methods_side_by_side_and_what_they_belong_to():
-    lines = evaluate.text(RESULTS, "table").splitlines()
+    lines = evaluate.text(RESULTS, "table", 1000).splitlines()
     assert lines[0] == "runs/x/best/step-200 (step 200), test split of data/x"
     assert lines[1].split() == ["50,000", "images", "center", "crop", "ten", "crops"]
     assert lines[2].split() == ["top-1", "error,", "%", "40.70", "39.00"]
     assert lines[3].split() == ["top-5", "error,", "%", "18.25", "16.60"]
 
 
+@pytest.mark.parametrize(("classes", "shown"), [(2, False), (5, False), (6, True)])
+def test_a_table_has_a_top5_error_if_it_can_differ_from_0(classes, shown):
+    each = {method: RESULTS[method] for method in ("center_crop", "ten_crop")}
+    several = {
+        **{"dataset": "data/x", "split": "test", "images": 7, "weights_search": None},
+        **{"mean": each, "average": each},
+        "nets": [{"checkpoint": "a", "step": 1, "coefficient": 0.5, **each}] * 2,
+    }
+    for table in (
+        evaluate.text(RESULTS, "table", classes),
+        evaluate.ensemble_text(several, "table", classes),
+    ):
+        assert ("top-5" in table) == ("18.25" in table) == shown
+        assert "40.70" in table
+        assert "1.75" in table
+
+
 def test_json_and_csv_hold_the_same_numbers():
-    assert json.loads(evaluate.text(RESULTS, "json")) == RESULTS
-    header, center, ten = evaluate.text(RESULTS, "csv").splitlines()
+    assert json.loads(evaluate.text(RESULTS, "json", 5)) == RESULTS
+    header, center, ten = evaluate.text(RESULTS, "csv", 5).splitlines()
     assert header == ",top1_error,top5_error,loss,checkpoint,step,dataset,split"
     of = "runs/x/best/step-200,200,data/x,test"
     assert center == f"center_crop,40.7,18.25,1.75,{of}"

@@ -57,8 +57,15 @@ def outputs_of_all(run, tmp_path):
     }
 
 
-def test_a_global_setting_changes_no_output(trained_run, tmp_path, change_settings):
-    expected = outputs_of_all(trained_run, tmp_path)
+@pytest.fixture(scope="module")
+def expected(trained_run, tmp_path_factory):
+    """What every way to get a net computes with Keras' own settings."""
+    return outputs_of_all(trained_run, tmp_path_factory.mktemp("expected"))
+
+
+def test_a_global_setting_changes_no_output(
+    trained_run, expected, tmp_path, change_settings
+):
     change_settings()
     mixed = keras.config.dtype_policy().name.startswith("mixed_")
     for name, value in outputs_of_all(trained_run, tmp_path).items():

@@ -15,6 +15,7 @@ import textwrap
 import threading
 
 import pytest
+import tensorflow as tf
 
 from alexnet_tf.models import devices
 
@@ -442,8 +443,21 @@ def test_device_names_are_normalized_to_tensorflows_form():
 def test_a_missing_device_is_rejected_with_what_to_type():
     with pytest.raises(ValueError, match=re.escape("asks for /GPU:0")) as error:
         devices.resolve(["/GPU:0", "/GPU:1"], towers=2)
-    for advice in ("--logical_gpus=2", "--tower_devices=/CPU:0", "--logical_cpus=2"):
+    for advice in ("nvidia-smi", "--tower_devices=/CPU:0", "--logical_cpus=2"):
         assert advice in str(error.value)
+    assert "--tower_devices=/GPU:0" not in str(error.value)
+
+
+def test_a_missing_device_beside_a_gpu_is_rejected_with_what_to_type(monkeypatch):
+    there = [tf.config.LogicalDevice(f"/device:{n}:0", n) for n in ("CPU", "GPU")]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda: there)
+    with pytest.raises(
+        ValueError, match=re.escape("finds only /CPU:0, /GPU:0")
+    ) as error:
+        devices.resolve(["/GPU:0", "/GPU:1"], towers=2)
+    for advice in ("--tower_devices=/GPU:0", "--logical_gpus=2"):
+        assert advice in str(error.value)
+    assert "nvidia-smi" not in str(error.value)
 
 
 def test_one_device_may_serve_all_towers():

@@ -54,6 +54,12 @@ def expected(moved, images):
     return tf.nn.softmax(logits).numpy()
 
 
+@pytest.fixture(scope="module")
+def served(moved, tmp_path_factory):
+    """The SavedModel of that run."""
+    return exporting.export(moved, folder=tmp_path_factory.mktemp("served"))
+
+
 def in_order(predictions, class_names):
     """Converts lists of (name, probability) to arrays in the order of the classes."""
     return np.array([[dict(row)[name] for name in class_names] for row in predictions])
@@ -101,16 +107,15 @@ def test_a_keras_file_agrees_and_loads_after_importing_the_package(
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # TFLite is deprecated
 def test_every_other_export_agrees_without_the_dataset(
-    moved, images, expected, tmp_path
+    moved, served, images, expected, tmp_path
 ):
-    path = exporting.export(moved, folder=tmp_path)
-    served = tf.saved_model.load(str(path)).signatures
+    signatures = tf.saved_model.load(str(served)).signatures
     names = [
-        name.decode() for name in (path / "assets/labels.txt").read_bytes().split()
+        name.decode() for name in (served / "assets/labels.txt").read_bytes().split()
     ]
     assert names == ["class0", "class1", "class2"]
     for image, probabilities in zip(images, expected, strict=True):
-        answer = served["predict_images"](image=tf.constant(image[None]))
+        answer = signatures["predict_images"](image=tf.constant(image[None]))
         np.testing.assert_allclose(
             answer["probabilities"].numpy()[0], probabilities, atol=1e-5
         )
@@ -384,10 +389,10 @@ def test_a_saved_mean_is_exact_in_bfloat16():
     np.testing.assert_allclose(tf.cast(centered, tf.float32), 0.3, rtol=5e-3)
 
 
-def test_a_server_answers_with_the_same_features(moved, images, tmp_path):
-    served = tf.saved_model.load(str(exporting.export(moved, folder=tmp_path)))
+def test_a_server_answers_with_the_same_features(moved, served, images):
+    signatures = tf.saved_model.load(str(served)).signatures
     encoded = [tf.io.encode_png(image).numpy() for image in images]
-    answer = served.signatures["features"](image_bytes=tf.constant(encoded))
+    answer = signatures["features"](image_bytes=tf.constant(encoded))
     found = alexnet_tf.load(moved).features(images, layer="local4")
     np.testing.assert_allclose(
         answer["features"], found.reshape(len(images), -1), rtol=1e-4, atol=1e-5

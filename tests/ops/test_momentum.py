@@ -1,15 +1,12 @@
 """The update op refuses what no rule is for, and never waits for itself."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from alexnet_tf import ops
 from alexnet_tf.ops import library
-from tests.support import cpp
+from tests.support import programs
 
 IN_OPPOSITE_ORDERS = """
 import threading
@@ -45,17 +42,17 @@ print("both ended")
 """
 
 
-def test_two_updates_of_the_same_variables_in_opposite_orders_do_not_deadlock():
-    # The time-out ends only a deadlock: the updates take a few seconds.
-    done = subprocess.run(
-        [sys.executable, "-c", IN_OPPOSITE_ORDERS],
-        cwd=cpp.ROOT,
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=600,
-    )
-    assert done.stdout == "both ended\n"
+def test_two_updates_of_the_same_variables_in_opposite_orders_do_not_deadlock(tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text(IN_OPPOSITE_ORDERS)
+    program = programs.Program(path)
+    try:
+        # The time-out ends only a deadlock: the updates take a few seconds.
+        program.wait(timeout_s=600)
+    finally:
+        program.kill()
+    output, errors = program.communicate()
+    assert output == "both ended\n", errors[-3000:]
 
 
 @pytest.mark.parametrize("copied", [False, True])

@@ -32,8 +32,16 @@ def test_another_backend_in_the_environment_is_refused_before_the_import(monkeyp
         keras_backend.require_tensorflow()
 
 
-@pytest.mark.parametrize("first", ["", "import tensorflow; "])
-@pytest.mark.parametrize("where", ["KERAS_BACKEND", "keras.json", None])
+@pytest.mark.parametrize(
+    ("where", "first"),
+    [
+        ("KERAS_BACKEND", ""),
+        ("KERAS_BACKEND", "import tensorflow; "),
+        ("keras.json", ""),
+        ("keras.json", "import tensorflow; "),
+        (None, "import tensorflow; "),
+    ],
+)
 def test_the_public_names_need_tensorflow_as_backend(tmp_path, where, first):
     """A backend in keras.json gives way, unless something has imported Keras with it."""
     environment = dict(os.environ, HOME=str(tmp_path))

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import math
+import re
 import typing
 
 import hypothesis
@@ -148,8 +149,24 @@ def test_a_flag_of_another_command_is_unknown():
 
 
 def test_an_argument_that_is_not_a_flag_is_rejected():
-    with pytest.raises(ValueError, match="'garments': flags begin with --"):
+    with pytest.raises(ValueError, match="'garments': flags begin with --$"):
         parsed("garments")
+
+
+@pytest.mark.parametrize(
+    ("command", "meant"),
+    [
+        *(("evaluate", "--checkpoint="), ("export", "--checkpoint=")),
+        *(("features", "--checkpoint="), ("figures", "--checkpoint=")),
+        *(("prepare", "--source=folder:"), ("train", "--dataset=folder:")),
+        ("import_weights", "--from="),
+    ],
+)
+def test_a_command_says_which_flag_was_perhaps_left_out(command, meant):
+    module = importlib.import_module(f"alexnet_tf.{command}")
+    for typed, shown in (("a/b", f"{meant}a/b"), ("a b", f"'{meant}a b'")):
+        with pytest.raises(ValueError, match=re.escape(f"Did you mean {shown}?")):
+            module.main(module.OPTIONS(), [typed])
 
 
 def test_a_tilde_is_expanded_in_every_path(monkeypatch, tmp_path):

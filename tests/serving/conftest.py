@@ -54,10 +54,11 @@ def png():
 @pytest.fixture(scope="session")
 def keras_answers(trained_run, png):
     """What the run's own net answers for `png`, by the output's name."""
-    restored = trained.restore(trained_run)
+    restored = trained.restore(trained_run, inputs="finished")
     served = signatures.Signatures(
         restored.model,
         restored.architecture,
+        mean=restored.trained.mean,
         classes=restored.trained.class_names,
         top=5,
         crops=1,

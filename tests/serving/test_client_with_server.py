@@ -302,22 +302,21 @@ def test_under_load_a_new_version_takes_over_and_a_broken_one_does_not(
         running.stop()
 
 
-def test_no_request_fails_if_the_server_restarts(server, png):
+def test_no_request_fails_if_the_server_restarts(batching, png):
     options = {"attempts": 1000, "in_flight": 2}
     with (
-        servers.client(server.grpc, **options) as grpc,
-        servers.client(server.rest, **options) as rest,
+        servers.client(batching.grpc, **options) as grpc,
+        servers.client(batching.rest, **options) as rest,
     ):
 
         def stream():
             yield from (grpc, rest)
-            server.stop()
+            batching.stop()
             again.start()
             yield from (grpc, rest, grpc, rest)
 
-        again = threading.Thread(target=server.start)
+        again = threading.Thread(target=batching.start)
         answers = list(grpc.map(lambda client: client.classify(png[0]), stream()))
         again.join()
-    server.wait_for("/versions/2")  # as the other tests need it
     assert [a for _, a in answers if isinstance(a, Exception)] == []
     assert len(answers) == 6

@@ -28,7 +28,7 @@ def test_an_export_with_other_weights_than_its_checkpoint_is_rejected(
 ):
     """All its requests run, but the answers are those of another net."""
     monkeypatch.setattr(preflight, "check_export", preflight.examine_export)
-    restored = trained.restore(trained_run, stock=True)
+    restored = trained.restore(trained_run, stock=True, inputs="finished")
     kernel = restored.model.get_layer("fc10").kernel
     kernel.assign(kernel * 0)
     path = tmp_path / "1"
@@ -36,6 +36,7 @@ def test_an_export_with_other_weights_than_its_checkpoint_is_rejected(
         restored.model,
         path,
         architecture=restored.architecture,
+        mean=restored.trained.mean,
         classes=restored.trained.class_names,
         top=5,
         crops=1,

@@ -25,6 +25,22 @@ def test_the_error_names_the_flag_and_the_command_if_there_is_no_saved_model(tmp
         model_versions.find_version(tmp_path, "check")
 
 
+def test_a_run_is_not_taken_for_an_export_and_the_error_names_what_to_type(tmp_path):
+    run = tmp_path / "my run"
+    run.mkdir()
+    (run / "model.json").touch()
+    with pytest.raises(
+        FileNotFoundError, match=rf"Export it with .*--checkpoint='{run}', and then"
+    ):
+        model_versions.find_version(run, "model")
+    (run / "export/3").mkdir(parents=True)
+    (run / "export/3/saved_model.pb").touch()
+    with pytest.raises(
+        FileNotFoundError, match=rf"It was exported: --model='{run / 'export'}'$"
+    ):
+        model_versions.find_version(run, "model")
+
+
 def test_an_existing_version_is_not_overwritten(tmp_path):
     version = tmp_path / "1"
     version.mkdir()

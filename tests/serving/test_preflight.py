@@ -162,29 +162,33 @@ def save(net, path, restored):
         net,
         path,
         architecture=restored.architecture,
+        mean=restored.trained.mean,
         classes=restored.trained.class_names,
         top=5,
         crops=1,
     )
 
 
-def save_with_the_ops_of_training(run, path, *, jit):
-    """Writes a real export with the custom op, which may be compiled by XLA too."""
-    restored = trained.restore(run)
-    mean = restored.trained.mean
-    net = builder.build(restored.architecture, mean=mean, lrn="op", jit=jit)
-    save(net, path, restored)
+def with_the_ops_of_training(restored):
+    """The restored net, untrained, with the custom op."""
+    return builder.build(
+        restored.architecture, lrn="op", classifier_activation="softmax"
+    )
 
 
 def test_a_net_with_the_ops_of_training_is_rejected(trained_run, tmp_path):
     """By a process that has not loaded them: here they are known operations."""
-    save_with_the_ops_of_training(trained_run, tmp_path / "1", jit=False)
+    restored = trained.restore(trained_run)
+    save(with_the_ops_of_training(restored), tmp_path / "1", restored)
     with pytest.raises(preflight.CheckError, match="not an operation of TensorFlow"):
         preflight.check_export(tmp_path / "1")
 
 
 def test_a_net_that_xla_compiles_is_rejected(trained_run, tmp_path):
-    save_with_the_ops_of_training(trained_run, tmp_path / "1", jit=True)
+    restored = trained.restore(trained_run, stock=True, inputs="finished")
+    net = restored.model
+    compiled = keras.layers.Lambda(tf.function(tf.negative, jit_compile=True))
+    save(keras.Model(net.input, compiled(net.output)), tmp_path / "1", restored)
     with pytest.raises(preflight.CheckError, match="must be compiled by XLA"):
         preflight.examine_export(tmp_path / "1")
 

@@ -97,6 +97,11 @@ def test_a_keras_file_uses_the_rule_of_its_net(run, rule):
     np.testing.assert_allclose(by_class(found), probabilities(rule), atol=1e-6)
 
 
+# Tracing a graph takes seconds; test_signatures.py tests graphs of the default rule.
+not_the_default = pytest.mark.parametrize("rule", ["squash"], indirect=True)
+
+
+@not_the_default
 def test_a_graph_uses_the_rule_of_its_net(exported, served, rule):
     encoded, other = (
         images.encode(Image.fromarray(STRIPES), kind) for kind in ("PNG", "BMP")
@@ -117,6 +122,7 @@ def test_a_graph_uses_the_rule_of_its_net(exported, served, rule):
     np.testing.assert_allclose(scores, probabilities(rule), atol=1e-6)
 
 
+@not_the_default
 def test_the_check_of_an_export_uses_the_rule_of_its_net(
     exported, served, rule, monkeypatch
 ):
@@ -129,6 +135,7 @@ def test_the_check_of_an_export_uses_the_rule_of_its_net(
     assert origin["resize"] == rule
 
 
+@not_the_default
 def test_the_check_of_an_export_names_a_rule_that_changed(
     exported, run, rule, monkeypatch
 ):

@@ -75,8 +75,9 @@ def test_features_are_what_the_last_layer_reads(
 def test_ten_crops_are_averaged_as_evaluation_averages_them(trained_run):
     restored = trained.restore(trained_run)
     served = signatures_module.Signatures(
-        restored.model,
+        trained.restore(trained_run, inputs="finished").model,
         restored.architecture,
+        mean=restored.trained.mean,
         classes=restored.trained.class_names,
         top=2,
         crops=10,
@@ -130,12 +131,13 @@ def test_a_request_has_as_many_images_as_the_limit_and_no_more(signatures):
 @pytest.fixture
 def served(trained_run):
     """A function that traces signatures with the limits as they are now."""
-    restored = trained.restore(trained_run)
+    restored = trained.restore(trained_run, inputs="finished")
 
     def trace():
         return signatures_module.Signatures(
             restored.model,
             restored.architecture,
+            mean=restored.trained.mean,
             classes=restored.trained.class_names,
             top=1,
             crops=1,
@@ -227,15 +229,15 @@ CLASSES = tuple(f"class{n}" for n in range(12))
 def small_net():
     """An untrained net of twelve classes, and its architecture."""
     architecture = zoo.find("cifar10_11pct").with_classes(len(CLASSES))
-    mean = np.zeros((architecture.input_size, architecture.input_size, 3), np.float32)
-    return builder.build(architecture, mean=mean, lrn="stock", jit=False), architecture
+    net = builder.build(architecture, lrn="stock", classifier_activation="softmax")
+    return net, architecture
 
 
 def test_the_best_classes_are_sorted_if_there_are_more_than_are_returned(small_net):
     pixels = np.random.default_rng(0).integers(0, 256, (6, 40, 40, 3)).astype(np.uint8)
     net, architecture = small_net
     served = signatures_module.Signatures(
-        net, architecture, classes=CLASSES, top=5, crops=1
+        net, architecture, mean=np.zeros(3), classes=CLASSES, top=5, crops=1
     )
     found = served.classify_pixels(tf.constant(pixels))
     for row, scores, classes in zip(

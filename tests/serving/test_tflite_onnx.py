@@ -42,6 +42,18 @@ def export_as(trained_run, folder, form, *options):
     return folder / f"1.{form}"
 
 
+@pytest.mark.parametrize(("count", "chosen"), [(2, [0, 23]), (3, [0, 11, 23])])
+def test_calibration_images_are_spread_over_all_classes(small_dataset, count, chosen):
+    """Records of a folder may be in the order of the classes."""
+    found = tflite_onnx.calibration_images(small_dataset, 24, count)
+    source = records.open_records(small_dataset, "train")
+    for image, index in zip(found, chosen, strict=True):
+        square = records.decode_image(source[index].encoded, 32, "raw")
+        np.testing.assert_array_equal(image, resizing.center_crop(square, 24))
+    assert found.dtype == np.float32
+    assert len(tflite_onnx.calibration_images(small_dataset, 24, 100)) == 24
+
+
 # By type: the largest difference of a probability, and the mean difference of a logit
 # as a fraction of the standard deviation of the logits.
 TFLITE = {"float32": (1e-5, 1e-5), "float16": (1e-3, 1e-3), "int8": (0.005, 0.01)}

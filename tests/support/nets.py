@@ -24,6 +24,24 @@ SMALL = architecture.Architecture(
 ).with_classes(5)
 
 
+# Runs of it take half as long as those of the CIFAR-10 nets: tracing is most of them.
+TINY = architecture.Architecture(
+    name="figure1",  # a name that the flags accept
+    description="a convolution and a dense layer, for tests of runs",
+    input_size=24,
+    record_size=32,
+    towers=1,
+    layers=(
+        architecture.Convolution(
+            "conv1", filters=8, kernel_size=5, stride=2, standard_deviation=1e-4
+        ),
+        architecture.Relu(),
+        architecture.MaxPool(),
+        architecture.Dense("fc10", units=10, split=False),
+    ),
+)
+
+
 # The outputs of every layer of `narrowed` nets.
 NARROW = {"conv1": 8, "conv2": 16, "conv3": 12, "conv4": 12, "conv5": 8}
 NARROW |= {"fc6": 24, "fc7": 20, "fc8": 5}

@@ -18,6 +18,7 @@ from alexnet_tf.training import (
     run_log,
     train_options,
 )
+from tests.support import nets
 
 
 def train_options_of(dataset, run_dir, **changes):
@@ -44,6 +45,12 @@ def train_options_of(dataset, run_dir, **changes):
     return options.replace(train_options.TrainOptions(), **conventions | chosen)
 
 
+def tiny_options_of(dataset, run_dir, **changes):
+    """Like `train_options_of`, for `nets.TINY`, but only in the tests of training."""
+    chosen = {"architecture": nets.TINY.name, **changes}
+    return train_options_of(dataset, run_dir, **chosen)
+
+
 def trainer_of(chosen, replicas=None, **cadence):
     """Returns the trainer of a run without recording the run in its folder.
 
@@ -61,10 +68,12 @@ def record(chosen):
 
 def train(chosen, *, resume=False, schedule=None, **cadence):
     """Records and trains in this process; returns the trainer."""
-    run = trainer_of(chosen, **cadence)
+    assembled = assembly.assemble(chosen)
+    run = assembled.trainer
+    run.cadence = dataclasses.replace(run.cadence, **cadence)
     if schedule is not None:
         run.schedule = schedule
-    record(options.replace(chosen, resume=resume))
+    run_folder.record_run(options.replace(chosen, resume=resume), assembled.trained)
     if resume:
         assert run.restore()
     run.run(run_log.Log(chosen.run.run_dir, run.state.step))

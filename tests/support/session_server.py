@@ -1,10 +1,12 @@
+#!/usr/bin/env python
 """A stand-in for tensorflow_model_server, for machines that do not have it.
 
 It accepts the server's flags and serves the gRPC PredictionService of
 tensorflow-serving-api and the JSON of the REST API. It runs exports through
 TensorFlow's C++ session loader, replays their warm-up requests first, and follows model
-versions and labels. It has never loaded this package's operations. It has no
-monitoring. Where the real server's behaviour surprises, it behaves in the same way:
+versions and labels. It has no monitoring. It does not load this package's operations,
+but most tests fork it from a process that has: `test_preflight.py` tests that exports
+need none. Where the real server's behaviour surprises, it behaves in the same way:
 
 - Labels are checked before versions are added, so one edit of the config that adds a
   version and moves a label to it is refused, at every poll.
@@ -16,8 +18,7 @@ monitoring. Where the real server's behaviour surprises, it behaves in the same 
 
 To start it by hand:
 
-    python tests/support/session_server.py --rest_api_port=8501 --model_name=alexnet \
-      --model_base_path=$PWD/runs/demo/export
+    TF_MODEL_SERVER=tests/support/session_server.py tools/serving/serve.sh runs/demo/export
 """
 
 import argparse

@@ -3,8 +3,6 @@
 import pathlib
 import resource
 import shutil
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -14,7 +12,7 @@ import tensorflow as tf
 from alexnet_tf.models import checkpoint_files, checkpoint_weights
 from alexnet_tf.runtime import files
 from alexnet_tf.training import checkpoint
-from tests.support import ROOT
+from tests.support import ROOT, programs
 
 
 def net(units=3, seed=0):
@@ -265,10 +263,10 @@ except checkpoint_files.CheckpointError as error:
 def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path):
     """A limit on file size stands in for the full disk: writes fail with EFBIG."""
     assert resource.RLIMIT_FSIZE is not None
-    script = SAVE_WITHOUT_SPACE.format(root=str(ROOT), run=str(tmp_path))
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
+    program = tmp_path / "program.py"
+    program.write_text(SAVE_WITHOUT_SPACE.format(root=str(ROOT), run=str(tmp_path)))
+    done = programs.run(program)
+    assert done.returncode == 0, done.stderr[-3000:]
     message, step = done.stdout.strip().splitlines()
     assert "cannot write checkpoint" in message
     assert "step-1" in message

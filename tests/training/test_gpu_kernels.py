@@ -4,14 +4,12 @@ No GPU is needed: see tests/support/gpu_kernels.py.
 """
 
 import json
-import subprocess
-import sys
 
 import pytest
 import tensorflow as tf
 
 from alexnet_tf import ops
-from tests.support import ROOT, gpu_kernels
+from tests.support import ROOT, gpu_kernels, programs
 
 pytestmark = pytest.mark.skipif(
     not gpu_kernels.has_gpu_kernels(), reason="this TensorFlow has no GPU kernels"
@@ -20,13 +18,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def found():
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.support.gpu_kernels"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = programs.run("tests.support.gpu_kernels", cwd=ROOT)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -3,7 +3,6 @@
 import dataclasses
 import re
 import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -29,7 +28,7 @@ from alexnet_tf.training import (
     training_step,
 )
 from tests.conftest import write_noisy_images
-from tests.support import nets, runs
+from tests.support import commands, nets, runs
 
 NAMES = ("conv1", "conv2", "local3", "local4", "fc10")
 
@@ -319,11 +318,12 @@ def test_a_run_without_a_checkpoint_begins_again_only_with_the_same_weights(
 )
 def test_what_a_run_starts_from_may_not_change(chosen, tmp_path, change, named):
     chosen = options.replace(
-        chosen, freeze=("conv1",), learning_rate_factors=("fc10:10",)
+        chosen, freeze=("conv1",), learning_rate_factors=("fc10:10",), resume=True
     )
-    train.main(chosen, [])
+    (tmp_path / "run").mkdir()
+    options.write(tmp_path / "run" / train_options.RECORD, chosen)
     with pytest.raises(ValueError, match=f"was started with {named}"):
-        train.main(options.replace(chosen, resume=True, **change), [])
+        train.main(options.replace(chosen, **change), [])
 
 
 def test_frozen_layers_stay_and_the_log_says_so(chosen, trained_run, tmp_path):
@@ -501,14 +501,14 @@ def test_only_nets_of_frameworks_that_divide_their_images_hold_a_scale(trained_r
 
 
 def test_replicas_start_from_the_same_weights(small_dataset, trained_run, tmp_path):
-    command = runs.train_command(
+    flags = runs.train_flags(
         small_dataset,
         tmp_path / "mirrored",
         *("--strategy=mirrored", "--logical_cpus=2", "--validation=never"),
         *(f"--weights={trained_run}", "--freeze=conv1", "--max_steps=1"),
         *("--learning_rate_factors=fc10:10", "--drop_epochs="),
     )
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = commands.run("train", *flags)
     assert done.returncode == 0, done.stderr[-3000:]
     alone = runs.train_options_of(
         small_dataset,

@@ -96,7 +96,7 @@ def test_an_option_that_was_changed_by_hand_is_told_in_words(tmp_path):
 
 def test_a_real_run_has_its_epochs_rates_and_validations(small_dataset, tmp_path):
     # 24 images in batches of 8: three steps are a pass.
-    chosen = runs.train_options_of(
+    chosen = runs.tiny_options_of(
         small_dataset, tmp_path / "run", epochs=3.0, drop_epochs=(1.0,)
     )
     trained = runs.train(chosen)

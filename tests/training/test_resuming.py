@@ -1,5 +1,6 @@
 """The schedule of a run may change when it is resumed, and nothing else that defines it."""
 
+import functools
 import json
 import math
 import shutil
@@ -16,19 +17,32 @@ from tests.support import runs
 ERRORS = dict.fromkeys(range(1, 20), 50.0)
 
 
+def begin_anew(dataset, run_dir, steps, **changes):
+    """Begins a run of `steps` steps; three steps per epoch."""
+    chosen = {"max_steps": steps, "validate_epochs": 1 / 3, **changes}
+    runs.begin(runs.tiny_options_of(dataset, run_dir, **chosen), errors=ERRORS)
+
+
+@pytest.fixture(scope="module")
+def begun(small_dataset, tmp_path_factory):
+    """Returns a run that was begun with these steps and options. Do not change it."""
+    folder = tmp_path_factory.mktemp("begun")
+
+    @functools.cache
+    def begun(steps, **changes):
+        run_dir = folder / f"{steps}{len(list(folder.iterdir()))}"
+        begin_anew(small_dataset, run_dir, steps, **changes)
+        return run_dir
+
+    return begun
+
+
 @pytest.fixture
-def begin(small_dataset, tmp_path):
-    """Begins a run of `steps` steps in a folder by its name; three steps per epoch."""
-
-    def begin(name, steps, **changes):
-        chosen = runs.train_options_of(
-            *(small_dataset, tmp_path / name),
-            **{"max_steps": steps, "validate_epochs": 1 / 3, **changes},
-        )
-        runs.begin(chosen, errors=ERRORS)
-        return tmp_path / name
-
-    return begin
+def begin(begun, tmp_path):
+    """Puts a copy of a begun run into a folder by its name."""
+    return lambda name, *steps, **changes: shutil.copytree(
+        begun(*steps, **changes), tmp_path / name
+    )
 
 
 def resume(run_dir, steps, **given):
@@ -49,7 +63,7 @@ def learning_rates_of(run_dir):
 
 
 @pytest.mark.parametrize(
-    ("begun", "given", "expected"),
+    ("options_before", "given", "expected"),
     [
         ({}, {"learning_rate": 0.01}, [0.001] * 3 + [0.01] * 6),
         # The seventh step is the first of the third epoch.
@@ -72,17 +86,16 @@ def learning_rates_of(run_dir):
     ],
 )
 def test_a_changed_run_equals_one_that_is_not_interrupted_again(
-    begin, begun, given, expected
+    begin, options_before, given, expected
 ):
-    begin("unchanged", 9, **begun)
-    whole = begin("whole", 3, **begun)
-    parts = shutil.copytree(whole, whole.parent / "parts")
+    unchanged = begin("unchanged", 9, **options_before)
+    whole, parts = (begin(name, 3, **options_before) for name in ("whole", "parts"))
     resume(whole, 9, **given)
     resume(parts, 4, **given)
     resume(parts, 7)
     resume(parts, 9)
     assert runs.same_weights(whole, parts)
-    assert not runs.same_weights(whole, whole.parent / "unchanged")
+    assert not runs.same_weights(whole, unchanged)
     assert learning_rates_of(whole) == pytest.approx(expected)
     assert learning_rates_of(parts) == learning_rates_of(whole)
     assert changes_of(parts) == changes_of(whole)
@@ -109,7 +122,7 @@ def test_changes_in_a_row_and_back_are_recorded_with_both_values(begin):
 
 
 def test_a_run_without_a_checkpoint_changes_at_step_0(begin, small_dataset, tmp_path):
-    chosen = runs.train_options_of(small_dataset, tmp_path / "killed", max_steps=2)
+    chosen = runs.tiny_options_of(small_dataset, tmp_path / "killed", max_steps=2)
     runs.record(chosen)
     resume(tmp_path / "killed", 2, learning_rate=0.01)
     assert changes_of(tmp_path / "killed") == [(0, "learning_rate", "0.001", "0.01")]
@@ -171,11 +184,8 @@ def break_newest_checkpoint(run_dir):
     data.write_bytes(data.read_bytes()[:100])
 
 
-def test_a_run_that_falls_back_changes_again_at_the_same_step(
-    begin, monkeypatch, tmp_path
-):
-    run_dir = begin("run", 3)
-    whole = shutil.copytree(run_dir, tmp_path / "whole")
+def test_a_run_that_falls_back_changes_again_at_the_same_step(begin, monkeypatch):
+    run_dir, whole = begin("run", 3), begin("whole", 3)
     resume(whole, 5, learning_rate=0.01)
     kill_before_a_step(run_dir, monkeypatch, learning_rate=0.01)
     break_newest_checkpoint(run_dir)
@@ -196,8 +206,9 @@ def test_a_change_before_another_one_takes_its_place(begin, monkeypatch):
 
 def test_a_validation_that_was_prevented_belongs_to_the_schedule_before_it(begin):
     """So that a run is the same whether a signal came before or after a validation."""
-    run_dir = begin("run", 3, schedule="plateau", max_steps=3)
-    prevented = shutil.copytree(run_dir, run_dir.parent / "prevented")
+    run_dir, prevented = (
+        begin(name, 3, schedule="plateau") for name in ("run", "prevented")
+    )
     run = runs.resume(prevented, errors=ERRORS, max_steps=3)
     run.schedule._waited -= 1  # as before that validation
     run.state.validation_due = True
@@ -242,12 +253,12 @@ def test_changes_that_are_missing_are_not_undone_in_silence(begin):
         resume(run_dir, 5)
 
 
-def test_a_new_run_has_no_changes_of_a_run_that_was_removed(begin):
+def test_a_new_run_has_no_changes_of_a_run_that_was_removed(begin, small_dataset):
     run_dir = begin("run", 2)
     resume(run_dir, 3, learning_rate=0.01)
     shutil.rmtree(run_dir / "checkpoints")
     (run_dir / train_options.RECORD).unlink()
-    begin("run", 2)
+    begin_anew(small_dataset, run_dir, 2)
     assert not (run_dir / schedule_changes.FILE).exists()
     assert learning_rates_of(run_dir) == [0.001] * 2
 
@@ -281,7 +292,7 @@ def other_value(field, value):
 def test_what_defines_a_run_does_not_change_but_for_the_schedule(
     small_dataset, tmp_path, name
 ):
-    chosen = runs.train_options_of(small_dataset, tmp_path, resume=True)
+    chosen = runs.tiny_options_of(small_dataset, tmp_path, resume=True)
     options.write(tmp_path / train_options.RECORD, chosen)
     (field,) = (f for _, f in options.fields_of(type(chosen)) if f.name == name)
     changed = other_value(field, options.values_of(chosen)[name])

@@ -81,7 +81,7 @@ def test_a_folder_that_is_taken_is_refused_before_a_dataset_is_prepared(
 def test_resuming_a_run_on_other_images_is_rejected(small_dataset, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(small_dataset.path, data)
-    settings = runs.train_options_of(
+    settings = runs.tiny_options_of(
         prepared_dataset.read_description(data), tmp_path / "run", max_steps=1
     )
     runs.train(settings)
@@ -97,7 +97,7 @@ def test_resuming_a_run_on_other_images_is_rejected(small_dataset, tmp_path):
 def test_a_dataset_that_moved_is_accepted_when_a_run_is_resumed(
     small_dataset, tmp_path
 ):
-    settings = runs.train_options_of(small_dataset, tmp_path / "run", max_steps=1)
+    settings = runs.tiny_options_of(small_dataset, tmp_path / "run", max_steps=1)
     runs.train(settings)
     moved = tmp_path / "moved"
     shutil.copytree(small_dataset.path, moved)

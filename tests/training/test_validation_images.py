@@ -139,42 +139,55 @@ def test_damaged_records_that_are_skipped_are_left_out(small_net):
 
 def options_of(dataset, run_dir, **changes):
     chosen = {"epochs": 2.0, "checkpoint_steps": 2, "log_images": True, **changes}
-    return runs.train_options_of(dataset, run_dir, **chosen)
+    return runs.tiny_options_of(dataset, run_dir, **chosen)
 
 
-def test_tensorboard_gets_them_at_each_validation(small_dataset, tmp_path):
-    run = runs.train(options_of(small_dataset, tmp_path / "run"))
+@pytest.fixture(scope="module")
+def shown(small_dataset, tmp_path_factory):
+    """The run folder of two epochs whose net is looked at."""
+    run_dir = tmp_path_factory.mktemp("runs") / "shown"
+    runs.train(options_of(small_dataset, run_dir))
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def plain(small_dataset, tmp_path_factory):
+    """The run folder of the same run without images."""
+    run_dir = tmp_path_factory.mktemp("runs") / "plain"
+    runs.train(options_of(small_dataset, run_dir, log_images=False))
+    return run_dir
+
+
+def test_tensorboard_gets_them_at_each_validation(shown):
     predictions = {f"predictions/{number}" for number in range(6)}
-    assert tags_by_step(tmp_path / "run" / "validation") == {
+    assert tags_by_step(shown / "validation") == {
         step: {"filters", *predictions} for step in (3, 6)
     }
-    histograms = {f"{v.path}/histogram" for v in run.net.trainable_variables}
-    found = tags_by_step(tmp_path / "run" / "weights")
-    assert found == dict.fromkeys((3, 6), histograms)
+    weights = [
+        f"{layer}/{w}" for layer in ("conv1", "fc10") for w in ("kernel", "bias")
+    ]
+    histograms = {f"{path}/histogram" for path in weights}
+    assert tags_by_step(shown / "weights") == dict.fromkeys((3, 6), histograms)
 
 
-def test_without_them_there_are_only_numbers(small_dataset, tmp_path):
-    runs.train(options_of(small_dataset, tmp_path / "run", log_images=False))
-    assert tags_by_step(tmp_path / "run" / "validation") == {}
+def test_without_them_there_are_only_numbers(plain):
+    assert tags_by_step(plain / "validation") == {}
 
 
-def test_they_change_no_bit_of_the_run(small_dataset, tmp_path):
-    for name, log_images in (("with", True), ("without", False)):
-        runs.train(options_of(small_dataset, tmp_path / name, log_images=log_images))
-    assert runs.same_weights(tmp_path / "with", tmp_path / "without")
+def test_they_change_no_bit_of_the_run(shown, plain):
+    assert runs.same_weights(shown, plain)
     for kind in ("validation", "weights"):
-        ours, theirs = (runs.log_of(tmp_path / n, kind) for n in ("with", "without"))
+        ours, theirs = (runs.log_of(run_dir, kind) for run_dir in (shown, plain))
         assert ours
         assert ours == theirs
 
 
-def test_a_run_that_is_resumed_with_them_is_the_same(small_dataset, tmp_path):
-    runs.train(options_of(small_dataset, tmp_path / "whole", log_images=False))
-    part = options_of(small_dataset, tmp_path / "parts", epochs=1.0)
-    runs.train(part)
-    runs.train(options_of(small_dataset, tmp_path / "parts"), resume=True)
-    assert runs.same_weights(tmp_path / "whole", tmp_path / "parts")
-    assert set(tags_by_step(tmp_path / "parts" / "validation")) == {3, 6}
+def test_a_run_that_is_resumed_with_them_is_the_same(small_dataset, plain, tmp_path):
+    parts = tmp_path / "parts"
+    runs.train(options_of(small_dataset, parts, epochs=1.0))
+    runs.train(options_of(small_dataset, parts), resume=True)
+    assert runs.same_weights(plain, parts)
+    assert set(tags_by_step(parts / "validation")) == {3, 6}
 
 
 def test_a_weight_that_is_not_finite_is_still_what_stops_the_run(

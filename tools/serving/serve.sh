@@ -59,9 +59,11 @@ elif command -v docker >/dev/null && docker info >/dev/null 2>&1; then
     --volume "$folder:/models/alexnet:ro" --env MODEL_NAME=alexnet "$IMAGE" \
     "${flags[@]}" &
 else
+  here="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
   fail "neither tensorflow_model_server nor a running docker was found: install one" \
     "as https://www.tensorflow.org/tfx/serving/setup explains, or set" \
-    "TF_MODEL_SERVER=PATH"
+    "TF_MODEL_SERVER=PATH. To try a client without a server, in the environment of" \
+    "make setup: TF_MODEL_SERVER=$here/tests/support/session_server.py"
 fi
 child=$!
 

@@ -19,6 +19,9 @@ from alexnet_tf.evaluation import measures
 from alexnet_tf.models import checkpoint_files
 from alexnet_tf.runtime import options, paths
 
+# How TensorFlow writes that it chooses itself.
+_AUTOMATIC = {("intra-op threads", "0"), ("inter-op threads", "0")}
+
 _MANY = 40  # rows of a table that is folded up
 
 
@@ -43,11 +46,12 @@ def summary(run: Run) -> list[Block]:
         ("Parameters", words.number(words.parameters(net))),
         ("Dataset", _dataset_name(run)),
         ("Checkpoint", _checkpoint(run)),
-        ("Top-1 error", _error(run, "top1_error")),
-        ("Top-5 error", _error(run, "top5_error")),
     ]
-    if net.classes <= 5:
-        del rows[-1]  # it is 0
+    rows += [
+        (words.measure_name(measure).capitalize(), _error(run, measure))
+        for measure in run.measures
+        if measure != "loss"
+    ]
     return [Table(f"Summary of {run.name}", (), rows)]
 
 
@@ -195,7 +199,11 @@ def machine(run: Run) -> list[Block]:
     """Software, processor and speed."""
     if isinstance(run.environment, Missing):
         return [Absent("The machine", run.environment.why)]
-    rows = [(name, value) for name, value in run.environment.items() if value]
+    rows = [
+        (name, "one per core" if (name, value) in _AUTOMATIC else value)
+        for name, value in run.environment.items()
+        if value
+    ]
     if not isinstance(run.log, Missing):
         if run.log.images_per_s is not None:
             speed = f"{run.log.images_per_s:,.4g} images per second (median)"
@@ -224,13 +232,11 @@ def curves(run: Run, figure: Block) -> list[Block]:
     if run.log.validations:
         table = Table(
             f"Errors on the {run.validation_split} split during training, center crop",
-            ("step", "top-1 error", "top-5 error", "loss"),
+            ("step", *(words.measure_name(measure) for measure in run.measures)),
             [
                 (
                     words.number(record["step"]),
-                    words.percent(record["top1_error"]),
-                    words.percent(record["top5_error"]),
-                    f"{record['loss']:.4f}",
+                    *(words.measured(record, measure) for measure in run.measures),
                 )
                 for record in run.log.validations
             ],
@@ -251,25 +257,21 @@ def errors(run: Run) -> list[Block]:
         Table(
             f"{words.count(found['images'], 'image')} of the {found['split']} split of "
             f"{found['dataset']}",
-            ("", "top-1 error", "top-5 error", "loss"),
+            ("", *(words.measure_name(measure) for measure in run.measures)),
             [
                 (
                     measures.METHODS[method],
-                    words.percent(found[method]["top1_error"]),
-                    words.percent(found[method]["top5_error"]),
-                    f"{found[method]['loss']:.4f}",
+                    *(words.measured(found[method], m) for m in run.measures),
                 )
                 for method in measures.METHODS
             ],
         )
     ]
-    if found["step"] != run.step:
-        shown = "no checkpoint" if run.step is None else f"step {run.step:,}"
+    if run.step is None:
         blocks.append(
             Paragraph(
-                f"These are the errors of step {found['step']:,}, and this page shows "
-                f"{shown}. This command measures them again: python -m "
-                f"alexnet_tf.evaluate --checkpoint={shlex.quote(run.named)}"
+                f"These are the errors of step {found['step']:,}, whose checkpoint is "
+                "not here."
             )
         )
     return blocks

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import pathlib
+import shlex
 import statistics
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -66,7 +67,7 @@ class Run:
         data: the dataset that its answers are shown on.
         environment: software and processor, by item.
         log: what was logged in training.
-        evaluation: the contents of `evaluation.json`.
+        evaluation: the contents of `evaluation.json`, if it is of this checkpoint.
     """
 
     named: str
@@ -81,6 +82,11 @@ class Run:
     environment: Mapping[str, str] | Missing
     log: Log | Missing
     evaluation: Mapping[str, Any] | Missing
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """What is shown of its errors, by the names in `measures.MEASURES`."""
+        return measures.shown(self.net.architecture.classes)
 
     @property
     def name(self) -> str:
@@ -187,7 +193,7 @@ def read(named: str, dataset: str | None = None) -> Run:
         else _fact(lambda: evaluator.dataset_of(net, dataset)),
         environment=recorded(lambda: _environment(folder)),
         log=recorded(lambda: read_log(folder, batch_size)),
-        evaluation=_fact(lambda: _evaluation(folder)),
+        evaluation=_fact(lambda: _evaluation(folder, named, checkpoint)),
     )
 
 
@@ -242,7 +248,10 @@ def _environment(folder: pathlib.Path) -> dict[str, str]:
     return {item: str(found[item]) for item in environment.ITEMS if item in found}
 
 
-def _evaluation(folder: pathlib.Path) -> dict[str, Any]:
+def _evaluation(
+    folder: pathlib.Path, named: str, checkpoint: str | Missing
+) -> dict[str, Any]:
+    """What `evaluate` wrote, if it is about the checkpoint or there is none."""
     path = folder / measures.FILE
     if not path.exists():
         raise ValueError(
@@ -260,6 +269,14 @@ def _evaluation(folder: pathlib.Path) -> dict[str, Any]:
     ]
     if lacking:
         raise ValueError(f"{path} is damaged: it lacks {', '.join(lacking)}")
+    if not isinstance(checkpoint, Missing):
+        step = checkpoint_files.step_of(checkpoint)
+        if found["step"] != step:
+            raise ValueError(
+                f"{path} has the errors of step {found['step']:,}, and this page shows "
+                f"step {step:,}. python -m alexnet_tf.evaluate "
+                f"--checkpoint={shlex.quote(named)} measures those"
+            )
     return found
 
 

@@ -136,7 +136,7 @@ def _trained_on(run: Run) -> str | Missing:
         return Missing(run.training_data.why)
     data = run.training_data
     text = (
-        f"{words.count(data.counts.get('train', 0), 'image')} of {data.name} in "
+        f"{words.count(data.counts.get('train', 0), 'image')} of the dataset {data.name!r}, in "
         f"{words.count(len(data.classes), 'class', 'classes')}."
     )
     started = run.net.started_from
@@ -152,13 +152,17 @@ def _errors(run: Run) -> str | Missing:
             return run.evaluation
         return f"The top-1 error is {known}. {words.unknown(run)}."
     found, error = run.evaluation, words.percent
-    return (
+    text = (
         f"On {words.count(found['images'], 'image')} of the {found['split']} split, the "
         f"top-1 error is {error(found['center_crop']['top1_error'])} with the center crop "
-        f"and {error(found['ten_crop']['top1_error'])} with ten crops. The top-5 errors "
-        f"are {error(found['center_crop']['top5_error'])} and "
-        f"{error(found['ten_crop']['top5_error'])}."
+        f"and {error(found['ten_crop']['top1_error'])} with ten crops."
     )
+    if "top5_error" in run.measures:
+        text += (
+            f" The top-5 errors are {error(found['center_crop']['top5_error'])} and "
+            f"{error(found['ten_crop']['top5_error'])}."
+        )
+    return text
 
 
 def _limits(run: Run) -> str:

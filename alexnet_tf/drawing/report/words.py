@@ -2,8 +2,10 @@
 
 import math
 import shlex
+from collections.abc import Mapping
 
 from alexnet_tf.drawing.report import facts
+from alexnet_tf.evaluation import measures
 from alexnet_tf.models import architecture as architectures
 
 parameters = architectures.parameters
@@ -39,6 +41,27 @@ def percent(value: float) -> str:
     return f"{value:.2f} %"
 
 
+def measure_name(measure: str) -> str:
+    """Returns what is measured, without its unit.
+
+    Example:
+        >>> measure_name("top1_error"), measure_name("loss")
+        ('top-1 error', 'loss')
+    """
+    return measures.MEASURES[measure].removesuffix(", %")
+
+
+def measured(record: Mapping[str, float], measure: str) -> str:
+    """Returns an error in percent, or a loss.
+
+    Example:
+        >>> measured({"top1_error": 20.5, "loss": 0.75}, "loss")
+        '0.7500'
+    """
+    value = record[measure]
+    return f"{value:.4f}" if measure == "loss" else percent(value)
+
+
 def validation(run: facts.Run, measure: str) -> str | None:
     """An error that training measured, with its crop and split; None if it did not."""
     found = run.validation
@@ -53,8 +76,9 @@ def validation(run: facts.Run, measure: str) -> str | None:
 
 def unknown(run: facts.Run) -> str:
     """What is not known of a run that was validated and not evaluated."""
+    at = "" if run.step is None else f" at step {run.step:,}"
     return (
-        "Ten crops were not measured: python -m alexnet_tf.evaluate "
+        f"Ten crops were not measured{at}: python -m alexnet_tf.evaluate "
         f"--checkpoint={shlex.quote(run.named)} does it"
     )
 

@@ -32,8 +32,6 @@ from tests.support import (
     servers,
 )
 
-pytestmark = pytest.mark.long
-
 # Run by tests/commands/test_readme.py, test_newcomers_path.py and test_tutorials.py.
 ELSEWHERE = {
     "README.md",
@@ -103,7 +101,7 @@ def sandbox(tmp_path_factory):
     write_images(folder)
     write_datasets(folder / "data")
     write_weights(folder)
-    done = in_this_folder(
+    in_this_folder(
         folder,
         "python -m alexnet_tf.train --architecture=small --batch_size=8 --max_steps=2 "
         "--run_dir=runs/mine",
@@ -112,7 +110,6 @@ def sandbox(tmp_path_factory):
         "python -m alexnet_tf.import_weights --from=alexnet-owt-7be5be79.pth "
         "--output=runs/tv",
     )
-    assert len(done) == 4
     names = ("demo", "a", "b", "c", "relu", "tanh", "drawings")
     for name in (*names, *(f"../RUN{number}" for number in range(5))):
         shutil.copytree(folder / "runs/mine", folder / "runs" / name)
@@ -277,7 +274,7 @@ class Reader:
     @contextlib.contextmanager
     def serving(self, command):
         """Runs a server, which a command starts in the background."""
-        words = command.removesuffix("&").split()
+        words = ["env", *command.removesuffix("&").split()]
         with subprocess.Popen(
             servers.ending_with_the_tests(words, "SIGTERM"),
             cwd=self.folder,
@@ -314,8 +311,9 @@ def in_this_folder(folder, *commands):
     reader = Reader(folder)
     with contextlib.ExitStack() as stack:
         for command in commands:
+            if "docker compose" in command or command.endswith("&"):
+                stack.close()  # the server that has the ports
             if "docker compose" in command:
-                stack.close()  # of its ports
                 stack.callback(reader.composed_server().stop)
             elif reason_not_to_run(command):
                 continue
@@ -338,6 +336,7 @@ def test_every_reason_not_to_run_a_command_has_a_command():
         assert any(re.search(pattern, command) for command in typed), pattern
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", [page for page, typed in PAGES.items() if typed])
 def test_the_commands_of_a_page_succeed(page, folder):
     if all(reason_not_to_run(command) for command in PAGES[page]):

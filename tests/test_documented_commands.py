@@ -37,6 +37,13 @@ ELSEWHERE = {
     "README.md",
     *(f"docs/tutorials/{each.name}" for each in ROOT.glob("docs/tutorials/*.md")),
 }
+NOT_YET = {
+    f"docs/{name}.md"
+    for name in (
+        *("data", "how_to", "recipes", "results", "resuming", "serving", "speed"),
+        *("studies", "weights"),
+    )
+}
 PAGES = {
     documented.named(page): documented.commands(page.read_text())
     for page in documented.DOCUMENTS
@@ -337,7 +344,9 @@ def test_every_reason_not_to_run_a_command_has_a_command():
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("page", [page for page, typed in PAGES.items() if typed])
+@pytest.mark.parametrize(
+    "page", [page for page, typed in PAGES.items() if typed and page not in NOT_YET]
+)
 def test_the_commands_of_a_page_succeed(page, folder):
     if all(reason_not_to_run(command) for command in PAGES[page]):
         pytest.skip("none of its commands can be run here")

@@ -1,5 +1,6 @@
 """The commands of docs/tutorials/fine_tune.md, from a file to features, as typed."""
 
+import re
 import shlex
 
 import numpy as np
@@ -80,6 +81,13 @@ def test_the_page_shows_every_step():
         *("import_weights", "export", "predict", "train", "evaluate"),
         *("export", "export", "predict", "features"),
     ]
+
+
+def test_the_commands_print_what_the_page_shows(folder):
+    _, said = folder
+    everything = "\n".join(done.stdout + done.stderr for done in said.values())
+    for line in documented.printed(PAGE.read_text()):
+        assert re.search(line, everything), line
 
 
 def test_all_layers_but_the_last_are_taken(folder):

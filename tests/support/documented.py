@@ -36,13 +36,13 @@ def blocks(text):
 def printed(text):
     """A pattern for each line that a page says is printed.
 
-    Its numbers stand for any others, and "..." for any text.
+    Its numbers stand for any others, its spaces for more or fewer, and "..." for any text.
     """
-    lines = re.findall(r"^ {4,}> ?(.*)", without_fences(text), re.MULTILINE)
+    lines = re.findall(r"^ {4,}> *(.*)", without_fences(text), re.MULTILINE)
     return [
-        re.sub(r"(?<![\w-])\d+(?:\\?[.,]\d+)*", r"[\\d.,]+", re.escape(line)).replace(
-            re.escape("..."), ".*"
-        )
+        re.sub(r"(?<![\w-])\d+(\\[.]\d+)?", r"[\\d.,]+", re.escape(line))
+        .replace(re.escape("..."), ".*")
+        .replace(r"\ ", r"\s+")
         for line in lines
     ]
 
@@ -61,6 +61,12 @@ def commands(text):
             lines = ""
     assert not lines, f"no end: {lines}"
     return found
+
+
+def tools(text):
+    """The commands of tools that are code in the sentences of a page."""
+    typed = r"`(python tools/[\w/]+\.py[^`\n]*|tools/[\w/]+\.(?:py|sh) [^`\n]+)`"
+    return re.findall(typed, text)
 
 
 def is_complete(command):

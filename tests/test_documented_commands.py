@@ -7,7 +7,6 @@ short. The commands of the README and of the tutorials are run by other tests.
 
 import contextlib
 import dataclasses
-import glob
 import itertools
 import os
 import pathlib
@@ -113,6 +112,8 @@ def sandbox(tmp_path_factory):
     names = ("demo", "a", "b", "c", "relu", "tanh", "drawings")
     for name in (*names, *(f"../RUN{number}" for number in range(5))):
         shutil.copytree(folder / "runs/mine", folder / "runs" / name)
+    averaged = "--checkpoint=runs/a,runs/b --output=average.json"
+    in_this_folder(folder, f"python -m alexnet_tf.evaluate {averaged}")
     (folder / "EXPORT").symlink_to("runs/mine/export")
     pretrained = folder / "runs/evidence/transfer"
     pretrained.mkdir(parents=True)
@@ -230,7 +231,7 @@ class Reader:
         typed = self.in_small(command)
         self.make_room_for(typed)
         words = documented.arguments(typed)
-        if re.fullmatch(r"python -m [^|&;<>$]*", typed):
+        if re.fullmatch(r"python -m [^|&;<>$*]*", typed):
             done = self.run_module(*words[2:])
         else:
             done = self.run_in_bash(typed)
@@ -245,20 +246,18 @@ class Reader:
 
     def make_room_for(self, typed):
         """Removes what a command makes, if the folder has it."""
-        made = re.search(
-            r"\.train .*--run_dir=(\S+)|\.(?:import_weights|study) .*--output=(\S+)",
-            typed,
-        )
-        if made and "--resume" not in typed:
-            shutil.rmtree(self.folder / (made[1] or made[2]), ignore_errors=True)
+        if "--resume" in typed:
+            return
+        if run := re.search(r"\.train .*--run_dir=(\S+)", typed):
+            shutil.rmtree(self.folder / run[1], ignore_errors=True)
+        if made := re.search(r"\.import_weights .*--output=(\S+)", typed):
+            shutil.rmtree(self.folder / made[1], ignore_errors=True)
+        if file := re.search(r"\.evaluate .*--output=(\S+)", typed):
+            (self.folder / file[1]).unlink(missing_ok=True)
 
     def run_module(self, module, *arguments):
-        files = [
-            sorted(glob.glob(each, root_dir=self.folder)) if "*" in each else [each]
-            for each in arguments
-        ]
-        command = [module, *itertools.chain(*files)]
-        if re.search(r"import_weights|--weights=", " ".join(command)):
+        command = [module, *arguments]
+        if module.endswith(".import_weights") or "--weights=" in " ".join(arguments):
             command = ["-c", published_files.WITH_SMALL_ZOO, "8", *command]
         return programs.run(*command, cwd=self.folder, env=self.environment)
 

@@ -47,7 +47,7 @@ NOT_RUN = {
     r"--source=(imagenet2012|ilsvrc2010) --manual_dir=/archives": "needs the archives",
     r"--source=tfds:cifar10": "downloads the images",
     r"import_weights .*--check$": "needs torchvision",
-    r"docker compose ": "needs Docker; a server of its own takes its place here",
+    r"docker compose ": "needs Docker; its flags go to the server of move_label",
     r"^bazel ": "needs Bazel and the server's sources",
     r"^srun ": "needs Slurm",
     r"checks/gpu.sh": "tests/tools/test_gpu_check.py runs it",
@@ -161,7 +161,7 @@ def write_datasets(data):
         "imagenet2012",
         class_files.read_class_names(None, 1000),
         {"train": examples, "validation": examples},
-        specification="tfds:imagenet2012",
+        specification=sources.identify("imagenet2012", str(data))[0],
     )
     for name, size, encoding, rule in (
         ("imagenet2012-64", 64, "raw", "crop"),
@@ -311,11 +311,11 @@ def in_this_folder(folder, *commands):
     reader = Reader(folder)
     with contextlib.ExitStack() as stack:
         for command in commands:
-            if "docker compose" in command or command.endswith("&"):
+            if command.endswith("&"):
                 stack.close()  # the server that has the ports
-            if "docker compose" in command:
+            if "move_label" in command:
                 stack.callback(reader.composed_server().stop)
-            elif reason_not_to_run(command):
+            if reason_not_to_run(command):
                 continue
             elif command.endswith("&"):
                 stack.enter_context(reader.serving(command))

@@ -52,12 +52,14 @@ NOT_RUN = {
     r"^srun ": "needs Slurm",
     r"checks/gpu.sh": "tests/tools/test_gpu_check.py runs it",
     r"^tensorboard ": "serves until it is stopped",
+    r"benchmarks/training\.py": "takes many minutes, whatever its flags",
     r"evidence.py (data|lrn)": "needs Debian's images, and days",
 }
 # What follows the flags of a page, by a pattern that its command has.
 SMALLER = {
     r"\.train ": "--batch_size=8",
     r"\.train (?!.*(--resume|--overfit|--weights))": "--architecture=small --max_steps=2",
+    r"^(?!.*--tower_devices).*tools/(paper|cuda_convnet)\.flags": "--tower_devices=auto",
     r"\.train .*--overfit": "--architecture=small",
     r"\.train .*--weights": "--max_steps=2",
     r"\.train .*--resume": "--max_steps=4",
@@ -74,7 +76,6 @@ SMALLER = {
     r"benchmarks/prediction": "--images=256 --rounds=1 --peers_dir=",
     r"benchmarks/preparation": "--images=500 --rounds=1 --peers_dir=",
     r"benchmarks/trace_towers": "--batch_size=2 --steps=1",
-    r"benchmarks/training": "--batch_size=2 --repeats=1 --types=float32 --torch_python=",
 }
 # Folders of the pages that are not below the current one.
 OUTSIDE = r"(?<![\w./-])/(archives|fall2011|pets|shared|tmp)\b"

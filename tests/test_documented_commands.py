@@ -237,7 +237,7 @@ class Reader:
         else:
             done = self.run_in_bash(typed)
         judging = "tools/benchmarks/" in command  # by 1, if it was too slow
-        assert done.returncode <= judging, (
+        assert 0 <= done.returncode <= judging, (
             f"{command}\n{typed}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
         )
         if judging and (written := re.search(r"--json=(\S+)", typed)):

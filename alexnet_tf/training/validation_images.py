@@ -116,7 +116,9 @@ def histogram(values: np.ndarray) -> np.ndarray:
 
     `tf.summary.histogram` would take 30 numbers of memory for each weight.
     """
-    counts, edges = np.histogram(values, _BUCKETS)
+    # As float64, because float32 has no 30 edges between values that hardly differ.
+    ends = np.float64(values.min()), np.float64(values.max())
+    counts, edges = np.histogram(values, _BUCKETS, ends)
     return np.stack([edges[:-1], edges[1:], counts], axis=1).astype(np.float64)
 
 

@@ -73,6 +73,13 @@ def test_a_histogram_of_equal_weights_holds_them():
     assert row[2] == 12
 
 
+def test_a_histogram_of_weights_that_differ_in_their_last_bit_has_both():
+    values = np.float32([1, 1, np.nextafter(np.float32(1), np.float32(2))])
+    buckets = validation_images.histogram(values)
+    assert list(buckets[[0, -1], 2]) == [2, 1]
+    assert buckets[:, 2].sum() == 3
+
+
 def test_the_kernels_of_the_towers_stand_one_below_the_other(small_net):
     pixels = validation_images.first_kernels(small_net, nets.SMALL)
     # Three kernels of 11 weights in each tower, four times as large, four between.

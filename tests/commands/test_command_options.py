@@ -62,7 +62,10 @@ def test_the_options_of_evaluate_reach_the_net_and_the_evaluation(
     net = types.SimpleNamespace(architecture=types.SimpleNamespace(input_size=24))
     found = ensembles.Net(tmp_path, "/run/step-5", net)
     dataset = types.SimpleNamespace(
-        path="/images", evaluation_split="validation", shards=lambda split: []
+        path="/images",
+        evaluation_split="validation",
+        shards=lambda split: [],
+        classes=["a", "b"],
     )
     errors = dict.fromkeys(measures.MEASURES, 1.0)
     results = {"center_crop": errors, "ten_crop": errors, "images": 3}

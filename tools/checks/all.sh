@@ -9,6 +9,7 @@ ruff check .
 mypy
 find custom_ops tools \( -name '*.h' -o -name '*.cc' -o -name '*.inc' -o -name '*.cu' \) -print0 |
   xargs -0 clang-format --dry-run --Werror
-# Two processes, because most of the time is spent in Python, of which each uses one core.
-# The one that ends first takes tests over from the other.
-python -m pytest -n 2 --dist worksteal "$@"
+# Most of the time is spent in Python, of which each process uses one core. Three, because
+# on two cores a test that waits for a server or a disk would leave one of them idle. The
+# one that ends first takes tests over from the others.
+python -m pytest -n 3 --dist worksteal "$@"

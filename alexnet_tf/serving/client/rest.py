@@ -217,6 +217,8 @@ def _cause(error: BaseException) -> str:
         inner = getattr(error, "reason", None) or next(
             (a for a in reversed(error.args) if isinstance(a, BaseException)), None
         )
+        if isinstance(error.__cause__, OSError):  # and not urllib3's words for it
+            inner = error.__cause__
         if not isinstance(inner, BaseException):
             break
         error = inner

@@ -36,7 +36,6 @@ ELSEWHERE = {
     "README.md",
     *(f"docs/tutorials/{each.name}" for each in ROOT.glob("docs/tutorials/*.md")),
 }
-NOT_YET = {"docs/speed.md"}  # its benchmarks take long, also in small
 PAGES = {
     documented.named(page): documented.commands(text) + documented.tools(text)
     for page in documented.DOCUMENTS
@@ -48,6 +47,7 @@ NOT_RUN = {
     r"--source=(imagenet2012|ilsvrc2010) --manual_dir=/archives": "needs the archives",
     r"--source=tfds:cifar10": "downloads the images",
     r"import_weights .*--check$": "needs torchvision",
+    r"benchmarks/(prediction|evaluation|preparation)\.py": "takes minutes, also in small",
     r"docker compose ": "needs Docker; its flags go to the server of move_label",
     r"^bazel ": "needs Bazel and the server's sources",
     r"^srun ": "needs Slurm",
@@ -71,11 +71,8 @@ SMALLER = {
     r"\.prepare .*--beam": "--beam_pipeline_options=runner=DirectRunner",
     r"serving/move_label": "--server=http://localhost:8501",
     r"benchmarks/convolution": "--batch_size=2 --repeats=1",
-    r"benchmarks/evaluation": "--part=start --rounds=1",
     r"benchmarks/input\.": "--images=256 --rounds=1 --skip_model --peers_dir=",
     r"benchmarks/lrn": "--repeats=1 --noonednn",
-    r"benchmarks/prediction": "--images=256 --rounds=1 --peers_dir=",
-    r"benchmarks/preparation": "--images=500 --rounds=1 --peers_dir=",
     r"benchmarks/trace_towers": "--batch_size=2 --steps=1",
 }
 # Folders of the pages that are not below the current one.
@@ -339,9 +336,7 @@ def test_every_reason_not_to_run_a_command_has_a_command():
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "page", [page for page, typed in PAGES.items() if typed and page not in NOT_YET]
-)
+@pytest.mark.parametrize("page", [page for page, typed in PAGES.items() if typed])
 def test_the_commands_of_a_page_succeed(page, folder):
     if all(reason_not_to_run(command) for command in PAGES[page]):
         pytest.skip("none of its commands can be run here")

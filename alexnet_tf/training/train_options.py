@@ -61,8 +61,9 @@ class DatasetOptions:
         "garments",
         "a prepared folder, or a source by its name: garments (embedded), folder:PATH "
         "(your images, one folder per class), imagenet2012, ilsvrc2010, tfds:NAME. A "
-        "source is prepared in --data_dir on first use. When a run is resumed, the same dataset may be in another place; if it is not given, "
-        "it is expected where it was",
+        "source is prepared in --data_dir on first use. When a run is resumed, the same "
+        "dataset may be in another place; if it is not given, it is expected where it "
+        "was",
         changeable=True,
         is_path=True,
     )

@@ -64,13 +64,15 @@ def test_a_folder_that_was_made_and_not_used_is_removed(tmp_path, existed, used)
     folder = tmp_path / "run"
     if existed:
         folder.mkdir()
-    with (
-        pytest.raises(ValueError, match="mistyped"),
-        lock.exclusive(folder, "unused"),
-    ):
-        if used:
-            (folder / "log").touch()
-        raise ValueError("mistyped")
+
+    def fail():
+        with lock.exclusive(folder, "unused"):
+            if used:
+                (folder / "log").touch()
+            raise ValueError("mistyped")
+
+    with pytest.raises(ValueError, match="mistyped"):
+        fail()
     assert folder.exists() == (existed or used)
     assert (folder / "log").exists() == used
 

@@ -118,6 +118,7 @@ def training_batches(
     types = [tf.uint8, tf.bool, tf.float32, tf.float32, tf.int32]
     shapes = ([count, side, side, 3], [count], [count, 3], [count], [count])
 
+    @tf.autograph.experimental.do_not_convert
     def batch(step):
         parts = tf.numpy_function(plan.batch, [step], types, stateful=False)
         image, mirror, shift, gain, label = (
@@ -294,6 +295,7 @@ def evaluation_batches(
                 image[...] = decoded
         return images, np.array([record.label for record in readable], np.int32)
 
+    @tf.autograph.experimental.do_not_convert
     def batch(start):
         images, labels = tf.numpy_function(
             read, [start], [tf.uint8, tf.int32], stateful=False
@@ -302,5 +304,10 @@ def evaluation_batches(
         return images, tf.ensure_shape(labels, [None])
 
     batches = tf.data.Dataset.range(0, len(source), batch_size)
+
+    @tf.autograph.experimental.do_not_convert
+    def is_not_empty(_, labels):
+        return tf.size(labels) > 0
+
     batches = batches.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
-    return batches.filter(lambda _, labels: tf.size(labels) > 0).prefetch(2)
+    return batches.filter(is_not_empty).prefetch(2)

@@ -41,7 +41,7 @@ class Evaluation:
         self._methods = {"center_crop": 1}
         if ten_crop:
             self._methods["ten_crop"] = self._views
-        self._measure = tf.function(self._measured)
+        self._measure = tf.function(self._measured, autograph=False)
 
     def _view_inputs(self, images: tf.Tensor, side: int) -> dict[str, tf.Tensor]:
         """The net's inputs for all views of images [N, S, S, 3], an image's in a row.

@@ -155,7 +155,7 @@ def _traced(model: keras.Model) -> Callable[[np.ndarray], dict[str, tf.Tensor]]:
     def outputs(images):
         return model(images, training=False)
 
-    return tf.function(outputs, input_signature=[pixels])
+    return tf.function(outputs, input_signature=[pixels], autograph=False)
 
 
 def _append_missing(

@@ -25,6 +25,7 @@ def exclusive(folder: str | os.PathLike[str], advice: str) -> Iterator[None]:
 
     The lock is held on the file `lock` inside the folder. The operating system releases
     it when the process ends, even after `kill -9`, so a stale file never blocks anyone.
+    A folder that did not exist before is removed if nothing was written into it.
 
     On a file system without locks, a file `owner-...` with the name of this process
     stands for the lock, and a warning says so. Such a file is removed if its process
@@ -44,22 +45,10 @@ def exclusive(folder: str | os.PathLike[str], advice: str) -> Iterator[None]:
         ...     pass
     """
     path = pathlib.Path(folder)
-    files.make_folder(path)
+    new = not path.exists()
     try:
-        descriptor = _open(path / "lock")
+        descriptor = _locked(path, advice)
     except OSError as error:
-        raise OSError(
-            f"{path / 'lock'} cannot be opened for writing ({error.strerror}): {advice}"
-        ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise ValueError(
-            f"another process is writing into {folder}: {advice}"
-        ) from None
-    except OSError as error:
-        os.close(descriptor)
         if error.errno not in _NO_LOCKS:
             raise
         logging.warning(
@@ -73,7 +62,45 @@ def exclusive(folder: str | os.PathLike[str], advice: str) -> Iterator[None]:
     try:
         yield
     finally:
+        if new:
+            _remove_unused(path)
         os.close(descriptor)
+
+
+def _locked(folder: pathlib.Path, advice: str) -> int:
+    """Locks the file `lock` of a folder, which is made; returns the open file."""
+    path = folder / "lock"
+    while True:
+        files.make_folder(folder)
+        try:
+            descriptor = _open(path)
+        except OSError as error:
+            raise OSError(
+                f"{path} cannot be opened for writing ({error.strerror}): {advice}"
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise ValueError(
+                f"another process is writing into {folder}: {advice}"
+            ) from None
+        except OSError:
+            os.close(descriptor)
+            raise
+        # Who held the lock until now may have removed the folder with it.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), path.lstat()):
+                return descriptor
+        os.close(descriptor)
+
+
+def _remove_unused(folder: pathlib.Path) -> None:
+    """Removes a folder that holds nothing but its lock, which this process holds."""
+    with contextlib.suppress(OSError):  # something else is wrong, and is reported
+        if os.listdir(folder) == ["lock"]:
+            (folder / "lock").unlink()
+            folder.rmdir()
 
 
 def _open(path: pathlib.Path) -> int:

@@ -51,7 +51,7 @@ def probability_function(net: keras.Model, mean: np.ndarray):
     """
     spec = tf.TensorSpec([None, *mean.shape], tf.float32, name="image")
 
-    @tf.function(input_signature=[spec])
+    @tf.function(input_signature=[spec], autograph=False)
     def classify(image):
         return {"probabilities": net(image - mean, training=False)}
 

@@ -83,11 +83,6 @@ def factor_of(text: str) -> Factor:
             f"--vary={text}: expected a flag of train and its values, as "
             "--vary=learning_rate=0.01,0.001"
         )
-    if len(values) < 2:
-        raise ValueError(
-            f"--vary={text}: one value does not vary. Give --{flag}={listed} to all "
-            f"runs, or two values or more, as --vary={flag}={listed},..."
-        )
     for value in values:
         if values.count(value) > 1:
             raise ValueError(
@@ -173,6 +168,14 @@ class Plan:
                 )
         for run in self.runs():
             self._check_run(run)
+        # After what is wrong with the flag itself, which such advice would repeat.
+        for factor in self.factors:
+            if len(factor.values) < 2:
+                given = f"{factor.flag}={factor.values[0]}"
+                raise ValueError(
+                    f"--vary={given}: one value does not vary. Give --{given} to all "
+                    f"runs, or two values or more, as --vary={given},..."
+                )
 
     def _check_run(self, run: Run) -> None:
         try:

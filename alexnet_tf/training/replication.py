@@ -80,7 +80,7 @@ class Replicas:
         self._stop = False
         self._vote = tf.Variable(0.0, trainable=False)
         self._before: tf.Tensor | None = None
-        self._sent = tf.function(self._everywhere)
+        self._sent = tf.function(self._everywhere, autograph=False)
 
     def __str__(self) -> str:
         names = ", ".join(

@@ -35,7 +35,9 @@ class Step:
         """
         inputs, labels = batches.element_spec
         scalar = tf.TensorSpec([], tf.float32)
-        return tf.function(self._on_all_replicas).get_concrete_function(
+        return tf.function(
+            self._on_all_replicas, autograph=False
+        ).get_concrete_function(
             inputs, labels, schedule.LearningRates(scalar, scalar, scalar)
         )
 

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 import tensorflow as tf
+from tensorflow.python.autograph.impl import api
 
 from alexnet_tf import train
 from alexnet_tf.models import architecture, builder, checkpoint_files, trained, zoo
@@ -37,6 +38,19 @@ def test_the_precision_that_auto_stands_for_is_recorded(chosen, tmp_path, monkey
         ("enable_op_determinism", ()),
         ("enable_tensor_float_32_execution", (False,)),
     ]
+
+
+def test_nothing_is_converted_from_python_to_a_graph(chosen, monkeypatch):
+    """Autograph would find no control flow on tensors, in seconds of every command."""
+    converted = []
+
+    def convert(function, _):
+        converted.append(function)
+        raise NotImplementedError  # it is called as it is
+
+    monkeypatch.setattr(api, "_convert_actual", convert)
+    train.main(chosen, [])  # which validates as well
+    assert converted == []
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Only one process at a time holds the lock of a folder."""
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -55,6 +56,46 @@ def test_a_second_use_is_rejected_until_the_first_releases_the_lock(tmp_path):
         pass
     with lock.exclusive(folder, "unused"):
         assert folder.is_dir()
+
+
+@pytest.mark.parametrize("existed", [True, False])
+@pytest.mark.parametrize("used", [True, False])
+def test_a_folder_that_was_made_and_not_used_is_removed(tmp_path, existed, used):
+    folder = tmp_path / "run"
+    if existed:
+        folder.mkdir()
+
+    def fail():
+        with lock.exclusive(folder, "unused"):
+            if used:
+                (folder / "log").touch()
+            raise ValueError("mistyped")
+
+    with pytest.raises(ValueError, match="mistyped"):
+        fail()
+    assert folder.exists() == (existed or used)
+    assert (folder / "log").exists() == used
+
+
+def test_two_processes_never_hold_a_folder_that_a_third_removed(tmp_path, monkeypatch):
+    folder, held = tmp_path / "run", contextlib.ExitStack()
+    held.enter_context(lock.exclusive(folder, "unused"))
+    real = fcntl.flock
+
+    def lock_what_is_then_removed(descriptor, operation):
+        monkeypatch.setattr(fcntl, "flock", real)
+        held.close()
+        assert not folder.exists()
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock_what_is_then_removed)
+    with lock.exclusive(folder, "unused"):
+        assert (folder / "lock").exists()
+        with (
+            pytest.raises(ValueError, match="choose another"),
+            lock.exclusive(folder, "choose another"),
+        ):
+            pass
 
 
 def test_a_use_that_is_rejected_leaves_no_file_open(tmp_path):

@@ -97,7 +97,6 @@ def test_values_are_separated_by_commas_or_by_semicolons(text, values):
     [
         ("architecture", "expected a flag of train and its values"),
         ("=a,b", "expected a flag of train and its values"),
-        ("architecture=paper", "one value does not vary"),
         ("architecture=paper,paper", "paper occurs twice"),
         ("without=lrn,,", "the empty value occurs twice"),
     ],
@@ -112,6 +111,12 @@ def test_what_does_not_vary_a_flag_is_refused(text, message):
     [
         (["architecture=paper,papr"], [], "--architecture=papr: must be one of paper"),
         (["architectur=paper,x"], [], "Unknown .* 'architectur'. Did you mean"),
+        (["dropout_rat=0.5"], [], "Unknown .* 'dropout_rat'. Did you mean"),
+        (
+            ["architecture=paper"],
+            [],
+            "one value does not vary. Give --archi.*=paper to",
+        ),
         (["learning_rate=0.1,-1"], [], "--learning_rate=-1.0: must be at least 0"),
         (["learning_rate=0.1,fast"], [], "learning_rate"),
         (["without=,conv9"], ["--architecture=small"], "with --without=conv9: --with"),

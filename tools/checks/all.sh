@@ -12,4 +12,8 @@ find custom_ops tools \( -name '*.h' -o -name '*.cc' -o -name '*.inc' -o -name '
 # Most of the time is spent in Python, of which each process uses one core. Three, because
 # on two cores a test that waits for a server or a disk would leave one of them idle. The
 # one that ends first takes tests over from the others.
+#
+# Images of containers often forbid bytecode, without which each of the many processes
+# would compile the package anew.
+unset PYTHONDONTWRITEBYTECODE
 python -m pytest -n 3 --dist worksteal "$@"

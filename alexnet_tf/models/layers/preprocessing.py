@@ -63,7 +63,7 @@ class Preprocessing(keras.layers.Layer):
             return tf.cast(image, self.compute_dtype)
 
         self._finished = finished
-        self._compiled = tf.function(finished, jit_compile=True) if jit else None
+        self._compiled = _compiled(finished) if jit else None
 
     def call(self, image, mirror, shift, gain):
         finished = self._finished
@@ -73,6 +73,10 @@ class Preprocessing(keras.layers.Layer):
 
     def compute_output_spec(self, image, mirror, shift, gain):
         return keras.KerasTensor(image.shape, dtype=self.compute_dtype)
+
+
+def _compiled(function):
+    return tf.function(function, jit_compile=True, autograph=False)
 
 
 @functools.cache
@@ -85,7 +89,7 @@ def _compiles(device: str) -> bool:
     try:
         with tf.init_scope(), tf.device(f"/{device}"):
             pixel = plain_inputs(tf.zeros([1, 1, 1, 3], tf.uint8))
-            tf.function(finish, jit_compile=True)(**pixel, mean=tf.zeros([3]))
+            _compiled(finish)(**pixel, mean=tf.zeros([3]))
     except tf.errors.OpError as error:
         logging.warning(
             "XLA cannot compile on /%s, so images are finished there without it, which "

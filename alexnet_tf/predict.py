@@ -172,7 +172,7 @@ def main(chosen: PredictOptions, arguments: Sequence[str]) -> None:
                 else classification.local_classifier(model, batch_size=size)
             )
         if path is None:
-            predictions = []
+            predictions: list[classification.Prediction] = []
             found = classification.classify_files(
                 files, classifier, top=top, max_bad_files=most
             )

@@ -293,6 +293,8 @@ def test_a_file_that_is_not_a_trained_net_is_rejected(tmp_path):
         alexnet_tf.load(tmp_path / "none.keras")
     model = keras.Sequential([keras.Input([2]), keras.layers.Dense(2)])
     model.save(tmp_path / "other.keras")
+    with pytest.raises(FileNotFoundError, match=r"Did you mean .*/other\.keras\?"):
+        alexnet_tf.load(tmp_path / "othr.keras")
     (tmp_path / "damaged.keras").write_bytes(b"not a zip file")
     with pytest.raises(
         ValueError, match=r"damaged\.keras is damaged, or not a \.keras"

@@ -28,7 +28,7 @@ from alexnet_tf.runtime import (
     tables,
 )
 from alexnet_tf.runtime.options import option
-from alexnet_tf.runtime.shared_options import DeviceOptions
+from alexnet_tf.runtime.shared_options import LogicalDeviceOptions
 
 if TYPE_CHECKING:
     from alexnet_tf.data import prepared_dataset
@@ -101,7 +101,7 @@ class EvaluateOptions:
 
     net: NetOptions = options.group(NetOptions, "Net")
     data: DatasetOptions = options.group(DatasetOptions, "Dataset")
-    devices: DeviceOptions = options.group(DeviceOptions, "Devices")
+    devices: LogicalDeviceOptions = options.group(LogicalDeviceOptions, "Devices")
     output: OutputOptions = options.group(OutputOptions, "Output")
 
 

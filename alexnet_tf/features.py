@@ -175,7 +175,7 @@ def _restored(chosen: FeaturesOptions) -> "trained.Restored":
     with log_noise.held_back():
         from alexnet_tf.models import devices, trained
 
-        devices.configure(chosen.devices.logical_cpus, chosen.devices.logical_gpus)
+        devices.configure()
     devices.allow_tf32(chosen.net.precision == "tf32")
     return trained.restore(
         chosen.net.checkpoint,

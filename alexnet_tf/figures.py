@@ -136,7 +136,7 @@ def main(chosen: FiguresOptions, arguments: Sequence[str]) -> None:
         from alexnet_tf.drawing import gallery
         from alexnet_tf.models import devices
 
-        devices.configure(chosen.devices.logical_cpus, chosen.devices.logical_gpus)
+        devices.configure()
     devices.allow_tf32(figures.precision == "tf32")
     choices = gallery.Choices(
         layer=figures.layer,

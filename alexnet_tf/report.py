@@ -98,7 +98,7 @@ def main(chosen: ReportOptions, arguments: Sequence[str]) -> None:
         from alexnet_tf.drawing.report import composition, facts
         from alexnet_tf.models import devices
 
-        devices.configure(chosen.devices.logical_cpus, chosen.devices.logical_gpus)
+        devices.configure()
     devices.allow_tf32(chosen.images.precision == "tf32")
     runs = [facts.read(each, chosen.images.dataset) for each in named]
     report = composition.compose(

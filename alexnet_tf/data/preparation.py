@@ -217,9 +217,7 @@ class _Preparation:
         """Raises ValueError if complete shards were written with other settings."""
         if not self._plan_path.exists() or not list(self.complete.glob("[!.]*")):
             return
-        # Earlier versions had no choice of the resize rule.
-        earlier = {"resize": resize_rule.DEFAULT}
-        earlier |= json.loads(self._plan_path.read_text())
+        earlier = json.loads(self._plan_path.read_text())
         plans.refuse_other(f"{self._partial} was started", earlier, self._settings)
 
     def _remove_unfinished(self, jobs: Sequence[shards.Job]) -> list[shards.Job]:
@@ -387,15 +385,9 @@ def refuse_other_source(
         FileNotFoundError: the source does not exist.
     """
     wanted, fingerprint = sources.identify(specification, data_dir)
-    if not dataset.source:
-        if not wanted.startswith("folder:"):
-            return
-        problem = (
-            "was prepared by an earlier version of alexnet_tf, which did not record "
-            f"from what, so it may be of other images than those of {wanted}"
-        )
-    elif dataset.source != wanted:
-        problem = f"was prepared from {dataset.source}, and not from {wanted}"
+    if dataset.source != wanted:
+        before = dataset.source or "images without a source"
+        problem = f"was prepared from {before}, and not from {wanted}"
     elif fingerprint is not None and dataset.fingerprint != fingerprint:
         problem = f"was prepared from {wanted}, whose images have changed since"
     else:

@@ -43,8 +43,8 @@ class Dataset:
         counts: the number of records of each split.
         path: the folder.
         source, fingerprint: the specification and the fingerprint of what was prepared,
-            as `source_types.Source` has them; None if an earlier version prepared it.
-        class_counts: for each split, the number of records of each class; None likewise.
+            as `source_types.Source` has them.
+        class_counts: for each split, the number of records of each class.
         background: the color behind transparent pixels.
         resize: how an image of any shape became a square.
     """
@@ -55,9 +55,9 @@ class Dataset:
     classes: tuple[str, ...]
     counts: dict[str, int]
     path: pathlib.Path = dataclasses.field(compare=False)
-    source: str | None = None
-    fingerprint: str | None = None
-    class_counts: dict[str, list[int]] | None = None
+    source: str = ""
+    fingerprint: str = ""
+    class_counts: dict[str, list[int]] = dataclasses.field(default_factory=dict)
     background: backgrounds.Color = backgrounds.WHITE
     resize: resize_rule.Rule = resize_rule.DEFAULT
 
@@ -144,12 +144,12 @@ def write_description(
     """Writes `dataset.json` and `statistics.npz` into the dataset's folder."""
     with files.written_aside(dataset.path / STATISTICS) as aside:
         np.savez(aside, **dataclasses.asdict(statistics))
-    described = {
-        field.name: getattr(dataset, field.name)
-        for field in dataclasses.fields(dataset)
-        if field.name != "path"
-    }
+    described = {name: getattr(dataset, name) for name in _described_fields()}
     files.write_json(dataset.path / DESCRIPTION, described)
+
+
+def _described_fields() -> list[str]:
+    return [f.name for f in dataclasses.fields(Dataset) if f.name != "path"]
 
 
 def read_description(path: str | os.PathLike[str]) -> Dataset:
@@ -177,12 +177,14 @@ def read_description(path: str | os.PathLike[str]) -> Dataset:
     except json.JSONDecodeError as error:
         raise ValueError(f"{file} is damaged: {error}") from error
     try:
+        for name in _described_fields():
+            _ = described[name]
         described["classes"] = names.checked_all(described["classes"], os.fspath(file))
         _ = record_files.SUFFIXES[described["encoding"]]
         described["background"] = backgrounds.from_json(
-            described.get("background"), str(file)
+            described["background"], str(file)
         )
-        described["resize"] = resize_rule.from_json(described.get("resize"), str(file))
+        described["resize"] = resize_rule.from_json(described["resize"], str(file))
         return Dataset(**described, path=folder)
     except (KeyError, TypeError) as error:
         raise ValueError(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_tf.data import input_pipeline, prepared_dataset, records
+from alexnet_tf.data import prepared_dataset, records
 from alexnet_tf.drawing import (
     architecture,
     confusion,
@@ -32,7 +32,7 @@ from alexnet_tf.evaluation import nearest as nearest_images
 from alexnet_tf.evaluation import saliency as saliency_gradients
 from alexnet_tf.models import checkpoint_files, devices, layer_outputs, trained
 from alexnet_tf.runtime import names, paths
-from alexnet_tf.training import learning_curves, train_options
+from alexnet_tf.training import learning_curves
 
 ALL = "all"
 
@@ -227,22 +227,9 @@ class Subject:
         Raises NotDrawableError if the run has no log.
         """
         try:
-            return learning_curves.read_curves(
-                self.run_dir, self._steps_per_epoch, self._validation_split
-            )
+            return learning_curves.read_curves(self.run_dir)
         except (OSError, ValueError) as error:
             raise NotDrawableError(str(error)) from error
-
-    def _steps_per_epoch(self) -> int:
-        batch_size = train_options.read_record(self.run_dir).recipe.batch_size
-        return input_pipeline.steps_per_epoch(self.dataset, batch_size)
-
-    def _validation_split(self) -> str | None:
-        """What training validated on, by its dataset; None if that is gone."""
-        try:
-            return evaluator.dataset_of(self.net).evaluation_split
-        except (OSError, ValueError):
-            return None
 
 
 def _architecture(subject: Subject) -> Figure:

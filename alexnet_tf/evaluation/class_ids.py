@@ -49,7 +49,7 @@ def numbering(
             "lines are in the order of the records"
         )
         return prediction_files.Numbering(numbers, source, by_file_name=False)
-    if (dataset.source or "").startswith(_IN_ORDER_OF_IDS):
+    if dataset.source.startswith(_IN_ORDER_OF_IDS):
         return prediction_files.Numbering(numbers, "ILSVRC2010_ID", by_file_name=True)
     raise ValueError(
         f"the classes of {dataset.path} are synsets, and a challenge's ids are not in "

@@ -228,8 +228,8 @@ def check_file_names(image_names: Sequence[str]) -> None:
         if _NO_FILE.fullmatch(name):
             raise ValueError(
                 "--submission orders ILSVRC's images by their file names, and image "
-                f"{image} has none (it is called {name!r}), because an earlier version "
-                "prepared the dataset: prepare it again"
+                f"{image} has none (it is called {name!r}): prepare the dataset again, "
+                "from ImageNet's archives or a folder of its files"
             )
 
 

@@ -43,8 +43,8 @@ def read(path: str, architecture: str | None = None) -> OwnNet:
 
     Args:
         path: the file.
-        architecture: a name in `zoo.ARCHITECTURES`, for a `.weights.h5` file of an
-            earlier version, which does not record its own.
+        architecture: a name in `zoo.ARCHITECTURES`, for a `.weights.h5` file that
+            does not record its own.
 
     Raises:
         WeightsError: the file does not say which net it is of.

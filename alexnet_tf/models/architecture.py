@@ -21,10 +21,6 @@ Inputs = Literal["own", "both"]
 DropoutConvention = Literal["original", "inverted"]
 Initialization = Literal["paper", "cuda_convnet", "pytorch"]
 
-# JSON holds a field with this metadata only if its value is not the default. So nets
-# that do not need the field have the same JSON as before it existed.
-_OMITTED_BY_DEFAULT = {"omitted_by_default": True}
-
 # Paper, section 5: the initial weights of every layer have this standard deviation.
 PAPER_STANDARD_DEVIATION = 0.01
 
@@ -141,7 +137,7 @@ class ResponseNormalization:
     k: float = 2.0
     alpha: float = 1e-4
     beta: float = 0.75
-    inputs: Inputs = dataclasses.field(default="own", metadata=_OMITTED_BY_DEFAULT)
+    inputs: Inputs = "own"
 
     def __post_init__(self) -> None:
         _check_normalization(self)
@@ -180,7 +176,7 @@ class MaxPool:
 
     size: int = 3
     stride: int = 2
-    ceil_mode: bool = dataclasses.field(default=True, metadata=_OMITTED_BY_DEFAULT)
+    ceil_mode: bool = True
 
     def __post_init__(self) -> None:
         _check_counts(self, "size", "stride")
@@ -310,12 +306,8 @@ class Architecture:
     record_size: int
     towers: int
     layers: tuple[Layer, ...]
-    dropout: DropoutConvention = dataclasses.field(
-        default="original", metadata=_OMITTED_BY_DEFAULT
-    )
-    initialization: Initialization = dataclasses.field(
-        default="cuda_convnet", metadata=_OMITTED_BY_DEFAULT
-    )
+    dropout: DropoutConvention = "original"
+    initialization: Initialization = "cuda_convnet"
 
     def __post_init__(self) -> None:
         _check_counts(self, "input_size", "record_size", "towers")

@@ -31,9 +31,8 @@ _KINDS: dict[str, type] = {
 def to_json(architecture: architectures.Architecture) -> dict[str, Any]:
     """Returns `architecture` as plain JSON data, which `from_json` reads back.
 
-    Every field is written under its own name, except that some are left out if they
-    have their default value. A layer is an object whose `kind` names its type in lower
-    case, for example `max_pool` for `MaxPool`.
+    Every field is written under its own name. A layer is an object whose `kind` names
+    its type in lower case, for example `max_pool` for `MaxPool`.
 
     Example:
         >>> types = architectures
@@ -46,22 +45,17 @@ def to_json(architecture: architectures.Architecture) -> dict[str, Any]:
     """
 
     return {
-        **_written_fields(architecture),
+        **_fields(architecture),
         "layers": [
-            {"kind": _kind(type(layer)), **_written_fields(layer)}
+            {"kind": _kind(type(layer)), **_fields(layer)}
             for layer in architecture.layers
         ],
     }
 
 
-def _written_fields(instance: Any) -> dict[str, Any]:
-    """The fields of a dataclass that JSON holds, with tuples as lists."""
-    values = {
-        field.name: getattr(instance, field.name)
-        for field in dataclasses.fields(instance)
-        if not field.metadata.get("omitted_by_default")
-        or getattr(instance, field.name) != field.default
-    }
+def _fields(instance: Any) -> dict[str, Any]:
+    """The fields of a dataclass as JSON has them, with tuples as lists."""
+    values = {f.name: getattr(instance, f.name) for f in dataclasses.fields(instance)}
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in values.items()

@@ -51,18 +51,16 @@ def from_json(value: object, where: str) -> Color:
     """Returns the color that a file records as `[r, g, b]`.
 
     Args:
-        value: what was found; None if the file is of a version before backgrounds.
+        value: what was found.
         where: the file, which begins the error message.
 
     Raises:
         ValueError: it is not a list of three integers from 0 to 255.
 
     Example:
-        >>> from_json(None, "model.json")
-        (255, 255, 255)
+        >>> from_json([255, 128, 0], "model.json")
+        (255, 128, 0)
     """
-    if value is None:
-        return WHITE
     if (
         not isinstance(value, list | tuple)
         or len(value) != 3

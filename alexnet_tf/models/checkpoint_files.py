@@ -11,7 +11,6 @@ import contextlib
 import os
 import pathlib
 import re
-import shutil
 
 from alexnet_tf.runtime import files, paths, suggestions
 
@@ -47,8 +46,6 @@ def remove_checkpoint(prefix: str) -> None:
 def remove_unfinished(folder: pathlib.Path) -> None:
     """Removes what writes that failed or were killed have left in a folder."""
     files.remove_leftovers(folder, locked=True)
-    for path in folder.glob("step-*_temp"):  # of earlier versions
-        shutil.rmtree(path)
     for path in folder.glob("step-*.data-*"):
         index = path.with_suffix(".index")
         if path.suffix != ".broken" and not index.exists():

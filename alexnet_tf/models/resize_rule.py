@@ -26,18 +26,16 @@ def from_json(value: object, where: str) -> Rule:
     """Returns the rule that a file records.
 
     Args:
-        value: what was found; None if the file is of a version before this choice.
+        value: what was found.
         where: the file, which begins the error message.
 
     Raises:
         ValueError: it is not a rule.
 
     Example:
-        >>> from_json(None, "model.json")
-        'crop'
+        >>> from_json("squash", "model.json")
+        'squash'
     """
-    if value is None:
-        return DEFAULT
     for rule in typing.get_args(Rule):
         if value == rule:
             return rule

@@ -103,7 +103,10 @@ def missing(folder: pathlib.Path, error: FileNotFoundError) -> FileNotFoundError
 
 def damaged(path: pathlib.Path, error: Exception) -> ValueError:
     """The error for a `model.json` that lacks something."""
-    return ValueError(f"{path} is damaged: {error!r}")
+    what = f"it has no {error.args[0]}" if isinstance(error, KeyError) else repr(error)
+    return ValueError(
+        f"{path} is damaged: {what}. Restore that file, or train or import the net again"
+    )
 
 
 def unknown(path: pathlib.Path, error: Exception) -> ValueError:

@@ -71,11 +71,21 @@ class SavedWeights:
         elif self.path.endswith(".weights.h5"):
             recorded = _provenance_in(self.path)
             if recorded is not None:
-                self.architecture = recorded["architecture"]
-                self.dropout = recorded["dropout"]
-                self.resize = resize_rule.from_json(recorded.get("resize"), self.path)
+                self._take(recorded)
         else:
             self._open_run()
+
+    def _take(self, recorded: dict[str, Any]) -> None:
+        """Takes what a `.weights.h5` file records."""
+        try:
+            self.architecture = recorded["architecture"]
+            self.dropout = recorded["dropout"]
+            self.resize = resize_rule.from_json(recorded["resize"], self.path)
+        except KeyError as error:
+            raise ValueError(
+                f"{self.path} is damaged: its record of the net has no {error.args[0]}. "
+                "Save the weights again"
+            ) from error
 
     def _open_run(self) -> None:
         if self.path == "imagenet":

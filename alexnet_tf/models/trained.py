@@ -129,18 +129,20 @@ def identity(net: TrainedNet) -> dict[str, Any]:
 
 
 def check_identity(prefix: str, net: TrainedNet) -> None:
-    """Raises CheckpointError if a checkpoint records that it is of another net.
-
-    Checkpoints of earlier versions record nothing, and are accepted.
-    """
-    recorded = checkpoint_weights.read_state(prefix).get("net")
-    if recorded is None:
-        return
-    found = architecture_json.from_json(recorded["architecture"])
+    """Raises CheckpointError unless a checkpoint records that it is of this net."""
+    try:
+        recorded = checkpoint_weights.read_state(prefix)["net"]
+        found = architecture_json.from_json(recorded["architecture"])
+        dropout, mean = recorded["dropout"], recorded["mean"]
+    except (KeyError, TypeError) as error:
+        raise checkpoint_files.CheckpointError(
+            f"checkpoint {prefix} does not record which net it is of, as those of "
+            "alexnet_tf.train do: use another checkpoint, or train again"
+        ) from error
     differs = difference_of_architectures(found, net.architecture)
-    if not differs and recorded["dropout"] != net.dropout:
-        differs = f"its dropout is {recorded['dropout']}, expected {net.dropout}"
-    if not differs and recorded["mean"] != identity(net)["mean"]:
+    if not differs and dropout != net.dropout:
+        differs = f"its dropout is {dropout}, expected {net.dropout}"
+    if not differs and mean != identity(net)["mean"]:
         differs = "it was trained with another mean image, and so on other images"
     if differs:
         raise checkpoint_files.CheckpointError(
@@ -237,10 +239,10 @@ def _trained_net_of(
             dataset["path"],
             dataset["digest"],
             described["alexnet_tf"],
-            backgrounds.from_json(described.get("background"), str(path)),
+            backgrounds.from_json(described["background"], str(path)),
             None if imported is None else Imported(**imported),
             None if started_from is None else StartedFrom(**started_from),
-            resize_rule.from_json(described.get("resize"), str(path)),
+            resize_rule.from_json(described["resize"], str(path)),
             described.get("normalization"),
         )
     except ValueError as error:

@@ -79,6 +79,12 @@ class DeviceOptions:
         "is none",
         changeable=True,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class LogicalDeviceOptions(DeviceOptions):
+    """The devices that a net runs on, some of which may be parts of one."""
+
     logical_cpus: int = option(
         1,
         "number of logical devices that the CPU is split into",

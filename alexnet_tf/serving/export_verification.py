@@ -1,6 +1,5 @@
 """Checks an export as a server would run it, and compares it with its checkpoint."""
 
-import json
 import os
 import pathlib
 from typing import Any
@@ -60,22 +59,20 @@ def verify_export(
 
 
 def _read_origin(path: pathlib.Path) -> dict[str, Any]:
-    """What `exporting.export` wrote about an export."""
-    file = model_versions.origin_file(path)
-    if not file.exists():
+    try:
+        return model_versions.read_origin(path)
+    except ValueError as error:
         raise preflight.CheckError(
-            f"a server would run {path}, but {file}, which says what it was made of, does "
-            "not exist: its answers cannot be compared. Export the checkpoint again"
-        )
-    return json.loads(file.read_text())
+            f"a server would run {path}, but its answers cannot be compared: {error}"
+        ) from error
 
 
 def _checkpoint_of(path: pathlib.Path, origin: dict[str, Any]) -> str:
     """Finds the checkpoint of an export, in its old place or moved with the export."""
-    candidates = [origin["checkpoint"]]
-    if "checkpoint_from_here" in origin:  # exports of earlier versions lack it
-        candidates.append(str(path / origin["checkpoint_from_here"]))
-    for candidate in candidates:
+    for candidate in (
+        origin["checkpoint"],
+        str(path / origin["checkpoint_from_here"]),
+    ):
         if os.path.exists(f"{candidate}.index"):
             return os.path.normpath(candidate)
     raise checkpoint_files.CheckpointError(
@@ -88,9 +85,8 @@ def _compare_fingerprints(
     path: pathlib.Path, origin: dict[str, Any], restored: trained.Restored
 ) -> None:
     """Raises CheckError if the checkpoint's net is another than when it was exported."""
-    made_of = origin.get("made_of", {})  # exports of earlier versions lack it
     for what, found in trained.fingerprint(restored).items():
-        recorded = made_of.get(what, found)
+        recorded = origin["made_of"].get(what, "nothing")
         if recorded != found:
             raise preflight.CheckError(
                 f"{path} was made of {origin['checkpoint']} with the {what} "

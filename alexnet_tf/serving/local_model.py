@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -32,12 +31,12 @@ class Model:
 
     Attributes:
         folder: of the version.
-        batch_size: as given, or 1 if the export does not record to what size images
-            are resized.
+        batch_size: as given.
 
     Raises:
         FileNotFoundError: there is no SavedModel at `path`.
-        ValueError: `batch_size` is not from 1 to 128.
+        ValueError: `batch_size` is not from 1 to 128, or the export does not record
+            how it reads images.
 
     Example::
 
@@ -56,18 +55,15 @@ class Model:
                 f"most that an export takes, got {batch_size}"
             )
         self.folder = model_versions.find_version(path, "model")
+        where = str(model_versions.origin_file(self.folder))
+        recorded = model_versions.read_origin(self.folder)
+        self._background = backgrounds.from_json(recorded["background"], where)
+        self._resize = resize_rule.from_json(recorded["resize"], where)
+        self._size = recorded["size"]
+        self.batch_size = batch_size
         # The import takes seconds, and a command that asks a server does not need it.
         import tensorflow as tf
 
-        origin = model_versions.origin_file(self.folder)
-        recorded = json.loads(origin.read_text()) if origin.exists() else {}
-        self._background = backgrounds.from_json(
-            recorded.get("background"), str(origin)
-        )
-        self._resize = resize_rule.from_json(recorded.get("resize"), str(origin))
-        # Exports of earlier versions do not record it; their graphs resize each image.
-        self._size = recorded.get("size")
-        self.batch_size = batch_size if self._size else 1
         self._tf = tf
         self._loaded = tf.saved_model.load(str(self.folder))
         self._classify = self._loaded.signatures["predict_images"]
@@ -128,14 +124,12 @@ class Model:
         return self._pixels(image_files.read(file), file)
 
     def _pixels(self, image_bytes: bytes, name: str) -> np.ndarray:
-        """The image as the model reads it, uint8 [H, W, 3]: a square if its size is known."""
+        """The image as the model reads it, uint8 [size, size, 3]."""
         pixels = image_decoding.decode(image_bytes, name, self._background)
-        if self._size is None:
-            return pixels
         return image_resizing.square(pixels, self._size, self._resize)
 
     def _answers(self, pixels: Sequence[np.ndarray]) -> list[client.Scored]:
-        """The best classes of images of the same shape."""
+        """The best classes of images."""
         tf = self._tf
         try:
             outputs = self._classify(image=tf.constant(np.stack(pixels)))

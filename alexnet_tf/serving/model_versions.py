@@ -4,11 +4,13 @@ FOLDER/1/  FOLDER/2/ ...    a server takes the highest, unless its config names 
 """
 
 import contextlib
+import json
 import os
 import pathlib
 import re
 import shlex
 from collections.abc import Iterator
+from typing import Any
 
 from alexnet_tf.runtime import files
 
@@ -18,6 +20,12 @@ _DIGITS = re.compile("[0-9]+")
 # it was made of.
 EXTRA_ASSETS = "assets.extra"
 ORIGIN = "alexnet_tf.json"
+
+# What that file has of every SavedModel.
+RECORDED = (
+    *("checkpoint", "checkpoint_from_here", "made_of"),
+    *("background", "resize", "size", "dtype", "crops", "top"),
+)
 
 _EXPORT = re.compile(r"([0-9]+)(\.keras|\.tflite|\.onnx)?")
 
@@ -71,6 +79,30 @@ def find_version(path: str | os.PathLike[str], flag: str) -> pathlib.Path:
 def origin_file(version: pathlib.Path) -> pathlib.Path:
     """The file of a SavedModel that says which checkpoint it was made of, as JSON."""
     return version / EXTRA_ASSETS / ORIGIN
+
+
+def read_origin(version: pathlib.Path) -> dict[str, Any]:
+    """What `exporting.export` recorded of a SavedModel.
+
+    Raises:
+        ValueError: the file does not exist, is damaged, or lacks something.
+    """
+    file = origin_file(version)
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        problem = "does not exist"
+    except (ValueError, RecursionError):
+        problem = "is damaged"
+    else:
+        recorded = found if isinstance(found, dict) else {}
+        if not (lacking := [each for each in RECORDED if each not in recorded]):
+            return recorded
+        problem = f"has no {', '.join(lacking)}"
+    raise ValueError(
+        f"{file}, which says what the export was made of and how it reads images, "
+        f"{problem}. Export the checkpoint again"
+    )
 
 
 @contextlib.contextmanager

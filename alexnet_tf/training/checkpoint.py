@@ -42,10 +42,10 @@ class Checkpoints:
         run_dir: str | os.PathLike[str],
         model: keras.Model,
         velocities: Sequence[tf.Variable],
+        net: trained.TrainedNet,
         keep: int = 2,
-        net: trained.TrainedNet | None = None,
     ):
-        """Keeps the checkpoints of `model`; `net`, if given, is recorded in them.
+        """Keeps the checkpoints of `model`, which is `net`; they record which net it is.
 
         `velocities` are those of the model's trainable variables, in their order.
         """
@@ -74,9 +74,8 @@ class Checkpoints:
         Raises CheckpointError if it cannot be written, for example because the disk is
         full; earlier checkpoints stay, also the one of the same step.
         """
-        recorded = {"net": trained.identity(self._net)} if self._net else {}
         self._step.assign(step)
-        self._state.assign(json.dumps({**state, **recorded}))
+        self._state.assign(json.dumps({**state, "net": trained.identity(self._net)}))
         parent = self.run_dir / folder
         try:
             files.make_folder(parent)
@@ -133,8 +132,7 @@ class Checkpoints:
         for prefix in reversed(found):
             try:
                 checkpoint_weights.check_same_net(prefix, self._model)
-                if self._net is not None:
-                    trained.check_identity(prefix, self._net)
+                trained.check_identity(prefix, self._net)
                 self._saved.read(prefix).assert_consumed()
             except checkpoint_weights.UNREADABLE as error:
                 broken[prefix] = errors.first_line(error)

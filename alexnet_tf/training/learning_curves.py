@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import os
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -63,17 +62,8 @@ class LearningCurves:
     split: str = "validation"
 
 
-def read_curves(
-    run_dir: str | os.PathLike[str],
-    steps_per_epoch: Callable[[], float],
-    split: Callable[[], str | None] = lambda: None,
-) -> LearningCurves:
+def read_curves(run_dir: str | os.PathLike[str]) -> LearningCurves:
     """Reads the course of a run from its folder.
-
-    Args:
-        run_dir: the run folder.
-        steps_per_epoch, split: find the number of steps and what validations were
-            measured on, for a log without epochs or splits, as earlier versions wrote it.
 
     Raises:
         ValueError: there is no log, or it has no lines of training, or a line lacks a
@@ -88,7 +78,7 @@ def read_curves(
             if path.exists()
             else f"{path} does not exist: only runs that alexnet_tf.train wrote have curves"
         )
-    passes_per_step = _passes_per_step(lines, steps_per_epoch, path)
+    passes_per_step = _passes_per_step(lines[-1], path)
     measured = log_records.of_kind("validation", records)
     rates = _numbers(lines, "learning_rate", path)
     return LearningCurves(
@@ -107,19 +97,14 @@ def read_curves(
             (record["step"] * passes_per_step, _words(record, path))
             for record in log_records.of_kind("change", records)
         ),
-        log_records.validation_split(records) or split() or "validation",
+        log_records.validation_split(records),
     )
 
 
-def _passes_per_step(
-    lines: list[dict[str, Any]],
-    steps_per_epoch: Callable[[], float],
-    path: pathlib.Path,
-) -> float:
-    last = lines[-1]
-    if "epoch" in last and last["step"]:
-        return _numbers([last], "epoch", path)[0] / last["step"]
-    return 1 / steps_per_epoch()
+def _passes_per_step(line: dict[str, Any], path: pathlib.Path) -> float:
+    if line["step"] < 1:
+        raise ValueError(f"{path} is damaged: it has a line of step {line['step']}")
+    return _numbers([line], "epoch", path)[0] / line["step"]
 
 
 def _curve(

@@ -39,10 +39,10 @@ def of_kind(kind: str, records: Iterable[Record]) -> list[Record]:
     return [record for record in records if record["kind"] == kind]
 
 
-def validation_split(records: Iterable[Record]) -> str | None:
-    """The split of a run's validations; None if the log does not have it."""
+def validation_split(records: Iterable[Record]) -> str:
+    """The split of a run's validations; "validation" if the log does not have it."""
     found = [r["split"] for r in of_kind("validation", records) if "split" in r]
-    return str(found[-1]) if found else None
+    return str(found[-1]) if found else "validation"
 
 
 def training_s(training: Iterable[Mapping[str, Any]], batch_size: int) -> float:

@@ -144,7 +144,7 @@ def _compare_initial_weights(
 def results(run_dir: str) -> list[str]:
     """The newest and the best checkpoint of a run, each with its own error, and where."""
     found = []
-    split = log_records.validation_split(log_records.read(run_dir)) or "validation"
+    split = log_records.validation_split(log_records.read(run_dir))
     for folder, which in (
         (checkpoint_files.NEWEST, "newest"),
         (checkpoint_files.BEST, "best"),

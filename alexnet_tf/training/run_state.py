@@ -35,14 +35,11 @@ class RunState:
 
     @classmethod
     def restored(cls, step: int, saved: dict[str, Any]) -> "RunState":
-        """Returns the state that `saved` returned.
-
-        Earlier versions saved neither an error nor changes.
-        """
+        """Returns the state that `saved` returned; KeyError if it lacks something."""
         return cls(
             step,
             saved["best_error"],
             saved["validation_due"],
-            saved.get("error"),
-            saved.get("changes", 0),
+            saved["error"],
+            saved["changes"],
         )

@@ -365,8 +365,8 @@ class TrainOptions:
     data: DatasetOptions = options.group(DatasetOptions, "Dataset")
     net: NetOptions = options.group(NetOptions, "Net")
     start: FineTuningOptions = options.group(FineTuningOptions, "Fine-tuning")
-    devices: shared_options.DeviceOptions = options.group(
-        shared_options.DeviceOptions, "Devices"
+    devices: shared_options.LogicalDeviceOptions = options.group(
+        shared_options.LogicalDeviceOptions, "Devices"
     )
     replicas: ReplicaOptions = options.group(ReplicaOptions, "Replicas")
     run: RunOptions = options.group(RunOptions, "Run")

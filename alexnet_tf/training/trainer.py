@@ -120,8 +120,9 @@ class Trainer:
     def restore(self) -> bool:
         """Continues from the newest checkpoint of the run; False if there is none.
 
-        Raises CheckpointError as `Checkpoints.restore` does, and if the steps of the
-        checkpoint include changes of the schedule that are not known.
+        Raises CheckpointError as `Checkpoints.restore` does, if the checkpoint lacks a
+        part of the state, and if its steps include changes of the schedule that are not
+        known.
         """
         found = self.replicas.from_chief(self.checkpoints.restore)
         if found is None:
@@ -129,7 +130,14 @@ class Trainer:
         self.replicas.share(self.checkpoints.variables)
         layers.refresh_kernel_copies(self.net)
         step, saved = found
-        self.state = run_state.RunState.restored(step, saved)
+        try:
+            self.state = run_state.RunState.restored(step, saved)
+        except KeyError as error:
+            raise checkpoint_files.CheckpointError(
+                f"the checkpoint of step {step} in {self.checkpoints.run_dir} is damaged: "
+                f"it does not have {error.args[0]!r} of the run. Remove its files, so that "
+                "--resume goes on from the one before"
+            ) from error
         if self.state.changes > len(self.changes):
             raise checkpoint_files.CheckpointError(
                 f"the schedule of {self.checkpoints.run_dir} was changed "

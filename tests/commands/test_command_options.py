@@ -188,11 +188,11 @@ def test_the_options_of_features_reach_the_net_and_the_images(
         features.OPTIONS(),
         **{"checkpoint": "runs/x", "precision": "bfloat16", "layer": ("fc7", "fc7")},
         **{"towers": "separate", "batch_size": 7, "max_bad_files": 2},
-        **{"tower_devices": ("/CPU:1",), "logical_cpus": 2, "logical_gpus": 3},
+        **{"tower_devices": ("/CPU:1",)},
         **{"output": str(tmp_path / "f.npz"), "format": "json"},
     )
     features.main(options.replace(chosen, images="photos"), [])
-    assert asked["configure"] == ((2, 3), {})
+    assert asked["configure"] == ((), {})
     assert asked["allow_tf32"] == ((False,), {})
     assert asked["restore"] == (
         ("runs/x",),

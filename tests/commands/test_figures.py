@@ -116,20 +116,6 @@ def test_curves_show_several_runs_and_other_figures_one(
         run(checkpoint=both, figure=("filters",), output=str(tmp_path))
 
 
-def test_curves_of_a_run_without_epochs_count_passes_by_its_dataset(
-    trained_run, tmp_path
-):
-    copy = tmp_path / "run"
-    shutil.copytree(trained_run, copy)
-    log = copy / "log.jsonl"
-    records = list(map(json.loads, log.read_text().splitlines()))
-    passes = [record.pop("epoch") for record in records if record["kind"] == "train"]
-    log.write_text("".join(json.dumps(record) + "\n" for record in records))
-    run(checkpoint=str(copy), figure=("curves",), output=str(tmp_path))
-    (found,) = json.loads((tmp_path / "curves.json").read_text())["runs"]
-    assert found["training"]["passes"] == pytest.approx(passes)
-
-
 def test_without_matplotlib_one_line_says_what_to_install(tmp_path):
     code = (
         "import sys; sys.modules['matplotlib'] = None; import runpy;"

@@ -401,8 +401,7 @@ def test_the_list_of_tensors_is_printed_as_json_too(
     }
 
 
-def test_a_description_without_an_origin_is_still_read(trained_run):
-    """As earlier versions wrote it."""
+def test_a_net_that_was_trained_here_has_no_origin(trained_run):
     net = trained.read_trained_net(trained_run)
     assert net.imported is None
     assert net.dataset_path is not None

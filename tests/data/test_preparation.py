@@ -348,22 +348,6 @@ def test_an_interrupted_preparation_does_not_continue_with_other_settings(
     preparation.prepare_dataset(source, output, **options)
 
 
-def test_a_preparation_of_an_earlier_version_continues_as_it_was_begun(
-    tmp_path, small_shards
-):
-    """Its plan does not say how it resizes, because there was no choice."""
-    output, options = interrupted(tmp_path, at=15, count=16)
-    source = image_sources.make_source(map(image_sources.example, range(16)))
-    plan = output.with_name("made.partial") / "plan.json"
-    settings = json.loads(plan.read_text())
-    assert settings.pop("resize") == "crop"
-    plan.write_text(json.dumps(settings))
-    with pytest.raises(ValueError, match="different resize"):
-        preparation.prepare_dataset(source, output, **options, resize="squash")
-    dataset = preparation.prepare_dataset(source, output, **options)
-    assert dataset.resize == "crop"
-
-
 def test_an_image_that_was_repaired_is_no_longer_left_out(tmp_path, small_shards):
     bad = [
         image_sources.example(0),
@@ -635,29 +619,19 @@ def test_a_way_to_the_same_folder_is_the_same_source(tmp_path, monkeypatch):
         assert find_folder(way, tmp_path) == prepared
 
 
-def make_earlier(dataset):
-    """Rewrites the description of a dataset as an earlier version wrote it."""
-    path = dataset.path / "dataset.json"
-    described = json.loads(path.read_text())
-    for name in ("source", "fingerprint", "class_counts"):
-        del described[name]
-    path.write_text(json.dumps(described))
-
-
-def test_records_of_an_earlier_version_are_refused_for_a_folder(tmp_path):
+def test_records_of_images_without_a_source_are_refused_for_a_folder(tmp_path):
     root = case_folders.write_classes(tmp_path / "images", 6, "a", "b")
-    prepared = find_folder(root, tmp_path)
-    make_earlier(prepared)
+    made = image_sources.make_source(map(image_sources.example, range(12)))
+    made = dataclasses.replace(made, specification="", fingerprint="")
+    preparation.prepare_dataset(
+        made, tmp_path / "data/images-8", size=8, encoding="raw"
+    )
     with pytest.raises(
         ValueError,
-        match="images-8 was prepared by an earlier version of alexnet_tf, which did not "
-        f"record .* of other images than those of folder:{root}. .*--dataset=",
+        match="images-8 was prepared from images without a source, and not from "
+        f"folder:{root}. .*--dataset=",
     ):
         find_folder(root, tmp_path)
-    named = preparation.find_or_prepare(
-        str(prepared.path), size=8, encoding="raw", data_dir="nowhere"
-    )
-    assert (named.counts, named.source) == (prepared.counts, None)
 
 
 def test_an_interrupted_preparation_does_not_continue_with_other_images(

@@ -84,6 +84,21 @@ def test_a_missing_split_or_shard_is_named(tmp_path):
         make_description(tmp_path).shards("train")
 
 
+@pytest.mark.parametrize("field", ["background", "class_counts", "resize", "source"])
+def test_a_description_that_lacks_a_field_is_of_another_version(
+    tmp_path, statistics, field
+):
+    prepared_dataset.write_description(make_description(tmp_path), statistics)
+    path = tmp_path / prepared_dataset.DESCRIPTION
+    described = json.loads(path.read_text())
+    del described[field]
+    path.write_text(json.dumps(described))
+    with pytest.raises(
+        ValueError, match=rf"^{path} was .* another version of .*'{field}'\): prepare"
+    ):
+        prepared_dataset.read_description(tmp_path)
+
+
 def test_an_encoding_of_another_version_is_named(tmp_path, statistics):
     dataset = make_description(tmp_path, encoding="webp")
     prepared_dataset.write_description(dataset, statistics)

@@ -151,7 +151,7 @@ def test_outputs_that_cannot_be_written_are_refused_first(tmp_path):
     assert (tmp_path / "new/folder").is_dir()
 
 
-def dataset_of(*classes, source=None):
+def dataset_of(*classes, source=""):
     return prepared_dataset.Dataset(
         **{"name": "x", "size": 32, "encoding": "raw", "counts": {"test": 1}},
         **{"classes": classes, "path": pathlib.Path("data/x"), "source": source},

@@ -535,22 +535,6 @@ def test_a_field_with_a_default_may_be_left_out_of_the_json():
     assert architecture_json.from_json(data) == PAPER
 
 
-def test_fields_that_the_2012_nets_do_not_need_are_left_out_of_their_json():
-    """So the JSON of these nets is that of versions without the fields."""
-    data = architecture_json.to_json(CUDA_CONVNET)
-    assert list(data) == [
-        *("name", "description", "input_size", "record_size", "towers", "layers")
-    ]
-    assert data["layers"][1] == {
-        "kind": "response_normalization",
-        "size": 5,
-        "k": 2.0,
-        "alpha": 1e-4 / 5,
-        "beta": 0.75,
-    }
-    assert data["layers"][2] == {"kind": "max_pool", "size": 3, "stride": 2}
-
-
 def changed(**layer):
     """The JSON of the paper's network with changes to its first layer; None removes."""
     data = architecture_json.to_json(PAPER)

@@ -27,13 +27,12 @@ def test_what_is_no_color_is_refused(text):
         background.parse(text)
 
 
-def test_a_file_of_an_earlier_version_has_a_white_background():
-    assert background.from_json(None, "model.json") == (255, 255, 255)
+def test_a_recorded_background_is_three_levels():
     assert background.from_json([1, 2, 3], "model.json") == (1, 2, 3)
 
 
 @pytest.mark.parametrize(
-    "value", ["white", [1, 2], [1, 2, 256], [1, 2, -1], [1.0, 2, 3]]
+    "value", [None, "white", [1, 2], [1, 2, 256], [1, 2, -1], [1.0, 2, 3]]
 )
 def test_a_recorded_background_that_is_no_color_is_refused(value):
     with pytest.raises(ValueError, match="^model.json: background must be three"):

@@ -17,6 +17,7 @@ from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import (
     builder,
     checkpoint_files,
+    checkpoint_weights,
     image_resizing,
     layers,
     loaded_net,
@@ -258,7 +259,7 @@ def test_a_mean_of_another_net_is_rejected(moved, tmp_path):
     [
         ({"format": 2}, "has format 2, and this alexnet_tf"),
         ({"class_names": None}, "is damaged"),
-        ({"mean": {}}, "is damaged: KeyError"),
+        ({"mean": {}}, "is damaged: it has no file. Restore"),
         ({"class_names": ["a", "b"]}, "2 class names for 3 classes"),
         ({"architecture": {"name": "new"}}, r"alexnet_tf .* knows: .* is missing"),
     ],
@@ -327,7 +328,7 @@ def write_run(folder, *, dropout, architecture=WITH_DROPOUT, mean=100):
     velocities = [tf.zeros_like(w.value) for w in model.trainable_variables]
     with tf.device("/CPU:0"):
         velocities = [tf.Variable(velocity) for velocity in velocities]
-    saved = checkpoint.Checkpoints(folder, model, velocities, net=net)
+    saved = checkpoint.Checkpoints(folder, model, velocities, net)
     saved.save(1, {})
     saved.save(2, {}, "best")
     return model
@@ -461,12 +462,29 @@ def test_a_checkpoint_of_another_run_is_refused_though_its_shapes_are_equal(
     assert trained.restore(tmp_path / "run/best").checkpoint.endswith("step-2")
 
 
-def test_a_checkpoint_that_does_not_record_its_net_is_accepted(tmp_path):
-    """Those of earlier versions do not."""
+@pytest.mark.parametrize("state", [{}, {"net": None}, {"net": {"dropout": "original"}}])
+def test_a_checkpoint_that_does_not_record_its_net_is_refused(tmp_path, state):
     model = write_run(tmp_path, dropout="original")
-    velocities = [tf.Variable(w.value) for w in model.trainable_variables]
-    checkpoint.Checkpoints(tmp_path, model, velocities).save(7, {})
-    assert trained.restore(tmp_path).checkpoint.endswith("step-7")
+    prefix = str(tmp_path / "checkpoints/step-7")
+    checkpoint_weights.write_weights(prefix, model, 7, state)
+    with pytest.raises(
+        checkpoint_files.CheckpointError,
+        match="step-7 does not record which net it is of, .*: use another checkpoint",
+    ):
+        trained.restore(tmp_path)
+
+
+@pytest.mark.parametrize("field", ["background", "resize", "dropout", "mean"])
+def test_a_description_that_lacks_a_field_is_damaged(tmp_path, field):
+    write_run(tmp_path, dropout="original")
+    path = tmp_path / trained.MODEL_FILE
+    described = json.loads(path.read_text())
+    del described[field]
+    path.write_text(json.dumps(described))
+    with pytest.raises(
+        ValueError, match=f"model.json is damaged: it has no {field}. Restore that file"
+    ):
+        trained.read_trained_net(tmp_path)
 
 
 def test_a_net_whose_description_alone_differs_is_the_same_net(tmp_path):

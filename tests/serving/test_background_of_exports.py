@@ -35,7 +35,7 @@ def path(tmp_path_factory):
     for weight in model.trainable_variables:
         weight.assign(np.random.default_rng(1).normal(0, 0.05, weight.shape))
     velocities = [tf.Variable(tf.zeros(v.shape)) for v in model.trainable_variables]
-    checkpoint.Checkpoints(run, model, velocities).save(1, {})
+    checkpoint.Checkpoints(run, model, velocities, net).save(1, {})
     return exporting.export(run)
 
 

@@ -56,6 +56,23 @@ def test_an_export_that_does_not_say_what_it_was_made_of_is_refused(exported, tm
 
 
 @pytest.mark.usefixtures("passes_the_preflight")
+def test_an_export_that_does_not_say_where_its_checkpoint_is_is_refused(
+    exported, tmp_path
+):
+    path = tmp_path / "1"
+    shutil.copytree(exported, path)
+    file = model_versions.origin_file(path)
+    origin = json.loads(file.read_text())
+    del origin["checkpoint_from_here"], origin["made_of"]
+    file.write_text(json.dumps(origin))
+    with pytest.raises(
+        preflight.CheckError,
+        match=f"{file}, .* has no checkpoint_from_here, made_of. Exp",
+    ):
+        export_verification.verify_export(path)
+
+
+@pytest.mark.usefixtures("passes_the_preflight")
 def test_a_checkpoint_that_is_gone_is_asked_for_and_found_by_name(
     exported, trained_run, tmp_path
 ):
@@ -64,13 +81,9 @@ def test_a_checkpoint_that_is_gone_is_asked_for_and_found_by_name(
     file = model_versions.origin_file(path)
     recorded = json.loads(file.read_text())
     gone = {"checkpoint": "/nowhere/step-1", "checkpoint_from_here": "../gone/step-1"}
-    # Exports of earlier versions did not record where it lies from here.
-    earlier = recorded | gone
-    del earlier["checkpoint_from_here"]
-    for origin in (recorded | gone, earlier):
-        file.write_text(json.dumps(origin))
-        with pytest.raises(checkpoint_files.CheckpointError, match="by --checkpoint"):
-            export_verification.verify_export(path)
+    file.write_text(json.dumps(recorded | gone))
+    with pytest.raises(checkpoint_files.CheckpointError, match="by --checkpoint"):
+        export_verification.verify_export(path)
     found, _ = export_verification.verify_export(path, trained_run)
     assert found == path
 
@@ -137,7 +150,9 @@ def test_a_checkpoint_of_the_same_name_with_other_weights_is_refused(compare):
         weights[-1].assign(weights[-1] + 1)
         checkpoint_files.remove_checkpoint(restored.checkpoint)
         velocities = [tf.Variable(tf.zeros(variable.shape)) for variable in weights]
-        again = checkpoint.Checkpoints(run, restored.model, velocities)
+        again = checkpoint.Checkpoints(
+            run, restored.model, velocities, restored.trained
+        )
         step = checkpoint_files.step_of(restored.checkpoint)
         assert again.save(step, {}) == restored.checkpoint
 

@@ -27,6 +27,17 @@ NET = architecture.Architecture(
     ),
 )
 
+# A description of it, for what only records which net it is of.
+TRAINED = trained.TrainedNet(
+    NET,
+    tuple(f"c{number}" for number in range(7)),
+    np.full((4, 4, 3), 100, np.float32),
+    "original",
+    "float32",
+    "/nowhere",
+    "0",
+)
+
 # c0's logit comes from the hidden units alone, those of the others from their biases.
 # c4 and c5 tie for the fifth place.
 LOGITS = {
@@ -83,5 +94,5 @@ def write_run(run_dir, dataset, dropout):
         }[variable.path]
         variable.assign(value)
     velocities = [tf.Variable(tf.zeros(v.shape)) for v in model.trainable_variables]
-    checkpoint.Checkpoints(run_dir, model, velocities).save(3, {})
+    checkpoint.Checkpoints(run_dir, model, velocities, described).save(3, {})
     return run_dir

@@ -120,12 +120,13 @@ class Checkpoint:
         import tensorflow as tf
 
         from alexnet_tf.training import checkpoint
+        from tests.support import by_hand
 
         inputs = keras.Input((4,))
         self.model = keras.Model(inputs, keras.layers.Dense(200, name="fc")(inputs))
         self.velocities = [tf.Variable(v.value) for v in self.model.trainable_variables]
         self.saver = lambda place: checkpoint.Checkpoints(
-            place, self.model, self.velocities
+            place, self.model, self.velocities, by_hand.TRAINED
         )
 
     def save(self, place, step, value):

@@ -170,5 +170,5 @@ def write_untrained(run_dir, architecture, seed=1, **described):
     velocities = [tf.Variable(tf.zeros(v.shape)) for v in model.trainable_variables]
     run_dir.mkdir()
     trained.write_trained_net(run_dir, net)
-    checkpoint.Checkpoints(run_dir, model, velocities, net=net).save(1, {})
+    checkpoint.Checkpoints(run_dir, model, velocities, net).save(1, {})
     return run_dir

@@ -12,7 +12,7 @@ import tensorflow as tf
 from alexnet_tf.models import checkpoint_files, checkpoint_weights
 from alexnet_tf.runtime import files
 from alexnet_tf.training import checkpoint
-from tests.support import ROOT, programs
+from tests.support import ROOT, by_hand, programs
 
 
 def net(units=3, seed=0):
@@ -24,7 +24,9 @@ def net(units=3, seed=0):
 
 def saver(run_dir, model, keep=2):
     velocities = [tf.Variable(tf.ones(v.shape)) for v in model.trainable_variables]
-    return checkpoint.Checkpoints(run_dir, model, velocities, keep), velocities
+    return checkpoint.Checkpoints(
+        run_dir, model, velocities, by_hand.TRAINED, keep
+    ), velocities
 
 
 def test_weights_velocities_step_and_state_are_restored(tmp_path):

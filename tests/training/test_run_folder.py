@@ -175,7 +175,7 @@ def test_an_option_that_is_read_is_accepted(small_dataset, tmp_path, changes):
 
 
 def test_a_run_that_began_with_an_option_that_nothing_reads_is_continued(chosen):
-    """An earlier version accepted it."""
+    """It may have begun with another schedule, which reads it."""
     changed = options.replace(chosen, plateau_drops=1)
     options.write(pathlib.Path(chosen.run.run_dir) / "resolved.flags", changed)
     run_folder.check_options(changed)
@@ -193,6 +193,19 @@ def test_a_checkpoint_of_another_run_is_not_resumed(chosen, small_dataset, tmp_p
         match="of another run: its dropout is inverted, expected original",
     ):
         runs.trainer_of(chosen).restore()
+
+
+@pytest.mark.parametrize("field", ["error", "changes"])
+def test_a_checkpoint_that_lacks_a_part_of_the_state_is_not_resumed(chosen, field):
+    trainer = runs.trainer_of(chosen)
+    state = trainer.state.saved()
+    del state[field]
+    trainer.checkpoints.save(999, state)
+    with pytest.raises(
+        checkpoint_files.CheckpointError,
+        match=f"the checkpoint of step 999 in .* is damaged: it does not have '{field}'",
+    ):
+        trainer.restore()
 
 
 def test_what_a_killed_run_left_unfinished_is_removed_before_the_first_step(

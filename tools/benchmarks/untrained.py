@@ -27,7 +27,7 @@ def write_checkpoint(
     velocities = [
         tf.Variable(tf.zeros(variable.shape)) for variable in model.trainable_variables
     ]
-    return checkpoint.Checkpoints(folder, model, velocities, net=net).save(1, {})
+    return checkpoint.Checkpoints(folder, model, velocities, net).save(1, {})
 
 
 def write_run(

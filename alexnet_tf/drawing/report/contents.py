@@ -159,7 +159,7 @@ def _dataset(title: str, found: prepared_dataset.Dataset | Missing) -> list[Bloc
         return [Absent(title, found.why)]
     rows: list[tuple[str, str | Missing]] = [
         ("Name", found.name),
-        ("Source", found.source or Missing("an earlier version prepared the dataset")),
+        ("Source", found.source),
         ("Folder", str(found.path)),
         ("Images", f"{found.size} x {found.size} pixels, RGB, {found.encoding}"),
         ("How images become squares", found.resize),

@@ -4,7 +4,6 @@ Run folders are copied, thinned out, imported and damaged. So a fact that cannot
 is `Missing`, with the reason, and stops nothing. Only the net itself must be there.
 """
 
-import contextlib
 import dataclasses
 import itertools
 import json
@@ -36,7 +35,7 @@ class Log:
     Attributes:
         steps: the number of the last step that it has.
         validations: its lines of validations; each has `step` and `measures.MEASURES`.
-        split: what they were measured on; None if the log does not have it.
+        split: what they were measured on.
         images_per_s: the median speed of training; None without lines of training.
         training_s: the seconds in the steps of training, without validations and
             checkpoints; None likewise, or if the batch size is not known.
@@ -45,7 +44,7 @@ class Log:
 
     steps: int
     validations: list[dict[str, Any]]
-    split: str | None
+    split: str
     images_per_s: float | None
     training_s: float | None
     unreadable: int
@@ -105,7 +104,7 @@ class Run:
         for data in (self.training_data, self.data):
             if not isinstance(data, Missing):
                 found.append(os.path.abspath(data.path))
-                found.append((data.source or "").removeprefix("folder:"))
+                found.append(data.source.removeprefix("folder:"))
         if not isinstance(self.flags, Missing):
             for value in options.values_of(self.flags).values():
                 found.append(str(value).removeprefix("folder:"))
@@ -125,13 +124,8 @@ class Run:
 
     @property
     def validation_split(self) -> str:
-        """The split that training validated on, as the log or its dataset has it."""
-        if not isinstance(self.log, Missing) and self.log.split is not None:
-            return self.log.split
-        if not isinstance(self.training_data, Missing):
-            with contextlib.suppress(ValueError):
-                return self.training_data.evaluation_split
-        return "validation"
+        """The split that training validated on."""
+        return "validation" if isinstance(self.log, Missing) else self.log.split
 
     @property
     def step(self) -> int | None:

@@ -51,7 +51,7 @@ def known_source(dataset: prepared_dataset.Dataset | Missing) -> Source | None:
 
     A folder with the name of a known source is not that source.
     """
-    if isinstance(dataset, Missing) or dataset.source is None:
+    if isinstance(dataset, Missing):
         return None
     return _SOURCES.get(dataset.source.split("/")[0])
 

@@ -77,10 +77,8 @@ class Provenance(keras.layers.Layer):
 def read_provenance(store) -> dict[str, Any] | None:
     """Reads what a layer recorded in its part of a weights file.
 
-    It is the architecture, the dropout convention and, since there is a choice, the
-    resize rule.
-
-    Returns None if the file was written without a Provenance layer.
+    It is the architecture, the dropout convention and the resize rule, or None if the
+    file was written without a Provenance layer.
     """
     if ENTRY not in store:
         return None

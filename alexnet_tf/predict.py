@@ -137,6 +137,7 @@ def main(chosen: PredictOptions, arguments: Sequence[str]) -> None:
     _refuse_two_places(chosen)
     _refuse_with_bench(chosen)
     from alexnet_tf.serving import classification, image_arguments, prediction_output
+    from alexnet_tf.serving import client as clients
 
     path = None if output is None else prediction_output.check_output(output)
     images = image_arguments.find_images(arguments, images_from)
@@ -171,9 +172,20 @@ def main(chosen: PredictOptions, arguments: Sequence[str]) -> None:
                 else classification.local_classifier(model, batch_size=size)
             )
         if path is None:
-            predictions = classification.classify_files(
+            predictions: list[classification.Prediction] = []
+            found = classification.classify_files(
                 files, classifier, top=top, max_bad_files=most
             )
+            try:
+                predictions.extend(found)
+            except clients.ServerError:  # what the server has answered is not lost
+                if any(not each.error for each in predictions):
+                    print(
+                        classification.predictions_text(
+                            predictions, chosen.output.format
+                        )
+                    )
+                raise
             failed = sum(bool(each.error) for each in predictions)
             text = classification.predictions_text(predictions, chosen.output.format)
         else:
@@ -184,7 +196,8 @@ def main(chosen: PredictOptions, arguments: Sequence[str]) -> None:
             text = classification.written_text(written, chosen.output.format)
     print(text)
     if failed and most is None:
-        raise ValueError(f"{failed} of {len(files)} files were not classified")
+        of = f"{failed} of {len(files)} files were" if len(files) > 1 else "it was"
+        raise ValueError(f"{of} not classified")
 
 
 def _refuse_with_bench(chosen: PredictOptions) -> None:
@@ -224,4 +237,6 @@ def _refuse_two_places(chosen: PredictOptions) -> None:
 
 
 if __name__ == "__main__":
-    command.run_command("predict", OPTIONS, main, __doc__)
+    command.run_command(
+        *("predict", OPTIONS, main, __doc__), as_argument={"image", "images"}
+    )

@@ -54,7 +54,7 @@ NOT_RUN = {
     r"checks/gpu.sh": "tests/tools/test_gpu_check.py runs it",
     r"^tensorboard ": "serves until it is stopped",
     r"benchmarks/training\.py": "takes many minutes, whatever its flags",
-    r"evidence.py (data|lrn)": "needs Debian's images, and days",
+    r"fashion_mnist|--source=folder:images/(fashion|others|tops)": "needs Debian's images",
 }
 # What follows the flags of a page, by a pattern that its command has.
 SMALLER = {
@@ -65,6 +65,7 @@ SMALLER = {
     r"\.train .*--weights": "--max_steps=2",
     r"\.train .*--resume": "--max_steps=4",
     r"\.train .*--strategy=mirrored$": "--logical_cpus=2",
+    r"\.study (\$FULL|.*pretrain2011)|fine_tune2012": "--architecture=small",
     r"\.study ": "--seeds=0 --batch_size=4 --max_steps=1 --validation=never --noevaluate",
     r"\.check_gradients --architecture": "--architecture=small",
     r"\.(figures|report) ": "--query_count=4 --search_count=8",
@@ -114,10 +115,6 @@ def sandbox(tmp_path_factory):
     averaged = "--checkpoint=runs/a,runs/b --output=average.json"
     in_this_folder(folder, f"python -m alexnet_tf.evaluate {averaged}")
     (folder / "EXPORT").symlink_to("runs/mine/export")
-    pretrained = folder / "runs/evidence/transfer"
-    pretrained.mkdir(parents=True)
-    shutil.copytree(folder / "runs/tv", pretrained / "pretrained-seed0")
-    shutil.copytree(folder / "data/garments-256", folder / "runs/evidence/fashion-tops")
     return folder
 
 
@@ -153,8 +150,10 @@ def write_datasets(data):
         preparation.prepare_dataset(
             few, data / f"garments-{size}", size=size, encoding=encoding, workers=1
         )
-    for name in ("mine", "drawings-64"):
+    small = [f"fashion-{name}" for name in ("256", "others", "tops")]
+    for name in ("mine", "drawings-64", *small):
         shutil.copytree(data / "garments-64", data / name)
+    shutil.copytree(data / "garments-32", data / "fashion-32")
     examples = [image_sources.example(number) for number in range(8)]
     imagenet = source_types.Source(
         "imagenet2012",

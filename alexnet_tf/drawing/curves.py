@@ -205,22 +205,25 @@ def _in_words(run: LearningCurves) -> str:
 def _table(runs: Sequence[LearningCurves]) -> str:
     splits = list(dict.fromkeys(run.split for run in runs))
     measured = splits[0] if len(splits) == 1 else "validation"
-    header = ("run", "passes", "training", measured, "top-5", "best", "at pass")
+    top5 = any(run.validation.top5_error is not None for run in runs)
+    header = ("run", "passes", "training", measured)
+    header += (*(("top-5",) if top5 else ()), "best", "at pass")
     rows: list[tuple[str, ...]] = [header]
     for run in runs:
         validation = run.validation
         found = [f"{run.training.passes[-1]:.2f}", f"{run.training.top1_error[-1]:.2f}"]
         if len(validation.passes):
             best = int(np.argmin(validation.top1_error))
-            assert validation.top5_error is not None
+            found.append(f"{validation.top1_error[-1]:.2f}")
+            if top5:
+                last = validation.top5_error
+                found.append("" if last is None else f"{last[-1]:.2f}")
             found += [
-                f"{validation.top1_error[-1]:.2f}",
-                f"{validation.top5_error[-1]:.2f}",
                 f"{validation.top1_error[best]:.2f}",
                 f"{validation.passes[best]:.2f}",
             ]
         else:
-            found += [""] * 4
+            found += [""] * (len(header) - len(found) - 1)
         rows.append((run.name, *found))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["top-1 errors in percent, last of the run and best"]

@@ -2,15 +2,11 @@
 
 import numpy as np
 
-from alexnet_tf.drawing import canvas
+from alexnet_tf.drawing import canvas, mosaics
 from alexnet_tf.drawing.figure import Figure
 from alexnet_tf.evaluation import kernels as layer_kernels
 
-# In pixels.
-_KERNEL_SIDE = 44  # at most, of a drawn kernel that is not larger itself
-_MARGIN = 12
-_HEADING = 30  # above each tower
-_LEAST_WIDTH = 340  # so that a heading has room
+_KERNEL_SIDE = 44  # at most, of a drawn kernel that is not larger itself, in pixels
 
 DEFINITION = (
     "Color selectivity: the share of the kernels' squared weights that is left when each "
@@ -46,15 +42,7 @@ def draw(
         ValueError: the kernels have no such channel.
     """
     tiles = layer_kernels.tiles(kernels, channel)
-    towers, _, height, width, _ = tiles.shape
-    zoom = max(1, _KERNEL_SIDE // max(height, width))
-    mosaics = [layer_kernels.mosaic(images, zoom) for images in tiles]
-    rows, columns = mosaics[0][0].shape[:2]
-    size = (
-        max(columns, _LEAST_WIDTH) + 2 * _MARGIN,
-        towers * (_HEADING + rows) + _MARGIN,
-    )
-    picture = canvas.new_pixel_picture(*size)
+    towers = len(tiles)
     data = {"kernels": kernels.values, "scale": np.array(kernels.scale)}
     headings = [
         kernels.layer + (f", tower {tower}" if towers > 1 else "")
@@ -70,18 +58,13 @@ def draw(
             for heading, number in zip(headings, of_towers, strict=True)
         ]
         text = "\n".join([*headings, DEFINITION])
-    boxes = []
-    for tower, (pixels, places) in enumerate(mosaics):
-        top = tower * (_HEADING + rows) + _HEADING
-        canvas.add_pixels(picture, pixels, _MARGIN, top)
-        boxes.append(places + np.tile([_MARGIN, top], 2))
-        picture.text(_MARGIN / size[0], 1 - (top - 8) / size[1], headings[tower])
+    picture, boxes = mosaics.draw(tiles, headings, side=_KERNEL_SIDE)
     return Figure(
         name,
         picture,
         _caption(kernels, checkpoint, channel),
         f"{_what(kernels)}. {'. '.join(headings)}.",
-        data | {"boxes": np.stack(boxes)},
+        data | {"boxes": boxes},
         text,
     )
 

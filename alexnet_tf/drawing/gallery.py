@@ -26,7 +26,14 @@ from alexnet_tf.drawing import (
     saliency,
 )
 from alexnet_tf.drawing.figure import Figure
-from alexnet_tf.evaluation import answers, evaluator, features, image_sets, kernels
+from alexnet_tf.evaluation import (
+    answers,
+    evaluator,
+    features,
+    image_sets,
+    kernels,
+    measures,
+)
 from alexnet_tf.evaluation import confusion as confusion_counts
 from alexnet_tf.evaluation import nearest as nearest_images
 from alexnet_tf.evaluation import saliency as saliency_gradients
@@ -227,9 +234,13 @@ class Subject:
         Raises NotDrawableError if the run has no log.
         """
         try:
-            return learning_curves.read_curves(self.run_dir)
+            found = learning_curves.read_curves(self.run_dir)
         except (OSError, ValueError) as error:
             raise NotDrawableError(str(error)) from error
+        if "top5_error" in measures.shown(self.net.architecture.classes):
+            return found
+        validation = dataclasses.replace(found.validation, top5_error=None)
+        return dataclasses.replace(found, validation=validation)
 
 
 def _architecture(subject: Subject) -> Figure:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from alexnet_tf.drawing import canvas
+from alexnet_tf.drawing import canvas, mosaics
 from alexnet_tf.drawing.figure import Figure
 from alexnet_tf.evaluation import kernels as layer_kernels
 
@@ -11,9 +11,7 @@ _SIDE = 60  # at most, of a drawn map that is not larger itself
 _WIDTH = 1000  # at most, of a row of maps that are not wider themselves
 _ONE_SIDE = 330  # of a map that is drawn alone
 _IMAGE = 112
-_MARGIN = 12
-_HEADING = 30
-_LEAST_WIDTH = 340
+_ABOVE = 142  # the mosaics, for the image
 
 # The part of the values that one scale shows. The few largest would darken all others.
 _SHOWN = 99.5
@@ -73,7 +71,7 @@ def draw(
     Raises:
         ValueError: the layer has no such map.
     """
-    towers, height, width, count = values.shape
+    towers, _, _, count = values.shape
     images, headings = tiles(values), _headings(values, layer)
     side = min(_SIDE, _WIDTH // layer_kernels.columns_of(count))
     if channel is not None:
@@ -85,31 +83,18 @@ def draw(
         tower, number = divmod(channel, count)
         images, side = images[tower : tower + 1, number : number + 1], _ONE_SIDE
         headings = [f"{layer}, map {channel}"]
-    zoom = max(1, side // max(height, width))
-    mosaics = [layer_kernels.mosaic(each, zoom) for each in images]
-    rows, columns = mosaics[0][0].shape[:2]
-    above = _HEADING + _IMAGE
-    size = (
-        max(columns, _LEAST_WIDTH) + 2 * _MARGIN,
-        above + len(mosaics) * (_HEADING + rows) + _MARGIN,
-    )
-    picture = canvas.new_pixel_picture(*size)
+    picture, boxes = mosaics.draw(images, headings, side=side, above=_ABOVE)
+    width, height = picture.get_size_inches() * canvas.DPI
     axes = picture.add_axes(
         (
-            _MARGIN / size[0],
-            1 - (_MARGIN + _IMAGE) / size[1],
-            _IMAGE / size[0],
-            _IMAGE / size[1],
+            mosaics.MARGIN / width,
+            1 - (mosaics.MARGIN + _IMAGE) / height,
+            _IMAGE / width,
+            _IMAGE / height,
         )
     )
     axes.imshow(pixels, aspect="auto", interpolation="antialiased")
     axes.set_axis_off()
-    boxes = []
-    for tower, (mosaic, places) in enumerate(mosaics):
-        top = above + tower * (_HEADING + rows) + _HEADING
-        canvas.add_pixels(picture, mosaic, _MARGIN, top)
-        boxes.append(places + np.tile([_MARGIN, top], 2))
-        picture.text(_MARGIN / size[0], 1 - (top - 8) / size[1], headings[tower])
     return Figure(
         name,
         picture,
@@ -119,7 +104,7 @@ def draw(
             "maps": values,
             "pixels": pixels,
             "scale": np.array(scale_of(values)),
-            "boxes": np.stack(boxes),
+            "boxes": boxes,
         },
         "\n".join(headings),
     )

@@ -10,10 +10,11 @@ from alexnet_tf.runtime import shared_options
 
 Precision = shared_options.Precision
 
+# How much of the GPU's memory each logical GPU gets.
+_LOGICAL_GPU_MIB = 4096
 
-def configure(
-    logical_cpus: int = 1, logical_gpus: int = 1, logical_gpu_mib: int = 4096
-) -> None:
+
+def configure(logical_cpus: int = 1, logical_gpus: int = 1) -> None:
     """Splits the first CPU, and the first GPU, into logical devices.
 
     It must be called before TensorFlow's first operation. From then on, an operation
@@ -21,7 +22,6 @@ def configure(
 
     Args:
         logical_cpus, logical_gpus: the numbers of logical devices.
-        logical_gpu_mib: how many MiB of the GPU's memory each logical GPU gets.
 
     Raises:
         ValueError: GPUs are to be split, but TensorFlow finds none.
@@ -39,7 +39,7 @@ def configure(
                 "none: use --logical_cpus, or install alexnet_tf[gpu] and NVIDIA's "
                 "driver"
             )
-        part = tf.config.LogicalDeviceConfiguration(memory_limit=logical_gpu_mib)
+        part = tf.config.LogicalDeviceConfiguration(memory_limit=_LOGICAL_GPU_MIB)
         tf.config.set_logical_device_configuration(gpus[0], [part] * logical_gpus)
     tf.config.set_soft_device_placement(False)
 

@@ -26,6 +26,8 @@ def run_command(
     main: Callable[[Options, Sequence[str]], None],
     usage: str | None,
     complete: Callable[[Options, Set[str]], Options] = lambda chosen, given: chosen,
+    *,
+    as_argument: Set[str] = frozenset(),
 ) -> None:
     """Runs the command `python -m alexnet_tf.NAME`.
 
@@ -36,6 +38,8 @@ def run_command(
         usage: what `--help` prints first: the docstring of the command's module.
         complete: gets the options and the names of those that were given, and returns
             the options with what else is known.
+        as_argument: the flags of other commands whose value this one takes as an
+            argument, without a flag.
 
     An error that a user can correct is printed in one line, with exit status 1. Ctrl-C
     gives status 130. With --verbosity=1 an error keeps its traceback.
@@ -53,7 +57,7 @@ def run_command(
                     print(options.help_text(kind, usage or "", short=short), end="")
                     sys.stdout.flush()
                     sys.exit(0)
-            rest = options.parse_flags(flags.FLAGS, arguments[1:])
+            rest = options.parse_flags(flags.FLAGS, arguments[1:], as_argument)
             return [arguments[0], *rest]
 
     def body(arguments: Sequence[str]) -> None:

@@ -112,11 +112,11 @@ def classify_files(
     *,
     top: int,
     max_bad_files: int | None = None,
-) -> list[Prediction]:
-    """The `top` classes of each file, or why it was not classified.
+) -> Iterator[Prediction]:
+    """Yields the `top` classes of each file, or why it was not classified.
 
-    For such a file one line on standard error says why. Other errors are raised. Images
-    of 16 bits per sample are reported at the end.
+    For a file that cannot be read, one line on standard error says why. Other errors
+    are raised. Images of 16 bits per sample are reported at the end.
 
     Args:
         files, classifier, top: what to do.
@@ -124,9 +124,10 @@ def classify_files(
             for any number.
 
     Raises:
+        clients.ServerError: the server failed, which is not the fault of an image.
         image_decoding.BadImageError: more than `max_bad_files` cannot be read.
     """
-    return list(_predictions(files, classifier, top, _Allowance(max_bad_files)))
+    return _predictions(files, classifier, top, _Allowance(max_bad_files))
 
 
 class Written(NamedTuple):
@@ -173,7 +174,7 @@ def write_predictions(
                 "images"
             )
         if not work.complete:
-            allowance = _Allowance(max_bad_files, work.failed, keeps_going=False)
+            allowance = _Allowance(max_bad_files, work.failed)
             found = _predictions(files, classifier, top, allowance, done)
             try:
                 for prediction in found:
@@ -197,20 +198,15 @@ class _Allowance:
     Attributes:
         most: how many unreadable files are allowed; None for any number.
         failed: how many there were.
-        keeps_going: whether a failure of a server is one of the file.
     """
 
     most: int | None
     failed: int = 0
-    keeps_going: bool = True
 
     def reason(self, file: str, error: Exception) -> str:
         """Why a file was not classified; raises an error that ends the work."""
-        of_server = isinstance(error, clients.ServerError)
-        if of_server and not (self.keeps_going or isinstance(error, ValueError)):
-            raise error
-        if not isinstance(error, OSError | ValueError | clients.ServerError):
-            raise error
+        if not isinstance(error, OSError | ValueError):
+            raise error  # such as a failure of the server, but not its rejection
         prefix = f"{names.escaped(file)}: "  # which some errors have already
         reason = str(error).removeprefix(prefix)
         if self.failed == self.most:

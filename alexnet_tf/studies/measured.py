@@ -37,7 +37,8 @@ class Trained:
         architecture: the name of the net.
         images: the digest of the dataset that it was trained on.
         dataset, split: the name of the dataset that it was evaluated on, and the split.
-        errors: top-1 and top-5 error by method.
+        errors: top-1 and top-5 error by method; without the top-5 error if five classes
+            or fewer make it 0.
         fine_tuned: whether it started from the weights of another run.
         training_s, machine: how long it trained, and where.
     """
@@ -179,9 +180,8 @@ def _refuse(path: pathlib.Path) -> None:
             f"{path} is neither a run folder, nor the folder of a study, nor a file of "
             "evaluate --output"
         )
-    beside = [each.name for each in path.parent.glob("*/")]
     raise FileNotFoundError(
-        f"{path} does not exist{suggestions.did_you_mean(path.name, beside)}"
+        f"{path} does not exist{suggestions.did_you_mean_path(path)}"
     )
 
 
@@ -229,7 +229,7 @@ def _read_run(path: pathlib.Path) -> Trained | Lacking:
             model["dataset"]["digest"],
             _dataset_name(evaluation["dataset"]),
             evaluation["split"],
-            {method: evaluation[method] for method in measures.METHODS},
+            _errors(evaluation, len(model["class_names"])),
             chosen.start.weights is not None,
             results.training_s(path, chosen.recipe.batch_size),
             about["GPUs"] or f"{about['cores']} cores of {about['processor']}",
@@ -244,13 +244,14 @@ def _read_run(path: pathlib.Path) -> Trained | Lacking:
 def _read_average(path: pathlib.Path) -> Averaged:
     found = _read_json(path)
     try:
+        classes = len(_description(found["dataset"]).get("classes", range(1000)))
         return Averaged(
             str(path),
             tuple(net["architecture"] for net in found["nets"]),
             _dataset_name(found["dataset"]),
             found["split"],
-            found["mean"],
-            found["average"],
+            _errors(found["mean"], classes),
+            _errors(found["average"], classes),
         )
     except (KeyError, TypeError):
         raise ValueError(
@@ -260,7 +261,22 @@ def _read_average(path: pathlib.Path) -> Averaged:
 
 def _dataset_name(path: str) -> str:
     """The name of a prepared dataset; that of its folder if it is not there any more."""
+    return str(_description(path).get("name", pathlib.Path(path).name))
+
+
+def _description(path: str) -> dict[str, Any]:
+    """What a prepared dataset says of itself; {} if it is not there any more."""
     description = pathlib.Path(path) / "dataset.json"
-    if description.exists():
-        return str(_read_json(description).get("name", pathlib.Path(path).name))
-    return pathlib.Path(path).name
+    return _read_json(description) if description.exists() else {}
+
+
+def _errors(
+    found: Mapping[str, Mapping[str, float]], classes: int
+) -> dict[str, dict[str, float]]:
+    """The errors by method that say something of a net with so many classes."""
+    shown = measures.shown(classes)
+    return {
+        method: {name: values[name] for name in shown if name in values}
+        for method, values in found.items()
+        if method in measures.METHODS
+    }

@@ -19,6 +19,7 @@ from alexnet_tf.studies.measured import Averaged, Measured, Trained, kind_of
 
 HEADER = (*("paper", "2012 log", "ours", "seeds", "measured on", "command", "cost"),)
 _ERRORS = ("top1_error", "top5_error")
+_NOTHING = "\N{EN DASH}"  # for an error that says nothing, as in the paper's tables
 
 
 class Table(NamedTuple):
@@ -179,6 +180,9 @@ def _compared(whole: Sequence[Trained], without: Sequence[Trained]) -> list[str]
     """[change of the errors, number of seeds, what they were measured on]."""
     cells, seeds = [], 0
     for error in _ERRORS:
+        if any(error not in r.errors["ten_crop"] for r in (*without, *whole)):
+            cells.append(_NOTHING)
+            continue
         one, other = (
             results.Spread(
                 {r.options["seed"]: r.errors["ten_crop"][error] for r in runs}
@@ -266,15 +270,18 @@ def _averaging(count: int) -> str:
 
 
 def _errors(runs: Sequence[Trained]) -> str:
-    spreads = (
-        results.Spread({n: r.errors["ten_crop"][error] for n, r in enumerate(runs)})
-        for error in _ERRORS
-    )
-    return " / ".join(spread.text() for spread in spreads)
+    cells = []
+    for error in _ERRORS:
+        found = [r.errors["ten_crop"].get(error) for r in runs]
+        known = {n: number for n, number in enumerate(found) if number is not None}
+        cells.append(results.Spread(known).text() if known else _NOTHING)
+    return " / ".join(cells)
 
 
 def _pair(errors: Mapping[str, float]) -> str:
-    return " / ".join(f"{errors[error]:.2f}" for error in _ERRORS)
+    return " / ".join(
+        f"{errors[error]:.2f}" if error in errors else _NOTHING for error in _ERRORS
+    )
 
 
 def _cost(runs: Sequence[Trained]) -> str:

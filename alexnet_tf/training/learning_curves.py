@@ -28,7 +28,8 @@ class Curve:
         passes: over the training split.
         top1_error: in percent.
         loss: in nats.
-        top5_error: in percent; None of training, where it is not measured.
+        top5_error: in percent; None of training, where it is not measured, and of a net
+            with so few classes that it says nothing.
     """
 
     passes: np.ndarray

@@ -96,6 +96,21 @@ def test_smoothing_is_a_mean_around_each_point():
     assert curves.smooth(np.array([1.0, 2.0, 6.0, 7.0]), 3).tolist() == [1.5, 3, 5, 6.5]
 
 
+def test_a_run_without_a_top5_error_has_neither_its_line_nor_its_column():
+    validated = dataclasses.replace(run_of().validation, top5_error=None)
+    run = dataclasses.replace(run_of(), validation=validated)
+    found = curves.draw([run])
+    assert "top-5" not in found.text
+    labels = [text.get_text() for text in found.picture.legends[0].get_texts()]
+    assert all("top-5" not in label for label in labels)
+    *_, line = found.text.splitlines()
+    assert line.split()[3:] == ["20.00", "20.00", "3.00"]
+    # Beside a run that has one, its cell is empty.
+    *_, line, other = curves.draw([run, run_of("OTHER")]).text.splitlines()
+    assert line.split()[3:] == ["20.00", "20.00", "3.00"]
+    assert other.split()[3:] == ["20.00", "3.00", "20.00", "3.00"]
+
+
 def test_the_table_has_the_last_and_the_best_validation():
     run = run_of()
     worse = learning_curves.Curve(

@@ -114,7 +114,7 @@ def test_a_mistyped_flag_suggests_the_right_one():
     done = run("print('ran')", "--max_bad_file=3")
     assert (done.returncode, done.stdout) == (1, "")
     assert "Unknown command line flag 'max_bad_file'" in done.stderr
-    assert "Did you mean: max_bad_files" in done.stderr
+    assert "Did you mean --max_bad_files?" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -192,10 +192,51 @@ def test_images_of_16_bits_are_reported_once(capsys, tmp_path):
     made = classification.Classifier(
         lambda files: ((file, read(file)) for file in files), 1, dict
     )
-    classification.classify_files(["b", "a", "dark"], made, top=1)
+    list(classification.classify_files(["b", "a", "dark"], made, top=1))
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
         "warning: 2 images have 16 bits per sample, of which the upper 8 are used, such "
         "as a; 1 image has 16 bits per sample but no value above 4095"
     )
     assert line.endswith("such as dark")
+
+
+def test_a_server_that_fails_ends_the_work_and_its_answers_are_printed(
+    monkeypatch, capsys, tmp_path, png
+):
+    files = [tmp_path / f"{number}.png" for number in range(20)]
+    for file in files:
+        file.write_bytes(png[0])
+    asked = []
+
+    def answer(client, found):
+        asked.append(found)
+        if len(asked) > 2:
+            raise clients.ServerError("http://localhost:1: no answer")
+        return [clients.Scored(["cat"], [1.0])] * len(found)
+
+    monkeypatch.setattr(clients.Client, "classify_each", answer)
+    chosen = options.replace(
+        predict.PredictOptions(),
+        **{"server": "http://localhost:1", "batch_size": 1, "in_flight": 1},
+    )
+    with pytest.raises(clients.ServerError, match=r"^http://localhost:1: no answer$"):
+        predict.main(chosen, [str(tmp_path)])
+    said = capsys.readouterr()
+    assert said.out.count("100.00 %  cat") == 2
+    assert "no answer" not in said.err  # the command prints it, once
+
+
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_an_address_where_no_server_listens_is_reported_once_with_what_to_do(
+    scheme, tmp_path, png
+):
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(png[0])
+    address = f"{scheme}localhost:{servers.free_port()}"
+    done = run_predict(f"--server={address}", "--attempts=1", str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = [x for x in done.stderr.splitlines() if "Connection refused" in x]
+    assert line.startswith(f"alexnet_tf.predict: {address}")
+    assert "Connection refused: no server listens at this port" in line
+    assert "tools/serving/serve.sh EXPORT starts one" in line

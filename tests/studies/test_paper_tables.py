@@ -18,7 +18,7 @@ def run(tmp_path):
     """Writes the folder of an evaluated run, as `train` and `evaluate` leave it."""
     count = iter(range(1000))
 
-    def write(top1, *, top5=1.0, dataset="garments", split="test", **given):
+    def write(top1, *, top5=1.0, dataset="garments", split="test", classes=10, **given):
         number = next(count)
         folder = tmp_path / f"run{number}"
         folder.mkdir()
@@ -28,12 +28,16 @@ def run(tmp_path):
         net = train_options.net_of(chosen.net)
         images = tmp_path / "data" / dataset
         images.mkdir(parents=True, exist_ok=True)
-        (images / "dataset.json").write_text(json.dumps({"name": dataset}))
+        class_names = [f"class{n}" for n in range(classes)]
+        (images / "dataset.json").write_text(
+            json.dumps({"name": dataset, "classes": class_names})
+        )
         errors = {"top1_error": top1, "top5_error": top5}
         center = {"top1_error": top1 + 5, "top5_error": top5 + 5}
         for name, content in {
             "model.json": {
                 "architecture": {"name": net.name},
+                "class_names": class_names,
                 "dataset": {"path": str(images), "digest": dataset},
             },
             "evaluation.json": {
@@ -128,6 +132,25 @@ def test_averages_belong_to_the_rows_by_the_number_of_their_nets(tmp_path):
     assert rows[TABLE2, "7 CNNs*"][0]["ours"] == ""
     assert rows[OTHERS, "mean of 4 nets (paper)"][0]["ours"] == "40.20 / 18.50"
     assert rows[OTHERS, "average of 4 nets (paper)"][0]["ours"] == "38.20 / 16.50"
+
+
+def test_a_top5_error_of_five_classes_is_left_out_because_it_is_always_0(run, tmp_path):
+    few = {"top5": 0.0, "architecture": "small", "classes": 5}
+    whole = [run(20.0, seed=seed, **few) for seed in (0, 1)]
+    without = [run(21.0, seed=seed, without=("lrn",), **few) for seed in (0, 1)]
+    average = average_of(tmp_path / "two.json", count=2)
+    about = json.loads(average.read_text())
+    about["dataset"] = str(tmp_path / "data/garments")
+    average.write_text(json.dumps(about))
+    rows = rows_of(*whole, *without, average)
+    assert rows[ABLATIONS, "LRN"][0]["ours"] == "+1.00 ± 0.00 / \N{EN DASH}"
+    nets = [
+        each for (table, _), found in rows.items() if table == OTHERS for each in found
+    ]
+    ours = {row["ours"] for row in nets if row["seeds"]}
+    assert ours == {"20.00 ± 0.00 / \N{EN DASH}", "21.00 ± 0.00 / \N{EN DASH}"}
+    assert rows[OTHERS, "average of 2 nets (paper)"][0]["ours"] == "38.20 / \N{EN DASH}"
+    assert rows[OTHERS, "mean of 2 nets (paper)"][0]["ours"] == "40.20 / \N{EN DASH}"
 
 
 CHANGES = {
@@ -330,7 +353,7 @@ def test_a_file_of_a_single_net_or_another_file_is_named(run, tmp_path):
     assert "x is damaged, or no JSON" in lack_of(tmp_path / "x")
     (tmp_path / "studies").mkdir()
     said = lack_of(tmp_path / "study")
-    assert said == f"{tmp_path}/study does not exist. Did you mean studies?"
+    assert said == f"{tmp_path}/study does not exist. Did you mean {tmp_path}/studies?"
 
 
 @pytest.mark.parametrize(

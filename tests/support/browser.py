@@ -4,7 +4,6 @@ It is steered by its DevTools protocol through two pipes, which needs no other p
 messages are JSON, each ended by a zero byte.
 """
 
-import base64
 import contextlib
 import json
 import os
@@ -128,11 +127,6 @@ class Browser:
             for node in nodes
             if not node["ignored"]
         ]
-
-    def screenshot(self, path):
-        """Writes the whole page as a PNG file."""
-        picture = self.ask("Page.captureScreenshot", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(picture["data"]))
 
 
 @contextlib.contextmanager

@@ -313,7 +313,8 @@ def test_serve_refuses_a_port_that_another_server_has(exported, environment, nam
         code, errors = serve_and_fail(exported.parent, environment)
     assert code == 1
     assert f"port {environment[name]} is taken by another server" in errors
-    assert f"choose another port by {name}" in errors
+    another = int(environment[name]) + 100
+    assert f"choose another port: {name}={another} tools/serving/serve.sh" in errors
 
 
 def test_serve_does_not_take_the_answer_of_another_server_for_its_own(

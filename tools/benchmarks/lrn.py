@@ -28,9 +28,9 @@ _JSON = flags.DEFINE_string("json", None, "File to write the results to.")
 _REPEATS = flags.DEFINE_integer(
     "repeats", 25, "Runs of each variant, in turn.", lower_bound=1
 )
-_THREADS = flags.DEFINE_integer("threads", 2, "Threads per variant.", lower_bound=1)
 _ONEDNN = flags.DEFINE_bool("onednn", True, "Also compile and time oneDNN's LRN.")
 
+THREADS = 2  # of each variant
 SHAPES = [(128, 55, 55, 96), (128, 27, 27, 256)]
 DTYPES = [tf.float32, tf.bfloat16, tf.float16]
 CONSTANTS = {"size": 5, "k": 2.0, "alpha": 1e-4, "beta": 0.75}
@@ -47,7 +47,7 @@ class OneDnn:
     """A process that runs oneDNN's LRN for one shape and type."""
 
     def __init__(self, binary, shape, dtype):
-        threads = str(_THREADS.value)
+        threads = str(THREADS)
         self._process = subprocess.Popen(
             [binary, *map(str, shape), dtype.name],
             stdin=subprocess.PIPE,
@@ -154,7 +154,7 @@ def judge(results) -> list[limits.Limit]:
 def report(results, implementations) -> dict:
     """What --json writes."""
     return {
-        "threads": _THREADS.value,
+        "threads": THREADS,
         "repeats": _REPEATS.value,
         "tensorflow": tf.__version__,
         "isa": os.environ.get("ALEXNET_TF_ISA", ""),
@@ -172,7 +172,7 @@ def report(results, implementations) -> dict:
 def main(arguments):
     if len(arguments) > 1:
         raise app.UsageError(f"unexpected argument {arguments[1]!r}")
-    tf.config.threading.set_intra_op_parallelism_threads(_THREADS.value)
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     results, implementations = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         binary = compile_onednn(folder) if _ONEDNN.value else None

@@ -27,7 +27,6 @@ _DEVICES = flags.DEFINE_list("tower_devices", "/CPU:0,/CPU:1", "One device per t
 _GPUS = flags.DEFINE_integer(
     "logical_gpus", 1, "Into how many devices to split the first GPU."
 )
-_MIB = flags.DEFINE_integer("logical_gpu_mib", 4096, "Memory of each of them in MiB.")
 _BATCH = flags.DEFINE_integer("batch_size", 32, "Images per step.", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 5, "Number of traced steps.", lower_bound=1)
 _PRECISION = flags.DEFINE_enum(
@@ -158,7 +157,7 @@ def two_devices() -> list[str]:
             f"--tower_devices must be two different devices, got {pair}"
         )
     cpus = sum(name.startswith("CPU") for name in pair)
-    devices.configure(max(1, cpus), _GPUS.value, _MIB.value)
+    devices.configure(max(1, cpus), _GPUS.value)
     return pair
 
 

@@ -35,11 +35,11 @@ _REPEATS = flags.DEFINE_integer(
     "repeats", 5, "Steps that each variant takes, in turn.", lower_bound=1
 )
 _TORCH = flags.DEFINE_string("torch_python", None, "A Python that has PyTorch.")
-_TYPES = flags.DEFINE_list("types", ["float32", "bfloat16"], "The types to time.")
 _IMAGE = flags.DEFINE_string(
     "image", None, "PNG file for a chart of the seconds per layer of our step."
 )
 
+TYPES = ("float32", "bfloat16")
 TRAINING = ("ours", "stock", "stock_no_lrn", "keras_fit")
 TORCH = ("torch", "torch_one_tower")
 CEILINGS = ("product", "copy")
@@ -128,12 +128,12 @@ def measure(precision: str) -> dict:
 def main(arguments):
     if len(arguments) > 1:
         raise app.UsageError(f"unexpected argument {arguments[1]!r}")
-    results = {precision: measure(precision) for precision in _TYPES.value}
+    results = {precision: measure(precision) for precision in TYPES}
     print(training_report.table(results))
     if not _TORCH.value:
         print("PyTorch was not timed: name a Python that has it with --torch_python")
     if _IMAGE.value:
-        layer_profile.draw(results[_TYPES.value[-1]]["layers"], _IMAGE.value)
+        layer_profile.draw(results[TYPES[-1]]["layers"], _IMAGE.value)
     return limits.conclude(training_report.judge(results), results, _JSON.value)
 
 

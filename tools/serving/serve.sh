@@ -41,7 +41,7 @@ command -v curl >/dev/null ||
 for name in PORT REST_PORT; do
   if (exec 3<>"/dev/tcp/127.0.0.1/${!name}") 2>/dev/null; then
     fail "port ${!name} is taken by another server: stop that one, or choose another" \
-      "port by $name"
+      "port: $name=$((${!name} + 100)) tools/serving/serve.sh $folder"
   fi
 done
 
@@ -112,7 +112,8 @@ kill -0 "$child" 2>/dev/null || fail "the server ended before the model was load
 for name in REST_PORT PORT; do
   listens "${!name}" ||
     fail "port ${!name} belongs to another server, not to the one that was started" \
-      "here: stop that one, or choose another port by $name"
+      "here: stop that one, or choose another port:" \
+      "$name=$((${!name} + 100)) tools/serving/serve.sh $folder"
 done
 echo "serving $folder: gRPC on port $PORT, REST at $status"
 wait "$child"

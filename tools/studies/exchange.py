@@ -20,11 +20,9 @@ sent once in the forward pass, and its gradient once in the backward pass.
 import math
 from collections.abc import Callable
 
-from absl import app, flags
+from absl import app
 
 from alexnet_tf.models import architecture, zoo
-
-_NET = flags.DEFINE_string("architecture", "paper", "The net.")
 
 BYTES = 4
 WORKERS = [2**n for n in range(1, 11)]
@@ -153,7 +151,7 @@ def comparison(net: architecture.Architecture, name: str) -> str:
 def main(arguments):
     if len(arguments) > 1:
         raise app.UsageError(f"unexpected argument {arguments[1]!r}")
-    net = zoo.find(_NET.value)
+    net = zoo.PAPER
     print("128 images per worker:\n")
     print("\n".join(table(net, lambda workers: 128 * workers)))
     print("\n1,024 images in total:\n")

@@ -133,6 +133,8 @@ class GrpcTransport:
             return errors.ServerError(
                 f"{message}; ca_file names the certificates to trust"
             )
+        if "connection refused" in details.lower():
+            message = f"{code}: Connection refused: {network.NOTHING_LISTENS}"
         return errors.ServerError(message, retry=code in _RETRIED_CODES)
 
 

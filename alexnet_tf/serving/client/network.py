@@ -22,6 +22,12 @@ PROTOCOLS = {
     "https": "HTTPS",
 }
 
+# What to do if a connection is refused, which every system reports in its own words.
+NOTHING_LISTENS = (
+    "no server listens at this port. If one is starting, wait until it is ready; "
+    "tools/serving/serve.sh EXPORT starts one, and prints when it is"
+)
+
 # What begins a connection of HTTP/2: the preface, and a frame of settings that is empty.
 _HTTP2_REQUEST = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(
     (0, 0, 0, 4, 0, 0, 0, 0, 0)

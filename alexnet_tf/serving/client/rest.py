@@ -119,6 +119,8 @@ class RestTransport:
         import requests
 
         reason = _cause(error)
+        if "connection refused" in reason.lower():
+            reason = f"{reason}: {network.NOTHING_LISTENS}"
         if isinstance(error, requests.exceptions.ProxyError):
             return errors.ServerError(f"the proxy failed: {reason}", retry=True)
         other = self._other_protocol()

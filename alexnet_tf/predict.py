@@ -237,4 +237,6 @@ def _refuse_two_places(chosen: PredictOptions) -> None:
 
 
 if __name__ == "__main__":
-    command.run_command("predict", OPTIONS, main, __doc__)
+    command.run_command(
+        *("predict", OPTIONS, main, __doc__), as_argument={"image", "images"}
+    )

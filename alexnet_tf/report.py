@@ -190,4 +190,6 @@ def _runs(arguments: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    command.run_command("report", OPTIONS, main, __doc__)
+    command.run_command(
+        *("report", OPTIONS, main, __doc__), as_argument={"checkpoint", "run_dir"}
+    )

@@ -52,4 +52,6 @@ def main(chosen: TablesOptions, arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    command.run_command("tables", OPTIONS, main, __doc__)
+    command.run_command(
+        *("tables", OPTIONS, main, __doc__), as_argument={"checkpoint", "run_dir"}
+    )

@@ -4,6 +4,10 @@ The process that starts the workers of pytest-xdist reads this file too. Therefo
 fixtures import what imports TensorFlow.
 """
 
+import fcntl
+import os
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -22,48 +26,84 @@ def write_noisy_images(root, classes=3, each=6, size=(40, 36)):
 
 
 @pytest.fixture(scope="session")
-def small_dataset(tmp_path_factory):
-    """32-pixel images of 3 classes, prepared: 24 for training, 12 for validation."""
-    from alexnet_tf.data import preparation, sources
+def made_once(tmp_path_factory):
+    """Returns the folder of a name, filled by the worker of pytest-xdist that comes first.
 
-    root = tmp_path_factory.mktemp("images")
-    write_noisy_images(root / "train", each=8)
-    write_noisy_images(root / "validation", each=4)
-    source = sources.open_source(f"folder:{root}")
-    return preparation.prepare_dataset(
-        source, tmp_path_factory.mktemp("data") / "small", size=32, encoding="raw"
-    )
+    Tests that write into it would disturb the other workers.
+    """
+    common = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        common = common.parent
+
+    def folder_of(name, fill):
+        folder, done = common / "made_once" / name, common / f"made_once.{name}"
+        with open(f"{done}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(parents=True)
+                fill(folder)
+                done.touch()
+        return folder
+
+    return folder_of
 
 
 @pytest.fixture(scope="session")
-def trained_run(small_dataset, tmp_path_factory):
-    """A run folder of the CIFAR-10 net, trained a little on the small images."""
+def small_dataset(made_once):
+    """32-pixel images of 3 classes, prepared: 24 for training, 12 for validation."""
+    from alexnet_tf.data import preparation, prepared_dataset, sources
+
+    def fill(folder):
+        write_noisy_images(folder / "images/train", each=8)
+        write_noisy_images(folder / "images/validation", each=4)
+        source = sources.open_source(f"folder:{folder / 'images'}")
+        preparation.prepare_dataset(source, folder / "small", size=32, encoding="raw")
+
+    return prepared_dataset.read_description(made_once("dataset", fill) / "small")
+
+
+@pytest.fixture(scope="session")
+def trained_once(small_dataset, made_once):
+    """The run folder that `trained_run` and `exported` are made of."""
     from tests.support import runs
 
-    run_dir = tmp_path_factory.mktemp("runs") / "trained"
-    runs.train(
-        runs.train_options_of(
-            small_dataset,
-            run_dir,
-            # Twice of it is unstable: there a rounding decides whether the loss explodes.
-            learning_rate=0.0015,
-            epochs=30.0,
-            validation="end",
-            color_noise="none",
-            log_steps=10,
-            checkpoint_steps=1000,
+    def fill(folder):
+        runs.train(
+            runs.train_options_of(
+                small_dataset,
+                folder / "trained",
+                # Twice of it is unstable: there a rounding decides whether the loss
+                # explodes.
+                learning_rate=0.0015,
+                epochs=30.0,
+                validation="end",
+                color_noise="none",
+                log_steps=10,
+                checkpoint_steps=1000,
+            )
         )
-    )
-    return run_dir
+
+    return made_once("run", fill) / "trained"
 
 
 @pytest.fixture(scope="session")
-def exported(trained_run, tmp_path_factory):
+def trained_run(trained_once, tmp_path_factory):
+    """A run folder of the CIFAR-10 net, trained a little on the small images."""
+    return shutil.copytree(trained_once, tmp_path_factory.mktemp("runs") / "trained")
+
+
+@pytest.fixture(scope="session")
+def exported(trained_once, made_once, tmp_path_factory):
     """Version 1 of the trained run, as the command writes it."""
     from tests.support import commands
 
-    folder = tmp_path_factory.mktemp("export")
-    done = commands.run("export", f"--checkpoint={trained_run}", f"--output={folder}")
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.strip() == str(folder / "1")
-    return folder / "1"
+    def fill(folder):
+        done = commands.run(
+            "export", f"--checkpoint={trained_once}", f"--output={folder}"
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.stdout.strip() == str(folder / "1")
+
+    made = made_once("export", fill)
+    return shutil.copytree(made, tmp_path_factory.mktemp("export") / "one") / "1"

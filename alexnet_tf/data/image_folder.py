@@ -46,9 +46,8 @@ def open_folder(root: pathlib.Path, fraction: float) -> source_types.Source:
             a name cannot be used; the message says what to do.
     """
     if not root.is_dir():
-        beside = [each.name for each in root.parent.glob("*/")]
-        hint = suggestions.did_you_mean(root.name, map(names.escaped, beside))
-        missing = f"no such folder{hint}"
+        meant = suggestions.did_you_mean_path(root, folders_only=True)
+        missing = f"no such folder{meant}"
         problem = "a file: unpack it first" if root.is_file() else missing
         raise FileNotFoundError(f"folder:{names.escaped(root)}: {problem}")
     tree = _Tree(os.path.abspath(root))

@@ -173,6 +173,7 @@ def read_description(path: str | os.PathLike[str]) -> Dataset:
         raise FileNotFoundError(
             f"{folder} is not a prepared dataset, because it has no {DESCRIPTION}: "
             f"prepare one with python -m alexnet_tf.prepare --source={source} --output=..."
+            f"{suggestions.did_you_mean_path(folder, folders_only=True)}"
         ) from None
     except json.JSONDecodeError as error:
         raise ValueError(f"{file} is damaged: {error}") from error

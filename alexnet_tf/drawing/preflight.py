@@ -57,7 +57,8 @@ def check_images(
     The run's own dataset may be gone; then a split cannot be checked.
     """
     if images is not None and not os.path.exists(images):
-        raise FileNotFoundError(f"--images={images} does not exist")
+        meant = suggestions.did_you_mean_path(images)
+        raise FileNotFoundError(f"--images={images} does not exist{meant}")
     own = description.dataset_path
     where = dataset or (own if own and os.path.isdir(own) else None)
     if images is not None or where is None or (dataset is None and split is None):

@@ -27,7 +27,7 @@ from alexnet_tf.data import (
 from alexnet_tf.evaluation import evaluator
 from alexnet_tf.models import background as backgrounds
 from alexnet_tf.models import image_resizing, resize_rule, trained
-from alexnet_tf.runtime import cores, names, progress, read_ahead
+from alexnet_tf.runtime import cores, names, progress, read_ahead, suggestions
 
 UNKNOWN = -1  # the label of an image whose class is not known
 
@@ -97,9 +97,10 @@ def folder_images(
     """
     shown = names.escaped(folder)
     if not os.path.isdir(folder):
-        problem = (
-            "a file: name its folder" if os.path.isfile(folder) else "not a folder"
-        )
+        problem = "a file: name its folder"
+        if not os.path.isfile(folder):
+            meant = suggestions.did_you_mean_path(folder, folders_only=True)
+            problem = f"not a folder{meant}"
         raise ValueError(f"--images={shown} is {problem}")
     unused = folder_listing.Unused()
     found = folder_listing.ClassWalker(unused).images(folder)

@@ -12,7 +12,7 @@ from alexnet_tf.importing import published, torch_file
 from alexnet_tf.importing.source import WeightsError
 from alexnet_tf.models import architecture as architectures
 from alexnet_tf.models import builder, layer_outputs, loaded_net, saved_weights, zoo
-from alexnet_tf.runtime import files
+from alexnet_tf.runtime import files, suggestions
 
 _ARCHITECTURE = "torchvision"
 _STAGES = ("conv1", "conv2", "conv3", "conv4", "conv5")
@@ -214,7 +214,9 @@ def _build_trunk(
 def _read_heads(path: str, net: architectures.Architecture) -> list[tf.Tensor]:
     """The weights of the channels of each map, float32 [C]."""
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"there is no file {path}")
+        raise FileNotFoundError(
+            f"there is no file {path}{suggestions.did_you_mean_path(path)}"
+        )
     expected = {
         f"lin{number}.model.1.weight": (1, layer.filters, 1, 1)
         for number, layer in enumerate(

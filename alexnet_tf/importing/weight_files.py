@@ -11,6 +11,7 @@ from alexnet_tf.importing import (
     torch_file,
 )
 from alexnet_tf.importing.source import Source, WeightsError
+from alexnet_tf.runtime import suggestions
 
 
 def _read_caffe(path: str) -> Source:
@@ -78,6 +79,7 @@ def suffix_of(path: str) -> str:
         raise WeightsError(
             f"there is no file {path}. No weights come with this package; "
             "docs/weights.md says where the published ones are"
+            f"{suggestions.did_you_mean_path(path)}"
         )
     if not os.path.isfile(path) or not os.path.getsize(path):
         raise WeightsError(f"{path} is empty, or not a regular file")

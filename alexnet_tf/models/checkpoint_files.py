@@ -125,8 +125,7 @@ def locate_checkpoint(checkpoint: str | os.PathLike[str]) -> tuple[pathlib.Path,
             if path.exists()
             else (f"there is no checkpoint {path}")
         )
-        beside = [each.name for each in path.parent.glob("*/")]
-        hint = _hint(path) or suggestions.did_you_mean(path.name, beside)
+        hint = _hint(path) or suggestions.did_you_mean_path(path, folders_only=True)
         raise CheckpointError(f"{there}: {expected}{hint}")
     return pathlib.Path(os.path.normpath(path.parent / "..")), found[-1]
 

@@ -14,6 +14,7 @@ from alexnet_tf.models import (
     layers,
     trained,
 )
+from alexnet_tf.runtime import suggestions
 
 # Images that LoadedNet computes at the same time.
 _BATCH = 128
@@ -127,7 +128,9 @@ def load_keras_file(path: str) -> keras.Model:
         ValueError: the file is damaged.
     """
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"there is no file {path}")
+        raise FileNotFoundError(
+            f"there is no file {path}{suggestions.did_you_mean_path(path)}"
+        )
     if not zipfile.is_zipfile(path):
         raise ValueError(
             f"{path} is damaged, or not a .keras file: write it again with "

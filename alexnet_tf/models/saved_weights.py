@@ -21,6 +21,7 @@ from alexnet_tf.models import (
     trained,
 )
 from alexnet_tf.models.layers import provenance
+from alexnet_tf.runtime import suggestions
 
 _KINDS = "a run folder, a checkpoint, a .weights.h5 file or a .keras file"
 
@@ -106,6 +107,7 @@ class SavedWeights:
             state = "is none of them" if os.path.exists(self.path) else "does not exist"
             raise ValueError(
                 f"weights must be {_KINDS}, got {self.path!r}, which {state}"
+                f"{suggestions.did_you_mean_path(self.path)}"
             ) from error
         net = trained.read_trained_net(run_dir)
         with checkpoint_weights.readable(self._checkpoint):
@@ -190,7 +192,9 @@ class SavedWeights:
 def _provenance_in(path: str) -> dict[str, Any] | None:
     """Returns what a `.weights.h5` file records of its net, or None."""
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"there is no file {path}")
+        raise FileNotFoundError(
+            f"there is no file {path}{suggestions.did_you_mean_path(path)}"
+        )
     if not h5py.is_hdf5(path):
         raise ValueError(f"{path} is damaged, or not a .weights.h5 file")
     with h5py.File(path) as file:

@@ -26,6 +26,8 @@ def run_command(
     main: Callable[[Options, Sequence[str]], None],
     usage: str | None,
     complete: Callable[[Options, Set[str]], Options] = lambda chosen, given: chosen,
+    *,
+    as_argument: Set[str] = frozenset(),
 ) -> None:
     """Runs the command `python -m alexnet_tf.NAME`.
 
@@ -36,9 +38,11 @@ def run_command(
         usage: what `--help` prints first: the docstring of the command's module.
         complete: gets the options and the names of those that were given, and returns
             the options with what else is known.
+        as_argument: the flags of other commands whose value this one takes as an
+            argument, without a flag.
 
     An error that a user can correct is printed in one line, with exit status 1. Ctrl-C
-    gives status 130. With --verbosity=1 an error keeps its traceback.
+    gives status 130, and the message of KeyboardInterrupt says how to go on. With --verbosity=1 an error keeps its traceback.
     """
     _pin_environment()
     options.define(kind, flags.FLAGS)
@@ -53,7 +57,7 @@ def run_command(
                     print(options.help_text(kind, usage or "", short=short), end="")
                     sys.stdout.flush()
                     sys.exit(0)
-            rest = options.parse_flags(flags.FLAGS, arguments[1:])
+            rest = options.parse_flags(flags.FLAGS, arguments[1:], as_argument)
             return [arguments[0], *rest]
 
     def body(arguments: Sequence[str]) -> None:
@@ -71,8 +75,9 @@ def _reported(name: str) -> Iterator[None]:
     """Prints an error that a user can correct in one line, and ends the process."""
     try:
         yield
-    except KeyboardInterrupt:
-        print(f"alexnet_tf.{name}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        how_to_go_on = f": {stop}" if stop.args else ""
+        print(f"alexnet_tf.{name}: interrupted{how_to_go_on}", file=sys.stderr)
         sys.exit(130)
     except flags.Error as error:
         print(f"alexnet_tf.{name}: {error} (--help lists all flags)", file=sys.stderr)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from alexnet_tf.runtime import paths
+from alexnet_tf.runtime import paths, suggestions
 
 _PACKAGE = pathlib.Path(__file__).parents[1]
 # Recipes are found from any folder: in a wheel they are in the package, in a checkout
@@ -73,9 +73,13 @@ def _find(path: str) -> pathlib.Path:
     for root in _ROOTS:
         if (root / local).exists():
             return root / local
+    recipes = {each.name for root in _ROOTS for each in root.glob("tools/*.flags")}
+    meant = suggestions.did_you_mean_path(local) or suggestions.did_you_mean(
+        pathlib.Path(local).name, sorted(recipes), before="tools/"
+    )
     raise flags.Error(
         f"--flagfile={path}: there is no such file, neither from this folder nor among "
-        "the recipes of the package (tools/*.flags)"
+        f"the recipes of the package (tools/*.flags){meant}"
     )
 
 

@@ -24,12 +24,12 @@ import shlex
 import textwrap
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any, Literal, TypeVar
 
 from absl import flags
 
-from alexnet_tf.runtime import files, flag_files, paths, suggestions
+from alexnet_tf.runtime import files, flag_files, paths, suggestions, unknown_flags
 
 Options = TypeVar("Options")
 # Returns True for a value that is allowed, or else what it must be, "at least 1".
@@ -295,8 +295,16 @@ def parse(kind: type[Options], arguments: Sequence[str]) -> Options:
     return collect(kind, values)
 
 
-def parse_flags(values: flags.FlagValues, arguments: Sequence[str]) -> list[str]:
+def parse_flags(
+    values: flags.FlagValues,
+    arguments: Sequence[str],
+    as_argument: Set[str] = frozenset(),
+) -> list[str]:
     """Sets `values` from arguments and flag files; returns what is not a flag.
+
+    Args:
+        values, arguments: the flags that there are, and what was typed.
+        as_argument: as `unknown_flags.explained` needs it.
 
     Raises flags.Error, with the file and the line if a flag file is wrong.
     """
@@ -304,10 +312,12 @@ def parse_flags(values: flags.FlagValues, arguments: Sequence[str]) -> list[str]
     expanded = flag_files.expand(arguments)
     try:
         return values(["", *expanded])[1:]
-    except flags.Error:
+    except flags.Error as error:
         for line in expanded:
             if isinstance(line, flag_files.Line):
                 _parse_line(copy.deepcopy(alone), line)
+        if isinstance(error, flags.UnrecognizedFlagError):
+            raise unknown_flags.explained(error, alone, as_argument) from None
         raise
 
 
@@ -315,6 +325,9 @@ def _parse_line(values: flags.FlagValues, line: flag_files.Line) -> None:
     """Sets `values` from one line of a flag file, or names the file and the line."""
     try:
         values(["", line])
+    except flags.UnrecognizedFlagError as error:
+        meant = unknown_flags.explained(error, values)
+        raise flags.Error(f"{line.place}: {meant}") from None
     except flags.Error as error:
         raise flags.Error(f"{line.place}: {error}") from None
 

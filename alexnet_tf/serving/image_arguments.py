@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from alexnet_tf.data import folder_listing, image_decoding
-from alexnet_tf.runtime import names, paths
+from alexnet_tf.runtime import names, paths, suggestions
 
 STANDARD_INPUT = "-"
 
@@ -91,7 +91,10 @@ def _files_of(argument: str, unused: folder_listing.Unused) -> Iterable[str]:
         return _matching(argument, unused)
     if folder_listing.is_named_as_image(argument):
         return [argument]  # reading it will say what is wrong
-    raise ValueError(f"{names.escaped(argument)}: there is no such file or folder")
+    meant = suggestions.did_you_mean_path(argument)
+    raise ValueError(
+        f"{names.escaped(argument)}: there is no such file or folder{meant}"
+    )
 
 
 def _below(folder: str, unused: folder_listing.Unused) -> list[str]:
@@ -151,8 +154,14 @@ def _listed(images_from: str) -> Iterator[str]:
         shown, data = "standard input", sys.stdin.buffer.read()
     else:
         shown = names.escaped(images_from)
-        with open(images_from, "rb") as file:
-            data = file.read()
+        try:
+            with open(images_from, "rb") as file:
+                data = file.read()
+        except FileNotFoundError:
+            meant = suggestions.did_you_mean_path(images_from)
+            raise FileNotFoundError(
+                f"--images_from={shown}: there is no such file{meant}"
+            ) from None
     advice = "--images_from needs one path per line"
     if b"\0" in data:
         raise ValueError(f"{shown} is not a list of paths, it has a NUL byte: {advice}")

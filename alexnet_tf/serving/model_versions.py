@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from alexnet_tf.runtime import files
+from alexnet_tf.runtime import files, suggestions
 
 # The folders that a server takes for versions, and what is written in any format.
 _DIGITS = re.compile("[0-9]+")
@@ -46,6 +46,7 @@ def _what_else(folder: pathlib.Path, flag: str) -> str:
         return (
             "neither a SavedModel nor numbered versions of one. Make one from a "
             f"checkpoint with: {make}RUN_FOLDER"
+            f"{suggestions.did_you_mean_path(folder, folders_only=True)}"
         )
     export = folder / "export"
     if list(export.glob("*/saved_model.pb")):

@@ -180,9 +180,8 @@ def _refuse(path: pathlib.Path) -> None:
             f"{path} is neither a run folder, nor the folder of a study, nor a file of "
             "evaluate --output"
         )
-    beside = [each.name for each in path.parent.glob("*/")]
     raise FileNotFoundError(
-        f"{path} does not exist{suggestions.did_you_mean(path.name, beside)}"
+        f"{path} does not exist{suggestions.did_you_mean_path(path)}"
     )
 
 

@@ -67,15 +67,16 @@ void CheckShape(Isa isa, const ConvolutionShape& s, std::int64_t parts) {
                                       Doubles(&dy).data(), want.data(),
                                       want_bias.data());
   const std::string name = Name(isa, s, parts);
+  const std::string of_kernel = name + "kernel", of_bias = name + "bias";
   // Of a float32 sum in which terms cancel.
   const double slack = 1e-5 * (std::sqrt(static_cast<double>(outputs)) + 1);
   for (std::int64_t i = 0; i < kernel.size(); ++i) {
     CheckNear(Widen(kernel[i]), want[i], std::fabs(want[i]) / 256 + slack,
-              name + "kernel", i);
+              of_kernel, i);
   }
   for (std::int64_t f = 0; f < bias.size(); ++f) {
     CheckNear(Widen(bias[f]), want_bias[f],
-              std::fabs(want_bias[f]) / 256 + slack, name + "bias", f);
+              std::fabs(want_bias[f]) / 256 + slack, of_bias, f);
   }
 }
 

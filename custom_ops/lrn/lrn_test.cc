@@ -92,11 +92,12 @@ void CheckAgainstReference(Rows<T>* r, const std::string& name) {
   const T* type = r->x.data();
   const double epsilon =
       Rounding(type) + Arithmetic(type) + 1e-7 * std::sqrt(terms);
+  const std::string y = name + "y", dx = name + "dx";
   for (std::int64_t i = 0; i < r->count; ++i) {
     CheckNear(Get(r->y[i]), want.y[i],
-              epsilon * std::fabs(want.y[i]) + Tiny(type), name + "y", i);
+              epsilon * std::fabs(want.y[i]) + Tiny(type), y, i);
     CheckNear(Get(r->dx[i]), want.dx[i], epsilon * want.scale[i] + Tiny(type),
-              name + "dx", i);
+              dx, i);
   }
 }
 
@@ -155,6 +156,8 @@ void CheckRandom(Isa isa) {
   for (std::int64_t channels : {1, 2, 3, 5, 7, 16, 31, 33, 48, 64, 96, 1000}) {
     for (int size : {1, 3, 5, 9, 31, 2001}) {
       for (float beta : {0.75f, 0.5f, 1.0f, 0.6f, 0.0f}) {
+        // Half of the time of all cases; beta comes after the sums.
+        if (channels > 100 && size > 100 && beta != 0.75f) continue;
         const std::int64_t rows = channels > 100 ? 2 : 5;
         std::vector<double> x(rows * channels), dy(rows * channels);
         for (double& v : x) v = 30 * normal(random);

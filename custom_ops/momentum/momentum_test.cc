@@ -33,6 +33,8 @@ void CheckSteps(const MomentumParams& params, std::int64_t count, bool copies) {
   const std::string name = std::to_string(sizeof(T)) + " bytes, count " +
                            std::to_string(count) +
                            (copies ? ", with a copy: " : ": ");
+  const std::string of_v = name + "v", of_w = name + "w",
+                    of_copy = name + "copy";
   for (int step = 0; step < 3; ++step) {
     FillNormal(1, &random, &gradient);
     MomentumReferenceStep(params, Doubles(&gradient).data(), count,
@@ -40,12 +42,12 @@ void CheckSteps(const MomentumParams& params, std::int64_t count, bool copies) {
     MomentumStep(params, gradient.data(), count, v.data(), w.data(),
                  copies ? copy.data() : nullptr);
     for (std::int64_t i = 0; i < count; ++i) {
-      CheckNear(v[i], want_v[i], 3e-6, name + "v", i);
-      CheckNear(w[i], want_w[i], 3e-6, name + "w", i);
+      CheckNear(v[i], want_v[i], 3e-6, of_v, i);
+      CheckNear(w[i], want_w[i], 3e-6, of_w, i);
       if (!copies) continue;
       // Half of bfloat16's distance between neighboring values.
-      CheckNear(Widen(copy[i]), w[i], std::ldexp(std::fabs(w[i]), -8),
-                name + "copy", i);
+      CheckNear(Widen(copy[i]), w[i], std::ldexp(std::fabs(w[i]), -8), of_copy,
+                i);
     }
   }
 }

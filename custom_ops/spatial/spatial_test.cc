@@ -71,11 +71,11 @@ void CheckImage(const SpatialParams& params, const SpatialShape& shape) {
       " x " + std::to_string(shape.width) + " x " +
       std::to_string(shape.channels) + ", size " + std::to_string(params.size) +
       ", beta " + std::to_string(params.beta) + ": ";
+  const std::string of_y = name + "y", of_dx = name + "dx";
   const double epsilon = Epsilon(x.data());
   for (std::int64_t i = 0; i < count; ++i) {
-    CheckNear(Widen(y[i]), want_y[i], epsilon * std::fabs(want_y[i]),
-              name + "y", i);
-    CheckNear(Widen(dx[i]), want_dx[i], epsilon * terms[i], name + "dx", i);
+    CheckNear(Widen(y[i]), want_y[i], epsilon * std::fabs(want_y[i]), of_y, i);
+    CheckNear(Widen(dx[i]), want_dx[i], epsilon * terms[i], of_dx, i);
   }
 }
 

@@ -51,7 +51,7 @@ def folder(tmp_path_factory, small_dataset):
 CASES = {
     "a run": (
         "figures --checkpoint={}/dmeo",
-        "no checkpoint {}/dmeo: .*Did you mean demo?",
+        "no checkpoint {}/dmeo: .*Did you mean {}/demo?",
     ),
     "a figure": ("figures --figure=filtres", "got filtres. Did you mean filters?"),
     "no figure": ("figures --figure= --checkpoint={}/demo", "--figure is empty"),
@@ -62,6 +62,38 @@ CASES = {
     "a split": (
         "figures --checkpoint={}/demo --split=vaildation",
         "no split 'vaildation', only train, validation. Did you mean validation?",
+    ),
+    "a folder above a run": (
+        "figures --checkpoint={}x/dmeo",
+        "no checkpoint {}x/dmeo: .*Did you mean {}/demo?",
+    ),
+    "images of a figure": (
+        "figures --checkpoint={}/demo --images={}/demos",
+        "--images={}/demos does not exist. Did you mean {}/demo?",
+    ),
+    "images to classify": (
+        "predict --model={}/demo {}/fiel",
+        "{}/fiel: there is no such file or folder. Did you mean {}/file?",
+    ),
+    "a list of images": (
+        "predict --model={}/demo --images_from={}/fiel",
+        "--images_from={}/fiel: there is no such file. Did you mean {}/file?",
+    ),
+    "a source": (
+        "prepare --source=folder:{}/dmeo --dry_run",
+        "folder:{}/dmeo: no such folder. Did you mean {}/demo?",
+    ),
+    "a recipe": (
+        "train --flagfile=papr.flags",
+        "--flagfile=papr.flags: there is no such file, .* Did you mean tools/paper.flags",
+    ),
+    "a flag of another command": (
+        "evaluate --run_dir={}/demo",
+        "Unknown command line flag 'run_dir'. Did you mean --checkpoint?",
+    ),
+    "another library's flag": (
+        "study --vary=lr=0.1,0.2 --output={}/s",
+        "Unknown command line flag 'lr'. Did you mean --learning_rate?",
     ),
     "a dataset": (
         "figures --checkpoint={}/demo --dataset={}/none",
@@ -79,13 +111,13 @@ CASES = {
         "figures --checkpoint={}/demo --output={}/file/x",
         "{}/file/x cannot be a folder: {}/file is not one",
     ),
-    "a run of a report": ("report {}/dmeo", "Did you mean demo?"),
+    "a run of a report": ("report {}/dmeo", "Did you mean {}/demo?"),
     "a split of a report": (
         "report {}/demo --split=tain --output={}/x.html",
         "no split 'tain', .* Did you mean train?",
     ),
     "an output of a report": ("report {}/demo --output={}/file/x.html", "{}/file"),
-    "a run of the tables": ("tables {}/dmeo", "Did you mean demo?"),
+    "a run of the tables": ("tables {}/dmeo", "Did you mean {}/demo?"),
     "a format": ("tables --format=html", "format=html"),
     "a part": (
         "study --vary=without=,con3 --architecture=small --output={}/s",
@@ -106,7 +138,7 @@ CASES = {
     "an output of a study": ("study --output={}/file/s", "{}/file is not one"),
     "a run of check_gradients": (
         "check_gradients --checkpoint={}/dmeo",
-        "no checkpoint {}/dmeo: .*Did you mean demo?",
+        "no checkpoint {}/dmeo: .*Did you mean {}/demo?",
     ),
     "an architecture of check_gradients": (
         "check_gradients --architecture=smal",

@@ -104,7 +104,7 @@ def test_weights_that_are_not_finite_are_not_called_correct(monkeypatch, capsys)
 
 
 def test_the_net_of_a_run_is_checked(tmp_path, monkeypatch, capsys):
-    recorded = runs.write_untrained(tmp_path / "run", nets.SMALL, dropout="original")
+    recorded = runs.write_untrained(tmp_path / "run", nets.TINY, dropout="original")
     asked = {}
     right = builder.build
 
@@ -117,11 +117,11 @@ def test_the_net_of_a_run_is_checked(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(builder, "build", build)
     run(checkpoint=str(recorded), lrn="stock", winograd=False, seed=3)
     assert asked == {
-        **{"architecture": "small", "size": nets.SMALL.input_size},
+        **{"architecture": nets.TINY.name, "size": nets.TINY.input_size},
         **{"dropout": "original", "lrn": "stock", "winograd": False, "seed": 3},
     }
     first, *rows = capsys.readouterr().out.splitlines()
-    assert f"small, weights of {recorded}" in first
+    assert f"{nets.TINY.name}, weights of {recorded}" in first
     assert all(row.endswith("correct") for row in rows[1:])
 
 

@@ -266,8 +266,9 @@ def test_a_folder_of_which_no_image_can_be_read_is_refused(trained_run, tmp_path
     (folder / "a.png").write_bytes(b"not an image")
     with pytest.raises(ValueError, match="no image of .* can be read"):
         run(**chosen, max_bad_files=5)
-    with pytest.raises(ValueError, match="is not a folder"):
-        run(**chosen | {"images": str(tmp_path / "nowhere")})
+    near = str(folder)[:-1]
+    with pytest.raises(ValueError, match=f"is not a folder. Did you mean {folder}"):
+        run(**chosen | {"images": near})
     with pytest.raises(ValueError, match="is a file: name its folder"):
         run(**chosen | {"images": str(folder / "a.png")})
     assert [path.name for path in tmp_path.iterdir()] == ["images"]

@@ -3,8 +3,6 @@
 import dataclasses
 import math
 import shutil
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -22,6 +20,7 @@ from alexnet_tf.data import (
     source_types,
 )
 from alexnet_tf.models import resizing
+from tests.support import programs
 
 SIZE, CROP, COUNT, BATCH = 8, 6, 26, 4
 STEPS = COUNT // BATCH
@@ -525,9 +524,8 @@ for _ in range(3):  # three batches of 128 crops
 
 
 def test_a_batch_reuses_the_memory_of_an_earlier_one():
-    done = subprocess.run(
-        [sys.executable, "-c", FREED], capture_output=True, text=True, check=True
-    )
+    done = programs.run("-c", FREED)
+    assert done.returncode == 0, done.stderr
     first, *later = map(int, done.stdout.split())
     assert first > 10_000  # pages of 4 KiB
     assert max(later) < 1_000

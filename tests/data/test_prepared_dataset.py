@@ -54,6 +54,9 @@ def test_the_error_for_an_unprepared_folder_says_how_to_prepare_it(tmp_path):
         prepared_dataset.read_description(tmp_path)
     with pytest.raises(FileNotFoundError, match="nowhere is not a prepared dataset"):
         prepared_dataset.read_description(tmp_path / "nowhere")
+    (tmp_path / "images-256").mkdir()
+    with pytest.raises(FileNotFoundError, match="Did you mean .*/images-256"):
+        prepared_dataset.read_description(tmp_path / "image-256")
 
 
 def test_the_validation_split_is_preferred_to_the_test_split(tmp_path):

@@ -406,6 +406,7 @@ def test_what_is_not_a_file_of_weights_is_named(tmp_path):
         (tmp_path, "is a folder"),
         (tmp_path / "net.zip", r"must be one of \.caffemodel"),
         (tmp_path / "missing.pth", "there is no file"),
+        (tmp_path / "emtpy.pth", r"there is no file .* Did you mean .*/empty\.pth\?"),
         (tmp_path / "empty.pth", "is empty"),
     ):
         with pytest.raises(WeightsError, match=wrong):

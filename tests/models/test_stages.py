@@ -101,7 +101,7 @@ def test_a_layer_that_spreads_from_the_first_tower_to_all_is_an_exchange():
 @pytest.mark.parametrize("name", zoo.ARCHITECTURES)
 def test_shapes_kernels_and_parameters_are_those_of_the_built_net(name):
     net = zoo.find(name)
-    with keras.StatelessScope():  # the weights are not needed
+    with keras.StatelessScope(initialize_variables=False):  # the weights are not needed
         model = builder.build(net)
     names = layer_outputs.layer_names(model)
     _, *found = stages.stages_of(net)

@@ -65,6 +65,9 @@ def test_an_interruption_is_one_line_and_status_130():
     done = run("raise KeyboardInterrupt")
     assert done.returncode == 130
     assert done.stderr == "alexnet_tf.prepare: interrupted\n"
+    done = run("raise KeyboardInterrupt('--resume continues')")
+    assert done.returncode == 130
+    assert done.stderr == "alexnet_tf.prepare: interrupted: --resume continues\n"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +117,7 @@ def test_a_mistyped_flag_suggests_the_right_one():
     done = run("print('ran')", "--max_bad_file=3")
     assert (done.returncode, done.stdout) == (1, "")
     assert "Unknown command line flag 'max_bad_file'" in done.stderr
-    assert "Did you mean: max_bad_files" in done.stderr
+    assert "Did you mean --max_bad_files?" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -39,6 +39,8 @@ def test_a_run_is_not_taken_for_an_export_and_the_error_names_what_to_type(tmp_p
         FileNotFoundError, match=rf"It was exported: --model='{run / 'export'}'$"
     ):
         model_versions.find_version(run, "model")
+    with pytest.raises(FileNotFoundError, match=rf"Did you mean {run}/export\?$"):
+        model_versions.find_version(run / "exports", "model")
 
 
 def test_an_existing_version_is_not_overwritten(tmp_path):

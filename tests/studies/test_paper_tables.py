@@ -353,7 +353,7 @@ def test_a_file_of_a_single_net_or_another_file_is_named(run, tmp_path):
     assert "x is damaged, or no JSON" in lack_of(tmp_path / "x")
     (tmp_path / "studies").mkdir()
     said = lack_of(tmp_path / "study")
-    assert said == f"{tmp_path}/study does not exist. Did you mean studies?"
+    assert said == f"{tmp_path}/study does not exist. Did you mean {tmp_path}/studies?"
 
 
 @pytest.mark.parametrize(

@@ -32,12 +32,15 @@ class CudaTest:
             pytest.skip("needs g++")
         self._op, self._folder = op, folder
         self.kernels = (ROOT / f"custom_ops/{op}/{op}_cuda.cu").read_text()
-        # The CPU kernels take longest to compile, and only their results count.
+        # Of the CPU kernels and the reference only the results count.
         others = [f"{op}/{op}_cpu.cc", f"{op}/{op}_reference.cc"]
-        others += ["cuda_on_cpu/launch.cc", *LISTED["CPU_SOURCES"]]
-        sources = [ROOT / "custom_ops" / name for name in others]
-        self._compile(folder, "-DALEXNET_TF_PORTABLE", "-O0", "-c", *sources)
-        self._objects = sorted(folder.glob("*.o"))
+        compile_all(
+            folder / "others",
+            [*others, *LISTED["CPU_SOURCES"]],
+            ["-O1", "-DALEXNET_TF_PORTABLE"],
+        )
+        self._compile(folder, "-c", ROOT / "custom_ops/cuda_on_cpu/launch.cc")
+        self._objects = sorted(folder.rglob("*.o"))
 
     def run(self, folder, kernels=None):
         """Builds and runs it with this text for the kernels, by default the op's own.

@@ -4,9 +4,11 @@
 It accepts the server's flags and serves the gRPC PredictionService of
 tensorflow-serving-api and the JSON of the REST API. It runs exports through
 TensorFlow's C++ session loader, replays their warm-up requests first, and follows model
-versions and labels. It has no monitoring. It does not load this package's operations,
-but most tests fork it from a process that has: `test_preflight.py` tests that exports
-need none. Where the real server's behaviour surprises, it behaves in the same way:
+versions and labels. It has no monitoring, and does not let Grappler optimize graphs,
+which is most of the time that loading one takes; the check of an export does. It does
+not load this package's operations, but most tests fork it from a process that has:
+`test_preflight.py` tests that exports need none. Where the real server's behaviour
+surprises, it behaves in the same way:
 
 - Labels are checked before versions are added, so one edit of the config that adds a
   version and moves a label to it is refused, at every poll.
@@ -26,6 +28,7 @@ import base64
 import collections
 import concurrent.futures
 import http.server
+import itertools
 import json
 import pathlib
 import re
@@ -38,6 +41,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow.python.framework import errors
+from tensorflow.python.saved_model import loader_impl
 from tensorflow_serving.apis import (
     classification_pb2,
     predict_pb2,
@@ -154,13 +158,28 @@ def batching_limits(arguments):
     return {k: int(v) for k, v in re.findall(r"(\w+) *{ *value: *(\d+) *}", text)}
 
 
+AS_IT_IS = tf.compat.v1.ConfigProto()
+AS_IT_IS.graph_options.rewrite_options.disable_meta_optimizer = True
+
+
+def without_grappler(graph):
+    """Has the calls of a graph's functions instantiate them as they are."""
+    bodies = [function.node_def for function in graph.library.function]
+    for node in itertools.chain(graph.node, *bodies):
+        if "config_proto" in node.attr:
+            node.attr["config_proto"].s = AS_IT_IS.SerializeToString()
+
+
 class Version:
     """One loaded SavedModel, which has answered its warm-up requests."""
 
     def __init__(self, path, limits=None):
-        self.session = tf.compat.v1.Session(graph=tf.Graph())
-        graph = tf.compat.v1.saved_model.loader.load(self.session, ["serve"], str(path))
-        self.signatures = graph.signature_def
+        loader = loader_impl.SavedModelLoader(str(path))
+        served = loader.get_meta_graph_def_from_tags(["serve"])
+        without_grappler(served.graph_def)
+        self.session = tf.compat.v1.Session(graph=tf.Graph(), config=AS_IT_IS)
+        loader.load(self.session, ["serve"])
+        self.signatures = served.signature_def
         self.batches = {}  # warm-up requests are not batched
         requests = path / "assets.extra" / "tf_serving_warmup_requests"
         with self.session.graph.as_default():

@@ -14,7 +14,7 @@ from tests.support.arrays import noise
 LOADER = """
 import sys
 import keras, numpy
-import alexnet_tf.models.layers
+import alexnet_tf
 model = keras.saving.load_model(sys.argv[1])
 numpy.save(sys.argv[2], model.predict(numpy.load(sys.argv[3]), verbose=0))
 """

@@ -171,17 +171,20 @@ def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
     else:
         preparation.refuse_existing(output)  # before archives are read for hours
         source = _open_source(chosen, specification)
-        dataset = preparation.prepare_dataset(
-            source,
-            output,
-            size=chosen.output.size,
-            encoding=_encoding(chosen.output),
-            background=color,
-            resize=chosen.output.resize or resize_rule.DEFAULT,
-            max_bad_files=chosen.source.max_bad_files,
-            workers=chosen.work.workers,
-            beam_pipeline_options=chosen.work.beam_pipeline_options,
-        )
+        try:
+            dataset = preparation.prepare_dataset(
+                source,
+                output,
+                size=chosen.output.size,
+                encoding=_encoding(chosen.output),
+                background=color,
+                resize=chosen.output.resize or resize_rule.DEFAULT,
+                max_bad_files=chosen.source.max_bad_files,
+                workers=chosen.work.workers,
+                beam_pipeline_options=chosen.work.beam_pipeline_options,
+            )
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("run the same command again to continue") from None
         print(preparation.summary(dataset, source))
     if verify:
         dataset = dataset_verification.verify_dataset(output, chosen.work.workers)

@@ -15,7 +15,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from alexnet_tf.runtime import command, lock, log_noise, options
+from alexnet_tf.models import checkpoint_files
+from alexnet_tf.runtime import command, lock, log_noise, options, suggestions
 from alexnet_tf.training import train_options
 from alexnet_tf.training.train_options import TrainOptions
 
@@ -29,6 +30,8 @@ def main(chosen: TrainOptions, arguments: Sequence[str]) -> None:
             "--overfit_one_batch begins with new weights and --resume with those of a "
             "run: leave one of them out"
         )
+    if chosen.run.resume:
+        _note_a_new_run(chosen)
     with log_noise.held_back():
         import tensorflow as tf
 
@@ -54,6 +57,26 @@ def main(chosen: TrainOptions, arguments: Sequence[str]) -> None:
         folder = lock.exclusive(chosen.run.run_dir, "choose another --run_dir")
         replicas.from_chief(lambda: held.enter_context(folder))
         _train(chosen, replicas)
+
+
+def _note_a_new_run(chosen: TrainOptions) -> None:
+    """Says that there is nothing to resume, before a dataset is prepared for hours.
+
+    If no other option is given, the folder is perhaps mistyped.
+    """
+    folder = chosen.run.run_dir
+    if checkpoint_files.newest_checkpoint(
+        os.path.join(folder, checkpoint_files.NEWEST)
+    ):
+        return
+    given = options.values_of(chosen, changeable=False)
+    meant = ""
+    if given == options.values_of(TrainOptions(), changeable=False):
+        meant = suggestions.did_you_mean_path(folder, folders_only=True)
+    print(
+        f"{folder} has no checkpoint to resume: the run begins here{meant}",
+        file=sys.stderr,
+    )
 
 
 def _train(chosen: TrainOptions, replicas) -> None:
@@ -91,11 +114,6 @@ def _train(chosen: TrainOptions, replicas) -> None:
         f"{chosen.run.run_dir}",
         file=sys.stderr,
     )
-    if chosen.run.resume and not resumed:
-        print(
-            f"{chosen.run.run_dir} has no checkpoint to resume: the run begins here",
-            file=sys.stderr,
-        )
     if started_from and assembled.taken and not resumed:
         print(f"weights of {started_from.path}: {assembled.taken}", file=sys.stderr)
         for note in assembled.taken.notes:

@@ -115,6 +115,16 @@ def test_the_first_run(folder, prepared, tmp_path):
     pictures = [each.name for each in (ROOT / "tools/pictures").glob("*.png")]
     assert all(name in said(done, "predict")[0] for name in pictures)
     assert "step 2 of 2" in said(done, "train")[0]
+    ending = (
+        r"newest checkpoint runs/mine/checkpoints/step-\d+: top-1 error [\d.]+ % on the "
+        r"\w+ split; best checkpoint "
+    )
+    page = (TUTORIALS / "first_run.md").read_text()
+    for text in (
+        said(done, "train")[0],
+        " ".join(re.findall(r"^ +> (.*)", page, re.M)),
+    ):
+        assert re.search(ending, text)
     assert "(resumed)" in said(done, "train", "--resume")[0]
 
 

@@ -60,7 +60,8 @@ def steps_per_epoch(dataset: prepared_dataset.Dataset, batch_size: int) -> int:
     if not steps:
         raise ValueError(
             f"{dataset.path} has {dataset.counts['train']} training images, fewer than "
-            f"--batch_size={batch_size}: choose a smaller batch"
+            f"--batch_size={batch_size}: choose a smaller batch, such as "
+            f"--batch_size={max(dataset.counts['train'] // 2, 1)}"
         )
     return steps
 

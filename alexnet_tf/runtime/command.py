@@ -42,7 +42,7 @@ def run_command(
             argument, without a flag.
 
     An error that a user can correct is printed in one line, with exit status 1. Ctrl-C
-    gives status 130. With --verbosity=1 an error keeps its traceback.
+    gives status 130, and the message of KeyboardInterrupt says how to go on. With --verbosity=1 an error keeps its traceback.
     """
     _pin_environment()
     options.define(kind, flags.FLAGS)
@@ -75,8 +75,9 @@ def _reported(name: str) -> Iterator[None]:
     """Prints an error that a user can correct in one line, and ends the process."""
     try:
         yield
-    except KeyboardInterrupt:
-        print(f"alexnet_tf.{name}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        how_to_go_on = f": {stop}" if stop.args else ""
+        print(f"alexnet_tf.{name}: interrupted{how_to_go_on}", file=sys.stderr)
         sys.exit(130)
     except flags.Error as error:
         print(f"alexnet_tf.{name}: {error} (--help lists all flags)", file=sys.stderr)

@@ -181,13 +181,13 @@ def write_predictions(
                     work.append(prediction)
                     if work.rows % classifier.batch_size == 0:
                         work.end_batch()
+                work.finish()
             except (KeyboardInterrupt, clients.ServerError):
                 progress.say(
                     f"{names.escaped(output)} keeps what is done: run the same command "
                     "again to continue"
                 )
                 raise
-            work.finish()
         return Written(str(output), work.rows, work.failed)
 
 
@@ -262,13 +262,14 @@ def predictions_text(predictions: Sequence[Prediction], format: tables.Format) -
 
 def written_text(written: Written, format: tables.Format) -> str:
     """What was written as a line, JSON or CSV."""
+    counted = f"{written.images:,} image{'' if written.images == 1 else 's'}"
     failed = f", {written.failed:,} of them with an error" if written.failed else ""
     return tables.render(
         format,
         data=written._asdict(),
         columns=written._fields,
         rows=[written],
-        table=f"{names.escaped(written.file)}: {written.images:,} images{failed}",
+        table=f"{names.escaped(written.file)}: {counted}{failed}",
     )
 
 

@@ -58,7 +58,7 @@ def run(arguments: Sequence[str], log: pathlib.Path) -> int:
                 continue
         copier.join()
         if signals.received is not None:
-            raise StoppedError
+            raise StoppedError("run the same command again to continue")
         return process.returncode
 
 

@@ -193,7 +193,7 @@ class Trainer:
         by = "another worker" if received is None else signal.Signals(received).name
         logging.warning("%s: stopped at step %d, saved %s", by, self.state.step, prefix)
         if received == signal.SIGINT:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("--resume continues the run")
 
     def _train(self, log: run_log.Log, signals: stop_signals.StopSignals) -> bool:
         """Takes the steps from this one to the last; True if a signal stops them."""

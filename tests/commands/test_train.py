@@ -140,7 +140,10 @@ def test_sigterm_saves_a_checkpoint_and_ends_with_status_0(small_dataset, tmp_pa
             "--architecture=alexnet: must be one of paper, cuda_convnet",
         ),
         (["--tower_devices=/GPU:7"], "asks for /GPU:7"),
-        (["--batch_size=1000"], "fewer than --batch_size=1000"),
+        (
+            ["--batch_size=1000"],
+            "fewer than --batch_size=1000: choose a smaller batch, such as --batch_size=",
+        ),
         (["stray"], "unexpected argument 'stray'"),
         (["--architecture=cuda_convnet"], "prepare it again with --size=256"),
         (["--logical_gpus=2"], "TensorFlow finds none"),

@@ -132,7 +132,7 @@ def test_ctrl_c_saves_and_is_passed_on(chosen, tmp_path):
         return original(first, last)
 
     run.batches = batches
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="^--resume continues the run$"):
         run.run(run_log.Log(tmp_path / "run", 0))
     found = checkpoint_files.newest_checkpoint(tmp_path / "run/checkpoints")
     assert found.endswith("step-1")
@@ -158,3 +158,23 @@ def test_a_resumed_run_knows_its_best_validation(chosen, tmp_path):
     assert [json.loads(line)["step"] for line in lines if "validation" in line] == [
         *(3, 6, 6),
     ]
+
+
+def said_of_a_new_run(capsys, **given):
+    train._note_a_new_run(options.replace(train.OPTIONS(), **given))
+    return capsys.readouterr().err
+
+
+def test_a_folder_that_is_perhaps_mistyped_is_named_before_a_run_begins(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/my run").mkdir(parents=True)
+    begins = "has no checkpoint to resume: the run begins here"
+    mistyped = {"run_dir": "runs/myrun", "resume": True, "max_steps": 9}
+    said = said_of_a_new_run(capsys, **mistyped)
+    assert said == f"runs/myrun {begins}. Did you mean runs/my run?\n"
+    # Whoever gives the options of a run means a new one, as a study does.
+    said = said_of_a_new_run(capsys, **mistyped, architecture="small")
+    assert said == f"runs/myrun {begins}\n"
+    assert said_of_a_new_run(capsys, **mistyped | {"run_dir": "x"}) == f"x {begins}\n"

@@ -65,6 +65,9 @@ def test_an_interruption_is_one_line_and_status_130():
     done = run("raise KeyboardInterrupt")
     assert done.returncode == 130
     assert done.stderr == "alexnet_tf.prepare: interrupted\n"
+    done = run("raise KeyboardInterrupt('--resume continues')")
+    assert done.returncode == 130
+    assert done.stderr == "alexnet_tf.prepare: interrupted: --resume continues\n"
 
 
 @pytest.mark.parametrize(

@@ -121,3 +121,11 @@ def loaded_once():
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(tf.saved_model, "load", functools.cache(tf.saved_model.load))
         yield
+
+
+@pytest.fixture
+def random_without_seeds(monkeypatch):
+    """Keeps `train.main` from forbidding random operations to the tests that follow."""
+    import tensorflow as tf
+
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: None)

@@ -14,6 +14,8 @@ from alexnet_tf.runtime import options
 from alexnet_tf.training import replication, run_log, train_options
 from tests.support import runs
 
+pytestmark = pytest.mark.usefixtures("random_without_seeds")
+
 
 @pytest.fixture
 def chosen(small_dataset, tmp_path):

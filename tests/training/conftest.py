@@ -1,7 +1,6 @@
 """The net that most tests of runs train: what they say is not about its layers."""
 
 import pytest
-import tensorflow as tf
 
 from alexnet_tf.models import zoo
 from tests.support import nets
@@ -13,9 +12,3 @@ def tiny_net():
     with pytest.MonkeyPatch.context() as patched:
         patched.setitem(zoo.ARCHITECTURES, nets.TINY.name, nets.TINY)
         yield
-
-
-@pytest.fixture(autouse=True)
-def random_without_seeds(monkeypatch):
-    """Keeps `train.main` from forbidding random operations to the tests that follow."""
-    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: None)

@@ -30,6 +30,8 @@ from alexnet_tf.training import (
 from tests.conftest import write_noisy_images
 from tests.support import commands, nets, runs
 
+pytestmark = pytest.mark.usefixtures("random_without_seeds")
+
 NAMES = ("conv1", "conv2", "local3", "local4", "fc10")
 
 

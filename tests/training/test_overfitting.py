@@ -7,6 +7,8 @@ from alexnet_tf.runtime import options
 from alexnet_tf.training import overfitting
 from tests.support import runs
 
+pytestmark = pytest.mark.usefixtures("random_without_seeds")
+
 
 def test_one_batch_is_learned_and_nothing_is_written(small_dataset, tmp_path, capsys):
     settings = runs.train_options_of(

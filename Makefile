@@ -15,12 +15,14 @@ setup: $(VENV)/ready
 # find setuptools' own finder only after it.
 $(VENV)/ready: pyproject.toml constraints.txt setup.py $(shell find custom_ops -type f)
 	@echo "installing TensorFlow and building the ops, which takes two to seven minutes"
+	@echo "Installing into $(VENV). This takes two to seven minutes and prints little."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt 'tensorflow~=2.21.0' setuptools wheel
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation \
 	  --config-settings editable_mode=compat --editable '.[dev]'
 	@test -e alexnet_tf/_alexnet_ops.so || echo "The op library was not built, and \
 	TensorFlow's own operations take its place: install g++ and type make -B setup"
+	@echo "Installed. To use it, type: . $(BIN)/activate"
 	touch $@
 
 demo: setup

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 try:
-    import cycler
     import matplotlib
     from matplotlib import figure as matplotlib_figure
+    from matplotlib import rcsetup
 except ModuleNotFoundError as error:
     raise OSError(
         f"figures need the package {error.name}, which is not installed: "
@@ -37,7 +37,7 @@ _STYLE: dict[Any, Any] = {
     "axes.titlesize": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": cycler.cycler(color=COLORS),
+    "axes.prop_cycle": rcsetup.cycler(color=COLORS),
     "figure.facecolor": "white",
     "figure.dpi": DPI,
     "savefig.dpi": DPI,

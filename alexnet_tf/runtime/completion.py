@@ -6,6 +6,7 @@ here of the options of a command.
 """
 
 import argparse
+import sys
 from collections.abc import Iterable, Mapping
 
 from alexnet_tf.runtime import options
@@ -48,7 +49,13 @@ def _add_flag(command: argparse.ArgumentParser, field) -> None:
 
 
 def answer(commands: Mapping[str, str], kinds: Mapping[str, Iterable[type]]) -> None:
-    """Prints how the line of a shell that asks can go on, and ends the process."""
-    import argcomplete
+    """Prints how the line of a shell that asks can go on, and ends the process.
 
+    Without argcomplete in this environment there is no answer: a traceback would be
+    printed into the line that somebody types.
+    """
+    try:
+        import argcomplete
+    except ModuleNotFoundError:
+        sys.exit(1)
     argcomplete.autocomplete(parser_of(commands, kinds))

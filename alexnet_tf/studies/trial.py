@@ -87,6 +87,7 @@ def main() -> None:
         from alexnet_tf.models import devices
 
         devices.configure(first.devices.logical_cpus, first.devices.logical_gpus)
+        tf.config.list_physical_devices("GPU")  # CUDA prints if it finds none
     log_noise.show_only_own_messages()
     tf.config.experimental.enable_op_determinism()
     answers = [

@@ -10,6 +10,7 @@ import pytest
 
 import alexnet_tf
 from alexnet_tf import __main__ as package
+from alexnet_tf.runtime import completion
 from tests.support import ROOT
 
 # The code of the script that pip installs.
@@ -69,6 +70,12 @@ def test_without_a_command_it_lists_all(arguments, without_tensorflow):
     assert ours[0] == (1 if arguments == ["nothing-like-it"] else 0)
     for name in package.COMMANDS:
         assert f"python -m alexnet_tf.{name} " in ours[1] + ours[2]
+
+
+def test_a_shell_without_argcomplete_is_offered_nothing_and_no_traceback(monkeypatch):
+    monkeypatch.setitem(sys.modules, "argcomplete", None)
+    with pytest.raises(SystemExit, match=r"^1$"):
+        completion.answer(package.COMMANDS, {})
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")

@@ -120,7 +120,8 @@ def test_curves_show_several_runs_and_other_figures_one(
 
 def test_without_matplotlib_one_line_says_what_to_install(tmp_path):
     code = (
-        "import sys; sys.modules['matplotlib'] = None; import runpy;"
+        "import sys; sys.modules['matplotlib'] = sys.modules['cycler'] = None;"
+        "import runpy;"
         "sys.argv = ['figures', '--checkpoint=nowhere'];"
         "runpy.run_module('alexnet_tf.figures', run_name='__main__')"
     )

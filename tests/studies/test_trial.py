@@ -6,7 +6,7 @@ from alexnet_tf.studies import trial
 
 
 def test_lengths_and_refusals_come_in_the_order_of_the_trainings(
-    small_dataset, tmp_path
+    small_dataset, tmp_path, capfd
 ):
     common = [f"--dataset={small_dataset.path}", "--architecture=cifar10_11pct"]
     common += ["--batch_size=8", "--precision=float32", f"--run_dir={tmp_path}/run"]
@@ -25,6 +25,7 @@ def test_lengths_and_refusals_come_in_the_order_of_the_trainings(
     assert found[2] == trial.Length(7, steps)
     assert "is not a prepared dataset" in found[3]
     assert not (tmp_path / "run").exists()
+    assert capfd.readouterr().err == ""  # CUDA, too, prints nothing where no GPU is
 
 
 def test_a_trial_that_ends_early_is_an_error(monkeypatch):

@@ -5,6 +5,7 @@ fixtures import what imports TensorFlow.
 """
 
 import fcntl
+import functools
 import os
 import shutil
 
@@ -107,3 +108,16 @@ def exported(trained_once, made_once, tmp_path_factory):
 
     made = made_once("export", fill)
     return shutil.copytree(made, tmp_path_factory.mktemp("export") / "one") / "1"
+
+
+@pytest.fixture(scope="module")
+def loaded_once():
+    """Keeps each export that a test file loads, which takes longer than what it answers.
+
+    The tests must not change the files of one that has been loaded.
+    """
+    import tensorflow as tf
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tf.saved_model, "load", functools.cache(tf.saved_model.load))
+        yield

@@ -16,6 +16,8 @@ from alexnet_tf.serving import local_model
 from tests import conftest
 from tests.support import programs
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 # Runs the command, which kills itself after the second batch.
 KILLED = """
 import os, signal

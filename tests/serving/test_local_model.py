@@ -11,6 +11,8 @@ from alexnet_tf.data import image_decoding
 from alexnet_tf.serving import local_model
 from tests.support import encoded_images, images
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 
 def test_a_folder_of_versions_stands_for_its_highest(exported, tmp_path):
     assert local_model.Model(exported.parent).classify is not None

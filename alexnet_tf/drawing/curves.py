@@ -162,7 +162,9 @@ def _mark_changes(charts, run: LearningCurves, color: str) -> None:
 def _caption(runs: Sequence[LearningCurves]) -> str:
     marks = ""
     if any(run.rate_changes for run in runs):
-        marks = "; dotted lines mark where the learning rate changed"
+        marks = (
+            "; dotted lines mark the first line of the log with another learning rate"
+        )
     if any(run.changes for run in runs):
         marks += "; dash-dotted lines mark where the schedule was changed by hand"
     names = ", ".join(run.name for run in runs)

@@ -6,12 +6,21 @@ fixtures import what imports TensorFlow.
 
 import fcntl
 import functools
+import gc
 import os
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
+
+
+def pytest_collection_finish():
+    """Spares the garbage collector what is there until the end, TensorFlow above all.
+
+    A process with all tests would look through it for half a second again and again.
+    """
+    gc.freeze()
 
 
 def write_noisy_images(root, classes=3, each=6, size=(40, 36)):

@@ -6,7 +6,6 @@ import os
 import pathlib
 
 import numpy as np
-import tensorflow as tf
 from array_record.python import array_record_module
 
 from alexnet_tf.data import image_decoding, record_files, records, source_types
@@ -76,6 +75,8 @@ def read_names(path):
         with path.open("rb") as file:
             np.load(file)
             return np.load(file).tolist()
+    import tensorflow as tf  # which the worker processes that read images do without
+
     reader = array_record_module.ArrayRecordReader(str(path))
     return [
         tf.train.Example.FromString(example)

@@ -1,4 +1,6 @@
-"""What the server of `tests.support.commands` imports before it forks commands."""
+"""What the server of `tests.support.programs` imports before it forks programs."""
+
+import gc
 
 from absl import logging
 
@@ -13,3 +15,6 @@ with log_noise.held_back():
     import alexnet_tf.training.assembly  # noqa: F401
 
     tf.config.list_physical_devices()  # says whether there is a GPU
+
+# A collection in a fork would copy the memory of all that it looks at.
+gc.freeze()

@@ -14,7 +14,6 @@ setup: $(VENV)/ready
 # beside a checkout of the same name, it finds that path before the folder; it would
 # find setuptools' own finder only after it.
 $(VENV)/ready: pyproject.toml constraints.txt setup.py $(shell find custom_ops -type f)
-	@echo "installing TensorFlow and building the ops, which takes two to seven minutes"
 	@echo "Installing into $(VENV). This takes two to seven minutes and prints little."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt 'tensorflow~=2.21.0' setuptools wheel

@@ -304,11 +304,10 @@ def evaluation_batches(
         images = tf.ensure_shape(images, [None, size, size, 3])
         return images, tf.ensure_shape(labels, [None])
 
-    batches = tf.data.Dataset.range(0, len(source), batch_size)
-
     @tf.autograph.experimental.do_not_convert
     def is_not_empty(_, labels):
         return tf.size(labels) > 0
 
+    batches = tf.data.Dataset.range(0, len(source), batch_size)
     batches = batches.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
     return batches.filter(is_not_empty).prefetch(2)

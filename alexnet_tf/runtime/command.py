@@ -42,7 +42,8 @@ def run_command(
             argument, without a flag.
 
     An error that a user can correct is printed in one line, with exit status 1. Ctrl-C
-    gives status 130, and the message of KeyboardInterrupt says how to go on. With --verbosity=1 an error keeps its traceback.
+    gives status 130, and the message of KeyboardInterrupt says how to go on. With
+    --verbosity=1 an error keeps its traceback.
     """
     _pin_environment()
     options.define(kind, flags.FLAGS)

@@ -56,8 +56,12 @@ def exclusive(folder: str | os.PathLike[str], advice: str) -> Iterator[None]:
             "processes out instead",
             *(folder, error.strerror, folder),
         )
-        with _owned(path, advice):
-            yield
+        try:
+            with _owned(path, advice):
+                yield
+        finally:
+            if new:
+                _remove_unused(path)
         return
     try:
         yield

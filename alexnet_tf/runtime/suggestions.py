@@ -39,8 +39,8 @@ def did_you_mean_path(
         folders_only: whether no files are meant.
 
     Example:
-        >>> did_you_mean_path("/ust/bni") in (". Did you mean /usr/bin?", "")
-        True
+        >>> did_you_mean_path("/usr/bni")
+        '. Did you mean /usr/bin?'
     """
     typed = pathlib.Path(path)
     found = pathlib.Path(typed.anchor)

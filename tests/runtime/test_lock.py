@@ -60,7 +60,15 @@ def test_a_second_use_is_rejected_until_the_first_releases_the_lock(tmp_path):
 
 @pytest.mark.parametrize("existed", [True, False])
 @pytest.mark.parametrize("used", [True, False])
-def test_a_folder_that_was_made_and_not_used_is_removed(tmp_path, existed, used):
+@pytest.mark.parametrize("locks", [True, False])
+def test_a_folder_that_was_made_and_not_used_is_removed(
+    tmp_path, monkeypatch, existed, used, locks
+):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "no locks")
+
+    if not locks:
+        monkeypatch.setattr(fcntl, "flock", refuse)
     folder = tmp_path / "run"
     if existed:
         folder.mkdir()

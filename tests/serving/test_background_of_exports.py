@@ -1,5 +1,7 @@
 """An export composes transparent pixels with the background of its net."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -20,16 +22,7 @@ from tests.support import answers, by_hand, images
 def path(tmp_path_factory):
     """An export of a net with a black background, whose answers depend on pixels."""
     run = tmp_path_factory.mktemp("run")
-    net = trained.TrainedNet(
-        by_hand.NET,
-        tuple(f"c{number}" for number in range(7)),
-        np.full((4, 4, 3), 100, np.float32),
-        "original",
-        "float32",
-        "/nowhere",
-        "0",
-        background=(0, 0, 0),
-    )
+    net = dataclasses.replace(by_hand.TRAINED, background=(0, 0, 0))
     trained.write_trained_net(run, net)
     model = builder.build(by_hand.NET, mean=net.mean, dropout=net.dropout, seed=1)
     for weight in model.trainable_variables:

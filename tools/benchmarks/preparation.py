@@ -12,8 +12,7 @@ digest; the others do not write. img2dataset runs in an environment of its own b
     python3 -m venv ../peers/img2dataset && ../peers/img2dataset/bin/pip install img2dataset
 
 The last rows are the whole command with one and with two workers, start-up included,
-in turn and as medians too.
-The tool exits with status 1 if a limit is missed.
+in turn and as medians too. The tool exits with status 1 if a limit is missed.
 """
 
 import functools

@@ -386,7 +386,8 @@ def refuse_other_source(
     """
     wanted, fingerprint = sources.identify(specification, data_dir)
     if dataset.source != wanted:
-        problem = f"was prepared from {dataset.source}, and not from {wanted}"
+        before = dataset.source or "images without a source"
+        problem = f"was prepared from {before}, and not from {wanted}"
     elif fingerprint is not None and dataset.fingerprint != fingerprint:
         problem = f"was prepared from {wanted}, whose images have changed since"
     else:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from alexnet_tf.models import checkpoint_files, run_description, zoo
-from alexnet_tf.runtime import command, log_noise, options, progress, tables
+from alexnet_tf.runtime import command, loading, options, progress, tables
 from alexnet_tf.runtime.options import option
 from alexnet_tf.training import train_options
 
@@ -170,7 +170,7 @@ def main(chosen: CheckGradientsOptions, arguments: Sequence[str]) -> None:
     if chosen.net.checkpoint is not None:  # before TensorFlow, which is slow
         run_description.describe(chosen.net.checkpoint)
         checkpoint_files.locate_checkpoint(chosen.net.checkpoint)
-    with log_noise.held_back():
+    with loading.libraries():
         from alexnet_tf.training import gradient_check
 
         model, what = _model(chosen.net)

@@ -22,7 +22,7 @@ from alexnet_tf.evaluation import measures
 from alexnet_tf.runtime import (
     command,
     files,
-    log_noise,
+    loading,
     options,
     shared_options,
     tables,
@@ -189,7 +189,7 @@ def ensemble_text(
 
 def main(chosen: EvaluateOptions, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments, "--checkpoint=")
-    with log_noise.held_back():
+    with loading.libraries():
         from alexnet_tf.evaluation import class_ids, ensembles, prediction_files
         from alexnet_tf.models import checkpoint_files, devices
 

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Literal
 
-from alexnet_tf.runtime import command, log_noise, options
+from alexnet_tf.runtime import command, loading, options
 from alexnet_tf.runtime.options import option
 
 
@@ -99,7 +99,7 @@ OPTIONS = ExportOptions
 
 def main(chosen: ExportOptions, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments, "--checkpoint=")
-    with log_noise.held_back():
+    with loading.libraries():
         from alexnet_tf.models import checkpoint_files, trained
         from alexnet_tf.serving import export_verification, exporting
     if chosen.check.check is not None:

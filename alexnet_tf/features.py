@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from alexnet_tf.runtime import command, log_noise, options, shared_options, tables
+from alexnet_tf.runtime import command, loading, options, shared_options, tables
 from alexnet_tf.runtime.options import option
 from alexnet_tf.runtime.shared_options import DeviceOptions, ReadingOptions
 
@@ -172,7 +172,7 @@ def _refuse_missing(chosen: FeaturesOptions) -> None:
 
 
 def _restored(chosen: FeaturesOptions) -> "trained.Restored":
-    with log_noise.held_back():
+    with loading.libraries():
         from alexnet_tf.models import devices, trained
 
         devices.configure()

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from alexnet_tf.runtime import command, log_noise, options, shared_options
+from alexnet_tf.runtime import command, loading, options, shared_options
 from alexnet_tf.runtime.options import option
 from alexnet_tf.runtime.shared_options import DeviceOptions, ReadingOptions
 
@@ -132,7 +132,7 @@ def main(chosen: FiguresOptions, arguments: Sequence[str]) -> None:
         drawn = _drawn_of_the_zoo(figures)
         _show(drawn, figure_files.write(drawn, figures.output)[0])
         return
-    with log_noise.held_back():
+    with loading.libraries():
         from alexnet_tf.drawing import gallery
         from alexnet_tf.models import devices
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from alexnet_tf.models import resize_rule
-from alexnet_tf.runtime import command, log_noise, options, tables
+from alexnet_tf.runtime import command, loading, options, tables
 from alexnet_tf.runtime.options import option
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def main(chosen: ImportOptions, arguments: Sequence[str]) -> None:
         raise ValueError(
             "name a file of weights and a new run folder: --from=FILE --output=RUN"
         )
-    with log_noise.held_back():
+    with loading.libraries():
         from alexnet_tf.importing import imported_run, source_check
     imported_run.refuse_existing(output)
     if chosen.output.check:

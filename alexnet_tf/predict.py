@@ -19,7 +19,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from alexnet_tf.runtime import command, log_noise, options, tables
+from alexnet_tf.runtime import command, loading, options, tables
 from alexnet_tf.runtime.options import option
 
 
@@ -163,7 +163,7 @@ def main(chosen: PredictOptions, arguments: Sequence[str]) -> None:
     top, most = chosen.output.top, chosen.images.max_bad_files
     size = chosen.images.batch_size
     with contextlib.ExitStack() as stack:
-        with log_noise.held_back():  # TensorFlow loads here, if it is needed
+        with loading.libraries():  # TensorFlow loads here, if it is needed
             classifier = stack.enter_context(
                 classification.server_classifier(
                     server.server, batch_size=size, **client

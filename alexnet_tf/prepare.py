@@ -13,12 +13,13 @@ given again.
 """
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from alexnet_tf.models import resize_rule
-from alexnet_tf.runtime import command, log_noise, options
+from alexnet_tf.runtime import command, loading, options, worker_processes
 from alexnet_tf.runtime.options import option
 
 _DEFAULT_SOURCE = "garments"
@@ -128,7 +129,11 @@ OPTIONS = PrepareOptions
 
 def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments, "--source=folder:")
-    with log_noise.held_back():
+    # A worker uses one core, also if it is this process. NumPy reads this when it is
+    # imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    worker_processes.reuse_memory()
+    with loading.libraries():
         from alexnet_tf.data import (
             dataset_verification,
             preparation,

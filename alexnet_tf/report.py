@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from alexnet_tf.runtime import command, files, log_noise, options, paths, shared_options
+from alexnet_tf.runtime import command, files, loading, options, paths, shared_options
 from alexnet_tf.runtime.options import option
 from alexnet_tf.runtime.shared_options import DeviceOptions
 
@@ -93,7 +93,7 @@ def main(chosen: ReportOptions, arguments: Sequence[str]) -> None:
             dataset=chosen.images.dataset,
             split=chosen.images.split,
         )
-    with log_noise.held_back():
+    with loading.libraries():
         from alexnet_tf.drawing import gallery
         from alexnet_tf.drawing.report import composition, facts
         from alexnet_tf.models import devices

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 
 from alexnet_tf.models import checkpoint_files
-from alexnet_tf.runtime import command, lock, log_noise, options, suggestions
+from alexnet_tf.runtime import command, loading, lock, options, suggestions
 from alexnet_tf.training import train_options
 from alexnet_tf.training.train_options import TrainOptions
 
@@ -32,7 +32,7 @@ def main(chosen: TrainOptions, arguments: Sequence[str]) -> None:
         )
     if chosen.run.resume:
         _note_a_new_run(chosen)
-    with log_noise.held_back():
+    with loading.libraries():
         import tensorflow as tf
 
         from alexnet_tf.models import devices

@@ -15,11 +15,20 @@ import pytest
 from PIL import Image
 
 
+def pytest_configure():
+    gc.disable()
+
+
 def pytest_collection_finish():
     """Spares the garbage collector what is there until the end, TensorFlow above all.
 
     A process with all tests would look through it for half a second again and again.
     """
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure():
     gc.freeze()
 
 

@@ -63,10 +63,14 @@ def _contents(path: str | os.PathLike[str]) -> tuple[bytes, str]:
     # again, and no kind of file may block the opening.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     with open(os.open(path, flags), "rb") as file:
-        problem = _problem(os.fstat(file.fileno()))
+        found = os.fstat(file.fileno())
+        problem = _problem(found)
         if problem:
             return b"", problem
-        data = file.read(_MAX_BYTES + 1)
+        # Python reserves as many bytes as it may read, so these are few.
+        data = file.read(found.st_size + 1)
+        if len(data) > found.st_size:  # it grew
+            data += file.read(_MAX_BYTES + 1 - len(data))
     if len(data) > _MAX_BYTES:
         return b"", "the file grew beyond 1 GiB while it was read"
     return data, "" if data else "the file is empty"

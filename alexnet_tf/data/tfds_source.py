@@ -24,7 +24,7 @@ from alexnet_tf.data import (
     records,
     source_types,
 )
-from alexnet_tf.runtime import errors, lock, log_noise, names
+from alexnet_tf.runtime import errors, loading, lock, names
 
 
 def open_tfds(
@@ -135,7 +135,7 @@ def _build(builder: Any, name: str, archive_folder: pathlib.Path) -> Any:
     """Lets TFDS build the dataset, one process at a time; returns the builder."""
     import tensorflow_datasets as tfds
 
-    with log_noise.held_back():  # TFDS would import it in the midst of its bar
+    with loading.libraries():  # TFDS would import it in the midst of its bar
         import tensorflow  # noqa: F401
 
     folder = pathlib.Path(builder.data_dir)

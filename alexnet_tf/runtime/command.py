@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from absl import app, flags, logging
 
-from alexnet_tf.runtime import errors, log_noise, options
+from alexnet_tf.runtime import errors, loading, log_noise, options
 
 Options = TypeVar("Options")
 
@@ -45,6 +45,7 @@ def run_command(
     gives status 130, and the message of KeyboardInterrupt says how to go on. With
     --verbosity=1 an error keeps its traceback.
     """
+    loading.end_without_collecting()
     _pin_environment()
     options.define(kind, flags.FLAGS)
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from absl import flags
 
-from alexnet_tf.runtime import errors, log_noise, options
+from alexnet_tf.runtime import errors, loading, log_noise, options
 from alexnet_tf.training import train_options
 
 
@@ -81,7 +81,7 @@ def main() -> None:
     flags.FLAGS([""])
     question = json.loads(sys.stdin.read())
     first = options.parse(train_options.TrainOptions, question["arguments"][0])
-    with log_noise.held_back():
+    with loading.libraries():
         import tensorflow as tf
 
         from alexnet_tf.models import devices

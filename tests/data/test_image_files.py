@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import socket
 import tempfile
+import tracemalloc
 
 import pytest
 
@@ -95,6 +96,23 @@ def test_a_file_that_grows_while_it_is_read_is_refused(monkeypatch):
     assert (
         refusal("/proc/self/status") == "the file grew beyond 1 GiB while it was read"
     )
+
+
+def test_a_file_whose_size_the_system_does_not_know_is_read_whole():
+    status = image_files.read("/proc/self/status")
+    assert status.startswith(b"Name:")
+    assert b"nonvoluntary_ctxt_switches" in status  # the last line
+
+
+def test_reading_a_file_reserves_no_more_than_the_file_needs(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(bytes(100_000))
+    tracemalloc.start()
+    try:
+        image_files.read(tmp_path / "a.jpg")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 200_000
 
 
 def test_an_input_output_error_is_a_refusal():

@@ -75,6 +75,26 @@ def test_importing_the_module_does_not_import_tensorflow():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.parametrize(
+    ("call", "reused"), [("pass", False), ("worker_processes.reuse_memory()", True)]
+)
+def test_memory_that_is_freed_is_used_again(call, reused):
+    """Else the system clears each page of 4 kB, of which there are 350 in a round."""
+    code = (
+        "import resource, numpy as np\n"
+        "from alexnet_tf.runtime import worker_processes\n"
+        f"{call}\n"
+        "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "before = faults()\n"
+        "for _ in range(100): [np.ones(480_000, np.uint8) for _ in range(3)]\n"
+        "print(faults() - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert (int(done.stdout) < 2000) == reused
+
+
 USES = """
 import os
 import sys

@@ -136,7 +136,8 @@ def opened():
     read_from, from_browser = os.pipe()
     # The browser expects its pipes at the descriptors 3 and 4.
     script = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'
-    with tempfile.TemporaryDirectory() as profile:
+    # Its child processes, which end a moment later, may write while it is removed.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
             [
                 *("bash", "-c", script, "bash", EXECUTABLE, "--headless=new"),

@@ -1,13 +1,12 @@
 """What the server of `tests.support.programs` imports before it forks programs."""
 
-import gc
-
 from absl import logging
 
-from alexnet_tf.runtime import log_noise
+from alexnet_tf.runtime import loading
 
 logging.use_absl_handler()  # as `app.run` does, before TensorFlow would set up its own
-with log_noise.held_back():
+# A collection in a fork would copy the memory of all that it looks at.
+with loading.libraries():
     import tensorflow as tf
 
     import alexnet_tf.evaluation.evaluator
@@ -15,6 +14,3 @@ with log_noise.held_back():
     import alexnet_tf.training.assembly  # noqa: F401
 
     tf.config.list_physical_devices()  # says whether there is a GPU
-
-# A collection in a fork would copy the memory of all that it looks at.
-gc.freeze()

@@ -25,7 +25,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow.python.framework import kernels, op_def_registry
 from tensorflow_serving.apis import prediction_log_pb2
 
-from alexnet_tf.runtime import errors
+from alexnet_tf.runtime import errors, loading
 from alexnet_tf.serving import warmup_requests
 
 # These call Python functions, which exist only in the process that made them.
@@ -313,6 +313,7 @@ def _run_request(
 
 def _main(path: str, answers: str) -> None:
     """Writes the replays of the export `path` to the file `answers`."""
+    loading.end_without_collecting()
     try:
         found = examine_export(pathlib.Path(path))
     except (CheckError, FileNotFoundError) as error:

@@ -78,6 +78,7 @@ def _length_of(arguments: Sequence[str], evaluated: bool) -> Length | str:
 
 def main() -> None:
     """Answers one question on standard input."""
+    loading.end_without_collecting()
     flags.FLAGS([""])
     question = json.loads(sys.stdin.read())
     first = options.parse(train_options.TrainOptions, question["arguments"][0])

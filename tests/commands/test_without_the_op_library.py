@@ -23,8 +23,10 @@ import sys
 from absl import flags
 from PIL import Image
 from alexnet_tf import evaluate, export, predict, train
-from alexnet_tf.serving import preflight
-from alexnet_tf.runtime import errors, options
+from alexnet_tf.runtime import errors, loading, options
+loading.end_without_collecting()
+with loading.libraries():
+    from alexnet_tf.serving import preflight
 from alexnet_tf.training import train_options
 flags.FLAGS(sys.argv[:1])
 

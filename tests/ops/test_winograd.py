@@ -61,7 +61,11 @@ def test_convolutions_of_any_shape_equal_a_plain_loop(
     )
     expected = naive(x, kernel, (before, after))
     assert y.shape == expected.shape
-    assert distance(y, expected) < 3e-5
+    # An output is the sum of so many products of variance 1. A few outputs may all be
+    # near zero, and their errors are not.
+    deviation = np.sqrt(kernel[..., 0].size)
+    error = np.linalg.norm(y.numpy() - expected) / np.sqrt(expected.size)
+    assert error < 3e-5 * deviation
 
 
 @pytest.mark.parametrize(("outputs", "kernel_size"), SIZES)

@@ -92,6 +92,13 @@ def test_the_memory_of_a_command_counts_its_workers(capfd):
     assert found["memory_mib"] > found["parent_mib"] + found["worker_mib"]
 
 
+def test_a_checkpoint_holds_a_weight_and_its_velocity_and_an_export_the_weight():
+    checkpoint, export = scaling_points.checkpoint(8), scaling_points.export(8)
+    assert checkpoint["parameters"] == export["parameters"]
+    assert checkpoint["mb"] == pytest.approx(8e-6 * checkpoint["parameters"], rel=0.02)
+    assert 4e-6 * export["parameters"] < export["mb"] < checkpoint["mb"]
+
+
 def test_a_command_that_fails_is_no_measurement(monkeypatch):
     with pytest.raises(SystemExit, match="prepare exited with 1: .*no such folder"):
         scaling_points._command("prepare", "--source=folder:/no/such", "--output=x")

@@ -16,6 +16,7 @@ results are medians. The tool exits with status 1 if a limit is missed. --part r
 of the three, and keeps the others that the JSON file has.
 """
 
+import gc
 import json
 import pathlib
 import subprocess
@@ -235,6 +236,7 @@ def measure(folder: pathlib.Path) -> dict[str, dict[str, float]]:
 def main(arguments):
     if len(arguments) > 1:
         raise app.UsageError(f"unexpected argument {arguments[1]!r}")
+    gc.freeze()  # as the commands do when they have loaded TensorFlow
     with tempfile.TemporaryDirectory() as folder:
         report = measure(pathlib.Path(folder))
     for part, found in report.items():

@@ -25,6 +25,7 @@ loading the export. The tool exits with status 1 if a limit is missed.
 """
 
 import concurrent.futures
+import gc
 import pathlib
 import subprocess
 import sys
@@ -212,6 +213,7 @@ def judge(rates: dict[str, float], starts: dict[str, float]) -> list[limits.Limi
 def main(arguments):
     if len(arguments) > 1:
         raise app.UsageError(f"unexpected argument {arguments[1]!r}")
+    gc.freeze()  # as the commands do when they have loaded TensorFlow
     with tempfile.TemporaryDirectory() as name:
         found = measure(pathlib.Path(name))
     rates, starts = found["images_per_s"], found["start_s"]

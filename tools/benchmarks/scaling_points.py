@@ -81,10 +81,11 @@ def checkpoint(units: int) -> dict[str, float]:
     """Writes the weights and velocities of a net with `units` in fc6 and in fc7."""
     import untrained
 
-    model = untrained.build(_net(units))
+    net = _net(units)
+    model = untrained.build(net)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        untrained.write_checkpoint(folder, model)
+        untrained.write_checkpoint(folder, model, net)
         return _written(model, folder, start)
 
 

@@ -19,32 +19,32 @@ def build(net: architectures.Architecture) -> keras.Model:
 
 
 def write_checkpoint(
-    folder: str | os.PathLike[str],
-    model: keras.Model,
-    net: trained.TrainedNet | None = None,
+    folder: str | os.PathLike[str], model: keras.Model, net: architectures.Architecture
 ) -> str:
     """Writes the weights of a model, and velocities of zero; returns the prefix."""
     velocities = [
         tf.Variable(tf.zeros(variable.shape)) for variable in model.trainable_variables
     ]
-    return checkpoint.Checkpoints(folder, model, velocities, net).save(1, {})
+    described = _described(net)
+    return checkpoint.Checkpoints(folder, model, velocities, described).save(1, {})
 
 
 def write_run(
     folder: str | os.PathLike[str], net: architectures.Architecture
 ) -> keras.Model:
     """Writes a run folder; returns the model that is in it."""
-    described = trained.TrainedNet(
-        net,
-        tuple(f"class {number:04}" for number in range(net.classes)),
-        _gray(net),
-        *(net.dropout, "float32", None, None),
-    )
     files.make_folder(pathlib.Path(folder))
-    trained.write_trained_net(folder, described)
+    trained.write_trained_net(folder, _described(net))
     model = build(net)
-    write_checkpoint(folder, model, described)
+    write_checkpoint(folder, model, net)
     return model
+
+
+def _described(net: architectures.Architecture) -> trained.TrainedNet:
+    names = tuple(f"class {number:04}" for number in range(net.classes))
+    return trained.TrainedNet(
+        net, names, _gray(net), *(net.dropout, "float32", None, None)
+    )
 
 
 def _gray(net: architectures.Architecture) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Tasks run in worker processes, which print nothing and report errors."""
 
+import os
 import subprocess
 import sys
 import time
@@ -126,6 +127,7 @@ def test_workers_read_sources_on_one_core_without_tensorflow(tmp_path, kind):
     source = f"folder:{tmp_path}/images" if kind == "folder" else kind
     done = subprocess.run(
         [sys.executable, script, source, tmp_path],
+        env={k: v for k, v in os.environ.items() if "THREADS" not in k},
         capture_output=True,
         text=True,
         check=True,

@@ -44,7 +44,8 @@ def reuse_memory() -> None:
 
     Of the memory that is freed, the C library keeps twice the size of the largest block
     that was ever freed, and returns the rest to the system, which clears it before it
-    gives it out again. For every image this took a third of the time of its preparation.
+    gives it out again. That takes a third of the time of an image's preparation, until
+    a process happens to free a block that is larger than an image.
     """
     bytes(16 << 20)  # is freed at once, and nothing is written into it
 

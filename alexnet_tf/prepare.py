@@ -13,7 +13,6 @@ given again.
 """
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -129,9 +128,6 @@ OPTIONS = PrepareOptions
 
 def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments, "--source=folder:")
-    # A worker uses one core, also if it is this process. NumPy reads this when it is
-    # imported.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     worker_processes.reuse_memory()
     with loading.libraries():
         from alexnet_tf.data import (

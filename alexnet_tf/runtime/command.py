@@ -98,7 +98,9 @@ def _pin_environment() -> None:
     A character that the terminal's encoding lacks is printed as an escape. Keras takes
     its backend from the environment, and its other defaults from keras.json in
     KERAS_HOME. Commands use TensorFlow and Keras' own defaults. They decide themselves
-    what XLA compiles: it lacks our ops, and a server refuses what it compiled.
+    what XLA compiles: it lacks our ops, and a server refuses what it compiled. NumPy's
+    matrix products, of which resizing consists, stay in the thread that needs them,
+    because commands use the other cores already.
     """
     for number in range(3):
         try:
@@ -113,6 +115,7 @@ def _pin_environment() -> None:
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["KERAS_HOME"] = os.devnull
     os.environ.pop("TF_FUNCTION_JIT_COMPILE_DEFAULT", None)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _discard_unwritten_output() -> None:

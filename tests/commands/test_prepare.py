@@ -1,16 +1,11 @@
 """The command `prepare` does what its options say."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from alexnet_tf import prepare
 from alexnet_tf.data import prepared_dataset, records, sources
-from tests.conftest import write_noisy_images
 from tests.support import case_folders, commands, images
 
 
@@ -230,32 +225,3 @@ def test_workers_are_not_those_of_beam(tmp_path):
             beam_pipeline_options="runner=DirectRunner",
         )
     assert not (tmp_path / "x").exists()
-
-
-ONE_WORKER = """
-import os, sys
-from alexnet_tf import prepare
-from alexnet_tf.runtime import options
-prepare.main(
-    options.replace(
-        prepare.PrepareOptions(), source=sys.argv[1], output="data", size=8, workers=1
-    ),
-    [],
-)
-print(len(os.listdir("/proc/self/task")))
-"""
-
-
-def test_one_worker_uses_one_core(tmp_path):
-    """NumPy's matrix products would run in as many threads as there are cores."""
-    write_noisy_images(tmp_path / "images")
-    done = subprocess.run(
-        [sys.executable, "-c", ONE_WORKER, f"folder:{tmp_path / 'images'}"],
-        env={k: v for k, v in os.environ.items() if "THREADS" not in k},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    # The other one draws the bar.
-    assert int(done.stdout.splitlines()[-1]) <= 2

@@ -33,6 +33,18 @@ def test_the_main_function_receives_flags_and_arguments():
     assert done.stdout == "8 ['a.jpg', 'b.jpg']\n"
 
 
+THREADS = (
+    "import os; assert 'numpy' not in sys.modules; import numpy; "
+    "print(len(os.listdir('/proc/self/task')), os.environ['OPENBLAS_NUM_THREADS'])"
+)
+
+
+def test_matrix_products_of_numpy_stay_in_their_thread(monkeypatch):
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    assert run(THREADS).stdout == "1 1\n"
+    assert run(THREADS, OPENBLAS_NUM_THREADS="2").stdout.endswith(" 2\n")
+
+
 @pytest.mark.parametrize(
     "error", ["ValueError", "FileNotFoundError", "OSError", "RuntimeError"]
 )

@@ -33,6 +33,17 @@ def test_the_main_function_receives_flags_and_arguments():
     assert done.stdout == "8 ['a.jpg', 'b.jpg']\n"
 
 
+CYCLE = (
+    "import gc; gc.disable(); "
+    "seen = type('Seen', (), {'__del__': lambda self: print('seen')})(); "
+    "seen.itself = seen"
+)
+
+
+def test_a_command_ends_without_a_look_through_its_memory():
+    assert run(CYCLE).stdout == ""
+
+
 THREADS = (
     "import os; assert 'numpy' not in sys.modules; import numpy; "
     "print(len(os.listdir('/proc/self/task')), os.environ['OPENBLAS_NUM_THREADS'])"

@@ -1,6 +1,7 @@
 """Resizing, crops and views against Pillow, numpy and numbers by hand."""
 
 import math
+import tracemalloc
 import warnings
 
 import hypothesis
@@ -301,3 +302,21 @@ def test_pixels_from_0_to_1_are_warned_of(pixels, warned):
     assert [str(each.message)[:36] for each in caught] == (
         ["all pixels are numbers from 0 to 1, "] if warned else []
     )
+
+
+@pytest.mark.parametrize(("level", "expected"), [(300.0, 255), (-20.0, 0)])
+def test_a_level_beyond_the_scale_becomes_its_end(level, expected):
+    image = np.full((5, 7, 3), level, np.float32)
+    assert (image_resizing.square(image, 4) == expected).all()
+
+
+def test_a_large_image_is_not_converted_to_float32_as_a_whole():
+    image = np.zeros((2000, 3000, 3), np.uint8)
+    tracemalloc.start()
+    try:
+        image_resizing.square(image, 256)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # The rows of the result, before its columns, take 256 * 9000 * 4 bytes.
+    assert peak < 2 * 256 * 9000 * 4 < image.size * 4 / 3

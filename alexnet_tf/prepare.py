@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from alexnet_tf.models import resize_rule
-from alexnet_tf.runtime import command, loading, options, worker_processes
+from alexnet_tf.runtime import command, loading, options
 from alexnet_tf.runtime.options import option
 
 _DEFAULT_SOURCE = "garments"
@@ -128,7 +128,6 @@ OPTIONS = PrepareOptions
 
 def main(chosen: PrepareOptions, arguments: Sequence[str]) -> None:
     options.refuse_arguments(arguments, "--source=folder:")
-    worker_processes.reuse_memory()
     with loading.libraries():
         from alexnet_tf.data import (
             dataset_verification,

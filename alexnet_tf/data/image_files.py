@@ -69,7 +69,7 @@ def _contents(path: str | os.PathLike[str]) -> tuple[bytes, str]:
             return b"", problem
         # Python reserves as many bytes as it may read, so these are few.
         data = file.read(found.st_size + 1)
-        if len(data) > found.st_size:  # it grew
+        if len(data) > found.st_size:  # it grew, or its size is unknown
             data += file.read(_MAX_BYTES + 1 - len(data))
     if len(data) > _MAX_BYTES:
         return b"", "the file grew beyond 1 GiB while it was read"

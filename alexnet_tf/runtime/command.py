@@ -46,6 +46,7 @@ def run_command(
     --verbosity=1 an error keeps its traceback.
     """
     loading.end_without_collecting()
+    loading.reuse_memory()
     _pin_environment()
     options.define(kind, flags.FLAGS)
 

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from alexnet_tf.runtime import loading
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 AdvanceOne = Callable[[], object]
@@ -37,17 +39,6 @@ _stop: Any = None
 
 class _StoppedError(Exception):
     """Ends a task whose result is no longer needed."""
-
-
-def reuse_memory() -> None:
-    """Lets this process use the memory of decoded images again and again.
-
-    Of the memory that is freed, the C library keeps twice the size of the largest block
-    that was ever freed, and returns the rest to the system, which clears it before it
-    gives it out again. That takes a third of the time of an image's preparation, until
-    a process happens to free a block that is larger than an image.
-    """
-    bytes(16 << 20)  # is freed at once, and nothing is written into it
 
 
 def run_in_workers(
@@ -126,7 +117,7 @@ def _begin_worker(finished_units: Any, stop: Any) -> None:
     global _finished_units, _stop
     _finished_units, _stop = finished_units, stop
     os.environ.update(_ONE_CORE)
-    reuse_memory()
+    loading.reuse_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # Taking apart what was imported would take a tenth of a second at the end.

@@ -1,15 +1,11 @@
 """The command `prepare` does what its options say."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from alexnet_tf import prepare
 from alexnet_tf.data import prepared_dataset, records, sources
-from tests.conftest import write_noisy_images
 from tests.support import case_folders, commands, images
 
 
@@ -229,25 +225,3 @@ def test_workers_are_not_those_of_beam(tmp_path):
             beam_pipeline_options="runner=DirectRunner",
         )
     assert not (tmp_path / "x").exists()
-
-
-ALONE = """
-import sys
-from alexnet_tf import prepare
-from alexnet_tf.runtime import options
-chosen = options.replace(prepare.PrepareOptions(), source=sys.argv[1], dry_run=True)
-prepare.main(chosen, [])
-from tests.support import memory
-print(memory.is_reused())
-"""
-
-
-def test_the_command_uses_memory_again_also_without_workers(tmp_path):
-    write_noisy_images(tmp_path / "images")
-    done = subprocess.run(
-        [sys.executable, "-c", ALONE, f"folder:{tmp_path / 'images'}"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.splitlines()[-1] == "True"

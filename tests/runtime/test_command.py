@@ -44,6 +44,11 @@ def test_a_command_ends_without_a_look_through_its_memory():
     assert run(CYCLE).stdout == ""
 
 
+def test_a_command_uses_memory_again():
+    body = "from tests.support import memory; print(memory.is_reused())"
+    assert run(body).stdout == "True\n"
+
+
 THREADS = (
     "import os; assert 'numpy' not in sys.modules; import numpy; "
     "print(len(os.listdir('/proc/self/task')), os.environ['OPENBLAS_NUM_THREADS'])"

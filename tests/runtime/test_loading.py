@@ -1,4 +1,4 @@
-"""What is loaded once is no work for the garbage collector."""
+"""The garbage collector skips what is loaded, and freed memory is used again."""
 
 import subprocess
 import sys
@@ -64,3 +64,16 @@ del cycle
 )
 def test_a_process_ends_without_a_look_through_its_memory(call, expected):
     assert printed(ENDING.format(call)) == expected
+
+
+@pytest.mark.parametrize(
+    ("call", "reused"), [("pass", "False"), ("loading.reuse_memory()", "True")]
+)
+def test_memory_that_is_freed_is_used_again(call, reused):
+    code = (
+        "from alexnet_tf.runtime import loading\n"
+        "from tests.support import memory\n"
+        f"{call}\n"
+        "print(memory.is_reused())\n"
+    )
+    assert printed(code) == [reused]

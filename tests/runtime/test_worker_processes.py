@@ -76,22 +76,6 @@ def test_importing_the_module_does_not_import_tensorflow():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize(
-    ("call", "reused"), [("pass", False), ("worker_processes.reuse_memory()", True)]
-)
-def test_memory_that_is_freed_is_used_again(call, reused):
-    code = (
-        "from alexnet_tf.runtime import worker_processes\n"
-        "from tests.support import memory\n"
-        f"{call}\n"
-        "print(memory.is_reused())\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == f"{reused}\n"
-
-
 USES = """
 import os
 import sys

@@ -1,7 +1,10 @@
 """Times prediction on files beside the bare inference of the same export.
 
     python3 -m venv ../peers/torch && ../peers/torch/bin/pip install torch torchvision
-    python tools/benchmarks/prediction.py --peers_dir=../peers --json=prediction.json
+    OPENBLAS_NUM_THREADS=1 python tools/benchmarks/prediction.py \\
+      --peers_dir=../peers --json=prediction.json
+
+Commands set that variable themselves, because they resize in several threads.
 
 The files are JPEGs of 500 x 375 pixels and 109 kB on average, noise with the spectrum
 and colors of photographs. The net is torchvision's AlexNet, so that PyTorch computes
